@@ -1,0 +1,86 @@
+"""ModelCard: what a client must know of a model, in JSON, made by the worker that loaded it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Mode: TypeAlias = Literal["RGB", "BGR", "L"]
+Output: TypeAlias = Literal["logits", "probabilities", "value", "evidence", "segmentation"]
+PerChannel: TypeAlias = float | tuple[float, ...]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageSpec(_Frozen):
+    """How an image becomes the tensor, in this order: mode, resize, crop, scale, mean and std.
+
+    `resize`: shorter side, or (height, width), in pixels. `crop`: side of the centre crop. `scale`: pixel values are
+    0..scale before mean and std, which are per channel in the order of `mode`.
+    """
+
+    mode: Mode = "RGB"
+    resize: int | tuple[int, int] | None = None
+    crop: int | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def range(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The lowest and highest value of each channel of the model's input: black and white after mean and std."""
+        low = tuple((0.0 - m) / s for m, s in zip(self.mean, self.std, strict=True))
+        high = tuple((self.scale - m) / s for m, s in zip(self.mean, self.std, strict=True))
+        return low, high
+
+
+class InputSpec(_Frozen):
+    """The model's own input: `shape` without the batch axis, float32."""
+
+    kind: Literal["image", "tensor"] = "tensor"
+    shape: tuple[int, ...]
+    image: ImageSpec | None = None
+    axes: tuple[str, ...] = ()
+    low: PerChannel | None = None
+    high: PerChannel | None = None
+    names: tuple[str, ...] = ()
+
+
+class Layer(_Frozen):
+    """One node of the exported graph: `name` is its module path, else its node's name; `shape` without the batch."""
+
+    name: str
+    op: str
+    shape: tuple[int, ...]
+    aliases: tuple[str, ...] = ()
+
+
+class MethodSupport(_Frozen):
+    name: str
+    supported: bool
+    reason: str | None = Field(default=None, description="Why not: names the node and what is missing.")
+
+
+class ModelCard(_Frozen):
+    """What a client must know of a model."""
+
+    name: str
+    digest: str
+    output: Output = "logits"
+    input: InputSpec
+    outputs: tuple[int, ...] = Field(description="Shape of the output, without the batch axis.")
+    labels: tuple[str, ...] = ()
+    default_method: str = "integrated_gradients"
+    accuracy: float | None = None
+    layers: tuple[Layer, ...] = ()
+    methods: tuple[MethodSupport, ...] = ()
+
+    def label(self, index: int) -> str | None:
+        return self.labels[index] if 0 <= index < len(self.labels) else None
+
+    def reason_against(self, method: str) -> str | None:
+        """Why this model does not support the method with its default parameters; None where it does."""
+        return next((m.reason for m in self.methods if m.name == method and not m.supported), None)

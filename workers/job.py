@@ -1,0 +1,43 @@
+"""Job: what determines an explanation. Its id is the SHA-256 of its canonical JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from workers.catalogue import AnyMethod
+from workers.target import Target
+
+
+class Job(BaseModel):
+    """One explanation to make: digests of the model and of the input, one target, one configured method."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    input: str | None
+    target: Target | None
+    method: AnyMethod
+
+    @property
+    def id(self) -> str:
+        """64 hex digits: the hash of everything that determines the result, every default filled in."""
+        return hashlib.sha256(canonical_json(self.canonical())).hexdigest()
+
+    @property
+    def group(self) -> str:
+        """What jobs that may share one pass have in common: the model, and the method less its seed."""
+        parameters = {name: value for name, value in self.method.to_json().items() if name != "seed"}
+        alike = {"model": self.model, "method": parameters, "input": self.input is not None}
+        return hashlib.sha256(canonical_json(alike)).hexdigest()[:32]
+
+    def canonical(self) -> dict[str, Any]:
+        return {**self.model_dump(mode="json"), "revisions": self.method.revisions()}
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys, no spaces, UTF-8: equal values give equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
