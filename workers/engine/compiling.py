@@ -1,0 +1,141 @@
+"""From an exported program to the two graphs the engine runs: as exported, and with batch norm folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from workers.engine import canonizers, ops
+from workers.engine.graph import Graph, Node, Ref, references
+from workers.engine.naming import Name, layer_names
+from workers.errors import InvalidFolder
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`exported` computes the model as it is; `folded` the same function with batch norm folded away."""
+
+    exported: Graph
+    folded: Graph
+
+
+def compile_program(program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype) -> Compiled:
+    """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out."""
+    graph, constants, source = _unlifted(program)
+    names = layer_names(graph.nodes)
+    canonizers.functionalise(graph)
+    stands = canonizers.drop_identity(graph)
+    constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
+    exported = _compile(graph, constants, source, _with_aliases(names, stands))
+    stands |= canonizers.fold_batch_norm(graph, constants)
+    if len(exported.nodes) == sum(1 for _ in _computing(graph)):
+        return Compiled(exported, exported)
+    return Compiled(exported, _compile(graph, constants, source, _with_aliases(names, stands)))
+
+
+def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:
+    """A copy of the program's graph, its constants by placeholder name, and the placeholder of the input."""
+    signature = program.graph_signature
+    stored: dict[str, Any] = {**program.state_dict, **program.constants}
+    lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    lifted |= signature.inputs_to_lifted_tensor_constants
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(program.graph, copies))
+    for mutated in signature.buffers_to_mutate.values():
+        raise InvalidFolder(f"the model writes to its buffer {mutated} when it runs; export it in evaluation mode")
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise InvalidFolder(
+            f"the model has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
+            "Whence explains models with one tensor in and one tensor out: wrap it before the export"
+        )
+    constants = {name: stored[target] for name, target in lifted.items()}
+    # the copy renames what Python has a name for, such as `input`, the input of every nn.Sequential
+    source = next(copy for node, copy in copies.items() if node.name == signature.user_inputs[0])
+    return graph, constants, source
+
+
+def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().to(device)
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _with_aliases(names: dict[fx.Node, Name], stands: dict[fx.Node, fx.Node]) -> dict[fx.Node, Name]:
+    """The names, those of erased nodes given to the nodes that stand for them."""
+    result = dict(names)
+    for erased in reversed(stands):
+        stand = stands[erased]
+        if stand in result:
+            own, gone = result[stand], result[erased]
+            extra = tuple(a for a in (gone.layer, *gone.aliases) if a != erased.name)
+            result[stand] = Name(own.layer, (*own.aliases, *extra))
+    return result
+
+
+def _computing(graph: fx.Graph) -> list[fx.Node]:
+    return [node for node in graph.nodes if node.op == "call_function"] + [graph.output_node()]
+
+
+def _compile(graph: fx.Graph, constants: dict[str, Any], source: fx.Node, names: dict[fx.Node, Name]) -> Graph:
+    position: dict[fx.Node, int] = {source: 0}
+    nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
+
+    def bound(argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return Ref(position[argument]) if argument in position else constants[argument.name]
+        if isinstance(argument, list | tuple):
+            items = [bound(item) for item in argument]
+            return items if isinstance(argument, list) else tuple(items)
+        return argument
+
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        index = len(nodes)
+        args = tuple(bound(a) for a in node.args)
+        kwargs = {key: bound(value) for key, value in node.kwargs.items()}
+        inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
+        name = names.get(node, Name(node.name, ()))
+        nodes.append(
+            Node(
+                index=index,
+                name=node.name,
+                layer=name.layer,
+                aliases=name.aliases,
+                op=ops.name(node),
+                call=node.target,
+                args=args,
+                kwargs=kwargs,
+                inputs=inputs,
+                shape=_shape(node),
+                carries=_carries(node.meta.get("val")),
+            )
+        )
+        position[node] = index
+    returned: Any = graph.output_node().args[0]
+    result = returned[0] if isinstance(returned, list | tuple) else returned
+    return Graph(tuple(nodes), position[result])
+
+
+def _identity(*_: Any) -> None:
+    """The input node is a value, not a call."""
+
+
+def _carries(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_carries(item) for item in value)
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
+
+
+def _shape(node: fx.Node) -> tuple[int, ...] | None:
+    """The shape without the batch axis, where the value is a float tensor of plain sizes."""
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return None
+    sizes = value.shape[1:]
+    return tuple(int(s) for s in sizes) if all(isinstance(s, int) for s in sizes) else None

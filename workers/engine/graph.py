@@ -1,0 +1,113 @@
+"""Graph: an exported model as a list of plain calls, in order, with its constants bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Stands in a call's arguments for the value of the node at `index`."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One call: `op` is its ATen name, `layer` its public name, `inputs` what it reads, `shape` without the batch."""
+
+    index: int
+    name: str
+    layer: str
+    aliases: tuple[str, ...]
+    op: str
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...] | None
+    carries: bool = True  # whether its value is made of float tensors: what gradients and relevance flow through
+
+    def run(self, values: Mapping[int, Any] | Sequence[Any]) -> Any:
+        """The call, its references replaced by `values`."""
+        if not self.inputs:
+            return self.call(*self.args, **self.kwargs)
+        kwargs = {key: substitute(value, values) for key, value in self.kwargs.items()} if self.kwargs else {}
+        return self.call(*[substitute(argument, values) for argument in self.args], **kwargs)
+
+
+def substitute(argument: Any, values: Mapping[int, Any] | Sequence[Any]) -> Any:
+    """An argument with its references replaced by values, at any depth of lists."""
+    kind = type(argument)
+    if kind is Ref:
+        return values[argument.index]
+    if kind is list or kind is tuple:
+        return kind(substitute(item, values) for item in argument)
+    return argument
+
+
+def references(argument: Any) -> Iterable[int]:
+    """The nodes that an argument refers to, in order."""
+    if isinstance(argument, Ref):
+        yield argument.index
+    elif isinstance(argument, list | tuple):
+        for item in argument:
+            yield from references(item)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Calls in order; the node at 0 is the input, `output` is the index of what the model returns.
+
+    Nothing in it changes after it is made, so that any number of threads may run it at once.
+    """
+
+    nodes: tuple[Node, ...]
+    output: int
+    _last_use: dict[int, tuple[int, ...]] = field(init=False)
+    _names: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        last = {i: node.index for node in self.nodes for i in node.inputs}
+        frees: dict[int, list[int]] = {}
+        for i, user in last.items():
+            if i != self.output:
+                frees.setdefault(user, []).append(i)
+        object.__setattr__(self, "_last_use", {user: tuple(ids) for user, ids in frees.items()})
+        aliases = {alias: node.index for node in self.nodes for alias in node.aliases}
+        own = {node.layer: node.index for node in self.nodes}
+        object.__setattr__(self, "_names", {**aliases, **own})
+
+    def find(self, layer: str) -> Node | None:
+        """The node of that layer name or alias."""
+        index = self._names.get(layer)
+        return None if index is None else self.nodes[index]
+
+    def run(self, x: Tensor, keep: Iterable[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
+        """The output, and the values of the nodes in `keep`; what no later node reads is freed at once."""
+        kept = set(keep)
+        values: list[Any] = [None] * len(self.nodes)
+        values[0] = x
+        for node in self.nodes[1:]:
+            values[node.index] = node.run(values)
+            for i in self._last_use.get(node.index, ()):
+                if i not in kept:
+                    values[i] = None
+        return values[self.output], {i: values[i] for i in kept}
+
+    def reaching(self, start: int) -> list[bool]:
+        """For each node, whether the value of `start` flows into it."""
+        reached = [False] * len(self.nodes)
+        reached[start] = True
+        for node in self.nodes[start + 1 :]:
+            reached[node.index] = node.carries and any(reached[i] for i in node.inputs)
+        return reached
+
+
+def is_float(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -1,0 +1,165 @@
+"""Model: a loaded model, ready to be explained; nothing of it changes after it is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from workers.card import ModelCard
+from workers.composite import Table
+from workers.engine import composites, describe, targets
+from workers.engine.backward import Watch, propagate
+from workers.engine.batch import Batch
+from workers.engine.compiling import Compiled, compile_program
+from workers.engine.graph import Node
+from workers.engine.rules.rule import Gradient, Rule
+from workers.engine.tape import Tape
+from workers.errors import InvalidParameter
+from workers.target import Target
+
+if TYPE_CHECKING:
+    from workers.folder import Folder
+
+
+def snake(name: str) -> str:
+    """`ZPlus` as `z_plus`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+CHUNK = {"cpu": 8, "cuda": 64}  # rows per internal pass: on 2 cores 8 is best (measured)
+
+
+class Model:
+    """The exported graph of a model with its card; explains nothing itself, but runs what methods ask for."""
+
+    def __init__(
+        self, folder: Folder, compiled: Compiled, device: torch.device, dtype: torch.dtype, rows: int | None
+    ) -> None:
+        self.folder = folder
+        self.graph = compiled.exported
+        self.folded = compiled.folded
+        self.device = device
+        self.dtype = dtype
+        self.rows = rows
+        self._rules: dict[Table, dict[int, Rule]] = {}
+        self._gradient = Gradient()
+        self.card: ModelCard = describe.card(self)
+
+    @classmethod
+    def from_program(
+        cls,
+        folder: Folder,
+        program: torch.export.ExportedProgram,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Model:
+        """A model from its exported program; raises InvalidFolder where that is not one tensor in and one out."""
+        place = torch.device(device)
+        compiled = compile_program(program, place, dtype)
+        return cls(folder, compiled, place, dtype, describe.fixed_rows(program))
+
+    @property
+    def chunk(self) -> int:
+        """How many rows a method with many passes runs at once."""
+        return self.rows or CHUNK.get(self.device.type, 8)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What the model returns for the batch's inputs, from a pass already made where there is one."""
+        if "tape" in batch.memo:
+            output: Tensor = batch.memo["tape"].output
+            return output
+        if "outputs" not in batch.memo:
+            batch.memo["outputs"] = self.forward(batch.x)
+        outputs: Tensor = batch.memo["outputs"]
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the model returns for x (n, *shape), without gradients, in chunks."""
+        with torch.no_grad():
+            return torch.cat([self.graph.run(part)[0] for part in torch.split(x, self.chunk)])
+
+    def resolve(self, batch: Batch) -> list[Target]:
+        """The batch's targets with ranks turned into classes, by the outputs for the inputs themselves."""
+        if not any(t.kind == "rank" for t in batch.targets):
+            return list(batch.targets)
+        return targets.resolve(batch.targets, self.outputs(batch))
+
+    def prediction(self, batch: Batch, top: int = 5) -> list[list[dict[str, Any]]]:
+        """For each row its highest outputs, {index, label, score, probability}, best first."""
+        return describe.predictions(self.card, self.outputs(batch), top)
+
+    def tape(self, batch: Batch) -> Tape:
+        """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""
+        if "tape" not in batch.memo:
+            batch.memo["tape"] = Tape(self.folded, batch.x)
+        tape: Tape = batch.memo["tape"]
+        return tape
+
+    def scores(self, x: Tensor, wanted: Sequence[Target], probability: bool = False) -> Tensor:
+        """The score of each row's target (n,), differentiable where x is; targets must be resolved.
+
+        With `probability`, class scores are taken after a softmax over the classes.
+        """
+        keep = {targets.node_of(t, self.graph) for t in wanted}
+        output, values = self.graph.run(x, keep)
+        values[self.graph.output] = output.softmax(1) if probability else output
+        return targets.scores(targets.masks(wanted, self.graph, values), values)
+
+    def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
+        """The scores (n,) and their gradients at x, by one pass; targets must be resolved."""
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            scores = self.scores(x, wanted)
+        if not scores.requires_grad:
+            return scores, torch.zeros_like(x)
+        return scores.detach(), torch.autograd.grad(scores.sum(), x)[0]
+
+    def propagate(
+        self,
+        batch: Batch,
+        table: Table | None,
+        to: Sequence[int] = (0,),
+        masks: Mapping[int, Tensor] | None = None,
+        watch: Watch | None = None,
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """The scores (n,) and the relevance at the nodes in `to`, by a composite's table; gradients where it is None.
+
+        Relevance starts from the target's own value, a gradient from one.
+        """
+        tape = self.tape(batch)
+        start = targets.masks(self.resolve(batch), tape.graph, tape.values)
+        scores = targets.scores(start, tape.values)
+        if table is None:
+            return scores, propagate(tape, start, lambda _: self._gradient, to, masks, watch)
+        rules = self.rules(table)
+        relevance = {index: mask * tape.values[index] for index, mask in start.items()}
+        return scores, propagate(tape, relevance, lambda local: rules[local.node.index], to, masks, watch)
+
+    def rules(self, table: Table) -> dict[int, Rule]:
+        """The rule of every node under a composite, made once; raises MethodNotApplicable where one has none."""
+        if table not in self._rules:
+            self._rules[table] = composites.assign(self.folded, table, self.range())
+        return self._rules[table]
+
+    def rules_by_layer(self, table: Table) -> dict[str, str]:
+        """The name of the rule that each layer got under a composite, in the order of the graph."""
+        return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in self.rules(table).items()}
+
+    def range(self) -> tuple[Tensor, Tensor] | None:
+        """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
+        return describe.input_range(self.card.input, self.device, self.dtype)
+
+    def layer(self, name: str) -> Node:
+        """The node of a layer in the folded graph; raises InvalidParameter naming some that there are."""
+        node = self.folded.find(name)
+        if node is None:
+            some = ", ".join(n.layer for n in self.folded.nodes[-4:])
+            raise InvalidParameter(
+                f"the model has no layer {name!r}; GET /api/v1/models/{self.card.name} lists them, such as {some}",
+                pointer="/method/layer",
+            )
+        return node

@@ -1,0 +1,104 @@
+"""What the engine knows of ATen operations: names, and classes that rules are given to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import fx
+
+BATCH_NORM = frozenset({"batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm"})
+CONVOLUTION = frozenset({"conv1d", "conv2d", "conv3d", "convolution"})
+TRANSPOSED = frozenset({"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
+LINEAR = frozenset({"linear"}) | CONVOLUTION | TRANSPOSED
+FOLDABLE = LINEAR
+ACTIVATION = frozenset(
+    {"relu", "relu6", "hardtanh", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "sigmoid"}
+    | {"tanh", "softplus", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "clamp", "clamp_min", "clamp_max"}
+    | {"softsign", "log_sigmoid", "rrelu", "threshold"}
+)
+VIEWS = frozenset(
+    {"view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "slice"}
+    | {"select", "getitem", "unbind", "split", "split_with_sizes", "chunk", "alias", "detach", "narrow", "movedim"}
+    | {"expand_as", "view_as", "mT", "numpy_T", "swapaxes", "unfold", "diagonal"}
+)
+ROUTING = VIEWS | frozenset(
+    {"contiguous", "clone", "cat", "stack", "pad", "constant_pad_nd", "roll", "flip", "index", "index_select", "gather"}
+    | {"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "dropout", "feature_dropout", "repeat", "tile"}
+    | {"repeat_interleave", "masked_fill", "where", "to", "_to_copy", "reflection_pad2d", "replication_pad2d"}
+)
+AVERAGING = frozenset(
+    {"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"}
+    | {"mean", "sum", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d"}
+    | {"upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa"}
+)
+MAX_POOLING = frozenset(
+    {"max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
+    | {"max_pool2d_with_indices", "max_pool3d_with_indices", "amax"}
+)
+ADDITION = frozenset({"add", "sub", "rsub"})
+SCALING = frozenset({"mul", "div", "neg"})
+
+
+def name(node: fx.Node) -> str:
+    """The ATen name of a call without its overload: `conv2d`; an empty string for what is no call."""
+    if node.op != "call_function":
+        return ""
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return target._schema.name.partition("::")[2]
+    return cast(str, getattr(target, "__name__", str(target)))
+
+
+def functional_twin(node: fx.Node) -> Callable[..., Any] | None:
+    """The functional overload of an in-place call, None for a call that is functional already."""
+    called = name(node)
+    target = node.target
+    if not (isinstance(target, torch._ops.OpOverload) and called.endswith("_") and not called.endswith("__")):
+        return None
+    packet = getattr(torch.ops.aten, called[:-1], None)
+    return cast(Callable[..., Any], getattr(packet, target._overloadname)) if packet is not None else None
+
+
+def is_identity(node: fx.Node) -> bool:
+    """Whether the call returns its first argument unchanged."""
+    called = name(node)
+    if called in {"detach", "alias", "contiguous", "clone", "lift_fresh", "lift_fresh_copy", "detach_copy"}:
+        return True
+    if called in {"dropout", "feature_dropout", "alpha_dropout"}:
+        return node.args[2] is False
+    if called == "slice":
+        whole = node.args[2:4] in ((None, None), (0, 2**63 - 1), (0, None), (None, 2**63 - 1))
+        return len(node.args) < 5 and (whole or len(node.args) < 3)
+    if called in {"to", "_to_copy"}:
+        return _same_type(node)
+    return False
+
+
+def _same_type(node: fx.Node) -> bool:
+    source = node.args[0]
+    before, after = (n.meta.get("val") if isinstance(n, fx.Node) else None for n in (source, node))
+    return before is not None and after is not None and before.dtype == after.dtype
+
+
+def batch_norm_parts(node: fx.Node) -> tuple[str | None, str | None, str, str, float]:
+    """Names of weight, bias, running mean, running variance, and epsilon of a batch norm in evaluation."""
+    weight, bias, mean, variance = (a.name if isinstance(a, fx.Node) else None for a in node.args[1:5])
+    assert mean is not None
+    assert variance is not None
+    position = 7 if name(node) in {"batch_norm", "native_batch_norm", "cudnn_batch_norm"} else 6
+    return weight, bias, mean, variance, float(cast(float, node.args[position]))
+
+
+def channel_axis_of_weight(node: fx.Node) -> int:
+    """The axis of the weight that counts outputs: 1 in a transposed convolution, else 0."""
+    called = name(node)
+    transposed = called in TRANSPOSED or (called == "convolution" and bool(node.args[6]))
+    return 1 if transposed else 0
+
+
+def groups(node: fx.Node) -> int:
+    """The number of groups of a convolution, 1 of a linear layer."""
+    position = {"convolution": 8, "linear": len(node.args)}.get(name(node), 6)
+    return int(cast(int, node.args[position])) if len(node.args) > position else 1

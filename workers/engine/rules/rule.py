@@ -1,0 +1,44 @@
+"""The word Rule, and the two rules that need no parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from workers.engine.tape import Local
+
+
+class Rule(Protocol):
+    """How relevance passes one node."""
+
+    def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
+        """The relevance of each of `local.leaves`, from the relevance of the node's output."""
+        ...
+
+
+class Gradient:
+    """The node's own derivative: relevance is a cotangent. Right for gradients, and wherever a node only moves values
+    about (reshapes, concatenation, maximum pooling: the winner takes all)."""
+
+    def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
+        return local.vjp(relevance)
+
+
+class Pass:
+    """Relevance passes unchanged: elementwise activations, and scaling by a constant (S4 ch. 10)."""
+
+    def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
+        return [fit(relevance, leaf) for leaf in local.leaves]
+
+
+def fit(relevance: Tensor, leaf: Tensor) -> Tensor:
+    """Relevance summed over the axes along which the leaf was broadcast."""
+    return relevance if relevance.shape == leaf.shape else relevance.sum_to_size(leaf.shape)
+
+
+def stabilise(z: Tensor, epsilon: float | Tensor) -> Tensor:
+    """z moved away from zero by epsilon, with z's sign; zero counts as positive."""
+    return z + torch.where(z < 0, -epsilon, epsilon)
