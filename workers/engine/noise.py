@@ -1,0 +1,60 @@
+"""A method's attributions under noise on the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workers.engine.batch import Batch
+from workers.engine.model import Model
+from workers.engine.sweep import sweep
+from workers.method import Method
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and mean square of a method's attributions over `samples` noisy inputs."""
+
+    mean: Tensor
+    square: Tensor
+    samples: int
+
+    @property
+    def variance(self) -> Tensor:
+        return (self.square - self.mean.square()).clamp(min=0)
+
+    @property
+    def standard_error(self) -> Tensor:
+        return (self.variance / max(1, self.samples - 1)).sqrt()
+
+
+def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float) -> Moments:
+    """Moments of `of` on inputs with Gaussian noise, whose standard deviation is `noise` times the input's range.
+
+    The target is the one of the input itself. Each row draws from its own seed, its samples in order.
+    """
+    wanted, generators, scale = model.resolve(batch), batch.generators(), noise * _range(model, batch.x)
+    seed = getattr(of, "seed", 0)
+    total = square = torch.zeros(())
+    for rows, _ in sweep(model, batch, samples, "samples"):
+        draws = torch.stack([torch.randn(batch.x.shape[1:], generator=generators[row]) for row in rows])
+        x = batch.x[rows] + draws.to(batch.x) * scale.expand_as(batch.x)[rows]
+        inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows))
+        values = of.explain(model, inner).arrays["attribution"]
+        if total.dim() == 0:
+            total = values.new_zeros((len(batch), *values.shape[1:]))
+            square = torch.zeros_like(total)
+        total.index_add_(0, rows.to(total.device), values)
+        square.index_add_(0, rows.to(total.device), values.square())
+    return Moments(total / samples, square / samples, samples)
+
+
+def _range(model: Model, x: Tensor) -> Tensor:
+    """The width of the input's range by channel, as the card says; else of each row's own values."""
+    known = model.range()
+    if known is not None:
+        return known[1] - known[0]
+    flat = x.flatten(1)
+    return (flat.amax(1) - flat.amin(1)).view(-1, *[1] * (x.dim() - 1))

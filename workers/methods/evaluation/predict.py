@@ -1,0 +1,34 @@
+"""The prediction itself, without an attribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from workers.method import Method
+from workers.result import Scores
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class Predict(Method):
+    """The model's highest outputs with labels and probabilities; `scores` holds all outputs as the model returns them.
+
+    Source: the model itself; probabilities are the softmax of logits, or the outputs where they are probabilities.
+    """
+
+    citation = "the model's own output"
+    question = "What does the model predict?"
+    kind = "scores"
+    takes_target = False
+
+    top: int = Field(default=5, ge=1, le=1000, description="How many of the highest outputs are named.")
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        return Scores(
+            {"scores": model.outputs(batch)},
+            info=[{"prediction": ranking} for ranking in model.prediction(batch, self.top)],
+        )

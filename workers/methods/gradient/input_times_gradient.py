@@ -1,0 +1,30 @@
+"""The gradient times the input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.method import Method
+from workers.result import Attribution, Check
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class InputTimesGradient(Method):
+    """Each feature's value times its gradient: its share of a linear model's score (S4 22.1; Shrikumar et al. 2016).
+
+    Shape of the input; units of score. Sums to the score exactly where the net is piecewise linear without biases.
+    """
+
+    citation = "Shrikumar et al. 2016, Not Just a Black Box; book ch. 22.1"
+    question = "How much does each feature contribute, taking the model as linear around this input?"
+    needs = frozenset({"gradients"})
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        scores, found = model.propagate(batch, None)
+        values = found[0] * batch.x
+        sums = values.flatten(1).sum(1).tolist()
+        checks = [(Check("completeness", score, total),) for score, total in zip(scores.tolist(), sums, strict=True)]
+        return Attribution({"attribution": values}, checks)

@@ -1,0 +1,62 @@
+"""Integrated gradients along the straight line from a baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from workers.baseline import DESCRIPTION, Baseline
+from workers.method import Method, Seed
+from workers.result import Attribution, Check
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+Rule = Literal["gauss_legendre", "midpoint", "right"]
+
+
+class IntegratedGradients(Method):
+    """The gradient averaged along the line from the baseline to the input, times their difference (S3 eq. 5).
+
+    Shape of the input; units of score. Completeness: it sums to f(input) - f(baseline), and the check says by how much
+    the sum misses that. Source: Sundararajan, Taly, Yan 2017; S4 22.2.
+    """
+
+    citation = "Sundararajan, Taly, Yan 2017, Axiomatic Attribution for Deep Networks; book ch. 22.2"
+    question = "How is the difference in score between a baseline and this input shared among the features?"
+    needs = frozenset({"gradients"})
+    cost = "tens of passes"
+
+    steps: int = Field(default=50, ge=1, le=2000, description="Points on the line.")
+    tolerance: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Double the steps until the relative completeness gap is below this, up to max_steps.",
+    )
+    max_steps: int = Field(default=1600, ge=1, le=20000, description="Where `tolerance` stops doubling.")
+    rule: Rule = Field(default="gauss_legendre", description="How the integral is approximated.")
+    baseline: Baseline = Field(default="zero", description=DESCRIPTION)
+    value: float = Field(default=0.0, description="The value of a constant baseline.")
+    times_input: bool = Field(
+        default=True, description="Multiply by input minus baseline; otherwise the averaged gradient, with no check."
+    )
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return self.max_steps if self.tolerance else self.steps
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine import paths
+        from workers.engine.baselines import baseline
+
+        start = baseline(model, batch, self.baseline, self.value)
+        found = paths.integrate(model, batch, start, self.rule, self.steps, self.tolerance, self.max_steps)
+        values = found.gradients * (batch.x - start) if self.times_input else found.gradients
+        return Attribution(
+            {"attribution": values},
+            [(Check("completeness", *pair),) for pair in zip(found.expected, found.observed, strict=True)],
+            [{"steps": steps} for steps in found.steps],
+        )

@@ -1,0 +1,58 @@
+"""Any method, averaged over noisy copies of the input."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from workers.method import AnyMethod, Method, Seed
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class SmoothGrad(Method):
+    """The mean, mean square or variance of a method's attributions under Gaussian noise on the input (S3 eq. 6).
+
+    Shape and units of the inner method's attribution (squared for `square` and `variance`). `standard_error` holds the
+    standard error of each value of the mean. Source: Smilkov et al. 2017; VarGrad: Adebayo et al. 2018.
+    """
+
+    citation = "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise; Adebayo et al. 2018 (VarGrad)"
+    question = "What does the method say once the noise of a single gradient is averaged away?"
+    needs = frozenset({"gradients"})
+    cost = "tens of passes"
+
+    of: AnyMethod = Field(default="gradient", description="The method that is averaged.")  # type: ignore[assignment]  # validated from its name
+    samples: int = Field(default=50, ge=1, le=5000, description="Noisy copies of the input.")
+    noise: float = Field(
+        default=0.15, ge=0, le=10, description="Standard deviation of the noise, as a share of the input's range."
+    )
+    reduce: Literal["mean", "square", "variance"] = Field(
+        default="mean", description="What is made of the samples; variance is VarGrad."
+    )
+    seed: Seed = 0
+
+    @field_validator("of")
+    @classmethod
+    def _attributes(cls, of: Method) -> Method:
+        if of.kind != "attribution":
+            raise ValueError(f"smooth_grad averages attributions, and {of.name} makes none")
+        return of
+
+    def passes(self) -> int:
+        return self.samples * self.of.passes()
+
+    def refuse(self, model: Model) -> None:
+        self.of.refuse(model)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine.noise import sample
+
+        moments = sample(model, batch, self.of, self.samples, self.noise)
+        if self.reduce == "mean":
+            return Attribution({"attribution": moments.mean, "standard_error": moments.standard_error})
+        return Attribution({"attribution": moments.square if self.reduce == "square" else moments.variance})

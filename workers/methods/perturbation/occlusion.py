@@ -1,0 +1,54 @@
+"""Occlusion: the score's loss when a patch is hidden."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from workers.baseline import DESCRIPTION, Baseline
+from workers.method import Method, Seed
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class Occlusion(Method):
+    """How far the score falls when a patch of the input is filled, averaged where patches overlap (S4 22.2.1).
+
+    One channel, the input's places; units of score (or of probability). Source: Zeiler, Fergus 2014.
+    """
+
+    citation = "Zeiler, Fergus 2014, Visualizing and Understanding Convolutional Networks; book ch. 22.2.1"
+    question = "Which regions does the score depend on, seen by hiding them one after the other?"
+    cost = "hundreds of passes"
+
+    patch: int | None = Field(
+        default=None, ge=1, le=4096, description="Side of the patch; by default a fourteenth of the longest side."
+    )
+    stride: int | None = Field(default=None, ge=1, le=4096, description="Step of the patch; by default its side.")
+    fill: Baseline = Field(default="zero", description=DESCRIPTION)
+    value: float = Field(default=0.0, description="The value of a constant fill.")
+    score: Literal["logit", "probability"] = Field(
+        default="logit", description="Watch the model's own output, or its softmax."
+    )
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return 200
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.windows import check_score
+
+        check_score(model, self.score)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine.baselines import baseline
+        from workers.engine.windows import occlude, windows
+
+        places = windows(model.card.input.shape, self.patch, self.stride)
+        fill = baseline(model, batch, self.fill, self.value)
+        values = occlude(model, batch, places, fill, probability=self.score == "probability")
+        return Attribution({"attribution": values}, info=[{"patches": len(places)}] * len(batch))
