@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import Tensor
 
 from workers.engine.rules.rule import Rule
-from workers.engine.tape import Local, Tape
+from workers.engine.tape import Flow, Local, Tape
 
-Watch = Callable[[Local, Any], None]
+Watch = Callable[[Local, Flow, Sequence[Tensor | None]], None]
 
 
 def propagate(
@@ -23,26 +22,33 @@ def propagate(
 ) -> dict[int, Tensor]:
     """Relevance of the nodes in `to`, from the relevance of the nodes in `start`.
 
-    `masks` multiplies the relevance of nodes on the way (conditional relevance). `watch(local, relevance)` sees every
-    node that is passed. A node of `to` that none of the start depends on gets zeros.
+    `masks` multiplies the relevance of nodes on the way (conditional relevance). `watch(local, relevance, parts)` sees
+    every node that is passed, with what it was given and what it hands to each input. A node of `to` that none of the
+    start depends on gets zeros.
     """
     needed = _needed(tape, to)
-    arrived: dict[int, Any] = dict(start)
+    arrived: dict[int, Flow] = dict(start)
     result: dict[int, Tensor] = {}
     for index in range(max(start), -1, -1):
         relevance = arrived.pop(index, None)
         if relevance is None:
             continue
-        if masks is not None and index in masks:
+        if masks is not None and index in masks and isinstance(relevance, Tensor):
             relevance = relevance * masks[index]
-        if index in to:
+        if index in to and isinstance(relevance, Tensor):
             result[index] = relevance
         local = tape.locals[index]
         if local is None or not needed[index]:
             continue
+        if local.item is not None and isinstance(relevance, Tensor):
+            _add(arrived, local.inputs[0], {local.item: relevance})
+            continue
+        parts = rule_of(local).backward(local, relevance)
         if watch is not None:
-            watch(local, relevance)
-        _hand_on(local, rule_of(local).backward(local, relevance), arrived, needed, to)
+            watch(local, relevance, parts)
+        for i, part in zip(local.inputs, parts, strict=True):
+            if part is not None and (needed[i] or i in to):
+                _add(arrived, i, part)
     return {index: result.get(index, tape.values[index].new_zeros(tape.values[index].shape)) for index in to}
 
 
@@ -52,8 +58,12 @@ def _needed(tape: Tape, to: Collection[int]) -> list[bool]:
     return [any(flow[i] for index, flow in flows.items() if index != i) for i in range(len(tape.graph.nodes))]
 
 
-def _hand_on(local: Local, parts: Any, arrived: dict[int, Any], needed: list[bool], to: Collection[int]) -> None:
-    for index, part in zip(local.inputs, parts, strict=True):
-        if part is None or not (needed[index] or index in to):
-            continue
-        arrived[index] = arrived[index] + part if index in arrived else part
+def _add(arrived: dict[int, Flow], index: int, part: Flow) -> None:
+    """Add a part to what has arrived at a node, tensor by tensor where the node returns several."""
+    there = arrived.get(index)
+    if there is None:
+        arrived[index] = part
+    elif isinstance(there, Tensor) and isinstance(part, Tensor):
+        arrived[index] = there + part
+    elif isinstance(there, Mapping) and isinstance(part, Mapping):
+        arrived[index] = {**there, **{k: there[k] + v if k in there else v for k, v in part.items()}}

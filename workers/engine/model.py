@@ -118,26 +118,29 @@ class Model:
             return scores, torch.zeros_like(x)
         return scores.detach(), torch.autograd.grad(scores.sum(), x)[0]
 
-    def propagate(
+    def start(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
+        """The scores (n,), and by node ones at what each row's target sums over: where a backward walk begins."""
+        tape = self.tape(batch)
+        start = targets.masks(self.resolve(batch), tape.graph, tape.values)
+        return targets.scores(start, tape.values), start
+
+    def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
+        """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""
+        scores, start = self.start(batch)
+        return scores, propagate(self.tape(batch), start, lambda _: self._gradient, to)
+
+    def relevance(
         self,
         batch: Batch,
-        table: Table | None,
+        start: Mapping[int, Tensor],
+        table: Table,
         to: Sequence[int] = (0,),
         masks: Mapping[int, Tensor] | None = None,
         watch: Watch | None = None,
-    ) -> tuple[Tensor, dict[int, Tensor]]:
-        """The scores (n,) and the relevance at the nodes in `to`, by a composite's table; gradients where it is None.
-
-        Relevance starts from the target's own value, a gradient from one.
-        """
-        tape = self.tape(batch)
-        start = targets.masks(self.resolve(batch), tape.graph, tape.values)
-        scores = targets.scores(start, tape.values)
-        if table is None:
-            return scores, propagate(tape, start, lambda _: self._gradient, to, masks, watch)
+    ) -> dict[int, Tensor]:
+        """The relevance at the nodes in `to`, from that of the nodes in `start`, by a composite's table."""
         rules = self.rules(table)
-        relevance = {index: mask * tape.values[index] for index, mask in start.items()}
-        return scores, propagate(tape, relevance, lambda local: rules[local.node.index], to, masks, watch)
+        return propagate(self.tape(batch), start, lambda local: rules[local.node.index], to, masks, watch)
 
     def rules(self, table: Table) -> dict[int, Rule]:
         """The rule of every node under a composite, made once; raises MethodNotApplicable where one has none."""

@@ -6,31 +6,43 @@ ask for the vector-Jacobian product of just that node; what a rule does elsewher
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from workers.engine.graph import Graph, Node, is_float
 
+Parts: TypeAlias = Mapping[int, Tensor]  # of a node that returns several tensors: what belongs to which of them
+Flow: TypeAlias = Tensor | Parts
+
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """One node's part of a tape: the nodes its `leaves` came from, and its output, connected by autograd."""
+    """One node's part of a tape: the nodes its `leaves` came from, and its output, connected by autograd.
+
+    Of a node that picks one of several tensors, `item` says which, and there are no leaves.
+    """
 
     node: Node
     inputs: tuple[int, ...]
     leaves: tuple[Tensor, ...]
     output: Any
+    item: int | None = None
 
-    def vjp(self, weights: Any) -> tuple[Tensor | None, ...]:
+    def vjp(self, weights: Flow) -> tuple[Tensor | None, ...]:
         """`weights` (shaped like the output) times the Jacobian of this node, for each leaf."""
-        return torch.autograd.grad(self.output, self.leaves, weights, retain_graph=True, allow_unused=True)
+        if isinstance(weights, Tensor):
+            outputs, cotangents = [self.output], [weights]
+        else:
+            outputs, cotangents = [self.output[item] for item in weights], list(weights.values())
+        return torch.autograd.grad(outputs, self.leaves, cotangents, retain_graph=True, allow_unused=True)
 
 
 class Tape:
-    """The locals of one forward pass of a graph; `values[i]` is the output of node i."""
+    """The locals of one forward pass of a graph; `values[i]` is the output of node i, detached."""
 
     def __init__(self, graph: Graph, x: Tensor) -> None:
         self.graph = graph
@@ -42,20 +54,26 @@ class Tape:
                 self._record(node)
 
     def _record(self, node: Node) -> None:
-        floats = tuple(i for i in node.inputs if is_float(self.values[i]))
-        if not floats:
-            self.values[node.index] = node.run(self.values)
-            if isinstance(self.values[node.index], Tensor | tuple | list):
-                self.locals[node.index] = Local(node, (), (), self.values[node.index])
+        if node.op == "getitem" and isinstance(self.values[node.inputs[0]], tuple | list):
+            picked, item = self.values[node.inputs[0]][node.args[1]], node.args[1]
+            self.values[node.index] = picked
+            self.locals[node.index] = Local(node, node.inputs, (), picked, item)
             return
+        floats = tuple(i for i in node.inputs if is_float(self.values[i]))
         leaves = tuple(self.values[i].detach().requires_grad_() for i in floats)
         given = dict(zip(floats, leaves, strict=True)) | {i: self.values[i] for i in node.inputs if i not in floats}
         output = node.run(given)
         self.locals[node.index] = Local(node, floats, leaves, output)
-        self.values[node.index] = output.detach() if isinstance(output, Tensor) else output
+        self.values[node.index] = _detached(output)
 
     @property
     def output(self) -> Tensor:
         """What the model returned, detached."""
         value: Tensor = self.values[self.graph.output]
         return value
+
+
+def _detached(output: Any) -> Any:
+    if isinstance(output, tuple | list):
+        return tuple(_detached(item) for item in output)
+    return output.detach() if isinstance(output, Tensor) else output

@@ -38,7 +38,7 @@ class GradCam(Method):
         from workers.engine.spatial import spatial_layer, upsample
 
         node = spatial_layer(model, self.layer)
-        _, found = model.propagate(batch, None, to=[node.index])
+        _, found = model.gradients(batch, to=[node.index])
         activations, gradients = model.tape(batch).values[node.index], found[node.index]
         places = tuple(range(2, activations.dim()))
         small = (activations * gradients.mean(places, keepdim=True)).sum(1, keepdim=True)

@@ -29,6 +29,6 @@ class Gradient(Method):
     )
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        _, found = model.propagate(batch, None)
+        _, found = model.gradients(batch)
         values = found[0]
         return Attribution({"attribution": {"none": values, "abs": values.abs(), "square": values**2}[self.reduce]})

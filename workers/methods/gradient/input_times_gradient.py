@@ -23,7 +23,7 @@ class InputTimesGradient(Method):
     needs = frozenset({"gradients"})
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        scores, found = model.propagate(batch, None)
+        scores, found = model.gradients(batch)
         values = found[0] * batch.x
         sums = values.flatten(1).sum(1).tolist()
         checks = [(Check("completeness", score, total),) for score, total in zip(scores.tolist(), sums, strict=True)]

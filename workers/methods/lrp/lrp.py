@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from workers.composite import PRESETS, Preset, Table
 from workers.method import Method
 from workers.result import Attribution, Check
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from workers.engine.batch import Batch
     from workers.engine.model import Model
+
+
+class Units(BaseModel):
+    """Which channels of a layer relevance may pass: an empty list stops it there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str = Field(max_length=300)
+    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=10000)
 
 
 class Lrp(Method):
     """Relevance handed back from the target's score, layer by layer, by each node's rule (S4 ch. 10, l.3431).
 
-    Shape of the input; units of score. Conservation: it sums to the score, less what biases and stabilisers absorb;
-    the check says how much that is. Source: Bach et al. 2015; Montavon et al. 2019.
+    Shape of the input, or of the layer `to`; units of score. Conservation: it sums to the score, less what biases and
+    stabilisers absorb; the check says how much that is, and `layers` in the info says where. Source: Bach et al. 2015;
+    Montavon et al. 2019; conditional relevance: Achtibat et al. 2023.
     """
 
     citation = "Bach et al. 2015, On Pixel-Wise Explanations; Montavon et al. 2019, book ch. 10"
@@ -29,6 +41,17 @@ class Lrp(Method):
     composite: Preset | Table = Field(
         default="epsilon_plus_flat",
         description="Which rule for which layer: a preset, or an ordered table whose first matching entry holds.",
+    )
+    head: Literal["logit", "log_odds"] = Field(
+        default="logit",
+        description="Start from the target's own value, or from the log-odds of the class; that relevance sums to the "
+        "log-odds plus the entropy among the other classes.",
+    )
+    to: str = Field(
+        default="input", max_length=300, description="Where relevance is read: the input, or a layer by its name."
+    )
+    units: tuple[Units, ...] = Field(
+        default=(), max_length=50, description="Conditional relevance: of these layers, only these channels pass any."
     )
 
     @field_validator("composite")
@@ -44,11 +67,34 @@ class Lrp(Method):
         return PRESETS[self.composite] if isinstance(self.composite, str) else self.composite
 
     def refuse(self, model: Model) -> None:
+        from workers.engine.heads import check_log_odds
+        from workers.engine.units import masks
+
         model.rules(self.table)
+        model.layer(self.to)
+        masks(model, self.units)
+        if self.head == "log_odds":
+            check_log_odds(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        scores, found = model.propagate(batch, self.table)
-        values = found[0]
-        sums = values.flatten(1).double().sum(1).tolist()
-        checks = [(Check("conservation", score, total),) for score, total in zip(scores.tolist(), sums, strict=True)]
-        return Attribution({"attribution": values}, checks, [{"rules": model.rules_by_layer(self.table)}] * len(batch))
+        from workers.engine.conservation import Held, by_row
+        from workers.engine.units import masks
+
+        expected, start = self._start(model, batch)
+        to, held = model.layer(self.to).index, Held()
+        values = model.relevance(batch, start, self.table, [to], masks(model, self.units), held.watch)[to]
+        sums = by_row(values.double()).tolist()
+        checks = [(Check("conservation", want, have),) for want, have in zip(expected, sums, strict=True)]
+        rules = model.rules_by_layer(self.table)
+        return Attribution(
+            {"attribution": values}, checks, [{"rules": rules, "layers": layers} for layers in held.rows(len(batch))]
+        )
+
+    def _start(self, model: Model, batch: Batch) -> tuple[list[float], dict[int, Tensor]]:
+        """What the relevance of each row starts from, and its sum as the theory has it."""
+        from workers.engine.heads import log_odds
+
+        if self.head == "log_odds":
+            return log_odds(model, batch)
+        scores, ones = model.start(batch)
+        return scores.tolist(), {index: one * model.tape(batch).values[index] for index, one in ones.items()}
