@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from workers.engine.data import NoResources, Resources
 from workers.target import Target
 
 Report: TypeAlias = Callable[[int, int, str], None]
@@ -24,6 +25,7 @@ class Batch:
 
     `report` raises Cancelled or DeadlineExceeded when the work is to stop; methods with steps call it at each.
     `memo` holds what passes over these very inputs have found; batches made by `sharing` have it in common.
+    A method that takes no input gets an empty x, and what it needs from `resources`.
     """
 
     x: Tensor
@@ -31,13 +33,14 @@ class Batch:
     seeds: Sequence[int] = ()
     report: Report = field(default=silent)
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    resources: Resources = field(default_factory=NoResources, repr=False)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def sharing(self, targets: Sequence[Target], seeds: Sequence[int], report: Report = silent) -> Batch:
         """A batch of the same inputs for other targets or another method, which shares their forward pass."""
-        return Batch(self.x, targets, seeds, report, self.memo)
+        return Batch(self.x, targets, seeds, report, self.memo, self.resources)
 
     def generators(self) -> list[torch.Generator]:
         """A source of random numbers for each row, from the row's own seed: a row draws the same alone or in company.

@@ -1,0 +1,62 @@
+"""What a method may ask for besides its batch: datasets, and results of methods held in its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.errors import InvalidParameter
+from workers.method import Method
+
+
+@dataclass(frozen=True)
+class Items:
+    """Some consecutive items of a dataset as the model's input, with the labels and masks where it has them."""
+
+    start: int
+    x: Tensor
+    labels: NDArray[np.int64] | None = None
+    masks: Tensor | None = None
+
+
+class Dataset(Protocol):
+    """Many inputs of one model, in a fixed order."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    def batches(self, size: int) -> Iterator[Items]:
+        """All items in order, `size` at a time; streamed, never all in memory."""
+        ...
+
+
+class Resources(Protocol):
+    """Where datasets and held methods' results come from; the worker gives its own, a test a few in memory."""
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of that digest or name; raises InvalidParameter where there is none."""
+        ...
+
+    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+        """The arrays (numpy) of a held method that takes no input, from the store or computed now and kept."""
+        ...
+
+
+class NoResources:
+    """Of a batch that was given none."""
+
+    def dataset(self, name: str) -> Dataset:
+        raise InvalidParameter(
+            f"no dataset {name!r} is known; POST /api/v1/datasets makes one", pointer="/method/dataset"
+        )
+
+    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+        raise InvalidParameter(f"there is nothing to compute {method.name} with", pointer="/method")
