@@ -59,4 +59,4 @@ class NoResources:
         )
 
     def state(self, model: Any, method: Method) -> Mapping[str, Any]:
-        raise InvalidParameter(f"there is nothing to compute {method.name} with", pointer="/method")
+        raise InvalidParameter(f"{method.name} on {model.card.name} has nothing to be computed from", pointer="/method")
