@@ -1,0 +1,208 @@
+"""Tensors from bytes and JSON: what is right is read to the bit, what is wrong is refused before memory is taken."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from workers.errors import InputTooLarge, InvalidTensor
+from workers.tensors import (
+    DTYPES,
+    as_float32,
+    decode_npy,
+    decode_safetensors,
+    digest_image,
+    digest_tensor,
+    encode_npy,
+    from_json,
+)
+
+VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+def header(shape: str, descr: str = "'<f4'", order: str = "False") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+    text += b" " * (63 - (len(text) + 10) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+@settings(deadline=None)
+@given(arrays.arrays(st.sampled_from(DTYPES), arrays.array_shapes(max_dims=4)))
+def test_npy_goes_there_and_back(array: NDArray[Any]) -> None:
+    back = decode_npy(encode_npy(array))
+    assert back.dtype == array.dtype
+    assert back.tobytes() == array.tobytes()
+    assert back.shape == array.shape
+
+
+@pytest.mark.parametrize("array", [VALUES.astype(">f4"), np.asfortranarray(VALUES), VALUES.astype(">i2")])
+def test_other_orders_of_bytes_and_axes_are_read(array: NDArray[Any]) -> None:
+    out = io.BytesIO()
+    np.save(out, array)
+    back = decode_npy(out.getvalue())
+    assert back.dtype.isnative
+    assert back.flags.c_contiguous
+    np.testing.assert_array_equal(back, VALUES)
+
+
+@pytest.mark.parametrize("shape", ["(100000, 100000)", "(1, 2)", "(7,)", f"({2**62}, 4)", f"({10**30},)"])
+def test_a_header_that_promises_more_or_less_than_follows_is_refused(shape: str) -> None:
+    with pytest.raises(InvalidTensor, match="follow the header"):
+        decode_npy(header(shape) + b"\0" * 16)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"\x93NUMPY", b"hello", header("(4,"), header("__import__('os').getcwd()"), header("(2, -2)"),
+        header("(0, 5)"), header("(4,)", "'|O'"), header("(4,)", "[('a', '<f4')]"), header("(2,)", "'<c8'"),
+        header("(2,)", "'<M8[s]'"), header("(1,)", "'<U4'"), header("(1, 1, 1, 1, 1, 1, 1, 1, 4)"),
+        b"\x93NUMPY\x03\x00" + header("(4,)")[8:], b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535,
+    ],
+)  # fmt: skip
+def test_what_is_no_npy_of_numbers_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidTensor):
+        decode_npy(data + b"\0" * 16)
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
+    target = tmp_path / "ran"
+    out = io.BytesIO()
+    np.save(out, np.array([Bomb(target)], dtype=object), allow_pickle=True)
+    for data in (out.getvalue(), pickle.dumps(Bomb(target))):
+        for decode in (decode_npy, decode_safetensors):
+            with pytest.raises(InvalidTensor):
+                decode(data)
+    assert not target.exists()
+
+
+def test_the_byte_limit_is_the_callers() -> None:
+    data = encode_npy(VALUES)
+    decode_npy(data, max_bytes=len(data))
+    for decode in (decode_npy, decode_safetensors):
+        with pytest.raises(InputTooLarge, match=f"{len(data) - 1} are allowed"):
+            decode(data, max_bytes=len(data) - 1)
+
+
+def test_safetensors_with_one_tensor_is_read() -> None:
+    np.testing.assert_array_equal(decode_safetensors(save({"x": VALUES}, {"made": "here"})), VALUES)
+
+
+def damaged(entry: Any) -> bytes:
+    text = json.dumps({"x": entry}).encode()
+    return struct.pack("<Q", len(text)) + text + b"\0" * 16
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (save({"a": VALUES, "b": VALUES}), "holds 2 tensors"),
+        (save({}), "holds 0 tensors"),
+        (b"abc", "no safetensors file"),
+        (struct.pack("<Q", 2**40) + b"{}", "no safetensors file, or its header is longer"),
+        (struct.pack("<Q", 4) + b"null", "damaged"),
+        (damaged({"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]}), "dtype should be one of F16"),
+        (damaged({"dtype": "F32", "shape": [400], "data_offsets": [0, 1600]}), "offsets do not fit"),
+        (damaged({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}), "offsets do not fit"),
+        (damaged({"shape": [4]}), "damaged"),
+        (damaged(["F32"]), "damaged"),
+    ],
+)
+def test_wrong_safetensors_are_refused(data: bytes, told: str) -> None:
+    with pytest.raises(InvalidTensor, match=told):
+        decode_safetensors(data)
+
+
+@pytest.mark.parametrize("data", [[0, 1, 2, 3, 4, 5], [[0, 1, 2], [3, 4, 5]], [[0.0, 1, 2], [3, 4.0, 5]]])
+def test_json_is_read_flat_or_nested(data: list[Any]) -> None:
+    array = from_json({"shape": [2, 3], "data": data})
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        ([1, 2], ""),
+        ({"shape": [2]}, ""),
+        ({"shape": [2], "data": [1, 2], "more": 1}, ""),
+        ({"shape": "12", "data": [1, 2]}, "/shape"),
+        ({"shape": [True, 2], "data": [1, 2]}, "/shape"),
+        ({"shape": [-1, 2], "data": [1, 2]}, "/shape"),
+        ({"shape": [0], "data": []}, "/shape"),
+        ({"shape": [1] * 9, "data": [1]}, "/shape"),
+        ({"shape": [3], "data": [1, 2]}, "/data"),
+        ({"shape": [4], "data": [[1, 2], [3, 4]]}, "/data"),
+        ({"shape": [2, 2], "data": [[1, 2], [3]]}, "/data"),
+        ({"shape": [2], "data": "ab"}, "/data"),
+        ({"shape": [2], "data": ["1", "2"]}, "/data"),
+        ({"shape": [2], "data": [1, None]}, "/data"),
+        ({"shape": [2], "data": [True, False]}, "/data"),
+        ({"shape": [2], "data": [1, 10**30]}, "/data"),
+        ({"shape": [2], "dtype": "object", "data": [1, 2]}, "/dtype"),
+        ({"shape": [2], "dtype": "complex64", "data": [1, 2]}, "/dtype"),
+        ({"shape": [2], "dtype": 4, "data": [1, 2]}, "/dtype"),
+        ({"shape": [2], "dtype": "uint8", "data": [1, 256]}, "/data"),
+        ({"shape": [2], "dtype": "uint8", "data": [1, -1]}, "/data"),
+        ({"shape": [2], "dtype": "int64", "data": [1, 1.5]}, "/data"),
+    ],
+)
+def test_wrong_json_is_refused_at_its_place(value: Any, pointer: str) -> None:
+    with pytest.raises(InvalidTensor) as caught:
+        from_json(value)
+    assert caught.value.pointer == f"/input/tensor{pointer}"
+
+
+def test_json_of_too_many_values_is_refused_before_it_is_made() -> None:
+    with pytest.raises(InputTooLarge, match="more than the 9 values"):
+        from_json({"shape": [10], "data": []}, max_values=9)
+
+
+def test_values_that_are_not_finite_in_float32_are_refused() -> None:
+    np.testing.assert_array_equal(as_float32(VALUES.astype(np.float64)), VALUES)
+    for bad in (np.nan, np.inf, 1e300):
+        with pytest.raises(InvalidTensor, match="finite"):
+            as_float32(np.array([1.0, bad]))
+
+
+def test_the_digest_is_of_the_values_however_they_came() -> None:
+    ways = [
+        decode_npy(encode_npy(VALUES)),
+        decode_npy(encode_npy(VALUES.astype(np.float64))),
+        decode_npy(encode_npy(VALUES.astype(">i4"))),
+        decode_safetensors(save({"x": VALUES})),
+        from_json({"shape": [2, 3], "dtype": "int64", "data": list(range(6))}),
+        np.asfortranarray(VALUES),
+    ]
+    assert {digest_tensor(array) for array in ways} == {digest_tensor(VALUES)}
+
+
+def test_the_digest_tells_shapes_and_values_apart() -> None:
+    different = [VALUES, VALUES.T, VALUES.reshape(3, 2), VALUES.reshape(6), VALUES[None], VALUES + 1]
+    assert len({digest_tensor(array) for array in different}) == len(different)
+
+
+def test_digests_are_what_they_were() -> None:
+    """Ids and stored inputs hang on these: they never change."""
+    assert digest_tensor(VALUES) == "sha256:f00a784386784045050894607beeae651b92eb7eb2cdfed9c3477f1a6c576afe"
+    assert digest_image(b"abc") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

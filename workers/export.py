@@ -1,0 +1,153 @@
+"""Writes a model folder from a model's code: python -m workers.export SOURCE --out models/NAME --shape 3,224,224."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from workers.archive import open_archive
+from workers.cardfile import FILE
+from workers.engine.loading import export_module, load
+from workers.engine.modules import build_module, load_weights
+from workers.errors import ExplainError, InvalidFolder
+from workers.folder import read_folder
+from workers.source import Source, parse_source
+
+ARCHIVE = "model.pt2"
+LABELS = "labels.txt"
+TOLERANCE = 1e-4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 where the folder was written and reads back, else 1 with the reason on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        export(options)
+    except ExplainError as error:
+        print(f"whence export: {error.detail}", file=sys.stderr)
+        return 1
+    print(f"wrote {options.out}: its outputs agree with the model's; the card is {options.out / FILE}")
+    return 0
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the folder `options.out`, whole or not at all; raises InvalidFolder where the model or a value is wrong."""
+    out: Path = options.out
+    if out.exists():
+        raise InvalidFolder(f"{out} exists already; name a new folder, or remove it first")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
+        folder = Path(scratch) / out.name
+        folder.mkdir()
+        module = _module(options)
+        (folder / FILE).write_text(_card(options), "utf-8")
+        if options.labels:
+            shutil.copyfile(options.labels, folder / LABELS)
+        (folder / ARCHIVE).write_bytes(archive(export_module(module, options.shape, out.name), out.name))
+        _compare(module, folder, options.shape)
+        folder.rename(out)
+
+
+def archive(program: ExportedProgram, where: str) -> bytes:
+    """The program as .pt2 bytes without sample inputs; raises PickledPayload where it holds more than plain tensors."""
+    saved = io.BytesIO()
+    torch.export.save(program, saved)
+    saved.seek(0)
+    with open_archive(saved, f"{where}/{ARCHIVE}") as opened:
+        return opened.copy().getvalue()
+
+
+def _module(options: argparse.Namespace) -> nn.Module:
+    source: Source = parse_source(options.source, "SOURCE")
+    if source.kind == "archive":
+        raise InvalidFolder("SOURCE is an archive already; put it into a folder with a card.toml")
+    if options.weights is None and source.kind != "python":
+        raise InvalidFolder(f"{source} is an architecture without weights; give them by --weights FILE.safetensors")
+    classes = len(options.labels.read_text("utf-8").rstrip().splitlines()) if options.labels else None
+    module = build_module(source, Path.cwd(), classes, options.out.name)
+    if options.weights:
+        load_weights(module, options.weights, options.weights.name)
+    return module
+
+
+def _card(options: argparse.Namespace) -> str:
+    """card.toml: what the options say, the rest as read_folder fills it in."""
+    shape = options.shape
+    card: dict[str, Any] = {
+        "model": {"source": ARCHIVE, "output": options.output},
+        "input": {"kind": "tensor", "shape": list(shape)},
+    }
+    if len(shape) == 3 and shape[0] in (1, 3):
+        image = {key: getattr(options, key) for key in ("mode", "resize", "crop", "scale", "mean", "std")}
+        image["mode"] = image["mode"] or ("RGB" if shape[0] == 3 else "L")
+        if image["resize"] is None and image["crop"] is None:
+            image["resize"] = list(shape[1:])
+        card["input"]["kind"] = "image"
+        card["input"]["image"] = {key: value for key, value in image.items() if value is not None}
+    if options.labels:
+        card["labels"] = {"file": LABELS}
+    return tomli_w.dumps(card)
+
+
+def _compare(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
+    """Read the folder back as the server will; raises InvalidFolder where its outputs are not the module's."""
+    model = load(read_folder(path))
+    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, observed = torch.cat([module(row[None]) for row in x]), model.forward(x)
+    if not torch.allclose(expected, observed, rtol=TOLERANCE, atol=TOLERANCE):
+        gap = (expected - observed).abs().max().item()
+        raise InvalidFolder(f"{path.name}: the exported model's outputs miss the model's by up to {gap:.3g}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="whence export", description="Write a model folder from a model's code.")
+    parser.add_argument("source", help="python:net.py:factory, python:package.module:factory, torchvision:NAME, "
+                                       "timm:NAME or transformers:ID")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write, as models/NAME")
+    parser.add_argument("--shape", type=whole_numbers, required=True, help="input without the batch axis, as 3,224,224")
+    parser.add_argument("--weights", type=existing_file, help="a safetensors file; without it the factory's own")
+    parser.add_argument("--labels", type=existing_file, help="a text file with one class name a line")
+    parser.add_argument("--output", default="logits", help="logits, probabilities, value, evidence or segmentation")
+    images = parser.add_argument_group("how an image becomes the tensor")
+    images.add_argument("--mode", help="RGB, BGR or L")
+    images.add_argument("--resize", type=sides, help="shorter side in pixels, or height,width")
+    images.add_argument("--crop", type=int, help="side of the centre crop in pixels")
+    images.add_argument("--scale", type=float, help="pixels are 0 to this before mean and std (default 1)")
+    images.add_argument("--mean", type=numbers, help="one for each channel, as 0.485,0.456,0.406")
+    images.add_argument("--std", type=numbers, help="one for each channel, as 0.229,0.224,0.225")
+    return parser
+
+
+def whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+def sides(text: str) -> int | list[int]:
+    given = whole_numbers(text)
+    return given[0] if len(given) == 1 else list(given)
+
+
+def existing_file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    return Path(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

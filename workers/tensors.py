@@ -1,0 +1,152 @@
+"""Tensors from clients' bytes and JSON, checked before anything large is made; digests of inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from workers.errors import InputTooLarge, InvalidTensor
+
+DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+SAFETENSORS_DTYPES = ("F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
+MAX_AXES = 8
+MAX_BYTES = 64 * 2**20
+MAX_HEADER = 2**20
+
+
+def decode_npy(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
+    """The array of a .npy file, in native byte order; nothing is unpickled. Raises InvalidTensor, InputTooLarge."""
+    _bounded(len(data), max_bytes)
+    stream = io.BytesIO(data)
+    try:
+        version = npy.read_magic(stream)
+        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+        shape, fortran, dtype = read_header(stream)
+    except Exception:
+        _refuse("the bytes are no .npy array; write one with numpy.save(file, array, allow_pickle=False)")
+    _check(shape, dtype.name)
+    body = data[stream.tell() :]
+    if len(body) != math.prod(shape) * dtype.itemsize:
+        _refuse(f".npy: the shape {list(shape)} of {dtype.name} takes {math.prod(shape) * dtype.itemsize} bytes; "
+                f"{len(body)} follow the header")  # fmt: skip
+    array = np.frombuffer(body, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.ascontiguousarray(array, dtype=dtype.newbyteorder("="))
+
+
+def encode_npy(array: NDArray[Any]) -> bytes:
+    """The bytes of a .npy file."""
+    out = io.BytesIO()
+    npy.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+    return out.getvalue()
+
+
+def decode_safetensors(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
+    """The one tensor of a safetensors file. Raises InvalidTensor, InputTooLarge."""
+    _bounded(len(data), max_bytes)
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(MAX_HEADER, len(data) - 8):
+        _refuse(f"the bytes are no safetensors file, or its header is longer than {MAX_HEADER} bytes")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        dtypes = [entry["dtype"] for entry in entries]
+    except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        _refuse("the header of the safetensors file is damaged")
+    if len(entries) != 1:
+        _refuse(f"the safetensors file holds {len(entries)} tensors; an input is exactly one")
+    if dtypes[0] not in SAFETENSORS_DTYPES:
+        _refuse(f"safetensors: the dtype should be one of {', '.join(SAFETENSORS_DTYPES)}")
+    try:
+        (array,) = load(data).values()
+    except Exception:
+        _refuse("the safetensors file is damaged: its offsets do not fit its bytes")
+    _check(array.shape, array.dtype.name)
+    return array
+
+
+def from_json(value: Any, max_values: int = MAX_BYTES // 4) -> NDArray[Any]:
+    """The array of {"shape", "dtype", "data"}, data nested or flat. Raises InvalidTensor, InputTooLarge."""
+    if not isinstance(value, Mapping) or not {"shape", "data"} <= set(value) <= {"shape", "dtype", "data"}:
+        _refuse('a tensor is an object {"shape": [..], "dtype": "float32", "data": [..]}')
+    shape, dtype, data = value["shape"], value.get("dtype", "float32"), value["data"]
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(type(size) is int for size in shape):
+        _refuse("shape should be a list of whole numbers", "/shape")
+    if not isinstance(dtype, str):
+        _refuse(f"dtype should be one of {', '.join(DTYPES)}", "/dtype")
+    _check(tuple(shape), dtype)
+    if math.prod(shape) > max_values:
+        raise InputTooLarge(f"the tensor has more than the {max_values} values allowed", pointer="/input/tensor")
+    given = _numbers(data)
+    if given.shape != tuple(shape) and given.shape != (math.prod(shape),):
+        _refuse(f"data has the shape {list(given.shape)}; it should be {list(shape)}, or flat with {math.prod(shape)} "
+                "values", "/data")  # fmt: skip
+    return _cast(given, np.dtype(dtype)).reshape(shape)
+
+
+def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    """The same values as float32, C order; raises InvalidTensor where one is not finite, or beyond float32."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(values).all():
+        _refuse("the tensor holds NaN, infinity or a value beyond float32; every value should be finite")
+    return values
+
+
+def digest_tensor(array: NDArray[Any]) -> str:
+    """ "sha256:" and 64 hex digits over dtype, shape and bytes as float32: JSON and .npy of one tensor agree."""
+    values = np.ascontiguousarray(array, dtype="<f4")
+    head = f"float32 {list(array.shape)} ".encode()
+    return "sha256:" + hashlib.sha256(head + values.tobytes()).hexdigest()
+
+
+def digest_image(data: bytes) -> str:
+    """ "sha256:" and 64 hex digits over the file's bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _numbers(data: Any) -> NDArray[Any]:
+    if not isinstance(data, list):
+        _refuse("data should be a list of numbers, flat or nested as shape says", "/data")
+    try:
+        given = np.asarray(data)
+    except (ValueError, OverflowError, RecursionError):
+        _refuse("data is ragged; lists of one depth should have one length", "/data")
+    if given.dtype.kind not in "iuf":
+        _refuse("data should hold numbers only", "/data")
+    return given
+
+
+def _cast(given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return given.astype(dtype)
+    bounds = np.iinfo(dtype)
+    whole = given.dtype.kind in "iu" or bool((given == np.floor(given)).all())
+    if not whole or given.min() < bounds.min or given.max() > bounds.max:
+        _refuse(f"data holds values that are not of dtype {dtype.name}", "/data")
+    return given.astype(dtype)
+
+
+def _check(shape: tuple[int, ...], dtype: str) -> None:
+    if dtype not in DTYPES:
+        _refuse(f"dtype should be one of {', '.join(DTYPES)}", "/dtype")
+    if len(shape) > MAX_AXES or any(size < 1 for size in shape):
+        _refuse(f"shape should have at most {MAX_AXES} axes, each of at least 1", "/shape")
+
+
+def _bounded(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise InputTooLarge(f"the tensor has {size} bytes; {max_bytes} are allowed", pointer="/input")
+
+
+def _refuse(detail: str, pointer: str = "") -> NoReturn:
+    raise InvalidTensor(detail, pointer=f"/input/tensor{pointer}")
