@@ -1,0 +1,60 @@
+"""The board: what the workers publish of themselves, copied into this process about once a second."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from workers.contract import ModelCard, keys
+
+PERIOD_S = 1.0
+
+log = structlog.get_logger()
+
+
+class Board:
+    """Model cards by name and the heartbeats of the live workers, as of the last reading."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._texts: dict[str, bytes] = {}
+        self.cards: dict[str, ModelCard] = {}
+        self.workers: list[dict[str, Any]] = []
+
+    async def read(self) -> None:
+        """Copy what is published now; a card that has not changed is not parsed again."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.smembers(keys.CARDS)
+            pipe.smembers(keys.WORKERS)
+            names, ids = ([member.decode() for member in sorted(found)] for found in await pipe.execute())
+        cards = await self._all([keys.card(name) for name in names])
+        beats = await self._all([keys.worker(name) for name in ids])
+        texts = {name: card for name, card in zip(names, cards, strict=True) if card is not None}
+        self.cards = {
+            name: self.cards[name] if self._texts.get(name) == text else ModelCard.model_validate_json(text)
+            for name, text in texts.items()
+        }
+        self._texts = texts
+        self.workers = [orjson.loads(beat) for beat in beats if beat is not None]
+        if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
+            await self._redis.srem(keys.WORKERS, *gone)
+
+    async def keep(self) -> None:
+        """Read for ever, through absences of Redis."""
+        while True:
+            try:
+                await self.read()
+            except RedisError as error:
+                log.warning("the board could not be read", error=type(error).__name__)
+            except ValueError as error:
+                log.error("a card cannot be read; is a worker of another version?", exc_info=error)
+            await asyncio.sleep(PERIOD_S)
+
+    async def _all(self, names: list[str]) -> list[bytes | None]:
+        found: list[Any] = await self._redis.mget(names) if names else []
+        return found

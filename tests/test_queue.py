@@ -1,0 +1,231 @@
+"""The API's side of the queue, against a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from service.queue import Order, Queue, QueueAway, Status
+from tests.orders import a_row, claimed, order
+from tests.redis_server import RedisServer
+from workers import keys
+from workers.app import publisher
+from workers.beat import Beat
+from workers.card import InputSpec, ModelCard
+from workers.contract import UnknownInput
+from workers.errors import InternalError
+from workers.results import Finished, Results
+from workers.store import Store
+from workers.tensors import encode_npy
+
+
+def result(value: float = 1.0) -> Finished:
+    row = a_row(value)
+    return Finished({"kind": row.kind, "value": value}, {k: encode_npy(array) for k, array in row.arrays.items()})
+
+
+def state(status: Status | None) -> str | None:
+    return None if status is None else status.status
+
+
+async def test_an_order_is_created_then_joined_then_a_hit(queue: Queue, store: Store, results: Results) -> None:
+    asked = order()
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["joined"]
+    assert claimed(store, asked.job.group) == [asked.job.id]
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["joined"]
+    results.save(asked.job.id, result())
+    store.finish(asked.job.id, "w")
+    (ticket,) = await queue.submit([asked])
+    assert (ticket.outcome, ticket.meta) == ("hit", {"kind": "attribution", "value": 1.0})
+    assert claimed(store, asked.job.group) == []
+
+
+async def test_equal_orders_at_once_are_one_job(queue: Queue, store: Store) -> None:
+    asked = order()
+    tickets = await asyncio.gather(*(queue.submit([asked, asked]) for _ in range(20)))
+    outcomes = [ticket.outcome for both in tickets for ticket in both]
+    assert claimed(store, asked.job.group) == [asked.job.id]
+    assert set(outcomes) <= {"created", "joined"}
+    assert sum(both[0].outcome == "created" for both in tickets) == 1
+
+
+async def test_the_states_of_a_job_follow_from_what_exists(queue: Queue, store: Store, results: Results) -> None:
+    first, asked = order(0), order(1)
+    assert await queue.status(asked.job.id) is None
+    await queue.submit([first])
+    await queue.submit([asked])
+    status = await queue.status(asked.job.id)
+    assert status is not None
+    assert (status.status, status.position, status.model) == ("queued", 1, "toy")
+    claimed(store, asked.job.group)
+    store.report([asked.job.id], 3, 10, "steps")
+    status = await queue.status(asked.job.id)
+    assert status is not None
+    assert status.progress is not None
+    assert (status.status, status.position, status.attempts) == ("running", None, 1)
+    assert (status.progress.done, status.progress.total, status.progress.unit) == (3, 10, "steps")
+    results.save(asked.job.id, result())
+    store.finish(asked.job.id, "w")
+    assert state(await queue.status(asked.job.id)) == "succeeded"
+    results.cache.delete(keys.result(asked.job.id))
+    assert state(await queue.status(asked.job.id)) == "expired"
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
+
+
+async def test_a_result_is_read_whole_or_not_at_all(queue: Queue, results: Results) -> None:
+    job_id = order().job.id
+    assert await queue.read(job_id, "attribution") is None
+    seen = []
+
+    async def look() -> None:
+        for _ in range(200):
+            seen.append(await queue.read(job_id, "attribution"))
+
+    looking = asyncio.create_task(look())
+    for value in range(20):
+        await asyncio.to_thread(results.save, job_id, result(float(value)))
+    await looking
+    whole = [{"kind": "attribution", "value": float(value)} for value in range(20)]
+    for found in seen:
+        if found is not None:
+            assert found[1] == [result(float(whole.index(found[0]))).arrays["attribution"]]
+    assert await queue.array(job_id, "attribution") == result(19.0).arrays["attribution"]
+    assert await queue.array(job_id, "nothing") is None
+    assert 0 < results.cache.ttl(keys.result(job_id)) <= results.ttl
+
+
+async def test_waiting_ends_when_the_last_is_final(queue: Queue, store: Store, results: Results) -> None:
+    orders = [order(0), order(1)]
+    ids = [each.job.id for each in orders]
+    await queue.submit(orders)
+    claimed(store, orders[0].job.group)
+    waiting = asyncio.create_task(queue.wait(ids, 60))
+    results.save(ids[0], result())
+    store.finish(ids[0], "w")
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    store.finish(ids[1], "w", InternalError("no"))
+    assert [state(status) for status in await waiting] == ["succeeded", "failed"]
+
+
+async def test_waiting_ends_with_the_time(queue: Queue) -> None:
+    asked = order()
+    await queue.submit([asked])
+    assert [state(status) for status in await queue.wait([asked.job.id], 0.05)] == ["queued"]
+
+
+async def test_waiting_needs_no_event(queue: Queue, store: Store, jobs: Redis) -> None:
+    """Pub/sub may lose a message; a waiter looks by itself."""
+    asked = order()
+    await queue.submit([asked])
+    waiting = asyncio.create_task(queue.wait([asked.job.id], 60))
+    await asyncio.sleep(0.05)
+    jobs.hset(keys.job(asked.job.id), mapping={"finished_at": "1", "cancelled": "1"})
+    assert [state(status) for status in await waiting] == ["cancelled"]
+
+
+async def test_what_is_withdrawn_does_not_run_and_may_be_asked_again(queue: Queue, store: Store) -> None:
+    asked = order()
+    await queue.submit([asked])
+    assert await queue.cancel(asked.job.id)
+    assert not await queue.cancel(asked.job.id)
+    assert state(await queue.status(asked.job.id)) == "cancelled"
+    assert claimed(store, asked.job.group) == []
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
+    assert claimed(store, asked.job.group) == [asked.job.id]
+
+
+async def test_recomputing_is_running_although_a_result_is_there(queue: Queue, store: Store, results: Results) -> None:
+    asked = order(recompute=True)
+    results.save(asked.job.id, result())
+    assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
+    assert state(await queue.status(asked.job.id)) == "queued"
+    (work,) = store.claim(asked.job.group, "w").works
+    assert work.recompute
+    store.finish(work.id, "w")
+    assert state(await queue.status(asked.job.id)) == "succeeded"
+
+
+def by_digest(index: int) -> Order:
+    asked = order(index)
+    assert asked.input is not None
+    return replace(asked, input=replace(asked.input, data=None))
+
+
+async def test_an_input_may_be_named_by_digest_once_it_is_stored(queue: Queue) -> None:
+    named = by_digest(1)
+    assert named.input is not None
+    with pytest.raises(UnknownInput):
+        await queue.submit([named])
+    assert await queue.status(named.job.id) is None
+    await queue.submit([order(0)])
+    assert [ticket.outcome for ticket in await queue.submit([named])] == ["created"]
+    assert await queue.find_input(named.input.digest) == "tensor"
+    assert await queue.find_input("sha256:0") is None
+
+
+async def test_the_board_shows_what_workers_publish(redis_server: RedisServer, jobs: Redis) -> None:
+    card = ModelCard(name="toy", digest="sha256:0", input=InputSpec(shape=(1, 8, 8)), outputs=(3,))
+    beat = Beat(jobs, lambda: {"id": "w1", "models": ["toy"]})
+    beat.publish(card)
+    beat.once()
+    jobs.sadd(keys.WORKERS, "dead")
+    async with Queue(redis_server.url) as queue:
+        assert queue.cards() == {"toy": card}
+        assert [worker["id"] for worker in queue.workers()] == ["w1"]
+        jobs.delete(keys.card("toy"))
+        beat.once()
+        assert jobs.exists(keys.card("toy"))
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may ill-treat."""
+    server = RedisServer(tmp_path)
+    yield server
+    server.stop()
+
+
+async def everything_says_away(queue: Queue) -> None:
+    asked = order()
+    calls = [
+        queue.submit([asked]),
+        queue.status(asked.job.id),
+        queue.wait([asked.job.id], 30),
+        queue.read(asked.job.id),
+        queue.cancel(asked.job.id),
+        queue.ping(),
+    ]
+    async with asyncio.timeout(2):  # all at once; what a client's own defaults take is a minute
+        assert all(isinstance(gone, QueueAway) for gone in await asyncio.gather(*calls, return_exceptions=True))
+
+
+async def test_without_redis_every_call_says_so_at_once_and_recovers(own_server: RedisServer) -> None:
+    async with Queue(own_server.url) as queue:
+        await queue.ping()
+        own_server.kill()
+        await everything_says_away(queue)
+        own_server.start()
+        assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
+
+
+async def test_a_frozen_redis_is_as_good_as_none(own_server: RedisServer) -> None:
+    async with Queue(own_server.url) as queue:
+        await queue.ping()
+        own_server.freeze()
+        await everything_says_away(queue)
+        own_server.thaw()
+        assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
+
+
+async def test_a_bell_that_cannot_ring_does_not_fail_the_request(own_server: RedisServer, queue: Queue) -> None:
+    own_server.kill()
+    queue._bell = publisher(own_server.url)
+    assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
+    own_server.start()

@@ -1,0 +1,77 @@
+"""Which models stay loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.orders import work
+from tests.toys import model_of, net
+from workers.engine.model import Model
+from workers.errors import InvalidFolder, UnknownModel
+from workers.folder import Folder
+from workers.warm import Warm, size
+
+
+def folder(path: Path, name: str, kilobytes: int) -> Folder:
+    (path / name).mkdir()
+    (path / name / "model.pt2").write_bytes(bytes(kilobytes * 1024))
+    toy = model_of(net(), (1, 8, 8)).folder
+    return replace(toy, name=name, path=path / name, digest=f"sha256:{name}")
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The names of the models loaded so far, of three of 10 kB and one that is broken."""
+    loaded: list[str] = []
+    folders = [folder(tmp_path, name, 10) for name in ("a", "b", "c", "broken")]
+
+    def load(found: Folder, device: str) -> Model:
+        if found.name == "broken":
+            raise InvalidFolder("broken/model.pt2: it is empty")
+        loaded.append(found.name)
+        return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest, path=found.path)
+
+    monkeypatch.setattr("workers.warm.find_folders", lambda _: [InvalidFolder("d: no card.toml"), *folders])
+    monkeypatch.setattr("workers.warm.load", load)
+    return loaded
+
+
+def ask(warm: Warm, name: str) -> Model:
+    asked = work()
+    return warm.model(replace(asked, job=asked.job.model_copy(update={"model": f"sha256:{name}"})))
+
+
+def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    assert ask(warm, "a") is ask(warm, "a")
+    assert loads == ["a"]
+
+
+def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) -> None:
+    warm = Warm(tmp_path, "cpu", budget=25 * 1024)
+    assert size(ask(warm, "a").folder) == 10 * 1024
+    for name in ("b", "a", "c"):
+        ask(warm, name)
+    assert warm.names() == ["a", "c"]
+    ask(warm, "b")
+    assert loads == ["a", "b", "c", "b"]
+
+
+def test_one_model_stays_whatever_the_budget(loads: list[str], tmp_path: Path) -> None:
+    warm = Warm(tmp_path, "cpu", budget=1)
+    ask(warm, "a")
+    ask(warm, "b")
+    assert warm.names() == ["b"]
+
+
+def test_a_bad_folder_does_not_stop_the_others(loads: list[str], tmp_path: Path) -> None:
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    assert [model.card.name for model in warm.each()] == ["a", "b", "c"]
+
+
+def test_a_model_that_has_gone_is_named(loads: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="toy"):
+        ask(Warm(tmp_path, "cpu", 10**6), "of yesterday")

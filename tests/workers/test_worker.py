@@ -1,0 +1,227 @@
+"""What a worker does when its bell rings, on a real Redis and a toy model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as NoConnection
+
+from service.queue import Order, Queue, Status
+from tests.orders import claimed, order, work
+from tests.toys import model_of, net
+from workers import keys, lease, stopping
+from workers.engine.batch import Batch
+from workers.engine.model import Model
+from workers.errors import DeadlineExceeded
+from workers.lease import Lease
+from workers.methods.gradient.gradient import Gradient
+from workers.result import Attribution
+from workers.results import Results
+from workers.store import Store
+from workers.tensors import decode_npy
+from workers.worker import Worker
+
+LONG = {"name": "integrated_gradients", "steps": 16}
+
+
+@dataclass
+class Bells:
+    rung: list[str] = field(default_factory=list)
+
+    def __call__(self, group: str) -> None:
+        self.rung.append(group)
+
+
+@pytest.fixture
+def bells() -> Bells:
+    return Bells()
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return model_of(net(), (1, 8, 8))
+
+
+@pytest.fixture
+def worker(store: Store, results: Results, bells: Bells, model: Model) -> Worker:
+    return Worker("w1", store, results, lambda _: model, bells, time_limit=60)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[Batch], None]) -> list[int]:
+    """Something happens while the gradient method runs; the sizes of the batches it ran on."""
+    ran = []
+    explain = Gradient.explain
+
+    def explained(method: Gradient, model: Model, batch: Batch) -> Attribution:
+        ran.append(len(batch))
+        act(batch)
+        result = explain(method, model, batch)
+        assert isinstance(result, Attribution)
+        return result
+
+    monkeypatch.setattr(Gradient, "explain", explained)
+    return ran
+
+
+async def settled(queue: Queue, orders: Sequence[Order]) -> list[Status]:
+    found = await queue.statuses([each.job.id for each in orders])
+    return [status for status in found if status is not None]
+
+
+async def test_it_answers_with_a_result_that_the_api_can_read(queue: Queue, worker: Worker, jobs: Redis) -> None:
+    asked = order(2)
+    await queue.submit([asked])
+    worker.answer(asked.job.group)
+    (status,) = await settled(queue, [asked])
+    assert (status.status, status.error, status.attempts) == ("succeeded", None, 1)
+    found = await queue.read(asked.job.id, "attribution", "input")
+    assert found is not None
+    meta, (attribution, seen) = found
+    assert meta["model"] == {"name": "toy", "digest": asked.job.model}
+    assert asked.input is not None
+    assert seen == asked.input.data
+    assert attribution is not None
+    assert decode_npy(attribution).shape == (1, 8, 8)
+    assert not jobs.exists(keys.lease(asked.job.id))
+    assert jobs.zcard(keys.OPEN) == 0
+
+
+async def test_an_empty_group_is_no_work(worker: Worker, bells: Bells) -> None:
+    worker.answer("nothing")
+    assert bells.rung == []
+
+
+async def test_what_it_leaves_is_rung_for_before_it_begins(
+    queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.queue.share", lambda _: 2)
+    rung = []
+    meanwhile(monkeypatch, lambda _: rung.append(list(bells.rung)))
+    orders = [order(index % 3, value=0.1 * index) for index in range(3)]
+    for each in orders:
+        await queue.submit([each])
+    group = orders[0].job.group
+    worker.answer(group)
+    worker.answer(group)
+    assert rung == [[group], [group]]
+    assert [status.status for status in await settled(queue, orders)] == ["succeeded"] * 3
+
+
+async def test_a_failure_is_told_with_its_reason(queue: Queue, worker: Worker) -> None:
+    asked = order(method={"name": "grad_cam", "layer": "nowhere"})
+    await queue.submit([asked])
+    worker.answer(asked.job.group)
+    (status,) = await settled(queue, [asked])
+    assert status.error is not None
+    assert (status.status, status.error.code) == ("failed", "invalid_parameter")
+    assert "nowhere" in status.error.detail
+
+
+async def test_a_result_stored_by_a_worker_that_died_is_not_computed_again(
+    queue: Queue, worker: Worker, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = meanwhile(monkeypatch, lambda _: None)
+    asked = order()
+    await queue.submit([asked])
+    with monkeypatch.context() as dying:
+        dying.setattr(store, "finish", lambda *_: True)
+        worker.answer(asked.job.group)
+    jobs.delete(keys.lease(asked.job.id))
+    store.reconcile(5)
+    worker.answer(asked.job.group)
+    assert ran == [1]
+    (status,) = await settled(queue, [asked])
+    assert status.status == "succeeded"
+    assert status.finished_at is not None
+
+
+async def test_a_result_store_that_is_full_fails_the_job_with_a_reason(
+    queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise NoConnection
+
+    monkeypatch.setattr(worker.results, "save", full)
+    asked = order()
+    await queue.submit([asked])
+    worker.answer(asked.job.group)
+    (status,) = await settled(queue, [asked])
+    assert status.error is not None
+    assert (status.status, status.error.code) == ("failed", "internal_error")
+    assert "result store" in status.error.detail
+
+
+async def test_computing_again_says_whether_the_numbers_are_the_same(
+    queue: Queue, worker: Worker, results: Results
+) -> None:
+    asked, again = order(), order(recompute=True)
+    for each in (asked, again):
+        await queue.submit([each])
+        worker.answer(each.job.group)
+    meta = results.meta(asked.job.id)
+    assert meta is not None
+    assert meta["recomputed"] == {"equal": True}
+
+
+async def test_a_worker_that_must_end_hands_back_what_it_has_not_finished(
+    queue: Queue, worker: Worker, store: Store, bells: Bells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = [order(0), order(0, LONG), order(0, "occlusion")]
+    await queue.submit(orders)
+    meanwhile(monkeypatch, lambda _: monkeypatch.setattr(stopping, "due", lambda: True))
+    worker.answer(orders[0].job.group)
+    found = await settled(queue, orders)
+    assert [status.status for status in found] == ["succeeded", "queued", "queued"]
+    assert [status.attempts for status in found] == [1, 0, 0]
+    assert sorted(bells.rung) == sorted(each.job.group for each in orders[1:])
+    assert claimed(store, orders[1].job.group) == [orders[1].job.id]
+
+
+async def test_withdrawn_work_stops_at_its_next_step(
+    queue: Queue, worker: Worker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = order(0, LONG)
+    await queue.submit([asked])
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    watch, steps = Lease.watch, []
+
+    def slow(self: Lease, works: Sequence[object]) -> Callable[[int, int, str], None]:
+        report = watch(self, works)  # type: ignore[arg-type]
+
+        def withdrawing(done: int, total: int, unit: str) -> None:
+            store._run("finish", asked.job.id, "", "cancelled", 60, "cancelled", 1)
+            time.sleep(0.2)
+            steps.append(done)
+            report(done, total, unit)
+
+        return withdrawing
+
+    monkeypatch.setattr(Lease, "watch", slow)
+    worker.answer(asked.job.group)
+    assert len(steps) == 1
+    assert [status.status for status in await settled(queue, [asked])] == ["cancelled"]
+
+
+def test_a_batch_may_not_take_longer_than_the_limit(store: Store) -> None:
+    report = Lease(store, "w", [work()], time_limit=-1).watch([work()])
+    with pytest.raises(DeadlineExceeded):
+        report(1, 2, "steps")
+
+
+async def test_a_lease_outlives_its_first_eight_seconds_only_while_it_is_held(
+    queue: Queue, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    asked = order()
+    await queue.submit([asked])
+    works = store.claim(asked.job.group, "w").works
+    jobs.pexpire(keys.lease(asked.job.id), 1000)
+    with Lease(store, "w", works, 60):
+        deadline = time.monotonic() + 5
+        while jobs.pttl(keys.lease(asked.job.id)) < 2000:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

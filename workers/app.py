@@ -1,0 +1,88 @@
+"""The Celery apps: one that rings, one that answers. A task is only a doorbell; torch is not in sight here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from workers import keys
+
+RING = "workers.ring"  # the one task: ring(group)
+VISIBILITY_S = 3600  # a ring lost with its worker comes again after this; the reconciler is much quicker
+
+_COMMON: dict[str, Any] = {
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_ignore_result": True,
+    "task_store_errors_even_if_ignored": False,
+    "result_backend": None,
+    "task_create_missing_queues": False,
+    "task_default_queue": keys.INTERACTIVE,
+    "task_queues": {keys.INTERACTIVE: {}, keys.BATCH: {}},
+    "worker_send_task_events": False,
+    "task_send_sent_event": False,
+    "enable_utc": True,
+}
+_TRANSPORT: dict[str, Any] = {
+    "global_keyprefix": keys.PREFIX,
+    "visibility_timeout": VISIBILITY_S,
+    "socket_keepalive": True,
+}
+
+
+def publisher(url: str) -> Celery:
+    """The app that rings, for the API: without Redis it fails within about half a second."""
+    return _app(
+        url,
+        {
+            "socket_timeout": 0.5,
+            "socket_connect_timeout": 0.3,
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.05,
+            "interval_max": 0.05,
+        },
+        task_publish_retry=False,
+        broker_pool_limit=16,
+    )
+
+
+def consumer(url: str) -> Celery:
+    """The app of a worker: takes one ring at a time, acknowledged when answered, and outlives restarts of Redis."""
+    return _app(
+        url,
+        {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 4,
+            "health_check_interval": 5,
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+        },
+        task_publish_retry=False,
+        task_acks_late=True,
+        task_acks_on_failure_or_timeout=True,
+        task_reject_on_worker_lost=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=1,
+        worker_proc_alive_timeout=180,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=4,
+    )
+
+
+def ring(app: Celery, group: str) -> None:
+    """Tell some worker that the group has work; raises kombu's OperationalError without Redis."""
+    app.send_task(RING, args=[group], queue=keys.INTERACTIVE, ignore_result=True, retry=False)
+
+
+def _app(url: str, transport: dict[str, Any], **settings: Any) -> Celery:
+    broker = url.replace("unix://", "redis+socket://", 1)
+    app = Celery("whence", broker=broker, set_as_current=False)
+    app.conf.update(_COMMON | settings, broker_transport_options=_TRANSPORT | transport)
+    return app

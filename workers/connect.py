@@ -1,0 +1,20 @@
+"""Redis connections of a worker: patient enough for a restart of Redis, never hanging for ever."""
+
+from typing import Any
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+
+def connect(url: str) -> Redis:
+    """A client that answers bytes; a call fails after about 10 s without Redis."""
+    keepalive: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
+    return Redis.from_url(
+        url,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=2, base=0.05), 6),
+        **keepalive,
+    )

@@ -1,0 +1,46 @@
+"""Opens a worker in its child process: torch, Redis, models, heartbeat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from workers.beat import Beat
+from workers.connect import connect
+from workers.results import Results
+from workers.settings import Settings
+from workers.store import Store
+from workers.warm import Warm
+from workers.worker import Worker
+
+
+def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> Worker:
+    """A worker that answers, whose heart beats, and whose cards appear as its models load."""
+    torch.set_num_threads(settings.torch_threads)
+    device = chosen(settings.device)
+    warm = Warm(settings.models, device, settings.model_memory)
+
+    def describe() -> dict[str, Any]:
+        return {"id": name, "pid": os.getpid(), "device": device, "models": warm.names()}
+
+    jobs = connect(settings.redis_url)
+    cache = connect(settings.cache_url) if settings.cache_url else jobs
+    Beat(jobs, describe).start(warm.each)
+    return Worker(
+        name=name,
+        store=Store(jobs),
+        results=Results(cache, settings.result_ttl),
+        load=warm.model,
+        ring=ring,
+        time_limit=settings.time_limit,
+    )
+
+
+def chosen(device: str) -> str:
+    """The device that "auto" means here."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,96 @@
+"""What is stored with the numbers of an explanation: the JSON that clients read, and the receipt that proves it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.card import ModelCard
+from workers.result import Row
+from workers.results import Finished
+from workers.store import Work
+from workers.target import Target
+from workers.tensors import encode_npy
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's."""
+
+    work: Work
+    card: ModelCard
+    device: str
+    row: Row
+    seen: NDArray[Any]
+    target: Target | None
+    prediction: Sequence[Mapping[str, Any]]
+    computed_ms: float
+    batch_size: int
+
+
+def finished(explained: Explained) -> Finished:
+    """The stored form: `a:input` is what the model saw (uint8 HWC for an image), beside the method's own arrays."""
+    work, row = explained.work, explained.row
+    job = work.job
+    arrays = {name: np.asarray(array) for name, array in row.arrays.items()}
+    files = {name: encode_npy(array) for name, array in {**arrays, "input": explained.seen}.items()}
+    headline: dict[str, Any] = {row.kind: summary(arrays[row.kind])} if row.kind in arrays else {}
+    meta: dict[str, Any] = {
+        "id": work.id,
+        "kind": row.kind,
+        "model": {"name": explained.card.name, "digest": job.model},
+        "input": job.input,
+        "method": job.method.to_json(),
+        "target": described(explained.target, explained.card),
+        "prediction": list(explained.prediction),
+        **headline,
+        "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
+        "checks": [check.to_json() for check in row.checks],
+        "info": dict(row.info),
+        "timing": {
+            "queued_ms": round((work.started_at - work.created_at) * 1000, 3),
+            "computed_ms": round(explained.computed_ms, 3),
+            "batch_size": explained.batch_size,
+        },
+        "created_at": work.created_at,
+        "receipt": {
+            "id": work.id,
+            "job": job.canonical(),
+            "versions": versions(),
+            "device": explained.device,
+            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        },
+    }
+    return Finished(meta, files)
+
+
+def summary(array: NDArray[Any]) -> dict[str, Any]:
+    """Shape, dtype, smallest, largest, sum (in float64) of an array."""
+    return {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "min": float(array.min()),
+        "max": float(array.max()),
+        "sum": float(array.sum(dtype=np.float64)),
+    }
+
+
+def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
+    """A target as JSON, with the class's label where it is a class."""
+    if target is None:
+        return None
+    told = target.model_dump(mode="json", exclude_none=True)
+    label = card.label(told["index"]) if told["kind"] in ("class", "mask") else None
+    return told if label is None else {**told, "label": label}
+
+
+def versions() -> dict[str, str]:
+    """What computed the numbers."""
+    return {"whence": version("whence"), "torch": version("torch"), "python": platform.python_version()}

@@ -1,0 +1,153 @@
+"""From claimed works to results: model, inputs, one batch per group, rows split. No Celery and no Redis in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from workers.batching import batches
+from workers.engine.batch import Batch, Report, silent
+from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
+from workers.faults import told
+from workers.inputs import prepared
+from workers.receipt import Explained, finished
+from workers.result import Row
+from workers.results import Finished
+from workers.store import Work
+from workers.target import Target
+
+if TYPE_CHECKING:
+    from workers.engine.model import Model
+
+Outcome: TypeAlias = Finished | ExplainError
+Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
+Load: TypeAlias = Callable[[Work], "Model"]
+Watch: TypeAlias = Callable[[Sequence[Work]], Report]
+Place: TypeAlias = tuple[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A work whose input the model can take: `x` is its row, `seen` the picture or tensor the row was made from."""
+
+    work: Work
+    x: NDArray[np.float32]
+    seen: NDArray[Any]
+
+
+def unwatched(_: Sequence[Work]) -> Report:
+    """The watch of a run that nobody can stop."""
+    return silent
+
+
+def run(works: Sequence[Work], load: Load, watch: Watch = unwatched) -> Outcomes:
+    """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
+
+    `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
+    Cancelled or DeadlineExceeded to stop it.
+    """
+    shift = _Shift(watch)
+    for batch in batches(works):
+        try:
+            model = load(batch[0])
+            batch[0].job.method.refuse(model)
+        except Exception as error:
+            failure = told(error)
+            yield from ((work, failure) for work in batch)
+        else:
+            yield from shift.prepared(model, batch)
+
+
+@dataclass
+class _Shift:
+    """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next."""
+
+    watch: Watch
+    inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any]]] = field(default_factory=dict)
+    last: tuple[list[Place], Batch] | None = None
+
+    def prepared(self, model: Model, works: Sequence[Work]) -> Outcomes:
+        ready: list[Ready] = []
+        for work in works:
+            try:
+                if place(work) not in self.inputs:
+                    self.inputs[place(work)] = prepared(work, model.card.input)
+                ready.append(Ready(work, *self.inputs[place(work)]))
+            except Exception as error:
+                yield work, told(error)
+        if ready:
+            yield from self.explained(model, ready)
+
+    def explained(self, model: Model, rows: Sequence[Ready]) -> Outcomes:
+        """The batch, or its halves where it fails, so that one bad row fails alone."""
+        try:
+            outcomes = self.outcomes(model, rows)
+        except Exception as error:
+            self.last = None
+            if len(rows) == 1 or isinstance(error, Cancelled | DeadlineExceeded):
+                failure = told(error)
+                yield from ((row.work, failure) for row in rows)
+                return
+            error.__traceback__ = None  # it holds the batch's tensors, and the halves need their memory
+        else:
+            yield from outcomes
+            return
+        middle = len(rows) // 2
+        yield from self.explained(model, rows[:middle])
+        yield from self.explained(model, rows[middle:])
+
+    def outcomes(self, model: Model, rows: Sequence[Ready]) -> list[tuple[Work, Outcome]]:
+        started = time.perf_counter()
+        batch = self.batch(model, rows)
+        results = rows[0].work.job.method.explain(model, batch).rows()
+        # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
+        prediction = model.prediction(batch)
+        targets: Sequence[Target | None] = model.resolve(batch) or [None] * len(rows)
+        computed_ms = (time.perf_counter() - started) * 1000
+        return [
+            (ready.work, _outcome(ready, row, model, target, top, computed_ms, len(rows)))
+            for ready, row, target, top in zip(rows, results, targets, prediction, strict=True)
+        ]
+
+    def batch(self, model: Model, rows: Sequence[Ready]) -> Batch:
+        """The rows as a batch; where the one before had the same inputs, it shares their forward pass."""
+        works = [row.work for row in rows]
+        places = [place(work) for work in works]
+        targets = [work.job.target for work in works if work.job.target]
+        seeds = [seed(work) for work in works]
+        if self.last is not None and self.last[0] == places:
+            batch = self.last[1].sharing(targets, seeds, self.watch(works))
+        else:
+            self.last = None
+            x = torch.from_numpy(np.stack([row.x for row in rows])).to(model.device)
+            batch = Batch(x, targets, seeds, self.watch(works))
+        self.last = places, batch
+        return batch
+
+
+def place(work: Work) -> Place:
+    """The model and the input that a work is about."""
+    return work.job.model, work.job.input
+
+
+def seed(work: Work) -> int:
+    """The seed of the work's random draws; 0 where its method draws nothing."""
+    return getattr(work.job.method, "seed", 0)
+
+
+def _outcome(
+    ready: Ready, row: Row, model: Model, target: Target | None, prediction: Any, computed_ms: float, batch_size: int
+) -> Outcome:
+    if not all(np.isfinite(array).all() for array in row.arrays.values()):
+        return NotFinite("the result holds values that are not finite: the model's output or gradient is not, here")
+    return finished(
+        Explained(
+            ready.work, model.card, str(model.device), row, ready.seen, target, prediction, computed_ms, batch_size
+        )
+    )

@@ -1,0 +1,142 @@
+"""The job records, as a worker sees them: claim, renew, finish, hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import orjson
+import structlog
+from pydantic import ValidationError
+from redis import Redis
+
+from workers import keys
+from workers.errors import DeadlineExceeded, ExplainError, InputError, InternalError, WorkerCrashed
+from workers.job import Job
+from workers.scripts import Script, source
+
+LEASE_MS = 8000
+ATTEMPTS = 3
+REMEMBERED_S = 60  # a client's mistake is not computed again so soon
+
+log = structlog.get_logger()
+
+_TOO_LATE = DeadlineExceeded("the work could not start before its deadline, and was dropped unrun")
+_CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not tried again")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone."""
+
+    id: str
+    job: Job
+    model: str
+    created_at: float
+    started_at: float
+    attempts: int = 1
+    kind: Literal["image", "tensor"] | None = None
+    data: bytes | None = None
+    recompute: bool = False
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim took, and how many entries still wait in the group."""
+
+    works: Sequence[Work]
+    left: int
+
+
+class Store:
+    """Job records, leases and inputs in the jobs Redis."""
+
+    def __init__(self, jobs: Redis) -> None:
+        self.jobs = jobs
+
+    def claim(self, group: str, owner: str) -> Claim:
+        """Take as much waiting work of the group as may run together."""
+        answer = orjson.loads(
+            self._run(
+                "claim", group, owner, LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES)
+            )
+        )
+        found = [{**raw, "spec": orjson.loads(raw["spec"])} for raw in answer.get("jobs", [])]
+        inputs = self._inputs({digest for raw in found if (digest := raw["spec"]["input"])})
+        works = []
+        for raw in found:
+            try:
+                works.append(_work(raw, inputs.get(raw["spec"]["input"], {})))
+            except ValidationError as error:
+                log.error("a job's record cannot be read", job=raw["id"], exc_info=error)
+                self.finish(raw["id"], owner, InternalError("the job was queued by another version of Whence"))
+        return Claim(works, answer["left"])
+
+    def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
+        """Hold on to the leases; the ids that are no longer this owner's, or no longer wanted."""
+        return {lost.decode() for lost in self._run("renew", owner, LEASE_MS, *ids)}
+
+    def finish(self, job_id: str, owner: str, error: ExplainError | None = None) -> bool:
+        """Close a job as succeeded or failed; False where something closed it before."""
+        written: list[Any] = []
+        if error is not None:
+            remembered = REMEMBERED_S if isinstance(error, InputError) else 0
+            written = ["error", problem(error), "remembered_until", self.now() + remembered]
+        event = "failed" if error else "succeeded"
+        return bool(self._run("finish", job_id, owner, event, keys.RECORD_TTL_S, *written))
+
+    def hand_back(self, owner: str, ids: Sequence[str]) -> list[str]:
+        """Return unfinished work to the front of its lists, uncounted; the groups whose bells are due."""
+        return [group.decode() for group in self._run("hand_back", owner, *ids)] if ids else []
+
+    def reconcile(self, ring_after_s: float) -> tuple[list[str], list[str]]:
+        """Put back what lost its worker; returns those ids and the groups whose bells are due."""
+        answer = orjson.loads(self._run("reconcile", ring_after_s, keys.RECORD_TTL_S, problem(_TOO_LATE)))
+        return answer.get("lost", []), answer.get("ring", [])
+
+    def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> None:
+        """Publish how far a batch is."""
+        with self.jobs.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hset(keys.progress(job_id), mapping={"done": done, "total": total, "unit": unit})
+                pipe.expire(keys.progress(job_id), 3600)
+                pipe.publish(keys.EVENTS, f"{job_id} progress")
+            pipe.execute()
+
+    def now(self) -> float:
+        """Redis's clock, in unix seconds: the one clock that all agree on."""
+        seconds, micro = self.jobs.time()
+        return seconds + micro / 1e6
+
+    def _inputs(self, digests: set[str]) -> dict[str, dict[bytes, bytes]]:
+        with self.jobs.pipeline(transaction=False) as pipe:
+            for digest in digests:
+                pipe.hgetall(keys.stored_input(digest))
+            return dict(zip(digests, pipe.execute(), strict=True))
+
+    def _run(self, name: Script, *arguments: Any) -> Any:
+        return self.jobs.register_script(source(name))(args=arguments)
+
+
+def problem(error: ExplainError) -> bytes:
+    """What of an error is stored: its code, its sentence, and what in the request it is about."""
+    return orjson.dumps({"code": error.code, "detail": error.detail, "pointer": error.pointer})
+
+
+def _work(raw: dict[str, Any], stored: dict[bytes, bytes]) -> Work:
+    kind = stored.get(b"kind")
+    del raw["spec"]["revisions"]
+    return Work(
+        id=raw["id"],
+        job=Job.model_validate(raw["spec"]),
+        model=raw["model"],
+        created_at=float(raw["created_at"]),
+        started_at=float(raw["started_at"]),
+        attempts=int(raw["attempts"]),
+        kind=cast(Literal["image", "tensor"], kind.decode()) if kind else None,
+        data=stored.get(b"data"),
+        recompute="recompute" in raw,
+        request_id=raw.get("request_id"),
+    )

@@ -1,0 +1,90 @@
+"""Models kept loaded: the least recently used leaves when their files outgrow the budget."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from workers.engine.loading import load
+from workers.engine.model import Model
+from workers.errors import ExplainError, UnknownModel
+from workers.faults import told
+from workers.folder import Folder, find_folders
+from workers.store import Work
+
+log = structlog.get_logger()
+
+
+class Warm:
+    """The models of a folder, by digest; safe for threads.
+
+    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more.
+    """
+
+    def __init__(self, models: Path, device: str, budget: int) -> None:
+        self.models = models
+        self.device = device
+        self.budget = budget
+        self._folders: dict[str, Folder] = {}
+        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def model(self, work: Work) -> Model:
+        """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
+        with self._lock:
+            if work.job.model not in self._folders:
+                self.scan()
+            folder = self._folders.get(work.job.model)
+            if folder is None:
+                raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
+            return self.loaded(folder)
+
+    def each(self) -> Iterator[Model]:
+        """Every model, loaded one after the other; a bad one is logged and left out."""
+        for folder in self.scan():
+            try:
+                yield self.loaded(folder)
+            except Exception as error:
+                log.error("a model cannot be served", model=folder.name, reason=told(error).detail)
+
+    def names(self) -> list[str]:
+        """Of the models loaded now."""
+        with self._lock:
+            return sorted(model.card.name for model in self._loaded.values())
+
+    def scan(self) -> list[Folder]:
+        """Read the folders anew; bad ones are logged and left out."""
+        folders = []
+        for found in find_folders(self.models):
+            if isinstance(found, ExplainError):
+                log.error("a model folder is wrong", reason=found.detail)
+            else:
+                folders.append(found)
+        with self._lock:
+            self._folders = {folder.digest: folder for folder in folders}
+        return folders
+
+    def loaded(self, folder: Folder) -> Model:
+        """The model of a folder, from memory where it is there."""
+        with self._lock:
+            if folder.digest not in self._loaded:
+                self._loaded[folder.digest] = load(folder, self.device)
+                log.info("a model is loaded", model=folder.name)
+            self._loaded.move_to_end(folder.digest)
+            self._make_room()
+            return self._loaded[folder.digest]
+
+    def _make_room(self) -> None:
+        while len(self._loaded) > 1 and sum(size(m.folder) for m in self._loaded.values()) > self.budget:
+            digest, model = self._loaded.popitem(last=False)
+            log.info("a model makes room", model=model.card.name, digest=digest)
+
+
+def size(folder: Folder) -> int:
+    """Bytes of the model's files on disk: about what its weights take in memory."""
+    files = [folder.weights, folder.path / folder.source.file if folder.source.file else None]
+    return sum(file.stat().st_size for file in files if file)

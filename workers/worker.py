@@ -1,0 +1,85 @@
+"""What a worker does when its bell rings: claim, run, store, finish."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import structlog
+from redis.exceptions import RedisError
+
+from workers.errors import Cancelled, InternalError
+from workers.lease import Lease, Stopping
+from workers.results import Finished, Results
+from workers.run import Load, Outcome, run
+from workers.store import Store, Work
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process that explains; `ring(group)` wakes some worker, `time_limit` is of one batch, in seconds."""
+
+    name: str
+    store: Store
+    results: Results
+    load: Load
+    ring: Callable[[str], None]
+    time_limit: float
+
+    def answer(self, group: str) -> None:
+        """Do what waits in a group, as much as may run together; what is left rings again before the work begins."""
+        owner = f"{self.name}:{uuid.uuid4().hex}"
+        claim = self.store.claim(group, owner)
+        if claim.left:
+            self.ring(group)
+        works = [work for work in claim.works if not self._stored(work, owner)]
+        if not works:
+            return
+        open_ids = {work.id for work in works}
+        with Lease(self.store, owner, works, self.time_limit) as lease:
+            try:
+                for work, outcome in run(works, self.load, lease.watch):
+                    self._settle(work, owner, outcome)
+                    open_ids.discard(work.id)
+            except Stopping:
+                for due in set(self.store.hand_back(owner, sorted(open_ids))):
+                    self.ring(due)
+
+    def _stored(self, work: Work, owner: str) -> bool:
+        """Whether an earlier worker stored this result and died before it could say so."""
+        if work.attempts == 1 or work.recompute or self.results.meta(work.id) is None:
+            return False
+        self.store.finish(work.id, owner)
+        return True
+
+    def _settle(self, work: Work, owner: str, outcome: Outcome) -> None:
+        """Store the outcome, then close the job; what Redis will not take now is left to the reconciler."""
+        told = log.bind(job=work.id, request_id=work.request_id, method=work.job.method.name, model=work.model)
+        try:
+            error = self._save(work, outcome) if isinstance(outcome, Finished) else outcome
+            first = isinstance(error, Cancelled) or self.store.finish(work.id, owner, error)
+        except RedisError as away:
+            told.error("an outcome could not be stored; the job will run again", error=type(away).__name__)
+            return
+        told.info("finished", outcome=error.code if error else "succeeded", first=first)
+
+    def _save(self, work: Work, result: Finished) -> InternalError | None:
+        try:
+            self.results.save(work.id, compared(result, self.results.meta(work.id)) if work.recompute else result)
+        except RedisError:
+            log.exception("a result could not be stored", job=work.id)
+            return InternalError("the result could not be stored: the result store is away or full; try again")
+        return None
+
+
+def compared(result: Finished, before: dict[str, object] | None) -> Finished:
+    """A result computed again, which says whether it equals the stored one in every byte of its arrays."""
+    if before is None:
+        return result
+    receipt = before["receipt"]
+    assert isinstance(receipt, dict)
+    same = receipt["sha256"] == result.meta["receipt"]["sha256"]
+    return replace(result, meta={**result.meta, "recomputed": {"equal": same}})
