@@ -1,0 +1,126 @@
+"""The three bodies of one request: JSON, multipart/form-data, and raw bytes with query parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from json import loads
+from typing import Any
+
+import orjson
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from service.errors import Invalid, MalformedBody
+from workers.contract import UnsupportedMedia
+
+RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
+FIELDS = ("model", "method", "target", "params")
+PARTS = ("input", "request", *FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a client sent: the fields of the request, and the input's bytes where they came apart from it.
+
+    `size`: how many bytes of it are still to be decoded.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    upload: bytes | None = None
+    size: int = 0
+
+
+async def read_body(request: Request) -> Body:
+    """Raises MalformedBody, Invalid, UnsupportedMedia, and what the edge raises of the body's size and time."""
+    media = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    if media == "application/json":
+        raw = await request.body()
+        return Body(json_object(raw, ""), None, len(raw))
+    if media == "multipart/form-data":
+        return await _read_form(request)
+    if media.startswith(RAW):
+        query = _plain_fields(dict(request.query_params))
+        raw = await request.body()
+        return Body(query, raw or None, len(raw))
+    raise UnsupportedMedia(
+        "the body is application/json, multipart/form-data, an image, application/x-npy or "
+        "application/vnd.safetensors; name it in Content-Type"
+    )
+
+
+def json_object(body: bytes | str, pointer: str) -> dict[str, Any]:
+    """A JSON object; raises what `json_value` raises, and Invalid where it is no object."""
+    value = json_value(body, pointer)
+    if not isinstance(value, dict):
+        raise Invalid([_fault(pointer, "this is a JSON object")])
+    return value
+
+
+def json_value(body: bytes | str, pointer: str) -> Any:
+    """Any JSON; raises MalformedBody, or Invalid where only a number is out of JSON's range."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        if _is_json_but_for_numbers(body):
+            raise Invalid([_fault(pointer, "NaN, infinities and numbers beyond float64 are not allowed")]) from None
+        reason = error.msg.partition(":")[0]
+        raise MalformedBody(f"no JSON at line {error.lineno}, column {error.colno}: {reason}") from None
+
+
+async def _read_form(request: Request) -> Body:
+    try:
+        form = await request.form(max_files=2, max_fields=len(PARTS))
+    except (MultiPartException, HTTPException):
+        raise MalformedBody("the multipart/form-data could not be read; is its boundary right?") from None
+    try:
+        return await _from_form(form)
+    finally:
+        await form.close()
+
+
+async def _from_form(form: FormData) -> Body:
+    for name in form:
+        if name not in PARTS:
+            raise Invalid([_fault("", f"a form part that is none of {', '.join(PARTS)}")])
+    part = form.get("input")
+    if part is not None and not isinstance(part, UploadFile):
+        raise Invalid([_fault("/input", "this part is a file: give it a filename")])
+    upload = await part.read() if part is not None else None
+    given = form.get("request")
+    if given is None:
+        return Body(
+            _plain_fields({name: value for name, value in form.items() if name != "input"}), upload, len(upload or b"")
+        )
+    text = await given.read() if isinstance(given, UploadFile) else given
+    return Body(json_object(text, "/request"), upload, len(upload or b""))
+
+
+def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that are all text: a target or params that look like JSON are read as JSON."""
+    wrong = [name for name in given if name not in FIELDS]
+    if wrong:
+        raise Invalid([_fault("", f"an unknown field; those there are: {', '.join(FIELDS)}")])
+    if not all(isinstance(value, str) for value in given.values()):
+        raise Invalid([_fault("", f"{', '.join(FIELDS)} are plain fields, not files")])
+    fields: dict[str, Any] = {name: value for name, value in given.items() if name != "params"}
+    if fields.get("target", "").startswith(("{", "[")):
+        fields["target"] = json_value(fields["target"], "/target")
+    if "params" in given:
+        if "method" not in given:
+            raise Invalid([_fault("/method", "params need the name of their method")])
+        fields["method"] = {**json_object(given["params"], "/params"), "name": given["method"]}
+    return fields
+
+
+def _is_json_but_for_numbers(body: bytes | str) -> bool:
+    """Whether Python's own reader, which takes NaN and 1e999, can read it."""
+    try:
+        loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _fault(pointer: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail}

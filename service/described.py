@@ -1,0 +1,137 @@
+"""What OpenAPI says of each route's request and answers."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from service.errors import KINDS, MEDIA_TYPE, problem
+from service.negotiation import HTML, JSON, NPY, PNG
+from service.negotiation import SAFETENSORS as SAFETENSORS_TYPE
+from service.schemas import (
+    Explanation,
+    Explanations,
+    Health,
+    MethodDocument,
+    Methods,
+    ModelDocument,
+    Models,
+    Problem,
+    Ready,
+    Receipt,
+    StatusDocument,
+)
+
+Answers = dict[int | str, dict[str, Any]]
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FILES = {PNG: _BINARY, NPY: _BINARY, SAFETENSORS_TYPE: _BINARY, HTML: {"schema": {"type": "string"}}}
+_NOT_MODIFIED: Answers = {304: {"description": "The client has it already (If-None-Match)."}}
+_RAW = ("image/png", "image/jpeg", NPY, SAFETENSORS_TYPE, "application/octet-stream")
+
+
+def problems(*statuses: int) -> Answers:
+    """The problems that a route may answer with, each with an example."""
+    return {status: _problem(status) for status in statuses}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    codes = [code for code, kind in KINDS.items() if kind.status == status]
+    examples = {code: {"value": problem(code, KINDS[code].title)} for code in codes}
+    return {
+        "description": "; ".join(dict.fromkeys(KINDS[code].title for code in codes)) + ".",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
+    }
+
+
+def _json(description: str, *models: type[BaseModel]) -> dict[str, Any]:
+    schemas = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    return {
+        "description": description,
+        "content": {JSON: {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}},
+    }
+
+
+def _header(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+
+
+def _query(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": {"type": "string"}}
+
+
+def _finished(*models: type[BaseModel]) -> dict[str, Any]:
+    answer = _json("In the form that Accept asks for.", *models)
+    return {**answer, "content": {**answer["content"], **_FILES}}
+
+
+_FIELDS = {name: {"type": "string"} for name in ("model", "method", "target", "params")}
+_FORM = {"type": "object", "properties": {"input": _BINARY["schema"], "request": {"type": "string"}, **_FIELDS}}
+
+CREATE: dict[str, Any] = {
+    "responses": {
+        200: _finished(Explanation, Explanations),
+        202: _json("Not finished yet: Location says where it will be.", StatusDocument, Explanations),
+        **problems(400, 406, 408, 409, 410, 413, 415, 422, 500, 503),
+    },
+    "openapi_extra": {
+        "parameters": [
+            _query("model", "With a raw body: the model's name."),
+            _query("method", "With a raw body: the method's name."),
+            _query("target", "With a raw body: the target; JSON where it is an object or a list."),
+            _query("params", "With a raw body: the method's parameters as a JSON object."),
+            _header("Prefer", "`wait=N` seconds for the result, or `respond-async` (RFC 7240)."),
+            _header("Whence-Deadline", "Seconds by which the work must have started; else it is dropped unrun."),
+            _header("Cache-Control", "`no-cache` computes again."),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {"schema": {"$ref": "#/components/schemas/ExplanationRequest"}},
+                "multipart/form-data": {"schema": _FORM},
+                **dict.fromkeys(_RAW, _BINARY),
+            },
+        },
+    },
+}
+_OF_RESULT = problems(404, 409, 410, 422, 500, 503)
+
+
+def _of_result(media: str, content: dict[str, Any]) -> dict[str, Any]:
+    answer = {"description": "It never changes.", "content": {media: content}}
+    return {"responses": {200: answer, **_NOT_MODIFIED, **_OF_RESULT}}
+
+
+def _plain(model: type[BaseModel], *statuses: int) -> dict[str, Any]:
+    return {"responses": {200: _json("", model), **problems(*statuses)}}
+
+
+READ: dict[str, Any] = {
+    "responses": {200: _finished(Explanation, StatusDocument), **_NOT_MODIFIED, **problems(406), **_OF_RESULT}
+}
+PICTURE = _of_result(PNG, _BINARY)
+NUMBERS = _of_result(NPY, _BINARY)
+SAFETENSORS = _of_result(SAFETENSORS_TYPE, _BINARY)
+RECEIPT = _of_result(JSON, {"schema": {"$ref": "#/components/schemas/Receipt"}})
+METHODS = _plain(Methods)
+METHOD = _plain(MethodDocument, 404)
+MODELS = _plain(Models)
+MODEL = _plain(ModelDocument, 404)
+HEALTHY = _plain(Health)
+READY = _plain(Ready, 503)
+METRICS: dict[str, Any] = {
+    "responses": {200: {"description": "Prometheus text.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+}
+
+SCHEMAS = (
+    Explanation,
+    Explanations,
+    Health,
+    MethodDocument,
+    Methods,
+    ModelDocument,
+    Models,
+    Problem,
+    Ready,
+    Receipt,
+    StatusDocument,
+)

@@ -1,0 +1,37 @@
+"""What the service counts, for Prometheus."""
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The counters of one app, in a registry of their own, so that two apps in one process do not meet."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    requests: Counter = field(init=False)
+    seconds: Histogram = field(init=False)
+    explanations: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        counted = Counter(
+            "whence_requests", "HTTP requests answered.", ["method", "route", "status"], registry=self.registry
+        )
+        timed = Histogram(
+            "whence_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, registry=self.registry
+        )
+        asked = Counter(
+            "whence_explanations",
+            "Explanations asked for, by what became of them: hit, created, joined, refused.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        object.__setattr__(self, "requests", counted)
+        object.__setattr__(self, "seconds", timed)
+        object.__setattr__(self, "explanations", asked)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

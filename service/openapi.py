@@ -1,0 +1,86 @@
+"""The OpenAPI document: `python -m service.openapi > openapi/openapi.json` writes it."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from service.described import SCHEMAS
+from service.negotiation import JSON
+from service.requests import ExplanationRequest
+from workers.contract import Method, catalogue
+
+REF = "#/components/schemas/{model}"
+
+
+def schema_of(app: FastAPI) -> dict[str, Any]:
+    """The app's document, with a schema per method, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        )
+        components = document.setdefault("components", {}).setdefault("schemas", {})
+        components |= _documents() | _methods(catalogue())
+        _forget_fastapis_problems(document)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _forget_fastapis_problems(document: dict[str, Any]) -> None:
+    """FastAPI declares its own 422 wherever a route declares none."""
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            if JSON in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+
+
+def _documents() -> dict[str, Any]:
+    _, schemas = models_json_schema([(model, "serialization") for model in SCHEMAS], ref_template=REF)
+    _, request = models_json_schema([(ExplanationRequest, "validation")], ref_template=REF)
+    fields = request["$defs"]["ExplanationRequest"]["properties"]
+    fields["method"] = {"$ref": REF.format(model="Method"), "description": fields["method"]["description"]}
+    return {**schemas["$defs"], **request["$defs"]}
+
+
+def _methods(found: Mapping[str, type[Method]]) -> dict[str, Any]:
+    """`Method`: a name, an object that the name discriminates, or a list of these."""
+    schemas: dict[str, Any] = {}
+    for name, kind in found.items():
+        own = kind.model_json_schema(ref_template=REF)
+        schemas |= own.pop("$defs", {})
+        schemas[_component(name)] = {**own, "required": sorted({*own.get("required", []), "name"})}
+    mapping = {name: REF.format(model=_component(name)) for name in found}
+    one = {
+        "title": "MethodObject",
+        "oneOf": [{"$ref": ref} for ref in mapping.values()],
+        "discriminator": {"propertyName": "name", "mapping": mapping},
+    }
+    named = {"title": "MethodName", "type": "string", "enum": list(found)}
+    single = [{"$ref": REF.format(model="MethodName")}, {"$ref": REF.format(model="MethodObject")}]
+    several = {"type": "array", "minItems": 1, "items": {"anyOf": single}}
+    return schemas | {"MethodName": named, "MethodObject": one, "Method": {"anyOf": [*single, several]}}
+
+
+def _component(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_")) + "Method"
+
+
+def text(document: Mapping[str, Any]) -> bytes:
+    """The document as it is kept in the tree."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+
+
+if __name__ == "__main__":
+    from service.app import create_app
+
+    sys.stdout.buffer.write(text(schema_of(create_app())))

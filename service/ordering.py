@@ -1,0 +1,119 @@
+"""From a client's request to the orders of the queue: one for each method and target."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.bodies import Body
+from service.errors import Invalid, NoWorker
+from service.inputs import read_input
+from service.orders import Input, Order
+from service.queue import Queue
+from service.requests import ExplanationRequest, parse_methods, parse_request
+from service.settings import Settings
+from workers.contract import (
+    InvalidImage,
+    Job,
+    Method,
+    MethodNotApplicable,
+    ModelCard,
+    UnknownInput,
+    UnknownModel,
+    parse_targets,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the headers say of the orders."""
+
+    deadline: float | None
+    recompute: bool
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, understood: its model, its methods that the model supports, its input where its bytes were sent."""
+
+    request: ExplanationRequest
+    card: ModelCard
+    methods: tuple[Method, ...]
+    input: Input | None
+
+
+def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -> Asked:
+    """Read and check all that needs no Redis. Raises InputError and NoWorker."""
+    request = parse_request(body.fields)
+    if body.upload is not None and request.input is not None:
+        raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
+    card = card_named(request.model, cards)
+    methods = parse_methods(request.method if request.method is not None else card.default_method)
+    for method in methods:
+        _check_support(method, card)
+    given = read_input(request.input, body.upload, card.input, settings)
+    return Asked(request, card, tuple(methods), given)
+
+
+def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    """Raises UnknownModel, or NoWorker while no worker has told of any model."""
+    if name in cards:
+        return cards[name]
+    if not cards:
+        raise NoWorker("no worker has started yet, so no model is served; try again in a moment")
+    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer="/model")
+
+
+def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[Order]:
+    """An order for each method and target; `given` is the input, found by digest where its bytes were not sent."""
+    targets = parse_targets(asked.request.target, asked.card)
+    jobs = [
+        (Job(model=asked.card.digest, input=kept.digest if kept else None, target=target, method=method), kept)
+        for method in asked.methods
+        for kept in [_input_of(method, given)]
+        for target in (targets if method.takes_target else [None])
+    ]
+    if len(jobs) > most:
+        raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
+    return [Order(job, asked.card.name, kept, terms.deadline, terms.request_id, terms.recompute) for job, kept in jobs]
+
+
+async def stored_input(asked: Asked, queue: Queue) -> Input | None:
+    """The input that the request names by its digest; None where it names none. Raises UnknownInput, InvalidImage."""
+    digest = asked.request.input.digest if asked.request.input else None
+    if digest is None:
+        return None
+    kind = await queue.find_input(digest)
+    if kind is None:
+        raise UnknownInput("no input of this digest is stored; send its bytes", pointer="/input/digest")
+    if kind == "image" and asked.card.input.kind != "image":
+        raise InvalidImage("the digest is that of an image, and the model takes a tensor", pointer="/input/digest")
+    return Input(digest, "image" if kind == "image" else "tensor")
+
+
+def deadline(header: str | None) -> float | None:
+    """Unix seconds by which the work must have started, from the Whence-Deadline header; raises Invalid."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = -1
+    if not 0 < seconds < 10**9:
+        raise Invalid([{"pointer": "", "detail": "Whence-Deadline is a positive number of seconds"}])
+    return time.time() + seconds
+
+
+def _check_support(method: Method, card: ModelCard) -> None:
+    for one in (method, *method.inner()):
+        reason = card.reason_against(one.name)
+        if reason is not None:
+            raise MethodNotApplicable(f"{one.name} cannot explain {card.name}: {reason}", pointer="/method")
+
+
+def _input_of(method: Method, given: Input | None) -> Input | None:
+    if not method.takes_input:
+        return None
+    if given is None:
+        raise Invalid([{"pointer": "/input", "detail": f"{method.name} explains an input; send an image or a tensor"}])
+    return given

@@ -1,0 +1,66 @@
+"""The picture of a stored attribution: which drawing suits its shape, and what its caption says."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.render.bars import draw_bars
+from service.render.colormaps import Pixels
+from service.render.frame import Caption
+from service.render.heatmap import draw_map
+from service.render.look import Look, Picture
+from service.render.text import number
+from workers.contract import decode_npy
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], look: Look) -> bytes:
+    """PNG bytes; `arrays` are the attribution and the input as .npy bytes.
+
+    Raises InvalidParameter where the look would hide the sign.
+    """
+    attribution, seen = (decode_npy(data) for data in arrays)
+    if attribution.ndim < 2:
+        return draw_bars(np.atleast_1d(attribution), look, caption(meta))
+    return draw_map(picture, attribution, look, caption(meta), gray_levels(seen, attribution.shape[-2:]))
+
+
+def gray_levels(seen: NDArray[Any], plane: tuple[int, ...]) -> Pixels:
+    """The input as (h, w) grey levels: uint8 (H, W, 3) by luma, a tensor (..., H, W) by its mean from 0 to 255."""
+    if seen.dtype == np.uint8 and seen.ndim == 3 and seen.shape[2] == len(_LUMA):
+        return np.asarray((seen @ _LUMA).round(), np.uint8)
+    flat = np.asarray(seen, np.float32).reshape(-1, *seen.shape[-2:]).mean(axis=0) if seen.ndim > 1 else np.zeros(plane)
+    span = float(np.ptp(flat)) or 1.0
+    return np.asarray(((flat - flat.min()) / span * 255).round(), np.uint8)
+
+
+def caption(meta: Mapping[str, Any]) -> Caption:
+    """Method and target with its score; the model beneath."""
+    method = meta["method"]
+    inner = method.get("of")
+    name = f"{method['name']} of {inner['name']}" if isinstance(inner, Mapping) else method["name"]
+    return Caption(f"{name}: {target_text(meta)}{_score(meta)}", f"model {meta['model']['name']}")
+
+
+def target_text(meta: Mapping[str, Any]) -> str:
+    """The target in words: class 7 (seven), unit 3 of conv1."""
+    target = meta.get("target") or {}
+    label = target.get("label")
+    if "layer" in target:
+        place = f"channel {target['channel']}" if "channel" in target else f"unit {list(target['index'])}"
+        return f"{place} of {target['layer']}"
+    if "index" in target:
+        return f"class {target['index']}" + (f" ({label})" if label not in (None, str(target["index"])) else "")
+    return "output"
+
+
+def _score(meta: Mapping[str, Any]) -> str:
+    index = (meta.get("target") or {}).get("index")
+    found = next((top for top in meta.get("prediction", ()) if top["index"] == index), None)
+    if found is None:
+        return ""
+    share = found.get("probability")
+    return f", score {number(found['score'])}" + (f", p {number(share)}" if share is not None else "")

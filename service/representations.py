@@ -1,0 +1,96 @@
+"""A stored result as a response, in the representation that was chosen."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import orjson
+from safetensors.numpy import save
+from starlette.responses import Response
+
+from service.documents import Meta, result_document
+from service.negotiation import HTML, JSON, NPY, PNG, SAFETENSORS
+from service.render.look import DEFAULT_LOOK
+from service.render.page import page
+from service.render.picture import draw
+from workers.contract import decode_npy
+
+RENDERING = 1
+IMMUTABLE = "private, max-age=31536000, immutable"
+INLINE = "application/json; inline"
+
+_SUFFIX = {JSON: "json", INLINE: "inline", PNG: "png", NPY: "npy", SAFETENSORS: "safetensors", HTML: "html"}
+
+
+def arrays_for(media: str, meta: Meta | None = None) -> tuple[str, ...]:
+    """Names of the arrays that a representation is made from; without `meta`, those of an attribution."""
+    if media == JSON or (meta is not None and not _drawn_from(media, meta)):
+        return ()
+    kind = meta["kind"] if meta else "attribution"
+    return (kind, "input") if media in (PNG, HTML) else (kind,)
+
+
+def _drawn_from(media: str, meta: Meta) -> bool:
+    return meta["kind"] == "attribution" if media == HTML else meta["kind"] in meta
+
+
+def etag(key: str, media: str) -> str:
+    """A strong tag: results never change, so the name of a representation stands for its bytes."""
+    return f'"{key}.{_SUFFIX[media]}.{RENDERING}"'
+
+
+def matches(if_none_match: str | None, tag: str) -> bool:
+    """Whether If-None-Match names the tag (RFC 9110 section 13.1.2)."""
+    if if_none_match is None:
+        return False
+    tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
+    return tag in tags or "*" in tags
+
+
+def permanent(tag: str) -> dict[str, str]:
+    """The headers of what never changes."""
+    return {"etag": tag, "cache-control": IMMUTABLE, "vary": "Accept"}
+
+
+def represent(meta: Meta, arrays: Sequence[bytes | None], media: str) -> Response:
+    """A finished result; `arrays` are those that `arrays_for` names, as .npy bytes."""
+    content = _WRITERS[media](meta, [data for data in arrays if data is not None])
+    return Response(content, headers=permanent(etag(meta["id"], media)), media_type=media.partition(";")[0])
+
+
+def _json(meta: Meta, _: Sequence[bytes]) -> bytes:
+    return orjson.dumps(result_document(meta))
+
+
+def _inline(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    shown = result_document(meta)
+    if arrays:
+        kind = meta["kind"]
+        shown[kind] = {**shown[kind], "data": np.ascontiguousarray(decode_npy(arrays[0])).ravel()}
+    return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _png(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    return draw("heatmap", meta, arrays, DEFAULT_LOOK)
+
+
+def _npy(_: Meta, arrays: Sequence[bytes]) -> bytes:
+    return arrays[0]
+
+
+def _safetensors(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    said = {"id": meta["id"], "model": meta["model"]["digest"], "method": orjson.dumps(meta["method"]).decode()}
+    return save({meta["kind"]: decode_npy(arrays[0])}, said)
+
+
+def _html(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    return page(meta, draw("heatmap", meta, arrays, DEFAULT_LOOK) if arrays else None)
+
+
+_WRITERS: Mapping[str, Callable[[Meta, Sequence[bytes]], bytes]] = {
+    JSON: _json,
+    INLINE: _inline,
+    PNG: _png,
+    NPY: _npy,
+    SAFETENSORS: _safetensors,
+    HTML: _html,
+}

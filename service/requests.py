@@ -1,0 +1,97 @@
+"""What a client asks: one model, methods, targets and an input, checked as far as no model is needed."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+from service.errors import Invalid, pointers
+from workers.contract import Method, UnknownMethod, parse_method
+
+DIGEST = "sha256:" + "0" * 64
+
+TARGET_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "description": "A class index."},
+        {"type": "string", "description": 'A class name, "argmax", or "value" for a model with one output.'},
+        {"type": "object", "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}."},
+        {"type": "array", "maxItems": 100, "items": {}, "description": "Several targets: an explanation each."},
+    ],
+    "default": "argmax",
+}
+TENSOR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The model's own input, already preprocessed: the values in one list row by row, or nested.",
+    "required": ["shape", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": 8},
+        "dtype": {"type": "string", "default": "float32"},
+        "data": {"type": "array", "items": {}},
+    },
+}
+
+
+class InputField(BaseModel):
+    """The input: exactly one of an image, a tensor and the digest of an input that is stored already."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest")]},
+    )
+
+    image: str | None = Field(default=None, description="The bytes of an image file, in base64.")
+    tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
+    digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set) != 1 or all(getattr(self, name) is None for name in self.model_fields_set):
+            raise ValueError("an input is exactly one of image, tensor and digest")
+        return self
+
+
+class ExplanationRequest(BaseModel):
+    """A request to explain what a model says of one input; several methods or targets are one explanation each."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str = Field(description="Name of a model; GET /api/v1/models lists them.", examples=["digits"])
+    method: Any = Field(
+        default=None, description="One method or a list, by name or with parameters; default: the model's own."
+    )
+    target: Annotated[Any, WithJsonSchema(TARGET_SCHEMA)] = Field(default="argmax", description="What to explain.")
+    input: InputField | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether the answer is a list: the form of the request decides, not how many explanations came of it."""
+        several_targets = isinstance(self.target, list) or (isinstance(self.target, dict) and "top_k" in self.target)
+        return isinstance(self.method, list) or several_targets
+
+
+def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
+    """Raises Invalid, with a pointer for each fault."""
+    try:
+        return ExplanationRequest.model_validate(fields)
+    except ValidationError as error:
+        raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
+
+
+def parse_methods(raw: Any) -> list[Method]:
+    """The methods of a request, each once; raises Invalid, UnknownMethod, InvalidParameter."""
+    if not isinstance(raw, list):
+        return [_parse(raw, "/method")]
+    if not raw:
+        raise Invalid([{"pointer": "/method", "detail": "a list of methods names at least one"}])
+    return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
+
+
+def _parse(raw: Any, pointer: str) -> Method:
+    try:
+        return parse_method(raw)
+    except UnknownMethod as error:
+        raise UnknownMethod(error.detail, pointer=pointer) from None
+    except ValidationError as error:
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, pointer)) from None

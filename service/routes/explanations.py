@@ -1,0 +1,92 @@
+"""Create an explanation, and read it: its state while it is open, its result when it is finished."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import described
+from service.bodies import Body, read_body
+from service.deps import Key, Parts, Wait, parts_of
+from service.documents import API
+from service.negotiation import ALL, JSON, PNG, Prefer, choose, parse_prefer
+from service.ordering import Asked, Terms, deadline, orders, stored_input, understand
+from service.orders import Ticket
+from service.outcomes import many, one, status_response
+from service.reading import checked_id, refuse, result, state
+
+LARGE = 2**16
+
+router = APIRouter(prefix=API, tags=["explanations"])
+
+
+@router.post("/explanations", summary="Explain a prediction", **described.CREATE)
+async def create(request: Request) -> Response:
+    """Answers at once from the cache, within the wait with the result, or else with 202 and where it will be."""
+    parts = parts_of(request)
+    headers = request.headers
+    accept = headers.get("accept", "*/*")
+    choose(accept, ALL)
+    prefer = parse_prefer(headers.getlist("prefer"), parts.settings.wait, parts.settings.longest_wait)
+    recompute = "no-cache" in headers.get("cache-control", "").lower()
+    terms = Terms(deadline(headers.get("whence-deadline")), recompute, request.scope["request_id"])
+    asked = await _understood(parts, await read_body(request))
+    _check_accept(asked, accept)
+    given = asked.input or await stored_input(asked, parts.queue)
+    tickets = await parts.queue.submit(orders(asked, given, terms, parts.settings.most_explanations))
+    for ticket in tickets:
+        parts.metrics.explanations.labels(ticket.outcome).inc()
+    return await _answer(parts, asked, tickets, prefer, accept)
+
+
+@router.get("/explanations/{id}", summary="Read an explanation", **described.READ)
+async def read(
+    request: Request,
+    key: Key,
+    wait: Wait = 0,
+    inline: Annotated[bool, Query(description="Put the numbers into the JSON too.")] = False,
+) -> Response:
+    """The result once it is finished, in the form that Accept asks for; until then its status."""
+    parts = parts_of(request)
+    accept = request.headers.get("accept", "*/*")
+    known = request.headers.get("if-none-match")
+    found = await result(parts.queue, checked_id(key), accept, inline=inline, if_none_match=known)
+    if found is None:
+        status = await state(parts.queue, key, min(wait, parts.settings.longest_wait))
+        if status.status == "succeeded":
+            found = await result(parts.queue, key, accept, inline=inline, if_none_match=known)
+        if found is None:
+            if status.final and status.status != "cancelled":
+                refuse(status)
+            return status_response(status, 200)
+    found.headers["cache-status"] = "whence; hit"
+    return found
+
+
+async def _understood(parts: Parts, body: Body) -> Asked:
+    """In a thread where the work would hold up other requests."""
+    cards = parts.queue.cards()
+    if body.size < LARGE:
+        return understand(body, cards, parts.settings)
+    return await to_thread.run_sync(understand, body, cards, parts.settings)
+
+
+def _check_accept(asked: Asked, accept: str) -> None:
+    """Raises NotAcceptable before any work is queued for what could not be delivered."""
+    if asked.request.many:
+        choose(accept, (JSON,))
+    elif asked.methods[0].kind != "attribution":
+        choose(accept, tuple(media for media in ALL if media != PNG))
+
+
+async def _answer(parts: Parts, asked: Asked, tickets: Sequence[Ticket], prefer: Prefer, accept: str) -> Response:
+    if asked.request.many:
+        response = await many(parts.queue, tickets, prefer.wait)
+    else:
+        response = await one(parts.queue, tickets[0], prefer.wait, accept)
+    if prefer.applied is not None:
+        response.headers["preference-applied"] = prefer.applied
+    return response

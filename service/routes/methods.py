@@ -1,0 +1,55 @@
+"""The catalogue of methods, each with the JSON Schema of its parameters."""
+
+from functools import cache
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from service import described
+from service.documents import API
+from service.errors import NotFound
+from service.negotiation import JSON
+from workers.contract import Method, catalogue
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+router = APIRouter(prefix=API + "/methods", tags=["methods"])
+
+
+@router.get("", summary="All methods", **described.METHODS)
+async def methods() -> Response:
+    """Every explanation method there is, with its parameters, by family and name."""
+    return Response(_all(), media_type=JSON)
+
+
+@router.get("/{name}", summary="One method", **described.METHOD)
+async def method(name: str) -> Response:
+    """What it asks of the model, what it needs and costs, its parameters and its source."""
+    if name not in catalogue():
+        raise NotFound(f"there is no such method; there are: {', '.join(sorted(catalogue()))}")
+    return Response(orjson.dumps(method_document(catalogue()[name])), media_type=JSON)
+
+
+def method_document(kind: type[Method]) -> dict[str, Any]:
+    name = kind.model_fields["name"].default
+    return {
+        "name": name,
+        "family": kind.family,
+        "kind": kind.kind,
+        "question": kind.question,
+        "description": " ".join((kind.__doc__ or "").split()),
+        "citation": kind.citation,
+        "needs": sorted(kind.needs),
+        "takes_input": kind.takes_input,
+        "cost": kind.cost,
+        "revision": kind.revision,
+        "parameters": {"$schema": DIALECT, **kind.model_json_schema()},
+        "links": {"self": f"{API}/methods/{name}"},
+    }
+
+
+@cache
+def _all() -> bytes:
+    return orjson.dumps({"methods": [method_document(kind) for kind in catalogue().values()]})

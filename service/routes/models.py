@@ -1,0 +1,44 @@
+"""The models that the workers serve, as their cards tell."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import described
+from service.deps import parts_of
+from service.documents import API
+from service.errors import NotFound
+from service.negotiation import JSON
+from workers.contract import ModelCard
+
+router = APIRouter(prefix=API + "/models", tags=["models"])
+
+
+@router.get("", summary="All models", **described.MODELS)
+async def models(request: Request) -> Response:
+    """Every model that a worker has told of."""
+    queue = parts_of(request).queue
+    found = [model_document(card, queue.workers()) for _, card in sorted(queue.cards().items())]
+    return Response(orjson.dumps({"models": found}), media_type=JSON)
+
+
+@router.get("/{name}", summary="One model", **described.MODEL)
+async def model(request: Request, name: str) -> Response:
+    """What it takes and gives, its layers, which methods can explain it and why not the others."""
+    queue = parts_of(request).queue
+    cards = queue.cards()
+    if name not in cards:
+        raise NotFound(
+            f"there is no such model; there are: {', '.join(sorted(cards)) or 'none, for no worker has started'}"
+        )
+    return Response(orjson.dumps(model_document(cards[name], queue.workers())), media_type=JSON)
+
+
+def model_document(card: ModelCard, workers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    loaded = [{"worker": w["id"], "device": w.get("device")} for w in workers if card.name in w.get("models", ())]
+    links = {"self": f"{API}/models/{card.name}", "explain": f"{API}/explanations?model={card.name}"}
+    return {**card.model_dump(mode="json"), "classes": card.labels, "loaded": loaded, "links": links}

@@ -1,0 +1,74 @@
+"""The parts of a finished result at addresses of their own: pictures, arrays, the receipt."""
+
+from typing import Annotated
+
+import orjson
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service import described
+from service.deps import Key, Wait, parts_of
+from service.documents import API, Meta
+from service.negotiation import JSON, NPY, PNG, SAFETENSORS
+from service.reading import stored
+from service.render.look import Look, Picture
+from service.render.picture import draw
+from service.representations import RENDERING, matches, permanent, represent
+
+router = APIRouter(prefix=API + "/explanations/{id}", tags=["explanations"])
+
+
+class PictureQuery(Look):
+    """The look of a picture, and how long to wait for it."""
+
+    wait: float = Field(default=0, ge=0, description="Seconds to wait for the explanation to finish.")
+
+
+@router.get("/{name}.png", summary="A picture", **described.PICTURE)
+async def picture(request: Request, key: Key, name: Picture, query: Annotated[PictureQuery, Query()]) -> Response:
+    """The attribution as a PNG with a colour bar and numbers; how it is drawn never changes the numbers."""
+    meta, arrays = await _stored(request, key, "attribution", "input", wait=query.wait)
+    tag = f'"{key}.{name}.{RENDERING}"'
+    if _known(request, tag):
+        return Response(status_code=304, headers=permanent(tag))
+    content = await to_thread.run_sync(draw, name, meta, arrays, query)
+    return Response(content, headers=permanent(tag), media_type=PNG)
+
+
+@router.get("/{name}.npy", summary="An array of numbers", **described.NUMBERS)
+async def npy(request: Request, key: Key, name: str, wait: Wait = 0) -> Response:
+    """An array of the result by its name (`attribution`), or `input`: what the model saw."""
+    _, arrays = await _stored(request, key, name, wait=wait)
+    return _file(request, f'"{key}.{name}.npy"', arrays[0], NPY)
+
+
+@router.get("/attribution.safetensors", summary="The attribution as safetensors", **described.SAFETENSORS)
+async def safetensors(request: Request, key: Key, wait: Wait = 0) -> Response:
+    """The attribution with its id, model and method in the header of the file."""
+    meta, arrays = await _stored(request, key, "attribution", wait=wait)
+    return represent(meta, arrays, SAFETENSORS)
+
+
+@router.get("/receipt", summary="What determines the result", **described.RECEIPT)
+async def receipt(request: Request, key: Key, wait: Wait = 0) -> Response:
+    """Digests of model and input, all parameters, versions, device: enough to compute it again and compare."""
+    meta, _ = await _stored(request, key, wait=wait)
+    return _file(request, f'"{key}.receipt"', orjson.dumps(meta["receipt"]), JSON)
+
+
+async def _stored(request: Request, key: Key, *arrays: str, wait: float) -> tuple[Meta, list[bytes]]:
+    parts = parts_of(request)
+    return await stored(parts.queue, key, *arrays, wait=min(wait, parts.settings.longest_wait))
+
+
+def _file(request: Request, tag: str, content: bytes, media: str) -> Response:
+    if _known(request, tag):
+        return Response(status_code=304, headers=permanent(tag))
+    return Response(content, headers=permanent(tag), media_type=media)
+
+
+def _known(request: Request, tag: str) -> bool:
+    return matches(request.headers.get("if-none-match"), tag)

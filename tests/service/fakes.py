@@ -1,0 +1,127 @@
+"""A queue without Redis and workers: what it holds is what a test puts there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.orders import Order, Problem, QueueAway, State, Status, Ticket
+from service.queue import Queue
+from workers.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
+from workers.contract import encode_npy
+from workers.receipt import summary
+
+DIGITS = ModelCard(
+    name="digits",
+    digest="sha256:" + "d" * 64,
+    input=InputSpec(kind="image", shape=(1, 8, 8), image=ImageSpec(mode="L", resize=(8, 8))),
+    outputs=(3,),
+    labels=("zero", "one", "two"),
+    default_method="gradient",
+    layers=(Layer(name="conv", op="conv2d", shape=(4, 8, 8)),),
+    methods=(MethodSupport(name="grad_cam", supported=False, reason="node conv_2 has no spatial axes"),),
+)
+TABLE = ModelCard(name="table", digest="sha256:" + "e" * 64, input=InputSpec(shape=(4,)), outputs=(2,))
+
+
+class FakeQueue(Queue):
+    """Where `runs_at_once`, every order is finished at once; else it stays queued until a test puts its state."""
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.results: dict[str, tuple[dict[str, Any], dict[str, bytes]]] = {}
+        self.known: dict[str, Status] = {}
+        self.runs_at_once = True
+        self.inputs: dict[str, str] = {}
+        self.served: dict[str, ModelCard] = {"digits": DIGITS, "table": TABLE}
+        self.alive = True
+        self.reads = 0
+        self.waited: list[float] = []
+
+    async def __aenter__(self) -> FakeQueue:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.alive = False
+
+    async def submit(self, orders: Sequence[Order]) -> list[Ticket]:
+        await self.ping()
+        self.orders.extend(orders)
+        return [self._ticket(order) for order in orders]
+
+    def _ticket(self, order: Order) -> Ticket:
+        key = order.job.id
+        if key in self.results and not order.recompute:
+            return Ticket(key, "hit", self.results[key][0])
+        if key in self.known and self.known[key].status == "failed":
+            return Ticket(key, "refused")
+        if key in self.known:
+            return Ticket(key, "joined")
+        if self.runs_at_once:
+            self.results[key] = stored(order)
+        self.put(key, "succeeded" if self.runs_at_once else "queued")
+        return Ticket(key, "created")
+
+    def put(self, key: str, state: State, problem: Problem | None = None) -> None:
+        self.known[key] = Status(id=key, status=state, model="digits", created_at=1.7e9, error=problem)
+
+    async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
+        await self.ping()
+        self.reads += 1
+        if job_id not in self.results:
+            return None
+        meta, held = self.results[job_id]
+        return meta, [held.get(name) for name in arrays]
+
+    async def statuses(self, ids: Sequence[str]) -> list[Status | None]:
+        await self.ping()
+        return [self.known.get(key) for key in ids]
+
+    async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
+        self.waited.append(seconds)
+        return await self.statuses(ids)
+
+    async def find_input(self, digest: str) -> str | None:
+        return self.inputs.get(digest)
+
+    def cards(self) -> Mapping[str, ModelCard]:
+        return self.served
+
+    def workers(self) -> list[dict[str, Any]]:
+        return [{"id": "w1", "pid": 1, "device": "cpu", "models": ["digits"]}] if self.served else []
+
+    async def ping(self) -> None:
+        if not self.alive:
+            raise QueueAway("Redis does not answer; try again in a moment")
+
+
+def stored(order: Order) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A result such as a worker would store for the order."""
+    job = order.job
+    kind = job.method.kind
+    values: NDArray[Any] = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    seen: NDArray[Any] = np.zeros((8, 8, 3), np.uint8)
+    if order.model == "table":
+        values, seen = np.array([1, -2, 3, 0], np.float32), np.zeros(4, np.float32)
+    if kind == "scores":
+        values = np.array([0.1, 0.7, 0.2], np.float32)
+    meta = {
+        "id": job.id,
+        "kind": kind,
+        "model": {"name": order.model, "digest": job.model},
+        "input": job.input,
+        "method": job.method.to_json(),
+        "target": {"kind": "class", "index": 1, "label": "one"},
+        "prediction": [{"index": 1, "label": "one", "score": 2.5, "probability": 0.7}],
+        kind: summary(values),
+        "arrays": {kind: {"shape": list(values.shape), "dtype": "float32"}},
+        "checks": [{"name": "completeness", "expected": 2.5, "observed": 2.4, "gap": 0.04}],
+        "info": {},
+        "timing": {"queued_ms": 1.0, "computed_ms": 2.0, "batch_size": 1},
+        "created_at": 1.7e9,
+        "receipt": {"id": job.id, "job": job.canonical(), "versions": {}, "device": "cpu", "sha256": {}},
+    }
+    return meta, {kind: encode_npy(values), "input": encode_npy(seen)}

@@ -1,0 +1,220 @@
+"""Pictures that a person reads at once, and that hide neither sign nor scale."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.render.bars import draw_bars
+from service.render.colormaps import colours
+from service.render.frame import MARGIN, Caption, bar_labels
+from service.render.heatmap import draw_map
+from service.render.look import Look
+from service.render.picture import caption, gray_levels
+from service.render.scale import legend, plane, scaled
+from service.render.text import ascii_only, fitted, font, number
+from workers.contract import InvalidParameter
+
+CAPTION = Caption("lrp: class 7", "model digits")
+TOP = MARGIN + 17 + 6 + 13 + 12
+BELOW = np.full((4, 4), 100, np.uint8)
+
+
+def f32(values: object) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)
+
+
+def signed_map() -> NDArray[np.float32]:
+    values = np.zeros((1, 4, 4), np.float32)
+    values[0, 0, 0], values[0, 3, 3], values[0, 0, 3] = 2, -2, 1
+    return values
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def cell(picture: NDArray[np.uint8], row: int, column: int, of: int = 4, size: int = 448) -> list[int]:
+    """The colour in the middle of a cell of the map."""
+    step = size // of
+    return [int(c) for c in picture[TOP + row * step + step // 2, MARGIN + column * step + step // 2]]
+
+
+def heatmap(values: NDArray[Any], **look: Any) -> NDArray[np.uint8]:
+    return pixels(draw_map("heatmap", values, Look(**look), CAPTION, BELOW))
+
+
+def test_zero_is_white_and_the_signs_are_equally_strong() -> None:
+    picture = heatmap(signed_map(), clip=100)
+    assert cell(picture, 1, 1) == [255, 255, 255]
+    assert cell(picture, 0, 0) == colours(f32([1]), "blue_red")[0].tolist()
+    assert cell(picture, 3, 3) == colours(f32([-1]), "blue_red")[0].tolist()
+    assert cell(picture, 0, 3) == colours(f32([0.5]), "blue_red")[0].tolist()
+
+
+def test_the_scale_is_symmetric_though_the_values_are_not() -> None:
+    values = signed_map()
+    values[0, 3, 3] = -0.5
+    drawn = scaled(plane(values, "sum"), Look(clip=100))
+    assert (drawn.limit, drawn.values.min(), drawn.values.max()) == (2, -0.25, 1)
+
+
+def test_a_small_map_is_drawn_large_and_its_pixels_stay_pixels() -> None:
+    picture = heatmap(np.random.default_rng(0).normal(size=(1, 28, 28)))
+    assert min(picture.shape[:2]) >= 448
+    body = picture[TOP : TOP + 448, MARGIN : MARGIN + 448]
+    assert np.array_equal(body, np.repeat(np.repeat(body[::16, ::16], 16, 0), 16, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([2.0, -1.0], ["2", "0", "-2"]),
+        ([2.0, 1.0], ["2", "0"]),
+        ([-2.0, -1.0], ["2", "0", "-2"]),
+        ([0.0, 0.0], ["0"]),
+        ([1.23456e-7, 0], ["1.23e-07", "0"]),
+    ],
+)
+def test_the_bar_has_numbers(values: list[float], labels: list[str]) -> None:
+    drawn = scaled(np.array([values], np.float32), Look(clip=100))
+    assert [text for _, text in bar_labels(drawn)] == labels
+
+
+def test_what_saturates_is_said() -> None:
+    values = np.ones((20, 20), np.float32)
+    values[0, 0], values[1, 1] = 100, -1
+    drawn = scaled(values, Look(clip=99))
+    assert [text for _, text in bar_labels(drawn)] == [">= 1", "0", "<= -1"]
+    assert "colours end at percentile 99" in legend(drawn, Look(clip=99), "blue_red")
+
+
+def test_a_few_values_among_zeros_are_not_clipped_away() -> None:
+    values = np.zeros((100, 100), np.float32)
+    values[0, 0] = 3
+    assert scaled(values, Look()).limit == 3
+
+
+@given(st.integers(0, 2**31), st.floats(-30, 30), st.floats(50, 100))
+@settings(max_examples=50, deadline=None)
+def test_no_sign_is_ever_lost(seed: int, exponent: float, clip: float) -> None:
+    values = f32(np.random.default_rng(seed).normal(size=(6, 6)) * 10.0**exponent)
+    drawn = scaled(values, Look(clip=clip))
+    assert np.isfinite(drawn.values).all()
+    assert np.array_equal(np.sign(drawn.values), np.sign(values))
+    assert np.abs(drawn.values).max() <= 1
+
+
+def test_a_map_of_one_sign_keeps_its_sign() -> None:
+    blue = cell(heatmap(-np.ones((1, 4, 4))), 1, 1)
+    assert blue[2] > blue[0]
+    assert scaled(-np.ones((4, 4), np.float32), Look()).signed
+
+
+def test_the_unsigned_map_is_refused_for_signed_values() -> None:
+    with pytest.raises(InvalidParameter, match="hide the sign"):
+        heatmap(signed_map(), colormap="heat")
+    assert heatmap(signed_map(), colormap="heat", polarity="absolute").any()
+
+
+@pytest.mark.parametrize(
+    ("polarity", "drawn"), [("positive", (1, 0)), ("negative", (0, -1)), ("absolute", (1, 1)), ("both", (1, -1))]
+)
+def test_polarity_chooses_the_values(polarity: Any, drawn: tuple[int, int]) -> None:
+    found = scaled(f32([[2, -2]]), Look(polarity=polarity, clip=100))
+    assert tuple(found.values[0].tolist()) == drawn
+    assert polarity == "both" or polarity[:5] in legend(found, Look(polarity=polarity), "blue_red").replace(
+        "magn", "absol"
+    )
+
+
+@pytest.mark.parametrize(("channels", "value"), [("sum", -1), ("abs", 7), ("norm", 5)])
+def test_channels_become_one_number(channels: Any, value: float) -> None:
+    assert plane(f32([3, -4]).reshape(2, 1, 1), channels).tolist() == [[value]]
+
+
+def test_an_overlay_shows_the_input_where_nothing_speaks() -> None:
+    below = np.zeros((4, 4), np.uint8)
+    below[1, 1] = 255
+    picture = pixels(draw_map("overlay", signed_map(), Look(clip=100), CAPTION, below))
+    light, dark = cell(picture, 1, 1), cell(picture, 2, 2)
+    assert len(set(light)) == len(set(dark)) == 1
+    assert light[0] > dark[0] + 100
+    red, blue = cell(picture, 0, 0), cell(picture, 3, 3)
+    assert red[0] > red[2] + 60
+    assert blue[2] > blue[0] + 60
+
+
+def test_a_coarse_overlay_lies_on_the_whole_input() -> None:
+    picture = draw_map("overlay", np.ones((1, 2, 2)), Look(), CAPTION, np.zeros((30, 20), np.uint8))
+    assert pixels(picture).shape[0] >= 448
+
+
+def test_gray_is_grey_and_zero_is_its_middle() -> None:
+    picture = pixels(draw_map("gray", signed_map(), Look(clip=100), CAPTION, BELOW))
+    assert cell(picture, 1, 1) == [128] * 3
+    assert (cell(picture, 0, 0), cell(picture, 3, 3)) == ([255] * 3, [0] * 3)
+
+
+def test_bars_point_to_the_side_of_their_sign() -> None:
+    picture = pixels(draw_bars(f32([3, -3]), Look(), CAPTION, ["age", "fare"])).astype(int)
+    body = picture[TOP : TOP + 44, MARGIN : MARGIN + 448]
+    red, blue = body[:, :, 0] - body[:, :, 2] > 100, body[:, :, 2] - body[:, :, 0] > 80
+    assert red[:22].any()
+    assert not red[22:].any()
+    assert blue[22:].any()
+    assert not blue[:22].any()
+    assert np.argwhere(red)[:, 1].min() > np.argwhere(blue)[:, 1].max()
+
+
+def test_of_many_features_the_strongest_are_drawn() -> None:
+    values = np.zeros(1000, np.float32)
+    values[777] = -1
+    picture = pixels(draw_bars(values, Look(), CAPTION)).astype(int)
+    assert picture.shape[0] < 1200
+    assert (picture[TOP:, MARGIN:400, 2] - picture[TOP:, MARGIN:400, 0] > 80).any()
+
+
+@pytest.mark.parametrize("shape", [(3, 500), (500, 3), (1, 1), (2, 5, 7, 9), (1, 1500, 40), (1, 8, 8)])
+def test_any_shape_is_a_readable_picture(shape: tuple[int, ...]) -> None:
+    height, width = pixels(draw_map("heatmap", np.ones(shape), Look(), CAPTION, BELOW)).shape[:2]
+    assert height > 100
+    assert width > 140
+
+
+def test_the_input_in_grey() -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[0, 0] = 255, 255, 255
+    picture[0, 1] = 0, 255, 0
+    assert gray_levels(picture, (2, 2)).tolist() == [[255, 150], [0, 0]]
+    assert gray_levels(f32([[[-1, 0], [1, 3]]]), (2, 2)).tolist() == [[0, 64], [128, 255]]
+    assert gray_levels(np.zeros((3, 2, 2), np.float32), (2, 2)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_the_caption_says_what_is_explained() -> None:
+    meta: dict[str, Any] = {
+        "method": {"name": "smooth_grad", "of": {"name": "gradient"}},
+        "model": {"name": "squeezenet"},
+        "target": {"kind": "class", "index": 243, "label": "bull mastiff"},
+        "prediction": [{"index": 243, "score": 22.514, "probability": 0.98765}],
+    }
+    said = caption(meta).title
+    assert said == "smooth_grad of gradient: class 243 (bull mastiff), score 22.5, p 0.988"
+    meta["target"] = {"kind": "class", "index": 3, "label": "3"}
+    assert caption(meta).title == "smooth_grad of gradient: class 3"
+    meta["target"] = {"kind": "unit", "layer": "conv", "channel": 7}
+    assert caption(meta).title == "smooth_grad of gradient: channel 7 of conv"
+
+
+def test_text_is_what_the_font_can_write() -> None:
+    assert ascii_only("Caf\u00e9 \u4e2d") == "Cafe ?"
+    assert fitted("x" * 500, 17, 100).endswith("...")
+    assert font(17).getlength(fitted("x" * 500, 17, 100)) <= 100
+    assert [number(v) for v in (0.12345, 12.345, 4.5612e-6, 0)] == ["0.123", "12.3", "4.56e-06", "0"]

@@ -1,0 +1,188 @@
+"""`whence` as a user meets it: clear sentences, right exit codes, thin over HTTP."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from service import cli, client
+from workers.contract import catalogue
+
+PNG = b"\x89PNG\r\n\x1a\n"
+ID = "ab" * 32
+
+runner = CliRunner()
+
+
+class Service:
+    """A client whose requests get these answers, one after the other."""
+
+    def __init__(self, *answers: httpx.Response) -> None:
+        self.left = list(answers)
+        self.seen: list[httpx.Request] = []
+
+    def connect(self, url: str = "http://here") -> httpx.Client:
+        return httpx.Client(base_url=url, transport=httpx.MockTransport(self.reply))
+
+    def reply(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.seen.append(request)
+        return self.left.pop(0)
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
+    """Let the service give these answers; returns the requests it gets."""
+
+    def serve(*answers: httpx.Response) -> list[httpx.Request]:
+        service = Service(*answers)
+        monkeypatch.setattr(cli, "connect", service.connect)
+        return service.seen
+
+    return serve
+
+
+@pytest.fixture
+def digit(tmp_path: Path) -> Path:
+    path = tmp_path / "7.png"
+    path.write_bytes(PNG)
+    return path
+
+
+def problem(status: int, **fields: Any) -> httpx.Response:
+    return httpx.Response(status, json=fields, headers={"Content-Type": "application/problem+json"})
+
+
+def test_help_names_every_command() -> None:
+    shown = runner.invoke(cli.app, ["--help"])
+    assert shown.exit_code == 0
+    assert all(name in shown.output for name in ("up", "export", "methods", "models", "explain", "status"))
+
+
+def test_version() -> None:
+    assert runner.invoke(cli.app, ["--version"]).output == f"whence {version('whence')}\n"
+
+
+def test_methods_lists_the_catalogue_without_a_server() -> None:
+    shown = runner.invoke(cli.app, ["methods"])
+    assert shown.exit_code == 0
+    assert all(name in shown.output for name in catalogue())
+
+
+def test_an_unknown_method_is_an_error_that_names_those_there_are() -> None:
+    shown = runner.invoke(cli.app, ["methods", "magic"])
+    assert shown.exit_code == 2
+    assert "there is no such method; there are:" in shown.stderr
+
+
+def test_explain_writes_what_the_file_name_asks_for(
+    answer: Callable[..., list[httpx.Request]], digit: Path, tmp_path: Path
+) -> None:
+    seen = answer(httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"}))
+    to = tmp_path / "new" / "heat.png"
+    asked = ["explain", str(digit), "-m", "digits", "--method", "lrp", "--target", "7", "-o", str(to)]
+    assert runner.invoke(cli.app, asked).exit_code == 0
+    assert to.read_bytes() == PNG
+    assert dict(seen[0].url.params) == {"model": "digits", "method": "lrp", "target": "7"}
+    assert seen[0].headers["Accept"] == "image/png"
+    assert seen[0].headers["Content-Type"] == "image/png"
+    assert seen[0].content == PNG
+
+
+def test_explain_without_a_file_prints_json(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
+    result = {"id": ID, "status": "succeeded"}
+    seen = answer(httpx.Response(200, json=result))
+    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    assert json.loads(shown.stdout) == result
+    assert seen[0].headers["Accept"] == "application/json"
+
+
+def test_explain_waits_for_slow_work_where_it_is_told(
+    answer: Callable[..., list[httpx.Request]], digit: Path, tmp_path: Path
+) -> None:
+    place = f"/api/v1/explanations/{ID}"
+    seen = answer(
+        httpx.Response(202, json={"status": "queued"}, headers={"Location": place}),
+        httpx.Response(200, json={"status": "running"}),
+        httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"}),
+    )
+    to = tmp_path / "heat.png"
+    assert runner.invoke(cli.app, ["explain", str(digit), "-m", "digits", "-o", str(to)]).exit_code == 0
+    assert to.read_bytes() == PNG
+    assert [request.url.path for request in seen[1:]] == [place, place]
+
+
+def test_work_that_takes_too_long_is_left_where_it_can_be_found(
+    digit: Path,
+) -> None:
+    waiting = httpx.Response(202, json={"status": "queued"}, headers={"Location": f"/api/v1/explanations/{ID}"})
+    with pytest.raises(client.Refused, match=f"not finished after 0 s; .*{ID}"):
+        client.explain(Service(waiting).connect(), digit, {}, "image/png", patience=0)
+
+
+def test_failed_work_is_an_error(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
+    answer(httpx.Response(200, json={"status": "failed", "error": {"code": "not_finite", "detail": "it holds NaN"}}))
+    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    assert shown.exit_code == 1
+    assert shown.stderr == "error: it holds NaN (not_finite)\n"
+
+
+def test_a_problem_is_told_in_its_own_words(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
+    answer(problem(404, code="unknown_model", detail="no worker serves that model"))
+    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "nothing"])
+    assert shown.exit_code == 1
+    assert shown.stderr == "error: no worker serves that model (unknown_model)\n"
+
+
+def test_an_answer_that_is_no_problem_document_is_told_by_its_status(
+    answer: Callable[..., list[httpx.Request]],
+) -> None:
+    answer(httpx.Response(502, content=b"<html>"))
+    shown = runner.invoke(cli.app, ["status"])
+    assert shown.exit_code == 1
+    assert "answered 502 Bad Gateway" in shown.stderr
+
+
+def test_no_service_is_said_with_what_to_do() -> None:
+    shown = runner.invoke(cli.app, ["status", "--url", "http://127.0.0.1:1"])
+    assert shown.exit_code == 1
+    assert "no Whence answers at http://127.0.0.1:1" in shown.stderr
+    assert "whence up" in shown.stderr
+
+
+def test_a_file_that_is_not_there_is_a_usage_error() -> None:
+    assert runner.invoke(cli.app, ["explain", "/no/such/file.png", "-m", "digits"]).exit_code == 2
+
+
+def test_export_says_so_where_torch_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_spec(name: str) -> ModuleSpec | None:
+        return None
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    shown = runner.invoke(cli.app, ["export", "torchvision:resnet18", "--out", "models/resnet18"])
+    assert shown.exit_code == 1
+    assert "needs torch" in shown.stderr
+    assert "pip install 'whence[worker]'" in shown.stderr
+
+
+def test_export_hands_over_every_argument_and_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[bytes]:
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    shown = runner.invoke(cli.app, ["export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"])
+    assert shown.exit_code == 3
+    assert ran[0][1:] == ["-m", "workers.export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"]
