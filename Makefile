@@ -1,0 +1,62 @@
+# Two commands matter: `make run` and `make test`. Everything lands in .venv and out.
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
+RUN_READY := $(VENV)/.ready-to-run
+TEST_READY := $(VENV)/.ready-to-test
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format openapi bench clean
+
+help:  ## say what there is
+	@echo "Whence: explanations of PyTorch models over HTTP"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(TEST_READY)  ## install everything into .venv, tests and all
+
+run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127.0.0.1)
+	@exec $(BIN)/python -m service.demo --host $(HOST) --port $(PORT)
+
+test: $(TEST_READY)  ## run the tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+check: $(TEST_READY)  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(TEST_READY)  ## put the code in its format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+openapi: $(RUN_READY)  ## write openapi/openapi.json from the code
+	@mkdir -p openapi
+	@$(BIN)/python -m service.openapi > openapi/openapi.json.new
+	@mv openapi/openapi.json.new openapi/openapi.json
+	@echo "wrote openapi/openapi.json"
+
+bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
+	@$(BIN)/python -m benchmarks
+
+clean:  ## remove .venv, out and every cache
+	@rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Whence needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the service and its worker (torch is the large part) ..."
+	@$(PIP) --editable '.[worker]'
+	@touch $@
+
+$(TEST_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing what the tests need ..."
+	@$(PIP) --editable '.[worker,test]'
+	@touch $(RUN_READY) $@
