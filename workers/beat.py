@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from workers import keys
 from workers.card import ModelCard
+from workers.support import with_support
 
 if TYPE_CHECKING:
     from workers.engine.model import Model
@@ -69,7 +70,7 @@ class Beat:
     def _publish_all(self, models: Callable[[], Iterable[Model]]) -> None:
         for model in models():
             try:
-                self.publish(model.card)
+                self.publish(with_support(model))
             except RedisError as error:
                 log.warning("a card waits for Redis", model=model.card.name, error=type(error).__name__)
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from workers.card import InputSpec, Layer, MethodSupport, ModelCard
-from workers.catalogue import catalogue, parse_method
-from workers.errors import ExplainError, InvalidFolder
+from workers.card import InputSpec, Layer, ModelCard
+from workers.errors import InvalidFolder
 
 if TYPE_CHECKING:
     from workers.engine.model import Model
@@ -40,19 +39,6 @@ def card(model: Model) -> ModelCard:
         name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
         labels=folder.labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
     )  # fmt: skip
-
-
-def with_support(model: Model) -> ModelCard:
-    """The card with, for each method, whether the model supports it with default parameters, and why not."""
-    return model.card.model_copy(update={"methods": tuple(_support(model, name) for name in catalogue())})
-
-
-def _support(model: Model, name: str) -> MethodSupport:
-    try:
-        parse_method(name).refuse(model)
-    except ExplainError as error:
-        return MethodSupport(name=name, supported=False, reason=error.detail)
-    return MethodSupport(name=name, supported=True)
 
 
 def fixed_rows(program: torch.export.ExportedProgram) -> int | None:

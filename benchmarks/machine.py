@@ -1,0 +1,27 @@
+"""The machine that a figure was measured on, and whether it was quiet: said with every table."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+import torch
+
+from service.up import MALLOC
+
+# What a process must be told before it starts: the allocator's settings of `whence up`, and threads that do not spin.
+MEMORY = {**MALLOC, "OMP_WAIT_POLICY": "passive"}
+QUIET = 0.15  # share of all cores that others may use
+
+
+def announce(title: str) -> None:
+    """Print what is measured, and on what; flags a machine that is busy with something else."""
+    cores = len(os.sched_getaffinity(0))
+    used = psutil.cpu_percent(interval=1.0) / 100
+    load = os.getloadavg()[0]
+    print(f"\n== {title}\n   {cores} cores, {torch.get_num_threads()} torch threads, torch {torch.__version__}; "
+          f"others use {used:.0%} of the cores, load average {load:.2f}")  # fmt: skip
+    if used > QUIET:
+        print("   BUSY: read the ratios alone, and measure again on a quiet machine")
+    if any(os.environ.get(name) != value for name, value in MEMORY.items()):
+        print("   UNLIKE A WORKER: start this by `make bench`, which sets the allocator as `whence up` does")

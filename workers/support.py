@@ -1,0 +1,26 @@
+"""Which methods a model supports: asked of each method when the model is loaded, and told on its card."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from workers.card import MethodSupport, ModelCard
+from workers.catalogue import catalogue, parse_method
+from workers.engine.model import Model
+from workers.errors import ExplainError
+
+
+def with_support(model: Model) -> ModelCard:
+    """The model's card with, for each method, whether it works with default parameters, and why not."""
+    return model.card.model_copy(update={"methods": tuple(support(model, name) for name in catalogue())})
+
+
+def support(model: Model, name: str) -> MethodSupport:
+    """What a method says of this model before any work; one that cannot do without a parameter says nothing yet."""
+    try:
+        parse_method(name).refuse(model)
+    except ValidationError:
+        return MethodSupport(name=name, supported=True)
+    except ExplainError as error:
+        return MethodSupport(name=name, supported=False, reason=error.detail)
+    return MethodSupport(name=name, supported=True)
