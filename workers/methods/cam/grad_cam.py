@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method
+from workers.method import Method, SpatialLayer
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ class GradCam(Method):
     question = "Where in the image does a layer see what speaks for the target?"
     needs = frozenset({"gradients", "layer"})
 
-    layer: str | None = Field(
-        default=None, max_length=300, description="The layer whose channels are mapped; else the last spatial one."
-    )
+    layer: SpatialLayer = None
     relu: bool = Field(default=True, description="Keep only what speaks for the target; otherwise the signed map.")
 
     def refuse(self, model: Model) -> None:
@@ -35,19 +33,9 @@ class GradCam(Method):
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.spatial import spatial_layer, upsample
+        from workers.engine import cam
 
-        node = spatial_layer(model, self.layer)
-        _, found = model.gradients(batch, to=[node.index])
-        activations, gradients = model.tape(batch).values[node.index], found[node.index]
-        places = tuple(range(2, activations.dim()))
-        small = (activations * gradients.mean(places, keepdim=True)).sum(1, keepdim=True)
-        small = small.relu() if self.relu else small
-        blank = (small == 0).flatten(1).all(1).tolist()
-        return Attribution(
-            {"attribution": upsample(small, batch.x), "map": small},
-            info=[{"layer": node.layer, **({"note": _BLANK} if is_blank else {})} for is_blank in blank],
-        )
-
-
-_BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
+        found = cam.seen(model, batch, self.layer)
+        weights = found.gradients.mean(found.places, keepdim=True)
+        drawn = cam.drawn(found.node, cam.weighted(found.activations, weights), batch, self.relu)
+        return Attribution(drawn.arrays, info=drawn.info)

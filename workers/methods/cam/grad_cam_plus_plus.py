@@ -1,0 +1,39 @@
+"""Grad-CAM++: Grad-CAM with weights that do not fade where a class is seen in many places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.method import Method, SpatialLayer
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class GradCamPlusPlus(Method):
+    """A layer's channels, weighted by their positive gradients, each place by g^2 / (2 g^2 + sum(A) g^3), rectified.
+
+    One channel, upsampled to the input's size; `map` holds it at the layer's own size. Source: Chattopadhay et al.
+    2018, with the exponential of the score as the function whose derivatives these are.
+    """
+
+    citation = "Chattopadhay et al. 2018, Grad-CAM++"
+    question = "Where does a layer see what speaks for the target, be it in one place or in many?"
+    needs = frozenset({"gradients", "layer"})
+
+    layer: SpatialLayer = None
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.spatial import spatial_layer
+
+        spatial_layer(model, self.layer)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine import cam
+
+        found = cam.seen(model, batch, self.layer)
+        small = cam.weighted(found.activations, cam.plus_plus(found))
+        drawn = cam.drawn(found.node, small, batch, relu=True)
+        return Attribution(drawn.arrays, info=drawn.info)

@@ -1,0 +1,46 @@
+"""Guided Grad-CAM: guided backpropagation, kept where Grad-CAM looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.method import Method, SpatialLayer
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class GuidedGradCam(Method):
+    """Guided backpropagation times the rectified Grad-CAM map of a layer, upsampled to the input (S3 2.2.4).
+
+    Shape of the input; `map` holds the Grad-CAM map at the layer's own size. Refuses what guided backpropagation
+    refuses. Source: Selvaraju et al. 2017.
+    """
+
+    citation = "Selvaraju et al. 2017, Grad-CAM; Springenberg et al. 2015"
+    question = "Which fine patterns speak for the target, in the places that a layer looks at?"
+    needs = frozenset({"graph", "layer"})
+
+    layer: SpatialLayer = None
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.rules.activation import Guided, rectified
+        from workers.engine.spatial import spatial_layer
+
+        rectified(model.folded, Guided(), self.name)
+        spatial_layer(model, self.layer)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine import cam
+        from workers.engine.backward import propagate
+        from workers.engine.rules.activation import Guided, rectified
+
+        found = cam.seen(model, batch, self.layer)
+        small = cam.weighted(found.activations, found.gradients.mean(found.places, keepdim=True))
+        drawn = cam.drawn(found.node, small, batch, relu=True)
+        rules = rectified(model.folded, Guided(), self.name)
+        _, start = model.start(batch)
+        fine = propagate(model.tape(batch), start, lambda at: rules[at.node.index])[0]
+        return Attribution({**drawn.arrays, "attribution": fine * drawn.arrays["attribution"]}, info=drawn.info)

@@ -1,0 +1,39 @@
+"""Layer-CAM: a layer's activations, each weighted by its own positive gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.method import Method, SpatialLayer
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class LayerCam(Method):
+    """A layer's activations times their positive gradients, place by place, summed over channels and rectified.
+
+    One channel, upsampled to the input's size; `map` holds it at the layer's own size, so that lower layers give finer
+    maps. Source: Jiang et al. 2021.
+    """
+
+    citation = "Jiang et al. 2021, LayerCAM"
+    question = "Which places of a layer, a low one too, speak for the target?"
+    needs = frozenset({"gradients", "layer"})
+
+    layer: SpatialLayer = None
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.spatial import spatial_layer
+
+        spatial_layer(model, self.layer)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine import cam
+
+        found = cam.seen(model, batch, self.layer)
+        small = cam.weighted(found.activations, found.gradients.relu())
+        drawn = cam.drawn(found.node, small, batch, relu=True)
+        return Attribution(drawn.arrays, info=drawn.info)
