@@ -14,10 +14,11 @@ from service.errors import ANSWERS
 from service.metrics import Metrics
 from service.openapi import schema_of
 from service.queue import Queue
-from service.routes import explanations, health, methods, models, results
+from service.routes import datasets, explanations, health, methods, models, results
 from service.settings import Settings
+from workers.contract import Datasets
 
-ROUTERS = (explanations.router, results.router, methods.router, models.router, health.router, docs)
+ROUTERS = (explanations.router, results.router, methods.router, models.router, datasets.router, health.router, docs)
 DESCRIPTION = "Whence this prediction? An image or a tensor, a model and a method in; the explanation out."
 
 
@@ -25,7 +26,8 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     """The service; without `queue`, one on the Redis of the settings."""
     settings = settings or Settings()
     log.configure(settings.log_level, as_json=settings.log_json)
-    parts = Parts(queue or Queue(settings.redis_url, settings.cache_url), settings, Metrics())
+    stored = Datasets(settings.datasets.absolute())
+    parts = Parts(queue or Queue(settings.redis_url, settings.cache_url), settings, Metrics(), stored)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.metrics import Metrics
 from service.queue import Queue
 from service.settings import Settings
+from workers.contract import Datasets
 
 Key: TypeAlias = Annotated[str, Path(alias="id", description="The id of an explanation: 64 hex digits.")]
 Wait: TypeAlias = Annotated[float, Query(ge=0, allow_inf_nan=False, description="Seconds to wait for it to finish.")]
@@ -21,6 +22,7 @@ class Parts:
     queue: Queue
     settings: Settings
     metrics: Metrics
+    datasets: Datasets
 
 
 def parts_of(request: Request) -> Parts:

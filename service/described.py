@@ -8,6 +8,8 @@ from service.errors import KINDS, MEDIA_TYPE, problem
 from service.negotiation import HTML, JSON, NPY, PNG
 from service.negotiation import SAFETENSORS as SAFETENSORS_TYPE
 from service.schemas import (
+    DatasetDocument,
+    DatasetDocuments,
     Explanation,
     Explanations,
     Health,
@@ -116,6 +118,27 @@ METHODS = _plain(Methods)
 METHOD = _plain(MethodDocument, 404)
 MODELS = _plain(Models)
 MODEL = _plain(ModelDocument, 404)
+DATASETS = _plain(DatasetDocuments)
+DATASET = _plain(DatasetDocument, 404)
+DELETE_DATASET: dict[str, Any] = {
+    "status_code": 204,
+    "responses": {204: {"description": "It is gone."}, **problems(404, 409)},
+}
+_ARCHIVES = (
+    "application/zip",
+    "application/x-npz",
+    "application/x-tar",
+    "application/gzip",
+    "application/octet-stream",
+)
+SEND_DATASET: dict[str, Any] = {
+    "responses": {
+        200: _json("It was here already.", DatasetDocument),
+        201: _json("It is kept: Location says where.", DatasetDocument),
+        **problems(408, 413, 422),
+    },
+    "openapi_extra": {"requestBody": {"required": True, "content": dict.fromkeys(_ARCHIVES, _BINARY)}},
+}
 HEALTHY = _plain(Health)
 READY = _plain(Ready, 503)
 METRICS: dict[str, Any] = {
@@ -123,6 +146,8 @@ METRICS: dict[str, Any] = {
 }
 
 SCHEMAS = (
+    DatasetDocument,
+    DatasetDocuments,
     Explanation,
     Explanations,
     Health,

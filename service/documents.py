@@ -9,6 +9,7 @@ from service.negotiation import HTML, JSON, NPY, PNG, SAFETENSORS
 from service.orders import Status
 
 API = "/api/v1"
+DATASETS = API + "/datasets"
 
 Meta = dict[str, Any]
 
@@ -26,7 +27,10 @@ def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 def result_document(meta: Meta) -> Meta:
     """The JSON of a result: what is stored of it but its receipt, with links."""
-    shown = {name: value for name, value in meta.items() if name not in ("receipt", "arrays")}
+    shown = {name: value for name, value in meta.items() if name != "receipt"}
+    shown["arrays"] = {
+        name: {**about, "npy": f"{path_of(meta['id'])}/{name}.npy"} for name, about in meta.get("arrays", {}).items()
+    }
     return {**shown, "status": "succeeded", "created_at": timestamp(meta.get("created_at")), "links": links(meta)}
 
 

@@ -14,6 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.documents import DATASETS
 from service.errors import BodyTooSlow, problem_response
 from service.metrics import Metrics
 from service.settings import Settings
@@ -63,13 +64,13 @@ class Edge:
             self._record(scope, status, time.perf_counter() - started)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = self.settings.body_limit
+        limit, seconds = self._limits(scope)
         too_large = f"the body is larger than {limit} bytes"
         if _content_length(scope["headers"]) > limit:
             await problem_response(InputTooLarge.code, too_large)(scope, receive, send)
             return
         taken = 0
-        deadline = asyncio.get_running_loop().time() + self.settings.body_deadline
+        deadline = asyncio.get_running_loop().time() + seconds
         complete = False
 
         async def received() -> Message:
@@ -80,7 +81,6 @@ class Edge:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                seconds = self.settings.body_deadline
                 raise BodyTooSlow(f"the body did not arrive within {seconds:g} seconds") from None
             taken += len(message.get("body", b""))
             if taken > limit:
@@ -89,6 +89,12 @@ class Edge:
             return message
 
         await self.app(scope, received, send)
+
+    def _limits(self, scope: Scope) -> tuple[int, float]:
+        """Bytes of the body, and seconds that it may take: datasets are larger than all else."""
+        if scope["path"] == DATASETS:
+            return self.settings.dataset_limit, self.settings.dataset_deadline
+        return self.settings.body_limit, self.settings.body_deadline
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")

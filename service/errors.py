@@ -46,6 +46,10 @@ class BodyTooSlow(RequestError):
     code = "request_timeout"
 
 
+class DatasetPlaced(RequestError):
+    code = "dataset_placed"
+
+
 class NoWorker(RequestError):
     code = "no_worker"
 
@@ -82,6 +86,7 @@ KINDS: Mapping[str, Kind] = {
     "not_acceptable": Kind(406, "None of the accepted media types can be given"),
     "request_timeout": Kind(408, "The body did not arrive in time"),
     "not_finished": Kind(409, "The explanation is not finished"),
+    "dataset_placed": Kind(409, "The dataset is the operator's own"),
     "cancelled": Kind(409, "The explanation was cancelled"),
     "result_expired": Kind(410, "The result has expired"),
     "input_too_large": Kind(413, "The input is too large"),
@@ -93,6 +98,8 @@ KINDS: Mapping[str, Kind] = {
     "unknown_method": Kind(422, "There is no such method"),
     "unknown_model": Kind(422, "There is no such model"),
     "invalid_parameter": Kind(422, "A parameter is not valid"),
+    "unknown_dataset": Kind(422, "There is no such dataset"),
+    "invalid_dataset": Kind(422, "The dataset cannot be read or taken"),
     "invalid_target": Kind(422, "The target is not valid"),
     "method_not_applicable": Kind(422, "The method cannot explain this model"),
     "not_finite": Kind(422, "The attribution is not finite"),

@@ -1,8 +1,8 @@
 """From a client's request to the orders of the queue: one for each method and target."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from service.bodies import Body
 from service.errors import Invalid, NoWorker
@@ -12,14 +12,19 @@ from service.queue import Queue
 from service.requests import ExplanationRequest, parse_methods, parse_request
 from service.settings import Settings
 from workers.contract import (
+    Datasets,
+    InvalidDataset,
     InvalidImage,
     Job,
     Method,
     MethodNotApplicable,
     ModelCard,
+    UnknownDataset,
     UnknownInput,
     UnknownModel,
+    check_fits,
     parse_targets,
+    with_datasets,
 )
 
 
@@ -53,6 +58,36 @@ def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -
         _check_support(method, card)
     given = read_input(request.input, body.upload, card.input, settings)
     return Asked(request, card, tuple(methods), given)
+
+
+def names_datasets(methods: Sequence[Method]) -> bool:
+    """Whether any of them, or a method held in one, looks at a dataset."""
+    found: list[str] = []
+
+    def note(name: str, _: str) -> str:
+        found.append(name)
+        return name
+
+    for method in methods:
+        with_datasets(method, note)
+    return bool(found)
+
+
+def with_digests(asked: Asked, datasets: Datasets) -> Asked:
+    """With every dataset named by its digest, which is what a job's id is of; raises UnknownDataset, InvalidDataset."""
+
+    def digest_of(name: str, pointer: str) -> str:
+        try:
+            found = datasets.card(name)
+        except (UnknownDataset, InvalidDataset) as error:
+            raise type(error)(error.detail, pointer=pointer) from None
+        check_fits(found, asked.card.input, pointer)
+        return found.digest
+
+    listed = isinstance(asked.request.method, list)
+    pointers = [f"/method/{i}" if listed else "/method" for i in range(len(asked.methods))]
+    methods = [with_datasets(one, digest_of, where) for one, where in zip(asked.methods, pointers, strict=True)]
+    return replace(asked, methods=tuple(dict.fromkeys(methods)))
 
 
 def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:

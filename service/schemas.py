@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.orders import State
-from workers.contract import ModelCard
+from workers.contract import DatasetCard, ModelCard
 
 
 class FieldError(BaseModel):
@@ -51,6 +51,14 @@ class Summary(BaseModel):
     data: list[float] | None = Field(default=None, description="Row by row, only with ?inline=true.")
 
 
+class ArrayAddress(BaseModel):
+    """An array of a result: its numbers are at `npy`."""
+
+    shape: list[int]
+    dtype: str
+    npy: str
+
+
 class Timing(BaseModel):
     queued_ms: float
     computed_ms: float = Field(description="Of the whole batch.")
@@ -74,6 +82,7 @@ class Explanation(BaseModel):
     target: dict[str, Any] | None = None
     prediction: list[Prediction] = Field(description="The five highest classes.")
     attribution: Summary | None = None
+    arrays: dict[str, ArrayAddress] = Field(description="Every array of the result, by name.")
     checks: list[Check]
     info: dict[str, Any]
     timing: Timing
@@ -139,6 +148,17 @@ class MethodDocument(BaseModel):
 
 class Methods(BaseModel):
     methods: list[MethodDocument]
+
+
+class DatasetDocument(DatasetCard):
+    """A dataset: how many items, what is known of them."""
+
+    created_at: str  # type: ignore[assignment]  # shown as RFC 3339, kept as seconds
+    links: dict[str, str]
+
+
+class DatasetDocuments(BaseModel):
+    datasets: list[DatasetDocument]
 
 
 class LoadedOn(BaseModel):

@@ -5,17 +5,21 @@ from workers.app import publisher, ring
 from workers.card import ImageSpec, InputSpec, ModelCard
 from workers.catalogue import catalogue
 from workers.cost import share
+from workers.dataset_card import DatasetCard, Limits, check_fits
+from workers.datasets import Datasets
 from workers.errors import (
     Cancelled,
     ExplainError,
     InputError,
     InputTooLarge,
     InternalError,
+    InvalidDataset,
     InvalidImage,
     InvalidParameter,
     InvalidTarget,
     InvalidTensor,
     MethodNotApplicable,
+    UnknownDataset,
     UnknownInput,
     UnknownMethod,
     UnknownModel,
@@ -24,7 +28,7 @@ from workers.errors import (
 )
 from workers.images import inspect
 from workers.job import Job
-from workers.method import Method, method_type, parse_method
+from workers.method import Method, method_type, parse_method, with_datasets
 from workers.scripts import source
 from workers.target import Target, parse_targets
 from workers.tensors import (
@@ -39,21 +43,26 @@ from workers.tensors import (
 
 __all__ = [
     "Cancelled",
+    "DatasetCard",
+    "Datasets",
     "ExplainError",
     "ImageSpec",
     "InputError",
     "InputSpec",
     "InputTooLarge",
     "InternalError",
+    "InvalidDataset",
     "InvalidImage",
     "InvalidParameter",
     "InvalidTarget",
     "InvalidTensor",
     "Job",
+    "Limits",
     "Method",
     "MethodNotApplicable",
     "ModelCard",
     "Target",
+    "UnknownDataset",
     "UnknownInput",
     "UnknownMethod",
     "UnknownModel",
@@ -61,6 +70,7 @@ __all__ = [
     "WorkError",
     "as_float32",
     "catalogue",
+    "check_fits",
     "decode_npy",
     "decode_safetensors",
     "digest_image",
@@ -76,4 +86,5 @@ __all__ = [
     "ring",
     "share",
     "source",
+    "with_datasets",
 ]

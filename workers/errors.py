@@ -10,6 +10,8 @@ ExplainError
 │   ├── UnknownMethod          a method name that is not in the catalogue
 │   ├── UnknownModel           a model name that no worker serves
 │   ├── InvalidParameter       a parameter out of its range
+│   │   └── UnknownDataset     a dataset that is not here, by digest or by name
+│   ├── InvalidDataset         an upload that is no dataset, or a dataset that the model cannot take
 │   ├── InvalidTarget          a target that the model does not have
 │   └── MethodNotApplicable    this method cannot explain this model: names the node and the reason
 ├── ModelError                 a model's folder is wrong (an operator's fault)
@@ -72,6 +74,14 @@ class UnknownModel(InputError):
 
 class InvalidParameter(InputError):
     code = "invalid_parameter"
+
+
+class UnknownDataset(InvalidParameter):
+    code = "unknown_dataset"
+
+
+class InvalidDataset(InputError):
+    code = "invalid_dataset"
 
 
 class InvalidTarget(InputError):

@@ -14,11 +14,14 @@ from workers.store import Work
 from workers.tensors import as_float32, decode_npy
 
 
-def prepared(work: Work, spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def prepared(work: Work, spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """The row (float32, the model's shape) and the picture (uint8 HWC) or tensor that it was made from.
 
+    A method without an input gets a row of zeros, made from nothing.
     Raises UnknownInput, InvalidImage, InvalidTensor, InputTooLarge.
     """
+    if not work.job.method.takes_input:
+        return np.zeros(spec.shape, np.float32), None
     if work.data is None:
         raise UnknownInput("the input is no longer stored; send it again", pointer="/input")
     if work.kind == "image":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -128,6 +129,57 @@ AnyMethod = Annotated[
     _AnyMethod,
 ]
 
+SpatialLayer = Annotated[
+    str | None,
+    Field(max_length=300, description="The layer whose channels are mapped; by default the last spatial one."),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="Seed of the random draws; the same seed, the same numbers.")]
 
-__all__ = ["AnyMethod", "Cost", "Kind", "Method", "Need", "Seed", "ValidationError", "method_type", "parse_method"]
+
+class _DatasetName(str):
+    """Text that names a dataset, told from other text by its type."""
+
+    __slots__ = ()
+
+
+DatasetName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="A dataset, by its digest or its name.",
+        json_schema_extra={"format": "dataset"},
+    ),
+    AfterValidator(_DatasetName),
+]
+V = TypeVar("V")
+
+
+def with_datasets(value: V, digest_of: Callable[[str, str], str], pointer: str = "/method") -> V:
+    """A method with every dataset that it names, at any depth, replaced by `digest_of(name, pointer)`."""
+    found: Any = value
+    if isinstance(value, _DatasetName):
+        found = _DatasetName(digest_of(value, pointer))
+    elif isinstance(value, tuple):
+        found = tuple(with_datasets(one, digest_of, f"{pointer}/{i}") for i, one in enumerate(value))
+    elif isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: with_datasets(one, digest_of, f"{pointer}/{name}") for name, one in fields.items()}
+        found = value.model_copy(update={name: one for name, one in changed.items() if one != fields[name]})
+    return cast(V, found)
+
+
+__all__ = [
+    "AnyMethod",
+    "Cost",
+    "DatasetName",
+    "Kind",
+    "Method",
+    "Need",
+    "Seed",
+    "SpatialLayer",
+    "ValidationError",
+    "method_type",
+    "parse_method",
+    "with_datasets",
+]

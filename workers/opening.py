@@ -10,6 +10,8 @@ import torch
 
 from workers.beat import Beat
 from workers.connect import connect
+from workers.datasets import Datasets
+from workers.resources import Stock
 from workers.results import Results
 from workers.settings import Settings
 from workers.store import Store
@@ -29,13 +31,15 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     Beat(jobs, describe).start(warm.each)
+    results = Results(cache, settings.result_ttl)
     return Worker(
         name=name,
         store=Store(jobs),
-        results=Results(cache, settings.result_ttl),
+        results=results,
         load=warm.model,
         ring=ring,
         time_limit=settings.time_limit,
+        supply=Stock(Datasets(settings.datasets.absolute()), results).of,
     )
 
 

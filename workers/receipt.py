@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -22,13 +23,16 @@ from workers.tensors import encode_npy
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's."""
+    """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's.
+
+    `seen` is None for a method without an input.
+    """
 
     work: Work
     card: ModelCard
     device: str
     row: Row
-    seen: NDArray[Any]
+    seen: NDArray[Any] | None
     target: Target | None
     prediction: Sequence[Mapping[str, Any]]
     computed_ms: float
@@ -40,7 +44,8 @@ def finished(explained: Explained) -> Finished:
     work, row = explained.work, explained.row
     job = work.job
     arrays = {name: np.asarray(array) for name, array in row.arrays.items()}
-    files = {name: encode_npy(array) for name, array in {**arrays, "input": explained.seen}.items()}
+    seen = {} if explained.seen is None else {"input": explained.seen}
+    files = {name: encode_npy(array) for name, array in {**arrays, **seen}.items()}
     headline: dict[str, Any] = {row.kind: summary(arrays[row.kind])} if row.kind in arrays else {}
     meta: dict[str, Any] = {
         "id": work.id,
@@ -91,6 +96,7 @@ def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
     return told if label is None else {**told, "label": label}
 
 
+@cache
 def versions() -> dict[str, str]:
-    """What computed the numbers."""
+    """What computed the numbers; read from disk once, for it takes a millisecond."""
     return {"whence": version("whence"), "torch": version("torch"), "python": platform.python_version()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis import Redis
@@ -36,6 +36,12 @@ class Results:
             pipe.hset(keys.result(job_id), mapping=fields)
             pipe.expire(keys.result(job_id), self.ttl)
             pipe.execute()
+
+    def arrays(self, job_id: str) -> dict[str, bytes] | None:
+        """The .npy bytes of a stored result by array name; None where there is none."""
+        stored = cast("dict[bytes, bytes]", self.cache.hgetall(keys.result(job_id)))
+        found = {name.decode().removeprefix("a:"): data for name, data in stored.items() if name != b"meta"}
+        return found if stored else None
 
     def meta(self, job_id: str) -> dict[str, Any] | None:
         """The JSON of a stored result; None where there is none."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from workers.batching import batches
 from workers.engine.batch import Batch, Report, silent
+from workers.engine.data import NoResources, Resources
 from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
 from workers.faults import told
 from workers.inputs import prepared
@@ -29,6 +30,7 @@ Outcome: TypeAlias = Finished | ExplainError
 Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Model"]
 Watch: TypeAlias = Callable[[Sequence[Work]], Report]
+Supply: TypeAlias = Callable[["Model", Report], Resources]
 Place: TypeAlias = tuple[str, str | None]
 
 
@@ -38,7 +40,7 @@ class Ready:
 
     work: Work
     x: NDArray[np.float32]
-    seen: NDArray[Any]
+    seen: NDArray[Any] | None
 
 
 def unwatched(_: Sequence[Work]) -> Report:
@@ -46,13 +48,18 @@ def unwatched(_: Sequence[Work]) -> Report:
     return silent
 
 
-def run(works: Sequence[Work], load: Load, watch: Watch = unwatched) -> Outcomes:
+def unsupplied(_: Model, __: Report) -> Resources:
+    """The supply of a run that has neither datasets nor results of held methods."""
+    return NoResources()
+
+
+def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Supply = unsupplied) -> Outcomes:
     """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
 
     `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
-    Cancelled or DeadlineExceeded to stop it.
+    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources.
     """
-    shift = _Shift(watch)
+    shift = _Shift(watch, supply)
     for batch in batches(works):
         try:
             model = load(batch[0])
@@ -69,7 +76,8 @@ class _Shift:
     """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next."""
 
     watch: Watch
-    inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any]]] = field(default_factory=dict)
+    supply: Supply
+    inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any] | None]] = field(default_factory=dict)
     last: tuple[list[Place], Batch] | None = None
 
     def prepared(self, model: Model, works: Sequence[Work]) -> Outcomes:
@@ -105,9 +113,10 @@ class _Shift:
     def outcomes(self, model: Model, rows: Sequence[Ready]) -> list[tuple[Work, Outcome]]:
         started = time.perf_counter()
         batch = self.batch(model, rows)
-        results = rows[0].work.job.method.explain(model, batch).rows()
+        method = rows[0].work.job.method
+        results = method.explain(model, batch).rows()
         # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
-        prediction = model.prediction(batch)
+        prediction = model.prediction(batch) if method.takes_input else [[] for _ in rows]
         targets: Sequence[Target | None] = model.resolve(batch) or [None] * len(rows)
         computed_ms = (time.perf_counter() - started) * 1000
         return [
@@ -127,6 +136,7 @@ class _Shift:
             self.last = None
             x = torch.from_numpy(np.stack([row.x for row in rows])).to(model.device)
             batch = Batch(x, targets, seeds, self.watch(works))
+        batch.resources = self.supply(model, batch.report)
         self.last = places, batch
         return batch
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from workers.errors import Cancelled, InternalError
 from workers.lease import Lease, Stopping
 from workers.results import Finished, Results
-from workers.run import Load, Outcome, run
+from workers.run import Load, Outcome, Supply, run, unsupplied
 from workers.store import Store, Work
 
 log = structlog.get_logger()
@@ -28,6 +28,7 @@ class Worker:
     load: Load
     ring: Callable[[str], None]
     time_limit: float
+    supply: Supply = unsupplied
 
     def answer(self, group: str) -> None:
         """Do what waits in a group, as much as may run together; what is left rings again before the work begins."""
@@ -41,7 +42,7 @@ class Worker:
         open_ids = {work.id for work in works}
         with Lease(self.store, owner, works, self.time_limit) as lease:
             try:
-                for work, outcome in run(works, self.load, lease.watch):
+                for work, outcome in run(works, self.load, lease.watch, self.supply):
                     self._settle(work, owner, outcome)
                     open_ids.discard(work.id)
             except Stopping:

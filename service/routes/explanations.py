@@ -13,7 +13,7 @@ from service.bodies import Body, read_body
 from service.deps import Key, Parts, Wait, parts_of
 from service.documents import API
 from service.negotiation import ALL, JSON, PNG, Prefer, choose, parse_prefer
-from service.ordering import Asked, Terms, deadline, orders, stored_input, understand
+from service.ordering import Asked, Terms, deadline, names_datasets, orders, stored_input, understand, with_digests
 from service.orders import Ticket
 from service.outcomes import many, one, status_response
 from service.reading import checked_id, refuse, result, state
@@ -70,8 +70,10 @@ async def _understood(parts: Parts, body: Body) -> Asked:
     """In a thread where the work would hold up other requests."""
     cards = parts.queue.cards()
     if body.size < LARGE:
-        return understand(body, cards, parts.settings)
-    return await to_thread.run_sync(understand, body, cards, parts.settings)
+        asked = understand(body, cards, parts.settings)
+    else:
+        asked = await to_thread.run_sync(understand, body, cards, parts.settings)
+    return await to_thread.run_sync(with_digests, asked, parts.datasets) if names_datasets(asked.methods) else asked
 
 
 def _check_accept(asked: Asked, accept: str) -> None:

@@ -1,0 +1,166 @@
+"""What a worker gives a batch besides its rows: datasets as the model's input, and results of held methods."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from redis.exceptions import RedisError
+
+from workers.card import ImageSpec
+from workers.dataset_card import DatasetCard, check_fits
+from workers.dataset_contents import Contents
+from workers.datasets import Datasets
+from workers.engine.batch import Report
+from workers.engine.data import Items
+from workers.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
+from workers.images import prepare
+from workers.job import Job
+from workers.method import Method, with_datasets
+from workers.results import Results
+from workers.run import run
+from workers.store import REMEMBERED_S, Work
+from workers.tensors import as_float32
+
+if TYPE_CHECKING:
+    from workers.engine.model import Model
+
+Arrays = Mapping[str, NDArray[Any]]
+KEPT_BYTES = 512 * 2**20
+
+log = structlog.get_logger()
+
+
+class Stock:
+    """Datasets and results of held methods, for every batch of one worker."""
+
+    def __init__(self, datasets: Datasets, results: Results) -> None:
+        self.datasets = datasets
+        self.results = results
+        self._recent: OrderedDict[str, Arrays] = OrderedDict()
+        self._failed: dict[str, tuple[float, InputError]] = {}
+
+    def of(self, model: Model, report: Report) -> Supplied:
+        """The resources of a batch, which tell its report how far they are."""
+        return Supplied(self, model, report)
+
+    def find(self, job_id: str) -> Arrays | None:
+        """The arrays of a finished job, from memory or from the store."""
+        if job_id in self._recent:
+            self._recent.move_to_end(job_id)
+            return self._recent[job_id]
+        try:
+            stored = self.results.arrays(job_id)
+        except RedisError as away:
+            log.warning("a held result could not be looked up; it is computed", job=job_id, error=type(away).__name__)
+            return None
+        return None if stored is None else self._remembered(job_id, stored)
+
+    def compute(self, model: Model, job: Job, report: Report) -> Arrays:
+        """The arrays of a job of this model, computed now, and kept under its id; raises what the job fails with."""
+        now = time.time()
+        failed_at, failure = self._failed.get(job.id, (0.0, None))
+        if failure is not None and now - failed_at < REMEMBERED_S:
+            # Else a batch that is split to find the row to blame would try again for each.
+            raise type(failure)(failure.detail, pointer=failure.pointer)
+        work = Work(job.id, job, model.card.name, now, now)
+        ((_, outcome),) = run([work], lambda _: model, lambda _: report, self.of)
+        if isinstance(outcome, InputError):
+            self._failed[job.id] = now, outcome
+        if isinstance(outcome, ExplainError):
+            raise outcome
+        try:
+            self.results.save(job.id, outcome)
+        except RedisError as away:
+            log.error("a held result could not be kept", job=job.id, error=type(away).__name__)
+        return self._remembered(job.id, outcome.arrays)
+
+    def _remembered(self, job_id: str, files: Mapping[str, bytes]) -> Arrays:
+        found = {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in files.items()}
+        self._recent[job_id] = found
+        while len(self._recent) > 1 and sum(map(size, self._recent.values())) > KEPT_BYTES:
+            self._recent.popitem(last=False)
+        return found
+
+
+def size(arrays: Arrays) -> int:
+    """In bytes."""
+    return sum(array.nbytes for array in arrays.values())
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """The resources of one batch: datasets fit its model, and whoever iterates one tells the batch's report."""
+
+    stock: Stock
+    model: Model
+    report: Report
+
+    def dataset(self, name: str) -> ModelDataset:
+        """Raises UnknownDataset, InvalidDataset."""
+        card = self.stock.datasets.card(name)
+        check_fits(card, self.model.card.input, "/method")
+        return ModelDataset(card, self.stock.datasets.contents(card), self.model, self.report)
+
+    def state(self, model: Model, method: Method) -> Arrays:
+        """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""
+        if method.takes_input:
+            raise InvalidParameter(f"{method.name} explains an input; it cannot be held here", pointer="/method")
+        method = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
+        job = Job(model=model.card.digest, input=None, target=None, method=method)
+        found = self.stock.find(job.id)
+        return found if found is not None else self.stock.compute(model, job, self.report)
+
+
+@dataclass(frozen=True)
+class ModelDataset:
+    """A dataset as one model's input; `batches` reports items as they are done with."""
+
+    card: DatasetCard
+    contents: Contents
+    model: Model
+    report: Report
+
+    @property
+    def digest(self) -> str:
+        return self.card.digest
+
+    @property
+    def count(self) -> int:
+        return self.card.count
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.card.classes
+
+    def batches(self, size: int) -> Iterator[Items]:
+        """All items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
+        of = self.contents
+        for start in range(0, self.count, size):
+            stop = min(start + size, self.count)
+            x = torch.from_numpy(np.stack([self._row(i) for i in range(start, stop)]))
+            yield Items(
+                start,
+                x.to(self.model.device, self.model.dtype),
+                None if of.labels is None else of.labels[start:stop],
+                None if of.masks is None else torch.from_numpy(of.masks[start:stop] != 0).to(self.model.device),
+                None if of.boxes is None else of.boxes[start:stop],
+            )
+            self.report(stop, self.count, "inputs")
+
+    def _row(self, i: int) -> NDArray[np.float32]:
+        item, spec = self.contents.item(i), self.model.card.input
+        try:
+            if isinstance(item, bytes):
+                return prepare(item, spec.image or ImageSpec(), spec.shape)[0]
+            return as_float32(item)
+        except InputError as error:
+            raise InvalidDataset(f"item {i} of the dataset: {error.detail}", pointer="/method") from None
