@@ -75,9 +75,11 @@ class Asked:
     def told(self, seconds: list[float]) -> str:
         """What the service itself says of the requests that took so long: waiting in the queue, computing."""
         timings = [orjson.loads(self.wire.ask(request("GET", place)).body)["timing"] for place in self.places[WARMUP:]]
-        queued, computed = (statistics.median(timing[f"{part}_ms"] for timing in timings) for part in ("queued", "computed"))
+        queued, computed = (
+            statistics.median(timing[f"{part}_ms"] for timing in timings) for part in ("queued", "computed")
+        )
         rest = statistics.median(seconds) * 1e3 - queued - computed
-        return f"   of a request: {queued:.1f} ms from queue to worker, {computed:.1f} ms computing, {rest:.1f} ms the rest"
+        return f"   of a request: {queued:.1f} ms in the queue, {computed:.1f} ms computing, {rest:.1f} ms the rest"
 
 
 if __name__ == "__main__":

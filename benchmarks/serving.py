@@ -20,6 +20,8 @@ from benchmarks import floor
 from service.redis_binary import CACHE, JOBS, embedded_redis, free_port
 
 PATIENCE_S = 120.0
+PYTHON = (sys.executable, "-m")
+FLOOR = ("--factory", "benchmarks.floor:create_app", "--no-access-log", "--log-level", "warning")
 
 
 @dataclass(frozen=True)
@@ -36,39 +38,59 @@ def serving(models: Sequence[Path]) -> Iterator[Service]:
     """Redis, one worker, the API and the floor as processes of their own, with these model folders loaded."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="whence-bench-", ignore_cleanup_errors=True)))
-        shelf = folder / "models"
-        shelf.mkdir()
-        for model in models:
-            (shelf / model.name).symlink_to(model.resolve())
+        processes = stack.enter_context(_Processes(folder / "log"))
         jobs, results = (embedded_redis(name, folder, kind) for name, kind in (("jobs", JOBS), ("results", CACHE)))
         for store in (jobs, results):
-            _start(stack, store.child.command)
+            processes.start(store.child.command)
         cache = stack.enter_context(Redis.from_url(results.url))
-        _until(lambda: _pings(cache))
+        processes.await_that(lambda: _pings(cache))
         port, bare = free_port(), free_port()
-        uvicorn = ["-m", "uvicorn", "--factory", "benchmarks.floor:create_app", "--port", str(bare)]
-        quiet = ["--no-access-log", "--log-level", "warning"]
-        _start(stack, [sys.executable, *uvicorn, *quiet], {floor.REDIS: results.url})
-        up = ["-m", "service.cli", "up", "--port", str(port), "--models", str(shelf), "--redis-url", jobs.url]
-        _start(stack, [sys.executable, *up], {"WHENCE_CACHE_URL": results.url})
-        _until(lambda: _serves(port, len(models)))
-        _until(lambda: _answer(bare, "/openapi.json") is not None)
+        processes.start([*PYTHON, "uvicorn", *FLOOR, "--port", str(bare)], {floor.REDIS: results.url})
+        up = ["--models", str(_shelf(folder, models)), "--redis-url", jobs.url, "--port", str(port)]
+        processes.start([*PYTHON, "service.cli", "up", *up], {"WHENCE_CACHE_URL": results.url})
+        processes.await_that(lambda: _serves(port, len(models)))
+        processes.await_that(lambda: _answer(bare, "/openapi.json") is not None)
         yield Service(port, bare, cache)
 
 
-def _start(stack: ExitStack, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-    """A process that ends, at the latest, with the stack."""
-    process = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL)
-    stack.callback(process.wait)
-    stack.callback(process.terminate)
+class _Processes:
+    """Children that end with the block, the last one first; what they say is shown where one does not become ready."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> _Processes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in reversed(self._running):
+            process.terminate()
+            process.wait()
+
+    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        with self.log.open("ab") as log:
+            whole = {**os.environ, **(env or {})}
+            self._running.append(subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT))
+
+    def await_that(self, ready: Callable[[], bool]) -> None:
+        """Raises TimeoutError with the children's last lines."""
+        latest = time.monotonic() + PATIENCE_S
+        while not ready():
+            if time.monotonic() > latest:
+                raise TimeoutError(
+                    "not ready in time; last lines:\n" + "\n".join(self.log.read_text().splitlines()[-20:])
+                )
+            time.sleep(0.1)
 
 
-def _until(ready: Callable[[], bool]) -> None:
-    latest = time.monotonic() + PATIENCE_S
-    while not ready():
-        if time.monotonic() > latest:
-            raise TimeoutError("the service did not become ready; does `make run` work here?")
-        time.sleep(0.1)
+def _shelf(folder: Path, models: Sequence[Path]) -> Path:
+    """A folder that holds just these models."""
+    shelf = folder / "models"
+    shelf.mkdir()
+    for model in models:
+        (shelf / model.name).symlink_to(model.resolve())
+    return shelf
 
 
 def _pings(redis: Redis) -> bool:
