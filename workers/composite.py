@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,17 +10,28 @@ EPSILON = 1e-6
 Epsilon_: TypeAlias = Annotated[float, Field(ge=0, le=1e3, description="Added to |z|, with z's sign.")]
 
 
-class _Spec(BaseModel):
+Where: TypeAlias = Literal["first", "lower_half", "upper_half"]
+
+
+class _Entry(BaseModel):
+    """One line of a composite: every condition given must hold; the first line that matches a node gives its rule."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    layers: str | None = Field(default=None, max_length=300, description="Layers by name; * and ? stand for anything.")
+    ops: Literal["convolution", "linear"] | None = Field(default=None, description="The class of operation.")
+    where: Where | None = Field(
+        default=None, description="The layers that read the input, or the lower or upper half of the convolutions."
+    )
 
-class ZeroSpec(_Spec):
+
+class ZeroEntry(_Entry):
     """LRP-0: in proportion to the contributions, unstabilised but for 1e-9 against division by zero."""
 
     rule: Literal["zero"] = "zero"
 
 
-class EpsilonSpec(_Spec):
+class EpsilonEntry(_Entry):
     """LRP-epsilon: absolute, or `std` standard deviations of the node's output."""
 
     rule: Literal["epsilon"] = "epsilon"
@@ -28,7 +39,7 @@ class EpsilonSpec(_Spec):
     std: float = Field(default=0.0, ge=0, le=100)
 
 
-class GammaSpec(_Spec):
+class GammaEntry(_Entry):
     """LRP-gamma: positive contributions favoured by the factor 1 + gamma."""
 
     rule: Literal["gamma"] = "gamma"
@@ -36,7 +47,7 @@ class GammaSpec(_Spec):
     epsilon: Epsilon_ = EPSILON
 
 
-class AlphaBetaSpec(_Spec):
+class AlphaBetaEntry(_Entry):
     """LRP-alpha-beta: positive contributions weighted alpha, negative ones beta = alpha - 1."""
 
     rule: Literal["alpha_beta"] = "alpha_beta"
@@ -44,28 +55,29 @@ class AlphaBetaSpec(_Spec):
     epsilon: Epsilon_ = EPSILON
 
 
-class ZPlusSpec(_Spec):
+class ZPlusEntry(_Entry):
     """z+: positive contributions only."""
 
     rule: Literal["z_plus"] = "z_plus"
     epsilon: Epsilon_ = EPSILON
+    bias: bool = Field(default=True, description="Whether a positive bias takes its share, which is then lost.")
 
 
-class FlatSpec(_Spec):
+class FlatEntry(_Entry):
     """Flat: every input of a unit alike."""
 
     rule: Literal["flat"] = "flat"
     epsilon: Epsilon_ = EPSILON
 
 
-class WSquareSpec(_Spec):
+class WSquareEntry(_Entry):
     """w squared: by the squared weights."""
 
     rule: Literal["w_square"] = "w_square"
     epsilon: Epsilon_ = EPSILON
 
 
-class ZBoxSpec(_Spec):
+class ZBoxEntry(_Entry):
     """z^B: for inputs within a box; `low` and `high` are the card's range of the input unless given."""
 
     rule: Literal["z_box"] = "z_box"
@@ -74,27 +86,22 @@ class ZBoxSpec(_Spec):
     epsilon: Epsilon_ = EPSILON
 
 
-RuleSpec: TypeAlias = Annotated[
-    ZeroSpec | EpsilonSpec | GammaSpec | AlphaBetaSpec | ZPlusSpec | FlatSpec | WSquareSpec | ZBoxSpec,
+Entry: TypeAlias = Annotated[
+    ZeroEntry | EpsilonEntry | GammaEntry | AlphaBetaEntry | ZPlusEntry | FlatEntry | WSquareEntry | ZBoxEntry,
     Field(discriminator="rule"),
 ]
-Where: TypeAlias = Literal["first", "lower_half", "upper_half"]
+Pooling: TypeAlias = Literal["winner_take_all", "proportional"]
+Gate: TypeAlias = Literal["all", "prop", "abs", "half"]
 
 
-class Entry(BaseModel):
-    """One line of a composite: every condition given must hold; the first line that matches a node gives its rule.
+class Choices(NamedTuple):
+    """How relevance passes nodes without weights, where there is a choice."""
 
-    `layers` is an fnmatch pattern of layer names, `ops` the class of operation, `where` a place in the net: the layers
-    that read the input (`first`), or the lower or upper half of the convolutions.
-    """
+    pooling: Pooling = "winner_take_all"
+    gate: Gate = "all"
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layers: str | None = None
-    ops: Literal["convolution", "linear"] | None = None
-    where: Where | None = None
-    rule: RuleSpec
-
+DEFAULT = Choices()
 
 Preset: TypeAlias = Literal[
     "zero", "epsilon", "gamma", "alpha1_beta0", "alpha2_beta1", "epsilon_plus", "epsilon_plus_flat",
@@ -102,27 +109,27 @@ Preset: TypeAlias = Literal[
 ]  # fmt: skip
 Table: TypeAlias = tuple[Entry, ...]
 
-_FLAT = Entry(where="first", rule=FlatSpec())
-_BOX = Entry(where="first", rule=ZBoxSpec())
-_EPSILON = Entry(rule=EpsilonSpec())
-_CONV_PLUS = Entry(ops="convolution", rule=ZPlusSpec())
-_CONV_ALPHA2 = Entry(ops="convolution", rule=AlphaBetaSpec(alpha=2))
+_FLAT = FlatEntry(where="first")
+_BOX = ZBoxEntry(where="first")
+_EPSILON = EpsilonEntry()
+_CONV_PLUS = ZPlusEntry(ops="convolution")
+_CONV_ALPHA2 = AlphaBetaEntry(ops="convolution", alpha=2)
 
 PRESETS: dict[Preset, Table] = {
-    "zero": (Entry(rule=ZeroSpec()),),
+    "zero": (ZeroEntry(),),
     "epsilon": (_EPSILON,),
-    "gamma": (Entry(rule=GammaSpec()),),
-    "alpha1_beta0": (Entry(rule=AlphaBetaSpec(alpha=1)),),
-    "alpha2_beta1": (Entry(rule=AlphaBetaSpec(alpha=2)),),
+    "gamma": (GammaEntry(),),
+    "alpha1_beta0": (AlphaBetaEntry(alpha=1),),
+    "alpha2_beta1": (AlphaBetaEntry(alpha=2),),
     "epsilon_plus": (_CONV_PLUS, _EPSILON),
     "epsilon_plus_flat": (_FLAT, _CONV_PLUS, _EPSILON),
     "epsilon_alpha2_beta1": (_CONV_ALPHA2, _EPSILON),
     "epsilon_alpha2_beta1_flat": (_FLAT, _CONV_ALPHA2, _EPSILON),
-    "epsilon_gamma_box": (_BOX, Entry(ops="convolution", rule=GammaSpec()), _EPSILON),
+    "epsilon_gamma_box": (_BOX, GammaEntry(ops="convolution"), _EPSILON),
     "composite": (
         _BOX,
-        Entry(ops="convolution", where="lower_half", rule=GammaSpec()),
-        Entry(ops="convolution", where="upper_half", rule=EpsilonSpec(std=0.25)),
-        Entry(rule=ZeroSpec()),
+        GammaEntry(ops="convolution", where="lower_half"),
+        EpsilonEntry(ops="convolution", where="upper_half", std=0.25),
+        ZeroEntry(),
     ),
 }

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from workers.card import MethodSupport, ModelCard
 from workers.catalogue import catalogue, parse_method
+from workers.engine.embeddings import check_walk
 from workers.engine.model import Model
 from workers.errors import ExplainError
 
@@ -18,7 +19,9 @@ def with_support(model: Model) -> ModelCard:
 def support(model: Model, name: str) -> MethodSupport:
     """What a method says of this model before any work; one that cannot do without a parameter says nothing yet."""
     try:
-        parse_method(name).refuse(model)
+        method = parse_method(name)
+        check_walk(model.folded, method)
+        method.refuse(model)
     except ValidationError:
         return MethodSupport(name=name, supported=True)
     except ExplainError as error:

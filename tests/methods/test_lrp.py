@@ -29,7 +29,7 @@ def neuron() -> Model:
 
 def relevance(rule: dict[str, object], model: Model, x: Tensor) -> Tensor:
     """The rule at layer 0, LRP-0 above."""
-    table = [{"layers": "0", "rule": rule}, {"rule": {"rule": "zero"}}]
+    table = [{"layers": "0", **rule}, {"rule": "zero"}]
     return attribution(model, batch_of(x, 0), name="lrp", composite=table)
 
 
@@ -186,9 +186,9 @@ def test_functional_calls_are_explained_as_modules_are(preset: str) -> None:
 def test_the_rules_are_told_and_the_first_match_wins() -> None:
     model = model_of(net(), (1, 8, 8))
     table = [
-        {"layers": "conv1", "rule": {"rule": "flat"}},
-        {"ops": "convolution", "rule": {"rule": "alpha_beta", "alpha": 2}},
-        {"rule": {"rule": "epsilon"}},
+        {"layers": "conv1", "rule": "flat"},
+        {"ops": "convolution", "rule": "alpha_beta", "alpha": 2},
+        {"rule": "epsilon"},
     ]
     rules = explain(model, batch_of(inputs(1)), name="lrp", composite=table).info[0]["rules"]
     assert rules["conv1"] == "flat"
@@ -209,7 +209,7 @@ def test_an_operation_without_a_rule_is_refused_by_name() -> None:
 
 
 def test_a_table_that_misses_a_layer_says_which() -> None:
-    method = parse_method({"name": "lrp", "composite": [{"layers": "fc", "rule": {"rule": "epsilon"}}]})
+    method = parse_method({"name": "lrp", "composite": [{"layers": "fc", "rule": "epsilon"}]})
     with pytest.raises(InvalidParameter, match="conv1"):
         method.refuse(model_of(net(), (1, 8, 8)))
 

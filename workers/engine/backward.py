@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import Tensor
 
+from workers.engine.embeddings import check_slope
 from workers.engine.rules.rule import Rule
 from workers.engine.tape import Flow, Local, Tape
 
@@ -24,8 +25,10 @@ def propagate(
 
     `masks` multiplies the relevance of nodes on the way (conditional relevance). `watch(local, relevance, parts)` sees
     every node that is passed, with what it was given and what it hands to each input. A node of `to` that none of the
-    start depends on gets zeros.
+    start depends on gets zeros. Raises MethodNotApplicable for the input of a model of tokens.
     """
+    if 0 in to:
+        check_slope(tape.graph)
     needed = _needed(tape, to)
     arrived: dict[int, Flow] = dict(start)
     result: dict[int, Tensor] = {}

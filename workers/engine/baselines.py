@@ -48,11 +48,12 @@ def _mean(x: Tensor) -> Tensor:
 def _blurred(x: Tensor) -> Tensor:
     """The input under a Gaussian along each axis after the channels, edges repeated."""
     for axis in range(min(2, x.dim() - 1), x.dim()):
-        x = _blur_axis(x, axis, max(1.0, BLUR * x.shape[axis]))
+        x = blur_axis(x, axis, max(1.0, BLUR * x.shape[axis]))
     return x
 
 
-def _blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
+def blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
+    """The input under a Gaussian along one axis, cut at three standard deviations, edges repeated."""
     length = x.shape[axis]
     positions = torch.arange(length, dtype=x.dtype, device=x.device)
     radius = int(3 * sigma)

@@ -1,4 +1,4 @@
-"""From an exported program to the two graphs the engine runs: as exported, and with batch norm folded."""
+"""From an exported program to the two graphs the engine runs: as exported, and in plain calls that have rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from workers.engine import canonizers, ops
+from workers.engine import canonizers, folding, layout, ops, plain, recurrent
+from workers.engine.constants import fold_constants
 from workers.engine.graph import Graph, Node, Ref, references
 from workers.engine.naming import Name, layer_names
 from workers.errors import InvalidFolder
@@ -16,7 +17,7 @@ from workers.errors import InvalidFolder
 
 @dataclass(frozen=True)
 class Compiled:
-    """`exported` computes the model as it is; `folded` the same function with batch norm folded away."""
+    """`exported` computes the model as it is; `folded` the same, batch norm folded and recurrence unrolled."""
 
     exported: Graph
     folded: Graph
@@ -25,15 +26,24 @@ class Compiled:
 def compile_program(program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype) -> Compiled:
     """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out."""
     graph, constants, source = _unlifted(program)
+    fold_constants(graph, constants)
+    plain.plain_forms(graph, constants)
     names = layer_names(graph.nodes)
     canonizers.functionalise(graph)
     stands = canonizers.drop_identity(graph)
     constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
-    exported = _compile(graph, constants, source, _with_aliases(names, stands))
-    stands |= canonizers.fold_batch_norm(graph, constants)
-    if len(exported.nodes) == sum(1 for _ in _computing(graph)):
+    if device.type == "cpu":
+        layout.channels_last(graph, constants)
+    named = _with_aliases(names, stands)
+    recurrent.differentiable(graph)
+    exported = _compile(graph, constants, source, named, device, dtype)
+    calls = list(graph.nodes)
+    recurrent.unroll(graph, constants, named)
+    folded = folding.fold_batch_norm(graph, constants)
+    plain.separate(graph)
+    if list(graph.nodes) == calls:
         return Compiled(exported, exported)
-    return Compiled(exported, _compile(graph, constants, source, _with_aliases(names, stands)))
+    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device, dtype))
 
 
 def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:
@@ -77,11 +87,14 @@ def _with_aliases(names: dict[fx.Node, Name], stands: dict[fx.Node, fx.Node]) ->
     return result
 
 
-def _computing(graph: fx.Graph) -> list[fx.Node]:
-    return [node for node in graph.nodes if node.op == "call_function"] + [graph.output_node()]
-
-
-def _compile(graph: fx.Graph, constants: dict[str, Any], source: fx.Node, names: dict[fx.Node, Name]) -> Graph:
+def _compile(
+    graph: fx.Graph,
+    constants: dict[str, Any],
+    source: fx.Node,
+    names: dict[fx.Node, Name],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
 
@@ -98,7 +111,9 @@ def _compile(graph: fx.Graph, constants: dict[str, Any], source: fx.Node, names:
             continue
         index = len(nodes)
         args = tuple(bound(a) for a in node.args)
-        kwargs = {key: bound(value) for key, value in node.kwargs.items()}
+        # the program names the device and the precision that it was exported with
+        placed = {"device": device} | ({"dtype": dtype} if node.kwargs.get("dtype") is torch.float32 else {})
+        kwargs = {key: placed.get(key, bound(value)) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
         name = names.get(node, Name(node.name, ()))
         nodes.append(
@@ -113,7 +128,7 @@ def _compile(graph: fx.Graph, constants: dict[str, Any], source: fx.Node, names:
                 kwargs=kwargs,
                 inputs=inputs,
                 shape=_shape(node),
-                carries=_carries(node.meta.get("val")),
+                carries=ops.name(node) not in ops.CREATION and _carries(node.meta.get("val")),
             )
         )
         position[node] = index
@@ -129,7 +144,7 @@ def _identity(*_: Any) -> None:
 def _carries(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_carries(item) for item in value)
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def _shape(node: fx.Node) -> tuple[int, ...] | None:

@@ -8,31 +8,38 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor
 
-from workers.composite import Entry, RuleSpec
+from workers.composite import DEFAULT, Choices, Entry
 from workers.engine import ops
 from workers.engine.graph import Graph, Node
 from workers.engine.rules import linear
-from workers.engine.rules.rule import Gradient, Pass, Rule
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.engine.rules.rule import Rule
+from workers.engine.structure import Structure, Unknown, reached
+from workers.errors import InvalidParameter
 
-STABILISER = 1e-6  # of sums and averages, which no entry names
 ZERO = 1e-9  # what LRP-0 divides by where a unit is exactly zero
 Range = tuple[Tensor, Tensor]
 
 
-def assign(graph: Graph, table: Sequence[Entry], box: Range | None) -> dict[int, Rule]:
+def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Choices = DEFAULT) -> dict[int, Rule]:
     """The rule of every node that a value flows through, by index.
 
-    Raises MethodNotApplicable for an operation that no rule fits, naming the node; InvalidParameter for a linear node
-    that no entry of the table matches, and for z_box where the input has no range.
+    Raises MethodNotApplicable for an operation that no rule fits and that relevance from the output reaches, naming the
+    node; InvalidParameter for a linear node that no entry of the table matches, and for z_box where the input has no
+    range.
     """
-    flows = graph.reaching(0)
-    places = _places(graph)
-    return {
-        node.index: _rule(node, table, places.get(node.index, frozenset()), box)
-        for node in graph.nodes[1:]
-        if flows[node.index]
-    }
+    structure, places = Structure(graph, choices), _places(graph)
+    rules: dict[int, Rule] = {}
+    for node in graph.nodes[1:]:
+        if not structure.flows[node.index] or node.op in ops.EMBEDDING:
+            continue
+        if node.index in places:
+            rules[node.index] = _of_table(node, table, places[node.index], box)
+        else:
+            rules[node.index] = structure.rule(node) or Unknown(node)
+    unknown = [rule for i in reached(graph, rules) if isinstance(rule := rules.get(i), Unknown)]
+    if unknown:
+        raise unknown[-1].error()
+    return rules
 
 
 def linear_nodes(graph: Graph) -> list[Node]:
@@ -46,34 +53,37 @@ def is_linear(node: Node) -> bool:
 
 
 def _places(graph: Graph) -> dict[int, frozenset[str]]:
-    """Where each linear node lies: first, lower_half, upper_half."""
+    """Where each linear node lies: first, lower_half, upper_half.
+
+    Weights that also read what weights have made, as those of a recurrent layer do, are not first at any of their uses.
+    """
     weighted = linear_nodes(graph)
     above: set[int] = set()
     for node in weighted:
         if node.index not in above:
             reached = graph.reaching(node.index)
             above |= {other.index for other in weighted if other is not node and reached[other.index]}
+    later = {id(node.args[1]) for node in weighted if node.index in above}
     convolutions = [node.index for node in weighted if node.op != "linear"]
     lower = set(convolutions[: len(convolutions) // 2])
     return {
         node.index: frozenset(
-            {"lower_half" if node.index in lower else "upper_half"} | (set() if node.index in above else {"first"})
+            {"lower_half" if node.index in lower else "upper_half"}
+            | (set() if node.index in above or id(node.args[1]) in later else {"first"})
         )
         for node in weighted
     }
 
 
-def _rule(node: Node, table: Sequence[Entry], places: frozenset[str], box: Range | None) -> Rule:
-    if is_linear(node):
-        entry = next((e for e in table if _matches(e, node, places)), None)
-        if entry is None:
-            raise InvalidParameter(
-                f"no entry of the composite matches {node.layer} ({node.op}); end the table with an entry without "
-                "conditions",
-                pointer="/method/composite",
-            )
-        return _bind(entry.rule, node, box)
-    return _structural(node)
+def _of_table(node: Node, table: Sequence[Entry], places: frozenset[str], box: Range | None) -> Rule:
+    entry = next((e for e in table if _matches(e, node, places)), None)
+    if entry is None:
+        raise InvalidParameter(
+            f"no entry of the composite matches {node.layer} ({node.op}); end the table with an entry without "
+            "conditions",
+            pointer="/method/composite",
+        )
+    return _bind(entry, node, box)
 
 
 def _matches(entry: Entry, node: Node, places: frozenset[str]) -> bool:
@@ -86,7 +96,7 @@ def _matches(entry: Entry, node: Node, places: frozenset[str]) -> bool:
     )
 
 
-def _bind(spec: RuleSpec, node: Node, box: Range | None) -> Rule:
+def _bind(spec: Entry, node: Node, box: Range | None) -> Rule:
     match spec.rule:
         case "zero":
             return linear.Epsilon(ZERO)
@@ -97,7 +107,7 @@ def _bind(spec: RuleSpec, node: Node, box: Range | None) -> Rule:
         case "alpha_beta":
             return linear.AlphaBeta(node, spec.epsilon, spec.alpha, spec.alpha - 1)
         case "z_plus":
-            return linear.ZPlus(node, spec.epsilon)
+            return linear.ZPlus(node, spec.epsilon, spec.bias)
         case "flat":
             return linear.Flat(node, spec.epsilon)
         case "w_square":
@@ -120,21 +130,4 @@ def _range(low: float | None, high: float | None, box: Range | None, node: Node)
     return (
         lowest if low is None else torch.full_like(lowest, low),
         highest if high is None else torch.full_like(highest, high),
-    )
-
-
-def _structural(node: Node) -> Rule:
-    """The rule of a node without weights, which follows from what it does."""
-    if node.op in ops.ACTIVATION:
-        return Pass()
-    if node.op in ops.ROUTING or node.op in ops.MAX_POOLING:
-        return Gradient()
-    if node.op in ops.AVERAGING or node.op in ops.ADDITION or node.op in ops.BATCH_NORM:
-        return linear.Epsilon(STABILISER)
-    if node.op in ops.SCALING and len(node.inputs) == 1:
-        return Pass()
-    raise MethodNotApplicable(
-        f"no propagation rule is known for {node.op} at {node.layer}; "
-        "gradient, integrated_gradients, smooth_grad and occlusion need only the function and work here",
-        pointer="/method",
     )

@@ -16,12 +16,17 @@ from workers.method import Method
 
 @dataclass(frozen=True)
 class Items:
-    """Some consecutive items of a dataset as the model's input, with the labels and masks where it has them."""
+    """Some consecutive items of a dataset as the model's input (n, *shape), with what else is known of each.
+
+    `labels` (n,) index the dataset's classes; `masks` (n, concepts, H, W) are bool; `boxes` (n, 4) are left, top, right
+    and bottom as fractions of width and height.
+    """
 
     start: int
     x: Tensor
     labels: NDArray[np.int64] | None = None
     masks: Tensor | None = None
+    boxes: NDArray[np.float32] | None = None
 
 
 class Dataset(Protocol):

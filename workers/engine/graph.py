@@ -31,7 +31,9 @@ class Node:
     kwargs: Mapping[str, Any]
     inputs: tuple[int, ...]
     shape: tuple[int, ...] | None
-    carries: bool = True  # whether its value is made of float tensors: what gradients and relevance flow through
+    carries: bool = (
+        True  # whether its value is made of float tensors that depend on what it reads: gradients flow there
+    )
 
     def run(self, values: Mapping[int, Any] | Sequence[Any]) -> Any:
         """The call, its references replaced by `values`."""
@@ -110,4 +112,5 @@ class Graph:
 
 
 def is_float(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
+    """Whether gradients and relevance may flow through the value."""
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())

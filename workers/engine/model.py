@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from workers.card import ModelCard
-from workers.composite import Table
+from workers.composite import DEFAULT, Choices, Table
 from workers.engine import composites, describe, targets
 from workers.engine.backward import Watch, propagate
 from workers.engine.batch import Batch
 from workers.engine.compiling import Compiled, compile_program
+from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
 from workers.engine.rules.rule import Gradient, Rule
 from workers.engine.tape import Tape
@@ -45,7 +46,7 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.rows = rows
-        self._rules: dict[Table, dict[int, Rule]] = {}
+        self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self.card: ModelCard = describe.card(self)
 
@@ -115,6 +116,7 @@ class Model:
         with torch.enable_grad():
             scores = self.scores(x, wanted)
         if not scores.requires_grad:
+            check_slope(self.graph)
             return scores, torch.zeros_like(x)
         return scores.detach(), torch.autograd.grad(scores.sum(), x)[0]
 
@@ -137,20 +139,23 @@ class Model:
         to: Sequence[int] = (0,),
         masks: Mapping[int, Tensor] | None = None,
         watch: Watch | None = None,
+        choices: Choices = DEFAULT,
     ) -> dict[int, Tensor]:
         """The relevance at the nodes in `to`, from that of the nodes in `start`, by a composite's table."""
-        rules = self.rules(table)
+        rules = self.rules(table, choices)
         return propagate(self.tape(batch), start, lambda local: rules[local.node.index], to, masks, watch)
 
-    def rules(self, table: Table) -> dict[int, Rule]:
+    def rules(self, table: Table, choices: Choices = DEFAULT) -> dict[int, Rule]:
         """The rule of every node under a composite, made once; raises MethodNotApplicable where one has none."""
-        if table not in self._rules:
-            self._rules[table] = composites.assign(self.folded, table, self.range())
-        return self._rules[table]
+        key = table, choices
+        if key not in self._rules:
+            self._rules[key] = composites.assign(self.folded, table, self.range(), choices)
+        return self._rules[key]
 
-    def rules_by_layer(self, table: Table) -> dict[str, str]:
+    def rules_by_layer(self, table: Table, choices: Choices = DEFAULT) -> dict[str, str]:
         """The name of the rule that each layer got under a composite, in the order of the graph."""
-        return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in self.rules(table).items()}
+        rules = self.rules(table, choices)
+        return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
 
     def range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""

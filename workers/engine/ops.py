@@ -18,27 +18,61 @@ ACTIVATION = frozenset(
     | {"tanh", "softplus", "hardswish", "hardsigmoid", "hardshrink", "softshrink", "clamp", "clamp_min", "clamp_max"}
     | {"softsign", "log_sigmoid", "rrelu", "threshold"}
 )
+ELEMENTWISE = frozenset(
+    {"abs", "square", "sqrt", "rsqrt", "reciprocal", "exp", "expm1", "log", "log1p", "pow", "sin", "cos", "erf", "atan"}
+)
 VIEWS = frozenset(
     {"view", "reshape", "flatten", "unflatten", "permute", "transpose", "t", "squeeze", "unsqueeze", "expand", "slice"}
     | {"select", "getitem", "unbind", "split", "split_with_sizes", "chunk", "alias", "detach", "narrow", "movedim"}
-    | {"expand_as", "view_as", "mT", "numpy_T", "swapaxes", "unfold", "diagonal"}
+    | {"expand_as", "view_as", "mT", "numpy_T", "swapaxes", "unfold", "diagonal", "reshape_as", "broadcast_to"}
 )
+ALIASING = VIEWS | {"contiguous", "to"}
 ROUTING = VIEWS | frozenset(
     {"contiguous", "clone", "cat", "stack", "pad", "constant_pad_nd", "roll", "flip", "index", "index_select", "gather"}
     | {"pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "dropout", "feature_dropout", "repeat", "tile"}
-    | {"repeat_interleave", "masked_fill", "where", "to", "_to_copy", "reflection_pad2d", "replication_pad2d"}
+    | {"repeat_interleave", "masked_fill", "where", "to", "_to_copy", "reflection_pad1d", "reflection_pad2d"}
+    | {"reflection_pad3d", "replication_pad1d", "replication_pad2d", "replication_pad3d", "im2col", "rot90", "tril"}
+    | {"triu", "slice_scatter", "select_scatter", "copy", "take_along_dim"}
 )
 AVERAGING = frozenset(
     {"avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d"}
     | {"mean", "sum", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_bilinear2d"}
-    | {"upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa"}
+    | {"upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "cumsum", "col2im"}
+    | {"_upsample_bicubic2d_aa", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_adaptive_avg_pool2d"}
 )
 MAX_POOLING = frozenset(
     {"max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
-    | {"max_pool2d_with_indices", "max_pool3d_with_indices", "amax"}
+    | {"max_pool2d_with_indices", "max_pool3d_with_indices", "amax", "amin", "max", "min", "topk", "sort"}
 )
+EMBEDDING = frozenset({"embedding", "embedding_bag", "_embedding_bag"})
+CHOOSING = frozenset({"maximum", "minimum", "fmax", "fmin"})
 ADDITION = frozenset({"add", "sub", "rsub"})
 SCALING = frozenset({"mul", "div", "neg"})
+NORMALISING = frozenset({"layer_norm", "group_norm", "instance_norm", "rms_norm"})
+BILINEAR = frozenset({"matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention"})
+AFFINE_IN_EACH = frozenset({"addmm", "baddbmm", "addcmul"})
+CREATION = frozenset(
+    {"new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"}
+)
+WEIGHTING = frozenset(
+    {
+        "softmax",
+        "sigmoid",
+        "hardsigmoid",
+        "relu6",
+        "hardtanh",
+        "erf",
+        "rsqrt",
+        "reciprocal",
+        "linalg_vector_norm",
+        "norm",
+    }
+)
+_SYNONYMS = {
+    "multiply": "mul", "divide": "div", "true_divide": "div", "subtract": "sub", "negative": "neg", "concat": "cat",
+    "concatenate": "cat", "_softmax": "softmax", "_safe_softmax": "softmax", "_log_softmax": "log_softmax",
+    "_unsafe_view": "view", "swapdims": "transpose", "moveaxis": "movedim", "clip": "clamp", "absolute": "abs",
+}  # fmt: skip
 
 
 def name(node: fx.Node) -> str:
@@ -47,7 +81,8 @@ def name(node: fx.Node) -> str:
         return ""
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
-        return target._schema.name.partition("::")[2]
+        called = target._schema.name.partition("::")[2]
+        return _SYNONYMS.get(called, called)
     return cast(str, getattr(target, "__name__", str(target)))
 
 

@@ -6,8 +6,8 @@ ask for the vector-Jacobian product of just that node; what a rule does elsewher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -23,7 +23,8 @@ Flow: TypeAlias = Tensor | Parts
 class Local:
     """One node's part of a tape: the nodes its `leaves` came from, and its output, connected by autograd.
 
-    Of a node that picks one of several tensors, `item` says which, and there are no leaves.
+    Of a node that picks one of several tensors, `item` says which, and there are no leaves. `values` are those of all
+    nodes of the tape, for a rule that looks further than its own.
     """
 
     node: Node
@@ -31,9 +32,12 @@ class Local:
     leaves: tuple[Tensor, ...]
     output: Any
     item: int | None = None
+    values: Sequence[Any] = field(default=(), repr=False)
 
     def vjp(self, weights: Flow) -> tuple[Tensor | None, ...]:
         """`weights` (shaped like the output) times the Jacobian of this node, for each leaf."""
+        if isinstance(weights, Tensor) and not self.output.requires_grad:  # zeros_like: made of no input's value
+            return (None,) * len(self.leaves)
         if isinstance(weights, Tensor):
             outputs, cotangents = [self.output], [weights]
         else:
@@ -63,7 +67,7 @@ class Tape:
         leaves = tuple(self.values[i].detach().requires_grad_() for i in floats)
         given = dict(zip(floats, leaves, strict=True)) | {i: self.values[i] for i in node.inputs if i not in floats}
         output = node.run(given)
-        self.locals[node.index] = Local(node, floats, leaves, output)
+        self.locals[node.index] = Local(node, floats, leaves, output, values=self.values)
         self.values[node.index] = _detached(output)
 
     @property

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from workers.engine.model import Model
 from workers.errors import InvalidParameter
+from workers.units import Units
 
 
-class Chosen(Protocol):
-    """Channels of a layer."""
-
-    @property
-    def layer(self) -> str: ...
-    @property
-    def channels(self) -> tuple[int, ...]: ...
-
-
-def masks(model: Model, units: Sequence[Chosen]) -> dict[int, Tensor]:
+def masks(model: Model, units: Sequence[Units]) -> dict[int, Tensor]:
     """By node, ones at the chosen channels, broadcastable to its value; raises InvalidParameter beyond its channels."""
     made: dict[int, Tensor] = {}
     for chosen in units:

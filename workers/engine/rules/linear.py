@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import Node
-from workers.engine.rules.rule import stabilise
+from workers.engine.rules.rule import quotient
 from workers.engine.tape import Local
 
 
@@ -51,8 +51,8 @@ class _Linear:
         leaves = [term.input.detach().requires_grad_() for term in terms]
         with torch.enable_grad():
             z = total(self.call(term._replace(input=leaf)) for term, leaf in zip(terms, leaves, strict=True))
-        shares = torch.autograd.grad(z, leaves, relevance / stabilise(z.detach(), self.epsilon))
-        return total(leaf.detach() * share for leaf, share in zip(leaves, shares, strict=True))
+        shares = torch.autograd.grad(z, leaves, quotient(relevance, z.detach(), self.epsilon))
+        return total(share.mul_(leaf.detach()) for leaf, share in zip(leaves, shares, strict=True))
 
     @cached_property
     def plus(self) -> tuple[Tensor, Tensor | None]:
@@ -67,11 +67,16 @@ def total(tensors: Iterable[Tensor]) -> Tensor:
     return reduce(torch.add, tensors)
 
 
+def is_positive(a: Tensor) -> bool:
+    """Whether no value is negative."""
+    return bool(a.amin() >= 0)
+
+
 def split_by_sign(
     a: Tensor, towards: tuple[Tensor, Tensor | None], against: tuple[Tensor, Tensor | None]
 ) -> list[Term]:
     """a's positive part with one pair of weights and its negative part with the other; one term where a has no sign."""
-    if bool((a >= 0).all()):
+    if is_positive(a):
         return [Term(a, *towards)]
     return [Term(a.clamp(min=0), *towards), Term(a.clamp(max=0), against[0], None)]
 
@@ -93,14 +98,24 @@ class Epsilon:
         if self.std:
             spread = z.flatten(1).std(1, correction=0) if z.dim() > 1 else torch.zeros_like(z)
             epsilon = self.epsilon + self.std * spread.view(-1, *[1] * (z.dim() - 1))
-        shares = local.vjp(relevance / stabilise(z, epsilon))
+        shares = local.vjp(quotient(relevance, z, epsilon))
+        if len(shares) == 1 and shares[0] is not None and shares[0].is_contiguous():
+            return [shares[0].mul_(local.leaves[0].detach())]  # nobody else's memory: of one leaf alone
         return [
             None if share is None else leaf.detach() * share for leaf, share in zip(local.leaves, shares, strict=True)
         ]
 
 
 class ZPlus(_Linear):
-    """R_j = sum_k (a_j w_jk)^+ / sum_j (a_j w_jk)^+ R_k, for inputs of either sign."""
+    """R_j = sum_k (a_j w_jk)^+ / sum_j (a_j w_jk)^+ R_k, for inputs of either sign; a positive bias counts or not."""
+
+    def __init__(self, node: Node, epsilon: float, bias: bool = True) -> None:
+        super().__init__(node, epsilon)
+        self.counts_bias = bias
+
+    @property
+    def bias(self) -> Tensor | None:
+        return super().bias if self.counts_bias else None
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
         terms = split_by_sign(local.leaves[0].detach(), self.plus, self.minus)
@@ -146,11 +161,12 @@ class Gamma(_Linear):
         )
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
-        a, positive = local.leaves[0].detach(), local.output.detach() > 0
-        up, down = torch.where(positive, relevance, 0.0), torch.where(positive, 0.0, relevance)
+        a = local.leaves[0].detach()
+        up = torch.ops.aten.threshold_backward(relevance, local.output.detach(), 0)  # where the output is positive
+        down = relevance - up
         result = self.share(split_by_sign(a, self.more_plus, self.more_minus), up)
-        if bool((down != 0).any()):
-            result = result + self.share(split_by_sign(a, self.more_minus, self.more_plus), down)
+        if bool(down.any()):
+            result += self.share(split_by_sign(a, self.more_minus, self.more_plus), down)
         return [result]
 
 
@@ -166,7 +182,7 @@ class Flat(_Linear):
         leaf = term.input.expand_as(local.leaves[0]).detach().requires_grad_()
         with torch.enable_grad():
             z = self.call(term._replace(input=leaf))
-        return torch.autograd.grad(z, leaf, relevance / stabilise(z.detach(), self.epsilon))[0]
+        return torch.autograd.grad(z, leaf, quotient(relevance, z.detach(), self.epsilon))[0]
 
 
 class WSquare(Flat):

@@ -41,4 +41,11 @@ def fit(relevance: Tensor, leaf: Tensor) -> Tensor:
 
 def stabilise(z: Tensor, epsilon: float | Tensor) -> Tensor:
     """z moved away from zero by epsilon, with z's sign; zero counts as positive."""
-    return z + torch.where(z < 0, -epsilon, epsilon)
+    step = epsilon if isinstance(epsilon, Tensor) else torch.tensor(epsilon, dtype=z.dtype)
+    return torch.copysign(step, z).add_(z)
+
+
+def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor) -> Tensor:
+    """relevance / stabilise(z, epsilon), both shaped like z."""
+    below = stabilise(z, epsilon)
+    return torch.div(relevance, below, out=below)

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from workers.composite import PRESETS, Preset, Table
+from workers.composite import PRESETS, Choices, Gate, Pooling, Preset, Table
 from workers.method import Method
 from workers.result import Attribution, Check
+from workers.units import Units
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from workers.engine.batch import Batch
     from workers.engine.model import Model
-
-
-class Units(BaseModel):
-    """Which channels of a layer relevance may pass: an empty list stops it there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layer: str = Field(max_length=300)
-    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=10000)
 
 
 class Lrp(Method):
@@ -47,6 +39,15 @@ class Lrp(Method):
         description="Start from the target's own value, or from the log-odds of the class; that relevance sums to the "
         "log-odds plus the entropy among the other classes.",
     )
+    pooling: Pooling = Field(
+        default="winner_take_all",
+        description="How maximum pooling shares relevance: all to the maximum, or in proportion to the values it read.",
+    )
+    gate: Gate = Field(
+        default="all",
+        description="How a product of two values shares relevance: all to the signal, none to the gate; or to both, in "
+        "proportion to what they were before their activations, to the size of that, or half each (S4 table 11.1).",
+    )
     to: str = Field(
         default="input", max_length=300, description="Where relevance is read: the input, or a layer by its name."
     )
@@ -66,11 +67,16 @@ class Lrp(Method):
         """The composite as its ordered table."""
         return PRESETS[self.composite] if isinstance(self.composite, str) else self.composite
 
+    @property
+    def choices(self) -> Choices:
+        """How relevance passes nodes that the composite is not about."""
+        return Choices(pooling=self.pooling, gate=self.gate)
+
     def refuse(self, model: Model) -> None:
         from workers.engine.heads import check_log_odds
         from workers.engine.units import masks
 
-        model.rules(self.table)
+        model.rules(self.table, self.choices)
         model.layer(self.to)
         masks(model, self.units)
         if self.head == "log_odds":
@@ -82,10 +88,11 @@ class Lrp(Method):
 
         expected, start = self._start(model, batch)
         to, held = model.layer(self.to).index, Held()
-        values = model.relevance(batch, start, self.table, [to], masks(model, self.units), held.watch)[to]
+        through = masks(model, self.units)
+        values = model.relevance(batch, start, self.table, [to], through, held.watch, self.choices)[to]
         sums = by_row(values.double()).tolist()
         checks = [(Check("conservation", want, have),) for want, have in zip(expected, sums, strict=True)]
-        rules = model.rules_by_layer(self.table)
+        rules = model.rules_by_layer(self.table, self.choices)
         return Attribution(
             {"attribution": values}, checks, [{"rules": rules, "layers": layers} for layers in held.rows(len(batch))]
         )

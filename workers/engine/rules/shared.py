@@ -1,0 +1,46 @@
+"""Rules for calls that read several values of the input at once: products, attention, quotients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from workers.engine.rules.rule import fit, stabilise
+from workers.engine.tape import Local
+
+
+class Carriers:
+    """A call that is linear in each of some of its inputs, the others held constant.
+
+    Each of those carries an equal share of the relevance, by contribution. For attention the values alone carry, the
+    weights are held: this conserves, which the derivative through the softmax does not (Ali et al. 2022; the equal
+    split of a product of two signals is that of Achtibat et al. 2024).
+    """
+
+    def __init__(self, carriers: Sequence[int], epsilon: float) -> None:
+        self.carriers = tuple(carriers)
+        self.epsilon = epsilon
+
+    def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
+        leaves = {i: leaf for i, leaf in zip(local.inputs, local.leaves, strict=True) if i in self.carriers}
+        if not leaves:
+            return [None] * len(local.inputs)
+        part = relevance / stabilise(local.output.detach(), self.epsilon) / len(leaves)
+        shares = torch.autograd.grad(local.output, list(leaves.values()), part, retain_graph=True)
+        found = {i: leaf.detach() * share for (i, leaf), share in zip(leaves.items(), shares, strict=True)}
+        return [found.get(i) for i in local.inputs]
+
+
+class Carrier:
+    """All relevance to one input unchanged, as where another value scales it elementwise."""
+
+    def __init__(self, carrier: int) -> None:
+        self.carriers = (carrier,)
+
+    def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
+        return [
+            fit(relevance, leaf) if i in self.carriers else None
+            for i, leaf in zip(local.inputs, local.leaves, strict=True)
+        ]

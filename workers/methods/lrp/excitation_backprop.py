@@ -1,0 +1,57 @@
+"""Excitation backprop: marginal winning probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from workers.method import Method
+from workers.result import Attribution, Check
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class ExcitationBackprop(Method):
+    """How likely each input wins, when the target draws a winner among what excites it, and that one in turn.
+
+    Shape of the input, or of `layer`; probabilities, which sum to 1 where all that is summed is non-negative; the check
+    says by how much they miss that. Contrastive, those of the dual unit (the weights of its layer negated) are taken
+    away, and what speaks for every target cancels: they sum to 0. From one layer to the next it is the z+ rule. Raises
+    MethodNotApplicable for an operation without a rule. Source: Zhang et al. 2018; S4 22.2.2.
+    """
+
+    citation = "Zhang et al. 2018, Top-Down Neural Attention by Excitation Backprop"
+    question = "Where would a winner-take-all search for what excites the target end up?"
+    needs = frozenset({"graph"})
+
+    contrastive: bool = Field(
+        default=False, description="Take away what speaks against the target: a map that singles it out."
+    )
+    bias: bool = Field(
+        default=False, description="Let positive biases win, too; what they win is lost, and the sum falls below 1."
+    )
+    layer: str = Field(
+        default="input", max_length=300, description="Where the probabilities are read: the input, or a layer."
+    )
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.excitation import TABLES
+
+        model.rules(TABLES[self.bias])
+        model.layer(self.layer)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine.backward import propagate
+        from workers.engine.conservation import by_row
+        from workers.engine.excitation import rules
+
+        _, ones = model.start(batch)
+        start = {index: one / by_row(one).clamp(min=1).view(-1, *[1] * (one.dim() - 1)) for index, one in ones.items()}
+        to, found = model.layer(self.layer).index, rules(model, self.bias, self.contrastive, start)
+        values = propagate(model.tape(batch), start, lambda local: found[local.node.index], [to])[to]
+        expected = 0.0 if self.contrastive else 1.0
+        checks = [(Check("probability", expected, total),) for total in by_row(values.double()).tolist()]
+        return Attribution({"attribution": values}, checks)
