@@ -1,0 +1,83 @@
+"""Taylor decompositions: of the whole function at a root point, and of each layer at one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from workers.composite import EPSILON, AlphaBetaEntry, Entry
+from workers.engine import ops
+from workers.engine.batch import Batch
+from workers.engine.model import Model
+from workers.engine.rules.activation import Deconv, rectified
+from workers.engine.rules.positive import Positive
+from workers.engine.rules.rule import Rule
+from workers.errors import InvalidTarget
+from workers.target import Target
+
+CLOSE = 1e-6  # share of the score that counts as zero
+_SUMS = ops.ADDITION | ops.AVERAGING | ops.BATCH_NORM
+
+
+def deep_rules(model: Model, first: Entry | None) -> dict[int, Rule]:
+    """alpha1_beta0 with `first` at the layers that read the input, and positive parts alone where values are summed.
+
+    Raises MethodNotApplicable, naming the node, for what is neither linear nor a rectifier.
+    """
+    rectified(model.folded, Deconv(), "deep_taylor")
+    inner = AlphaBetaEntry(alpha=1)
+    rules = model.rules((inner,) if first is None else (first, inner))
+    positive = Positive(EPSILON)
+    return {i: positive if model.folded.nodes[i].op in _SUMS else rule for i, rule in rules.items()}
+
+
+def nearest_root(model: Model, batch: Batch, wanted: Sequence[Target], steps: int, halvings: int) -> Tensor:
+    """A point near each row where its score reaches zero; on the row's own side of zero.
+
+    Each step goes straight along the gradient to where a linear function would be zero; the step that reaches zero is
+    then halved until it ends there. Raises InvalidTarget for a row whose score does not get there.
+    """
+    flat = (-1, *[1] * (batch.x.dim() - 1))
+    first, _ = model.gradient(batch.x, wanted)
+    enough = CLOSE * first.abs()
+
+    def reached(scores: Tensor) -> Tensor:
+        return scores * first.sign() <= enough
+
+    near, far, there = batch.x, batch.x, reached(first)
+    for done in range(steps):
+        scores, gradients = model.gradient(far, wanted)
+        there = reached(scores)
+        if bool(there.all()):
+            break
+        steepness = gradients.flatten(1).square().sum(1).clamp(min=torch.finfo(scores.dtype).tiny)
+        keep = there.view(flat)
+        near = torch.where(keep, near, far)
+        far = torch.where(keep, far, far - (scores / steepness).view(flat) * gradients)
+        batch.report(done + 1, steps + halvings, "steps")
+    _all_there(there, first)
+    for done in range(halvings):
+        middle = (near + far) / 2
+        with torch.no_grad():
+            beyond = reached(model.scores(middle, wanted)).view(flat)
+        near, far = torch.where(beyond, near, middle), torch.where(beyond, middle, far)
+        batch.report(steps + done + 1, steps + halvings, "steps")
+    return near
+
+
+def remainder(model: Model, root: Tensor, wanted: Sequence[Target]) -> list[float]:
+    """What is left of each row's score at its root point: the expansion's term of order zero."""
+    with torch.no_grad():
+        left: list[float] = model.scores(root, wanted).tolist()
+    return left
+
+
+def _all_there(there: Tensor, scores: Tensor) -> None:
+    if not bool(there.all()):
+        raise InvalidTarget(
+            f"no zero of this target's score, {float(scores[~there][0]):.4g}, was found along its gradients; "
+            "root=origin expands at the origin instead",
+            pointer="/target",
+        )
