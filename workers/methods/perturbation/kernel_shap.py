@@ -1,0 +1,56 @@
+"""Kernel SHAP: Shapley values of the input's segments, by regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from workers.baseline import DESCRIPTION, Baseline
+from workers.method import Method, Seed
+from workers.perturbation import FillValue, Score, SegmentCount, Segments
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class KernelShap(Method):
+    """The Shapley values of the segments, a hidden segment being filled, by least squares over coalitions of segments.
+
+    Exact where all coalitions are within `samples`; else drawn from the Shapley kernel, each with its complement.
+    Each place holds its segment's value: one channel, the input's places; units of score. `segments` numbers the
+    segments, `standard_error` holds the sampling error of each value. Completeness: the segments' values sum to
+    f(input) - f(fill). Raises InvalidParameter for fewer samples than two per segment.
+    Source: Lundberg, Lee 2017; Covert, Lee 2021 (pairs).
+    """
+
+    citation = "Lundberg, Lee 2017, A Unified Approach to Interpreting Model Predictions; Covert, Lee 2021"
+    question = "How do the segments share the difference in score between this input and a filled one, by regression?"
+    cost = "thousands of passes"
+
+    segments: Segments = None
+    count: SegmentCount = 50
+    samples: int = Field(default=1000, ge=4, le=20000, multiple_of=2, description="Coalitions that are scored.")
+    fill: Baseline = Field(default="zero", description=DESCRIPTION)
+    value: FillValue = 0.0
+    score: Score = "logit"
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return self.samples
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.segments import chosen
+        from workers.engine.windows import check_score
+
+        check_score(model, self.score)
+        chosen(model, self.segments)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        from workers.engine.coalitions import pairs
+        from workers.engine.games import solved
+        from workers.engine.surrogate import shapley_regression
+
+        return solved(model, batch, self, pairs, shapley_regression)

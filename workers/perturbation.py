@@ -1,0 +1,25 @@
+"""The parameters that perturbation methods have in common, torch-free."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+Cut: TypeAlias = Literal["slic", "quickshift", "grid"]
+Segments = Annotated[
+    Cut | None,
+    Field(
+        description="How the input is cut: slic or quickshift superpixels of an image, or a regular grid (windows "
+        "along time, blocks of a volume, each feature of a flat input). By default slic for images, else grid."
+    ),
+]
+SegmentCount = Annotated[
+    int,
+    Field(
+        ge=2,
+        le=2000,
+        description="How many segments slic and grid aim at; quickshift finds its own number, and the features of a "
+        "flat input are one segment each.",
+    ),
+]
+FillValue = Annotated[float, Field(description="The value of a constant fill.")]
+Score = Annotated[Literal["logit", "probability"], Field(description="Watch the model's own output, or its softmax.")]
