@@ -8,7 +8,7 @@ from workers.card import MethodSupport, ModelCard
 from workers.catalogue import catalogue, parse_method
 from workers.engine.embeddings import check_walk
 from workers.engine.model import Model
-from workers.errors import ExplainError
+from workers.faults import told
 
 
 def with_support(model: Model) -> ModelCard:
@@ -24,6 +24,6 @@ def support(model: Model, name: str) -> MethodSupport:
         method.refuse(model)
     except ValidationError:
         return MethodSupport(name=name, supported=True)
-    except ExplainError as error:
-        return MethodSupport(name=name, supported=False, reason=error.detail)
+    except Exception as error:  # a fault in one method must not keep the model from being served
+        return MethodSupport(name=name, supported=False, reason=told(error).detail)
     return MethodSupport(name=name, supported=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -29,3 +30,13 @@ def test_what_is_not_supported_says_why() -> None:
     assert card.reason_against("gradient") is None
     assert "cumprod" in (card.reason_against("lrp") or "")
     assert "places" in (card.reason_against("grad_cam") or "")
+
+
+def test_a_fault_in_one_method_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(catalogue()["lrp"], "refuse", broken)
+    card = with_support(model_of(net(), (1, 8, 8)))
+    assert "ours to find" in (card.reason_against("lrp") or "")
+    assert card.reason_against("gradient") is None
