@@ -236,7 +236,7 @@ def test_on_squeezenet_deep_taylor_is_non_negative_and_simple_taylor_finds_roots
     deep = explain(model, batch, name="deep_taylor")
     assert all(lowest.gap < 1e-6 * whole.expected for whole, lowest in deep.checks)
     found = 0
-    for one in prepared(model, photographs()[:4]).split(1):
+    for one in torch.split(prepared(model, photographs()[:4]), 1):
         try:
             ((whole, root),) = explain(model, batch_of(one), name="simple_taylor", root="nearest").checks
         except InvalidTarget as error:

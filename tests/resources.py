@@ -1,0 +1,71 @@
+"""Datasets in memory, and the results of held methods computed when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.engine.batch import Batch
+from workers.engine.data import Items, NoResources
+from workers.engine.model import Model
+from workers.method import Method
+
+
+@dataclass(frozen=True)
+class InMemoryDataset:
+    """Inputs with labels and masks, where there are any."""
+
+    x: Tensor
+    labels: NDArray[np.int64] | None = None
+    masks: Tensor | None = None
+    classes: tuple[str, ...] = ()
+    digest: str = "sha256:" + "d" * 64
+
+    @property
+    def count(self) -> int:
+        return len(self.x)
+
+    def batches(self, size: int) -> Iterator[Items]:
+        for start in range(0, self.count, size):
+            part = slice(start, start + size)
+            yield Items(
+                start,
+                self.x[part],
+                None if self.labels is None else self.labels[part],
+                None if self.masks is None else self.masks[part],
+            )
+
+
+@dataclass
+class InMemory:
+    """Resources of the datasets given, by name; states are kept by model and method."""
+
+    datasets: Mapping[str, InMemoryDataset]
+    states: dict[tuple[int, Method], Mapping[str, Any]] = field(default_factory=dict)
+
+    def dataset(self, name: str) -> InMemoryDataset:
+        return self.datasets[name] if name in self.datasets else NoResources().dataset(name)  # type: ignore[return-value]  # raises
+
+    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+        key = (id(model), method)
+        if key not in self.states:
+            self.states[key] = method.explain(model, no_input(model, self)).rows()[0].arrays
+        return self.states[key]
+
+
+def no_input(model: Model, resources: InMemory) -> Batch:
+    """The batch of a method that takes no input."""
+    shape = model.graph.nodes[0].shape or ()
+    return Batch(torch.empty(0, *shape, dtype=model.dtype), [], resources=resources)
+
+
+def in_memory(x: Tensor, labels: NDArray[np.int64] | None = None, **more: Tensor) -> InMemory:
+    """Resources whose dataset `training` is x, with further datasets by name."""
+    rest = {name: InMemoryDataset(values) for name, values in more.items()}
+    return InMemory({"training": InMemoryDataset(x, labels), **rest})

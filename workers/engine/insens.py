@@ -1,0 +1,95 @@
+"""Inactive state sensitivity: v / (w . w) w of every unit of a layer, weighted and summed (S0 eq. 7, 8).
+
+The sum is one vector-Jacobian product once the w . w of every unit is known. Those are found from whichever is fewer:
+the rows of the layer's Jacobian, one walk back per unit; or its columns, one walk forward per place of the input, where
+places that no unit sees together share a walk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from workers.engine.backward import propagate
+from workers.engine.graph import Graph, Node
+from workers.engine.model import Model
+from workers.engine.receptive import windows
+from workers.engine.rules.rule import Gradient
+from workers.engine.tangents import Pushforward
+from workers.engine.tape import Tape
+
+Group: TypeAlias = tuple[int | slice, ...]
+Progress: TypeAlias = Callable[[int, int], None]
+ELEMENTS = 2**18  # of the widest value in one walk: what the caches hold (measured)
+_rule = Gradient()
+
+
+class Layer:
+    """A layer of a model, ready to be explained for one input after the other."""
+
+    def __init__(self, model: Model, node: Node) -> None:
+        self.node = node
+        self.graph = Graph(model.folded.nodes[: node.index + 1], node.index)
+        widest = max(math.prod(other.shape or ()) for other in self.graph.nodes)
+        self.rows = model.rows or max(model.chunk, min(256, ELEMENTS // widest))
+        self.columns = list(self._columns())
+
+    def _columns(self) -> Iterator[Group]:
+        """The places of the input in groups: every s-th of a channel, where units see windows of s places."""
+        shape, places = self.graph.nodes[0].shape or (), windows(self.graph, self.node)
+        if places is None:
+            yield from product(*map(range, shape))
+            return
+        for channel, *firsts in product(
+            range(shape[0]), *(range(min(w.size, n)) for w, n in zip(places, shape[1:], strict=True))
+        ):
+            steps = (slice(first, None, window.size) for first, window in zip(firsts, places, strict=True))
+            yield (channel, *steps)
+
+
+def insens(layer: Layer, x: Tensor, rates: Tensor, active: bool, report: Progress) -> tuple[Tensor, int]:
+    """Omega of one input (1, *shape), and how many units it sums over: the inactive ones, or with `active` all."""
+    tape = Tape(layer.graph, x)
+    activity = tape.output[0]
+    wanted = (rates > 0) & (activity <= 0 if not active else torch.ones_like(activity, dtype=torch.bool))
+    sizes = squared_weights(layer, x, wanted, report)
+    scale = torch.where(wanted & (sizes > 0), rates * activity / sizes, 0.0)
+    return _back(tape, layer.node, scale[None]), int(wanted.sum())
+
+
+def squared_weights(layer: Layer, x: Tensor, wanted: Tensor, report: Progress) -> Tensor:
+    """w . w of the wanted units of a layer for one input, shaped like the layer; zero elsewhere."""
+    tape = Tape(layer.graph, x.repeat(layer.rows, *[1] * (x.dim() - 1)))
+    units: list[Group] = [tuple(unit) for unit in wanted.nonzero().tolist()]
+    sizes = torch.zeros(wanted.shape, dtype=x.dtype, device=x.device)
+    if len(units) <= len(layer.columns):
+        for chosen, ones in _chunks(units, tape.output, report):
+            squares = _back(tape, layer.node, ones).square().flatten(1).sum(1)
+            for unit, square in zip(chosen, squares, strict=False):
+                sizes[unit] = square
+        return sizes
+    forward = Pushforward(tape, layer.node.index)
+    for _, ones in _chunks(layer.columns, tape.values[0], report):
+        sizes += forward(ones).square().sum(0)
+    return sizes * wanted
+
+
+def _chunks(groups: list[Group], like: Tensor, report: Progress) -> Iterator[tuple[list[Group], Tensor]]:
+    """Groups, as many as `like` has rows, with ones at the elements of each group in a row of its own."""
+    rows = len(like)
+    for start in range(0, len(groups), rows):
+        chosen = groups[start : start + rows]
+        ones = torch.zeros_like(like)
+        for row, group in enumerate(chosen):
+            ones[(row, *group)] = 1
+        yield chosen, ones
+        report(start + len(chosen), len(groups))
+
+
+def _back(tape: Tape, node: Node, start: Tensor) -> Tensor:
+    return propagate(tape, {node.index: start}, lambda _: _rule)[0]

@@ -1,0 +1,64 @@
+"""The walk back by fitted patterns: PatternNet and PatternAttribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.engine.backward import Watch, propagate
+from workers.engine.batch import Batch
+from workers.engine.model import Model
+from workers.engine.neurons import RESCALING, Neuron, Weighted, neurons
+from workers.engine.rules import pattern
+from workers.engine.rules.rule import Gradient, Pass, Rule
+
+
+def walk(
+    model: Model, batch: Batch, state: Mapping[str, Any], weigh: bool, watch: Watch | None = None
+) -> tuple[Tensor, Tensor]:
+    """The scores (n,), and what arrives at the input when each row's score is handed back along the patterns.
+
+    `state` is that of a pattern_fit; with `weigh` a pattern a is handed w a (PatternAttribution), else a (PatternNet).
+    """
+    scores, ones = model.start(batch)
+    tape = model.tape(batch)
+    start = {index: one * tape.values[index] for index, one in ones.items()}
+    rules = _rules(model, state, weigh)
+    gradient, rescaled = Gradient(), Pass() if weigh else pattern.Undo()
+
+    def rule_of(local: Any) -> Rule:
+        other = rescaled if local.node.op in RESCALING else gradient
+        return rules.get(local.node.index, other)
+
+    return scores, propagate(tape, start, rule_of, watch=watch)[0]
+
+
+def of_neuron(neuron: Neuron, state: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+    """The patterns where a unit's output is positive and where not, shaped like its weights; None of the identity."""
+    layer, like = neuron.node.layer, neuron.weight
+    if f"{layer}.identity" in state:
+        return None
+    if f"{layer}.pattern" in state:
+        one = torch.as_tensor(state[f"{layer}.pattern"]).to(like)
+        return one, one
+    positive, negative = (torch.as_tensor(state[f"{layer}.{sign}"]).to(like) for sign in ("positive", "negative"))
+    return positive, negative
+
+
+def _rules(model: Model, state: Mapping[str, Any], weigh: bool) -> dict[int, Rule]:
+    return {neuron.node.index: _rule(neuron, of_neuron(neuron, state), weigh) for neuron in neurons(model)}
+
+
+def _rule(neuron: Neuron, found: tuple[Tensor, Tensor] | None, weigh: bool) -> Rule:
+    if not isinstance(neuron, Weighted):
+        return pattern.SummedPattern(*found, weigh) if found else pattern.SummedSignal(weigh)
+    if found is None:
+        return pattern.AllSignal(neuron, neuron.weight if weigh else torch.ones_like(neuron.weight))
+    positive, negative = found
+    if not weigh:
+        return pattern.Patterned(neuron, positive, negative)
+    up = neuron.weight * positive
+    return pattern.Patterned(neuron, up, up if negative is positive else neuron.weight * negative)

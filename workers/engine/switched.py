@@ -1,0 +1,111 @@
+"""Switched projections: in a piecewise linear net any unit is, around one input, x . w + b exactly (S0 proposition 1).
+
+The switched weights w are the unit's gradient. The switched bias b is the sum of what the constants of the net put into
+the unit, found on the same walk back: a bias times the gradient that reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from workers.engine import ops
+from workers.engine.backward import propagate
+from workers.engine.batch import Batch
+from workers.engine.composites import is_linear
+from workers.engine.conservation import by_row
+from workers.engine.graph import Node, Ref, references
+from workers.engine.model import Model
+from workers.engine.rules.rule import Gradient
+from workers.engine.tape import Flow, Local
+from workers.errors import MethodNotApplicable
+
+_HOMOGENEOUS = (
+    (ops.ROUTING - {"pad", "constant_pad_nd", "masked_fill", "where"})
+    | ops.AVERAGING
+    | ops.MAX_POOLING
+    | {"relu", "leaky_relu", "prelu", "rrelu", "abs", "maximum", "minimum"}
+)
+_AFFINE = (
+    ops.LINEAR
+    | ops.ADDITION
+    | ops.SCALING
+    | ops.BATCH_NORM
+    | {"pad", "constant_pad_nd", "masked_fill", "where", "relu6", "hardtanh", "hardsigmoid", "hardshrink", "softshrink"}
+    | {"threshold", "clamp", "clamp_min", "clamp_max"}
+)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Of each row's unit: its activity v (n,), switched weights w shaped like the input, and switched bias b (n,)."""
+
+    activity: Tensor
+    weights: Tensor
+    bias: Tensor
+
+    @property
+    def size(self) -> Tensor:
+        """w . w, (n,)."""
+        return by_row(self.weights.square())
+
+    def offset(self) -> Tensor:
+        """x - c, the input as the unit sees it from its centre c: v / (w . w) w; zero where w is."""
+        scale = torch.where(self.size > 0, self.activity / self.size, 0.0)
+        return self.weights * scale.view(-1, *[1] * (self.weights.dim() - 1))
+
+
+def check(model: Model, to: int | None = None) -> None:
+    """Raise MethodNotApplicable, naming the first node between input and `to` (default: output) that is not linear by
+    pieces."""
+    graph = model.folded
+    into, until = graph.reaching(0), graph.output if to is None else to
+    for node in graph.nodes[1 : until + 1]:
+        if into[node.index] and not _piecewise_linear(node) and graph.reaching(node.index)[until]:
+            raise MethodNotApplicable(
+                f"{node.op} at {node.layer} is not piecewise linear, and a switched projection is exact only in nets "
+                "that are; gradient and integrated_gradients work here",
+                pointer="/method",
+            )
+
+
+def project(model: Model, batch: Batch) -> Projection:
+    """The switched projection of each row's target."""
+    scores, start = model.start(batch)
+    rule, intercepts = Gradient(), _Intercepts(torch.zeros_like(scores))
+    found = propagate(model.tape(batch), start, lambda _: rule, (0,), watch=intercepts.watch)
+    return Projection(scores, found[0], intercepts.total)
+
+
+def _piecewise_linear(node: Node) -> bool:
+    if node.op in ops.LINEAR:
+        return is_linear(node)
+    if node.op in ops.SCALING:
+        by_constant = len(list(references(node.args))) == 1
+        return by_constant and (node.op != "div" or isinstance(node.args[0], Ref))
+    return node.op in _HOMOGENEOUS or node.op in _AFFINE
+
+
+class _Intercepts:
+    """Watches a gradient's walk and sums, for every row, what constants put into the unit."""
+
+    def __init__(self, total: Tensor) -> None:
+        self.total = total
+
+    def watch(self, local: Local, gradient: Flow, parts: Sequence[Tensor | None]) -> None:
+        node = local.node
+        if node.op in _HOMOGENEOUS or not isinstance(gradient, Tensor):
+            return
+        if node.op in ops.LINEAR:
+            if len(node.args) > 2 and node.args[2] is not None:
+                axis = gradient.dim() - 1 if node.op == "linear" else 1
+                bias: Tensor = node.args[2]
+                self.total = self.total + by_row(gradient * bias.view(-1, *[1] * (gradient.dim() - 1 - axis)))
+            return
+        reached = sum(
+            by_row(leaf.detach() * part) for leaf, part in zip(local.leaves, parts, strict=True) if part is not None
+        )
+        self.total = self.total + by_row(gradient * local.output.detach()) - reached

@@ -1,0 +1,55 @@
+"""The quality of fitted signal estimators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from workers.held import Patterns
+from workers.method import DatasetName, Method, Seed
+from workers.result import Scores
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class SignalQuality(Method):
+    """How little of a unit's output a linear readout finds in what an estimator leaves of its input (S2 eq. 1).
+
+    `scores` holds, for every layer with weights, the mean over its units of rho = 1 - max_v corr(y, v . (x - S(x))):
+    1 where nothing is left; `random` that of random patterns, drawn by `seed`. rho is measured on `dataset`: give one
+    that the patterns were not fitted on. `layers` in the info names the layers, `left_out` those that are
+    too wide to measure or transposed. Raises MethodNotApplicable as pattern_fit does. Source: S2 4.1, Fig. 3.
+    """
+
+    kind = "scores"
+    citation = "Kindermans et al. 2018, Learning how to explain neural networks: PatternNet and PatternAttribution"
+    question = "How good are the fitted patterns: is what they leave of the input free of the unit's output?"
+    needs = frozenset({"graph", "dataset"})
+    takes_input = False
+    takes_target = False
+    cost = "thousands of passes"
+
+    patterns: Patterns = Field(default="pattern_fit", description="The pattern_fit that is measured.")  # type: ignore[assignment]  # validated from its name
+    dataset: DatasetName = "training"
+    seed: Seed = 0
+
+    def refuse(self, model: Model) -> None:
+        self.patterns.refuse(model)
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        import torch
+
+        from workers.engine.signal import qualities
+
+        state = batch.resources.state(model, self.patterns)
+        generator = torch.Generator().manual_seed(self.seed)
+        found, left_out = qualities(model, batch, state, self.dataset, generator)
+        columns = {"scores": [q.fitted for q in found], "random": [q.random for q in found]}
+        layers = [{"layer": q.layer, "units": q.units, "rho": q.fitted, "random": q.random} for q in found]
+        return Scores(
+            {name: torch.tensor([values]) for name, values in columns.items()},
+            info=[{"layers": layers, "left_out": left_out}],
+        )

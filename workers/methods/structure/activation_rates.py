@@ -1,0 +1,59 @@
+"""How often each unit is active over a dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workers.method import DatasetName, Method
+from workers.result import State
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class ActivationRates(Method):
+    """The share m_i / N of a dataset's items for which each rectified unit is active (S0 eq. 8, Table 2).
+
+    One array per rectified layer, named for the layer before its ReLU and of its shape; shares from 0 to 1. The info
+    holds the number of units, the mean share of them that an input activates, and the share that is active and passed
+    on by max pooling, which is what the seed counts. Raises MethodNotApplicable for a net
+    without ReLUs, InvalidParameter for an unknown or empty dataset. Source: S0 l.230.
+    """
+
+    kind = "state"
+    citation = (
+        "Switched linear projections and inactive state sensitivity for deep neural network interpretability, 2019"
+    )
+    question = "Which units does this data switch on, and how often?"
+    needs = frozenset({"graph", "dataset"})
+    takes_input = False
+    takes_target = False
+    cost = "thousands of passes"
+
+    dataset: DatasetName = "training"
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.rates import check
+
+        check(model)
+
+    def explain(self, model: Model, batch: Batch) -> State:
+        from workers.engine.rates import activation_rates
+
+        found = activation_rates(model, batch, self.dataset)
+        units = sum(one.counts.numel() for one in found)
+        layers = {
+            one.layer.layer: {
+                "units": one.counts.numel(),
+                "active": float(one.rates.mean()),
+                "passed": one.share_passed,
+            }
+            for one in found
+        }
+        of_all = {
+            share: sum(layer["units"] * layer[share] for layer in layers.values()) / units
+            for share in ("active", "passed")
+        }
+        info = {"units": units, **of_all, "layers": layers}
+        return State({one.layer.layer: one.rates[None] for one in found}, info=[info])

@@ -1,0 +1,65 @@
+"""Insens: what in the input keeps the inactive units of a layer inactive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from workers.held import Rates
+from workers.method import Method
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class Insens(Method):
+    """The sum over a layer's inactive units of v / (w . w) w, weighted by how often each is active elsewhere (S0).
+
+    v and w are a unit's activity and switched weights, so that the term is the input as that unit sees it from its
+    centre. Shape and units of the input. Raises MethodNotApplicable for a net that is not piecewise linear up to the
+    layer, naming the node, or has no ReLU; InvalidParameter for a layer that is not rectified. Source: S0 eq. 7, 8.
+    """
+
+    citation = (
+        "Switched linear projections and inactive state sensitivity for deep neural network interpretability, 2019"
+    )
+    question = "Which pattern in the input keeps the silent units of this layer silent?"
+    needs = frozenset({"gradients", "graph", "layer", "dataset"})
+    takes_target = False
+    cost = "thousands of passes"
+
+    layer: str | None = Field(
+        default=None, max_length=300, description="A layer followed by a ReLU; by default the last such layer."
+    )
+    rates: Rates = Field(default="activation_rates", description="The activation_rates that weight the units.")  # type: ignore[assignment]  # validated from its name
+    include_active: bool = Field(default=False, description="Sum over the active units too.")
+
+    def passes(self) -> int:
+        return 1000
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine import rates, switched
+
+        switched.check(model, rates.rectified_layer(model, self.layer).index)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        import torch
+
+        from workers.engine.insens import Layer, insens
+        from workers.engine.rates import rectified_layer
+
+        layer = Layer(model, rectified_layer(model, self.layer))
+        rates = torch.as_tensor(batch.resources.state(model, self.rates)[layer.node.layer]).to(batch.x)
+        found = []
+        for row in range(len(batch)):
+
+            def report(done: int, total: int, row: int = row) -> None:
+                batch.report(row * total + done, len(batch) * total, "groups of units")
+
+            found.append(insens(layer, batch.x[row : row + 1], rates, self.include_active, report))
+        units = rates.numel()
+        info = [{"layer": layer.node.layer, "units": units, "summed": summed} for _, summed in found]
+        return Attribution({"attribution": torch.cat([values for values, _ in found])}, info=info)
