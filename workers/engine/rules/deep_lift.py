@@ -6,13 +6,14 @@ here keeps that sum exactly, and is the derivative where the input is the baseli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from workers.engine import ops
+from workers.engine.blocks import blockwise
 from workers.engine.contrast import Contrast
 from workers.engine.graph import Ref, substitute
 from workers.engine.rules.rule import fit
@@ -34,15 +35,49 @@ class Lifting:
         raise NotImplementedError
 
 
-class Rescale(Lifting):
-    """m_x = m_y (y - y0) / (x - x0), for functions of one number (Shrikumar et al. 2017, 3.5.1; S4 Prop. 2)."""
+class Elementwise(Lifting):
+    """A rule for functions of one number."""
+
+    def derivative(self, local: Local, x: Tensor, relevance: Tensor) -> Tensor:
+        """The multiplier at x if nothing moves."""
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            y = self.contrast.again(local, [leaf])
+        return torch.autograd.grad(y, leaf, relevance)[0]
+
+    def in_blocks(self, work: Callable[..., Sequence[Tensor]], local: Local, *others: Tensor) -> Sequence[Tensor]:
+        """work(x, *others), in blocks of rows unless the node holds a constant that differs by row."""
+        x = local.leaves[0].detach()
+        fixed = [a for a in local.node.args if isinstance(a, Tensor) and a.dim() == x.dim() and len(a) > 1]
+        return work(x, *others) if fixed else blockwise(work, x, *others)
+
+
+class Rescale(Elementwise):
+    """m_x = m_y (y - y0) / (x - x0) (Shrikumar et al. 2017, 3.5.1; S4 Prop. 2)."""
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
-        x, x0 = local.leaves[0].detach(), self.contrast.references(local)[0]
-        near, run = apart(x - x0, x0.abs())
-        rise = local.output.detach() - self.contrast.base[local.node.index]
-        shares = fit(rise.div_(run).mul_(relevance), x)
-        return [torch.where(near, derivative(local, relevance), shares) if bool(near.any()) else shares]
+        def work(x: Tensor, y: Tensor, m: Tensor, x0: Tensor, y0: Tensor) -> Sequence[Tensor]:
+            run = x - x0
+            near = negligible(run, x0.abs())
+            shares = fit((y - y0).div_(run.masked_fill_(near, 1.0)).mul_(m), x)
+            return [torch.where(near, self.derivative(local, x, m), shares) if bool(near.any()) else shares]
+
+        (x0,), y0 = self.contrast.references(local), self.contrast.base[local.node.index]
+        return self.in_blocks(work, local, local.output.detach(), relevance, x0, y0)
+
+
+class Rectified(Rescale):
+    """Rescale of relu, where no difference but 0 is lost in rounding: it keeps to one line, or crosses the kink."""
+
+    def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
+        def work(x: Tensor, y: Tensor, m: Tensor, x0: Tensor, y0: Tensor) -> Sequence[Tensor]:
+            slope = (y - y0).div_(x - x0)
+            if bool(slope.sum().isnan()):
+                slope = torch.where(slope.isnan(), (y > 0).to(slope), slope)
+            return [slope.mul_(m)]
+
+        (x0,), y0 = self.contrast.references(local), self.contrast.base[local.node.index]
+        return blockwise(work, local.leaves[0].detach(), local.output.detach(), relevance, x0, y0)
 
 
 class Halfway(Lifting):
@@ -85,18 +120,26 @@ class MaxPool(Lifting):
     """
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
-        x, x0 = local.leaves[0].detach(), self.contrast.references(local)[0]
         axes, pool = int(local.node.op[8]), getattr(torch.nn.functional, local.node.op)
-        (y, now), (y0, then) = (pool(value, *local.node.args[1:], return_indices=True) for value in (x, x0))
-        then = then.expand_as(now)
-        x0_now, x_then = _taken(x0, now, axes), _taken(x, then, axes)
-        already, still = apart(y0 - x0_now, y0.abs())[0], apart(y - x_then, y.abs())[0]
-        by_now = already | (~still & (y > y0))
-        run = torch.where(by_now, y - x0_now, x_then - y0)
-        slope = torch.where(already | still, 1.0, (y - y0) / run)
-        places = torch.where(by_now, now, then).flatten(-axes)
-        flat = x.new_zeros(x.shape).flatten(-axes)
-        return [flat.scatter_add_(-1, places, slope.mul_(relevance).flatten(-axes)).view_as(x)]
+
+        def work(
+            x: Tensor, y: Tensor, now: Tensor, m: Tensor, x0: Tensor, y0: Tensor, then: Tensor
+        ) -> Sequence[Tensor]:
+            then = then.expand_as(now)
+            x0_now, x_then = _taken(x0, now, axes), _taken(x, then, axes)
+            already, still = negligible(y0 - x0_now, y0.abs()), negligible(y - x_then, y.abs())
+            by_now = already | (~still & (y > y0))
+            run = torch.where(by_now, y - x0_now, x_then - y0)
+            slope = torch.where(already | still, 1.0, (y - y0).div_(run)).mul_(m)
+            places = torch.where(by_now, now, then).flatten(-axes)
+            return [x.new_zeros(x.shape).flatten(-axes).scatter_add_(-1, places, slope.flatten(-axes)).view_as(x)]
+
+        (x0,), y = self.contrast.references(local), local.output.detach()
+        now = getattr(local.output.grad_fn, "_saved_result1", None)  # what autograd keeps spares pooling once more
+        if now is None or now.shape != y.shape:
+            now = pool(local.leaves[0].detach(), *local.node.args[1:], return_indices=True)[1]
+        before = pool(x0, *local.node.args[1:], return_indices=True)
+        return blockwise(work, local.leaves[0].detach(), y, now, relevance, x0, *before)
 
 
 def _taken(values: Tensor, places: Tensor, axes: int) -> Tensor:
@@ -118,14 +161,11 @@ class Winner(Lifting):
         risen = self.risen(y.detach(), y0.detach())
         now = torch.autograd.grad(y, local.leaves, torch.where(risen, rise, 0.0), retain_graph=True)
         past = torch.autograd.grad(y0, then, torch.where(risen, 0.0, rise))
-        parts = [a + b for a, b in zip(now, past, strict=True)]
-        runs = [(x - x0).detach() for x, x0 in zip(local.leaves, then, strict=True)]
-        if not any(bool((run == 0).any()) for run in runs):
-            return [part / run for part, run in zip(parts, runs, strict=True)]
         plain = torch.autograd.grad(y, local.leaves, m, retain_graph=True)
+        runs = [(x - x0).detach() for x, x0 in zip(local.leaves, then, strict=True)]
         return [
-            torch.where(run == 0, still, part / torch.where(run == 0, 1.0, run))
-            for run, part, still in zip(runs, parts, plain, strict=True)
+            torch.where(run == 0, still, (a + b) / torch.where(run == 0, 1.0, run))
+            for run, a, b, still in zip(runs, now, past, plain, strict=True)
         ]
 
     def risen(self, y: Tensor, y0: Tensor) -> Tensor:
@@ -139,13 +179,7 @@ class Loser(Winner):
         return y < y0
 
 
-def derivative(local: Local, relevance: Tensor) -> Tensor:
-    """The multiplier of the only leaf of a node where nothing moves."""
-    share = local.vjp(relevance)[0]
-    return torch.zeros_like(local.leaves[0]) if share is None else share
-
-
-def apart(difference: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a difference of numbers of that size is rounding alone, and the difference with 1 there, to divide by."""
-    near = difference.abs() <= torch.finfo(difference.dtype).eps ** (2 / 3) * scale
-    return near, difference.masked_fill(near, 1.0)
+def negligible(difference: Tensor, scale: Tensor) -> Tensor:
+    """Where a difference of numbers of that size is rounding alone."""
+    share: float = torch.finfo(difference.dtype).eps ** (2 / 3)
+    return difference.abs() <= share * scale

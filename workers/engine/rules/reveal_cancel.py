@@ -19,7 +19,7 @@ from workers.engine import ops
 from workers.engine.composites import is_linear
 from workers.engine.contrast import Contrast
 from workers.engine.graph import Node
-from workers.engine.rules.deep_lift import PRODUCTS, Lifting, apart, derivative
+from workers.engine.rules.deep_lift import PRODUCTS, Elementwise, Lifting, negligible
 from workers.engine.tape import Local
 
 
@@ -109,7 +109,7 @@ def _unsigned(node: Node) -> Node:
     return replace(node, args=tuple(args))
 
 
-class RevealCancel(Lifting):
+class RevealCancel(Elementwise):
     """The positive and the negative part of the input's difference each get what they do to the output, averaged over
     moving first and moving last.
     """
@@ -119,19 +119,20 @@ class RevealCancel(Lifting):
         self.signs = signs
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
-        index, (x0,) = local.inputs[0], self.contrast.references(local)
-        run, spread = self.contrast.difference(index), self.signs.spread(index)
-        up, down = (run + spread) / 2, (run - spread) / 2
-        y, y0 = local.output.detach(), self.contrast.base[local.node.index]
-        y_up, y_down = (self.contrast.again(local, [x0 + part]) for part in (up, down))
-        rise, fall = ((y_up - y0) + (y - y_down)) / 2, ((y_down - y0) + (y - y_up)) / 2
-        plain = derivative(local, relevance)
-        scale = torch.maximum(x0.abs(), spread)
-        above, below = (
-            torch.where(near, plain, relevance * change / divisor)
-            for change, (near, divisor) in ((rise, apart(up, scale)), (fall, apart(down, scale)))
-        )
-        return [self.signs.hand(index, (above + below) / 2, (above - below) / 2)]
+        def work(x: Tensor, y: Tensor, m: Tensor, spread: Tensor, x0: Tensor, y0: Tensor) -> Sequence[Tensor]:
+            up, down = (x - x0 + spread) / 2, (x - x0 - spread) / 2
+            y_up, y_down = (self.contrast.again(local, [x0 + part]) for part in (up, down))
+            rise, fall = ((y_up - y0) + (y - y_down)) / 2, ((y_down - y0) + (y - y_up)) / 2
+            plain, scale = self.derivative(local, x, m), torch.maximum(x0.abs(), spread)
+            above, below = (
+                torch.where(negligible(part, scale), plain, change.div_(part).mul_(m))
+                for change, part in ((rise, up), (fall, down))
+            )
+            return (above + below) / 2, (above - below) / 2
+
+        index, (x0,), y0 = local.inputs[0], self.contrast.references(local), self.contrast.base[local.node.index]
+        spread = self.signs.spread(index)
+        return [self.signs.hand(index, *self.in_blocks(work, local, local.output.detach(), relevance, spread, x0, y0))]
 
 
 class Linear(Lifting):
