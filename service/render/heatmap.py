@@ -9,7 +9,7 @@ from PIL import Image
 from service.render.colormaps import Pixels, Values, colours, grays
 from service.render.frame import Caption, framed
 from service.render.look import Look, Picture
-from service.render.scale import Scaled, colormap_for, legend, plane, scaled
+from service.render.scale import Scaled, colormap_for, from_its_floor, legend, plane, scaled
 
 _LIGHTEST = 0.35
 _FAINTEST = 0.25
@@ -20,7 +20,7 @@ def draw_map(picture: Picture, attribution: NDArray[np.floating], look: Look, ca
 
     Raises InvalidParameter where the colour map would hide the sign.
     """
-    drawn = scaled(plane(attribution, look.channels), look)
+    drawn = from_its_floor(scaled(plane(attribution, look.channels), look))
     return _DRAWERS[picture](drawn, look, caption, below)
 
 

@@ -1,6 +1,6 @@
 """From an attribution to what is drawn: one number per pixel, on a scale that is symmetric about zero."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,16 @@ from workers.contract import InvalidParameter
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Values in -1..1 of their `limit`, in the attribution's own unit; `beyond`: some values pass the limit."""
+    """Values in -1..1 of their `limit`, in the attribution's own unit; `beyond`: some values pass the limit.
+
+    Where no value is near zero, 0 stands for the least, `floor`.
+    """
 
     values: Values
     limit: float
     signed: bool
     beyond: bool
+    floor: float = 0.0
 
 
 def scaled(values: Values, look: Look) -> Scaled:
@@ -30,6 +34,14 @@ def scaled(values: Values, look: Look) -> Scaled:
     if not limit:
         return Scaled(np.zeros_like(drawn), 0.0, signed=False, beyond=False)
     return Scaled(np.clip(drawn / np.float32(limit), -1, 1), limit, signed, largest > limit * 1.0005)
+
+
+def from_its_floor(drawn: Scaled) -> Scaled:
+    """A map whose least value is over a third of its limit, scaled from that: else a pedestal hides what it shows."""
+    least = 0.0 if drawn.signed else float(drawn.values.min(initial=1.0))
+    if not drawn.limit or not 1 / 3 < least < 1:
+        return drawn
+    return replace(drawn, values=(drawn.values - least) / (1 - least), floor=least * drawn.limit)
 
 
 def plane(attribution: NDArray[np.floating], channels: Channels) -> Values:
@@ -68,6 +80,8 @@ def legend(drawn: Scaled, look: Look, name: Colormap | None) -> str:
         said.append("magnitudes" if look.polarity == "absolute" else f"{look.polarity} values only")
     if look.channels != "sum":
         said.append(f"channels by {look.channels}")
+    if drawn.floor:
+        said.append("colours begin at the least value, not at zero")
     if drawn.beyond:
         said.append(f"colours end at percentile {look.clip:g}")
     return "; ".join(said)

@@ -18,7 +18,7 @@ from service.render.frame import MARGIN, Caption, bar_labels
 from service.render.heatmap import draw_map
 from service.render.look import Look
 from service.render.picture import caption, gray_levels
-from service.render.scale import legend, plane, scaled
+from service.render.scale import from_its_floor, legend, plane, scaled
 from service.render.text import ascii_only, fitted, font, number
 from workers.contract import InvalidParameter
 
@@ -218,3 +218,17 @@ def test_text_is_what_the_font_can_write() -> None:
     assert fitted("x" * 500, 17, 100).endswith("...")
     assert font(17).getlength(fitted("x" * 500, 17, 100)) <= 100
     assert [number(v) for v in (0.12345, 12.345, 4.5612e-6, 0)] == ["0.123", "12.3", "4.56e-06", "0"]
+
+
+def test_a_map_on_a_pedestal_is_scaled_from_its_least_value_and_says_so() -> None:
+    """Every value of a RISE map is near the mean score: from zero it would be one dark field."""
+    values = np.linspace(12, 16, 64, dtype=np.float32).reshape(8, 8)
+    drawn = from_its_floor(scaled(values, Look(clip=100)))
+    assert drawn.values.min() == 0
+    assert drawn.values.max() == pytest.approx(1)
+    assert bar_labels(drawn) == [(1.0, "16"), (0.0, "12")]
+    assert "least value" in legend(drawn, Look(), "heat")
+    low = scaled(np.linspace(1, 16, 64, dtype=np.float32).reshape(8, 8), Look(clip=100))
+    assert from_its_floor(low) is low
+    signed = scaled(values - 14, Look(clip=100))
+    assert from_its_floor(signed) is signed
