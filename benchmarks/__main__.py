@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.machine import MEMORY
 
-PARTS = ("hit", "one", "peers")
+PARTS = ("hit", "one", "peers", "perturbation")
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.toys import CHUNK
 from workers.engine.loading import load_program
 from workers.engine.model import Model
 from workers.folder import read_folder
@@ -29,7 +30,7 @@ def program(name: str) -> torch.export.ExportedProgram:
 
 @cache
 def reference_model(name: str, dtype: torch.dtype = torch.float32) -> Model:
-    return Model.from_program(read_folder(SHARED / "models" / name), program(name), dtype=dtype)
+    return Model.from_program(read_folder(SHARED / "models" / name), program(name), dtype=dtype, chunk=CHUNK)
 
 
 def photographs() -> list[Path]:

@@ -18,6 +18,9 @@ from workers.source import parse_source
 from workers.target import ClassTarget, RankTarget, Target
 
 
+CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
+
+
 def model_of(
     module: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch.float32, image: bool = False, **fields: Any
 ) -> Model:
@@ -32,7 +35,7 @@ def model_of(
         "output": "logits", "input": spec, "labels": (), "default_method": "gradient", "accuracy": None,
         "digest": "sha256:" + "0" * 64,
     }  # fmt: skip
-    return Model.from_program(Folder(**{**known, **fields}), exported(module, shape), dtype=dtype)
+    return Model.from_program(Folder(**{**known, **fields}), exported(module, shape), dtype=dtype, chunk=CHUNK)
 
 
 def exported(module: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:

@@ -15,7 +15,7 @@ from workers.batching import batches
 from workers.engine.batch import Batch, Report, silent
 from workers.engine.data import NoResources, Resources
 from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
-from workers.faults import told
+from workers.faults import out_of_memory, told
 from workers.inputs import prepared
 from workers.receipt import Explained, finished
 from workers.result import Row
@@ -93,12 +93,16 @@ class _Shift:
             yield from self.explained(model, ready)
 
     def explained(self, model: Model, rows: Sequence[Ready]) -> Outcomes:
-        """The batch, or its halves where it fails, so that one bad row fails alone."""
+        """The batch, or its halves where it fails, so that one bad row fails alone.
+
+        A row that alone does not fit into memory is tried again with fewer of its steps at once.
+        """
         try:
             outcomes = self.outcomes(model, rows)
         except Exception as error:
             self.last = None
-            if len(rows) == 1 or isinstance(error, Cancelled | DeadlineExceeded):
+            again = len(rows) == 1 and out_of_memory(error) and model.shrink()
+            if not again and (len(rows) == 1 or isinstance(error, Cancelled | DeadlineExceeded)):
                 failure = told(error)
                 yield from ((row.work, failure) for row in rows)
                 return
@@ -107,7 +111,8 @@ class _Shift:
             yield from outcomes
             return
         middle = len(rows) // 2
-        yield from self.explained(model, rows[:middle])
+        if middle:
+            yield from self.explained(model, rows[:middle])
         yield from self.explained(model, rows[middle:])
 
     def outcomes(self, model: Model, rows: Sequence[Ready]) -> list[tuple[Work, Outcome]]:

@@ -146,6 +146,25 @@ def test_a_batch_too_large_for_memory_is_halved_until_it_fits(results: Run, monk
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
 
 
+def test_a_row_too_large_for_memory_is_run_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    fits, model, asked = 2, model_of(net(), (1, 8, 8)), work()
+
+    def explain(_: Gradient, model: Model, batch: Batch) -> Attribution:
+        tried.append(model.chunk)
+        if model.chunk > fits:
+            raise MemoryError
+        return Attribution({"attribution": batch.x})
+
+    monkeypatch.setattr(Gradient, "explain", explain)
+    assert codes({each.id: outcome for each, outcome in run([asked], lambda _: model)}, [asked]) == ["succeeded"]
+    assert tried == [8, 4, 2]
+    tried.clear()
+    fits = 0
+    assert codes({each.id: outcome for each, outcome in run([asked], lambda _: model)}, [asked]) == ["out_of_memory"]
+    assert tried == [2, 1]
+
+
 def test_values_that_are_not_finite_fail_their_own_row(results: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def explain(_: Gradient, model: Model, batch: Batch) -> Attribution:
         return Attribution({"attribution": torch.where(batch.x == 0.75, torch.nan, batch.x)})

@@ -3,51 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from workers.baseline import Baseline
+from workers.card import InputSpec
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.places import channel_axis
 from workers.errors import InvalidParameter
 
 BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
 
 
-def baseline(model: Model, batch: Batch, kind: Baseline, value: float = 0.0) -> Tensor:
-    """The baseline of every row, shaped like the inputs; raises InvalidParameter where it needs an unknown range."""
+def baseline(
+    model: Model, batch: Batch, kind: Baseline, value: float = 0.0, asked: Literal["baseline", "fill"] = "baseline"
+) -> Tensor:
+    """The baseline of every row, shaped like the inputs.
+
+    Raises InvalidParameter, which points at the field that `asked`, where it needs the range of an input of none.
+    """
+    axes = _axes(model.card.input)
     made: dict[Baseline, Callable[[], Tensor]] = {
         "zero": lambda: torch.zeros_like(batch.x),
         "constant": lambda: torch.full_like(batch.x, value),
-        "minimum": lambda: _range(model)[0].expand_as(batch.x).clone(),
-        "mean": lambda: _mean(batch.x),
-        "blur": lambda: _blurred(batch.x),
-        "uniform": lambda: _uniform(model, batch),
+        "minimum": lambda: _range(model, asked)[0].expand_as(batch.x).clone(),
+        "mean": lambda: _mean(batch.x, axes),
+        "blur": lambda: _blurred(batch.x, axes),
+        "uniform": lambda: _uniform(batch, *_range(model, asked)),
     }
     return made[kind]()
 
 
-def _range(model: Model) -> tuple[Tensor, Tensor]:
+def _range(model: Model, asked: str) -> tuple[Tensor, Tensor]:
     found = model.range()
     if found is None:
         raise InvalidParameter(
-            "this baseline needs the range of the input, which the model's card does not give; use zero, constant, "
+            f"this {asked} needs the range of the input, which the model's card does not give; use zero, constant, "
             "mean or blur, or add low and high to [input] of the card",
-            pointer="/method/baseline",
+            pointer=f"/method/{asked}",
         )
     return found
 
 
-def _mean(x: Tensor) -> Tensor:
-    """Each channel's own mean over its positions; of a flat input, the mean of its features."""
-    axes = tuple(range(2, x.dim())) or (1,)
+def _axes(spec: InputSpec) -> tuple[int, ...]:
+    """The axes of a batch's inputs that hold places."""
+    channels = channel_axis(spec)
+    return tuple(axis + 1 for axis in range(len(spec.shape)) if axis != channels)
+
+
+def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Each channel's own mean over its places; of a flat input, the mean of its features."""
     return x.mean(axes, keepdim=True).expand_as(x).clone()
 
 
-def _blurred(x: Tensor) -> Tensor:
-    """The input under a Gaussian along each axis after the channels, edges repeated."""
-    for axis in range(min(2, x.dim() - 1), x.dim()):
+def _blurred(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The input under a Gaussian along each axis of places, edges repeated."""
+    for axis in axes:
         x = blur_axis(x, axis, max(1.0, BLUR * x.shape[axis]))
     return x
 
@@ -65,7 +79,6 @@ def blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
     return (x.movedim(axis, -1) @ mixing.T).movedim(-1, axis)
 
 
-def _uniform(model: Model, batch: Batch) -> Tensor:
-    low, high = _range(model)
+def _uniform(batch: Batch, low: Tensor, high: Tensor) -> Tensor:
     draws = torch.stack([torch.rand(batch.x.shape[1:], generator=g) for g in batch.generators()])
     return low + (high - low) * draws.to(batch.x)

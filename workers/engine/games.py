@@ -47,7 +47,7 @@ def solved(model: Model, batch: Batch, game: Game, draw: Draw[C], fit: Callable[
     """
     cut = segments(model, batch, game.segments, game.count)
     drawn = [draw(players, game.samples, g) for players, g in zip(cut.counts, batch.generators(), strict=True)]
-    fill = baseline(model, batch, game.fill, game.value)
+    fill = baseline(model, batch, game.fill, game.value, asked="fill")
     scores = coalitions.play(model, batch, game, cut, drawn, fill, game.score == "probability")
     fits = [fit(those, won) for those, won in zip(drawn, scores, strict=True)]
     return Attribution(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import torch
 from torch import Tensor
 
+from workers.engine.answers import altered_scores
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.spatial import upsample
-from workers.engine.sweep import sweep
 
 
-def channel_scores(model: Model, batch: Batch, activations: Tensor) -> Tensor:
+def channel_scores(model: Model, batch: Batch, question: Hashable, activations: Tensor) -> Tensor:
     """The target's score of each input times each channel, upsampled and scaled to 0..1: (n, channels)."""
-    wanted = model.resolve(batch)
-    scores = activations.new_zeros(activations.shape[:2])
-    with torch.no_grad():
-        for rows, channels in sweep(model, batch, activations.shape[1], "channels"):
-            x = batch.x[rows]
-            masks = _unit_range(upsample(activations[rows, channels].unsqueeze(1), x))
-            scores[rows, channels] = model.scores(x * masks, [wanted[row] for row in rows])
-    return scores
+
+    def alter(rows: Tensor, channels: Tensor) -> Tensor:
+        x = batch.x[rows]
+        return x * _unit_range(upsample(activations[rows, channels].unsqueeze(1), x))
+
+    return altered_scores(model, batch, question, activations.shape[1], alter)
 
 
 def _unit_range(maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Model: a loaded model, ready to be explained; nothing of it changes after it is made."""
+"""Model: a loaded model, ready to be explained; nothing that it computes changes after it is made."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from workers.composite import DEFAULT, Choices, Table
 from workers.engine import composites, describe, targets
 from workers.engine.backward import Watch, propagate
 from workers.engine.batch import Batch
+from workers.engine.chunk import fastest
 from workers.engine.compiling import Compiled, compile_program
 from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
@@ -31,14 +32,17 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-CHUNK = {"cpu": 8, "cuda": 64}  # rows per internal pass: on 2 cores 8 is best (measured)
-
-
 class Model:
     """The exported graph of a model with its card; explains nothing itself, but runs what methods ask for."""
 
     def __init__(
-        self, folder: Folder, compiled: Compiled, device: torch.device, dtype: torch.dtype, rows: int | None
+        self,
+        folder: Folder,
+        compiled: Compiled,
+        device: torch.device,
+        dtype: torch.dtype,
+        rows: int | None,
+        chunk: int | None,
     ) -> None:
         self.folder = folder
         self.graph = compiled.exported
@@ -46,6 +50,7 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.rows = rows
+        self._chunk = rows or chunk
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self.card: ModelCard = describe.card(self)
@@ -57,16 +62,35 @@ class Model:
         program: torch.export.ExportedProgram,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        chunk: int | None = None,
     ) -> Model:
-        """A model from its exported program; raises InvalidFolder where that is not one tensor in and one out."""
+        """A model from its exported program; raises InvalidFolder where that is not one tensor in and one out.
+
+        `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
+        """
         place = torch.device(device)
         compiled = compile_program(program, place, dtype)
-        return cls(folder, compiled, place, dtype, describe.fixed_rows(program))
+        return cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk)
 
     @property
     def chunk(self) -> int:
-        """How many rows a method with many passes runs at once."""
-        return self.rows or CHUNK.get(self.device.type, 8)
+        """How many rows a method with many passes runs at once: measured when first asked for."""
+        if self._chunk is None:
+            row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
+            with torch.no_grad():
+                self._chunk = fastest(self.graph.run, row)
+        return self._chunk
+
+    def shrink(self) -> bool:
+        """Halve the chunk, for it did not fit into memory; False where it cannot be smaller.
+
+        Then its size was not to blame, and is measured anew when next asked for.
+        """
+        if self.rows or self._chunk is None or self._chunk == 1:
+            self._chunk = self.rows
+            return False
+        self._chunk //= 2
+        return True
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""
@@ -81,7 +105,9 @@ class Model:
     def forward(self, x: Tensor) -> Tensor:
         """What the model returns for x (n, *shape), without gradients, in chunks."""
         with torch.no_grad():
-            return torch.cat([self.graph.run(part)[0] for part in torch.split(x, self.chunk)])
+            # One row needs no measured size.
+            parts = torch.split(x, self.chunk) if len(x) > 1 else [x]
+            return torch.cat([self.graph.run(part)[0] for part in parts])
 
     def resolve(self, batch: Batch) -> list[Target]:
         """The batch's targets with ranks turned into classes, by the outputs for the inputs themselves."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import product
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from workers.engine.answers import altered_scores
 from workers.engine.batch import Batch
 from workers.engine.model import Model
-from workers.engine.sweep import sweep
+from workers.engine.places import channel_axis, over_channels, places
 from workers.errors import InvalidParameter, MethodNotApplicable
 
 Window: TypeAlias = tuple[slice, ...]
@@ -23,8 +24,8 @@ def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list
     Every place is covered: the last window of a row is cut at the edge. Raises InvalidParameter for a stride beyond the
     patch, which would leave places out.
     """
-    places = shape[1:] if len(shape) > 1 else shape
-    side = patch or max(1, max(places) // 14)
+    sizes = shape[1:] if len(shape) > 1 else shape
+    side = patch or max(1, max(sizes) // 14)
     step = stride or side
     if step > side:
         raise InvalidParameter(
@@ -33,31 +34,37 @@ def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list
         )
     axes = [
         [slice(start, min(start + side, size)) for start in range(0, max(1, size - side + step), step)]
-        for size in places
+        for size in sizes
     ]
     return list(product(*axes))
 
 
-def occlude(model: Model, batch: Batch, places: Sequence[Window], fill: Tensor, probability: bool) -> Tensor:
+def occlude(
+    model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Tensor, probability: bool
+) -> Tensor:
     """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
-    wanted = model.resolve(batch)
-    flat = batch.x.dim() == 2
-    spread = batch.x.new_zeros((len(batch), 1, *batch.x.shape[1 if flat else 2 :]))
-    covered = torch.zeros_like(spread[:1])
-    for window in places:
-        covered[(slice(None), slice(None), *window)] += 1
-    with torch.no_grad():
-        whole = torch.cat([model.scores(batch.x[i : i + 1], wanted[i : i + 1], probability) for i in range(len(batch))])
-        for rows, points in sweep(model, batch, len(places), "patches"):
-            x = batch.x[rows]
-            for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
-                at = places[point] if flat else (slice(None), *places[point])
+    spec = model.card.input
+    channels, sizes = channel_axis(spec), places(spec)
+
+    def alter(rows: Tensor, points: Tensor) -> Tensor:
+        """The input itself at point 0, and after it the input with each window filled."""
+        x = batch.x[rows]
+        for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
+            if point > 0:
+                at = list(windows[point - 1])
+                if channels is not None:
+                    at.insert(channels, slice(None))
                 x[(i, *at)] = fill[(row, *at)]
-            losses = whole[rows] - model.scores(x, [wanted[row] for row in rows], probability)
-            for row, point, loss in zip(rows.tolist(), points.tolist(), losses, strict=True):
-                spread[(row, slice(None), *places[point])] += loss
-    values = spread / covered
-    return values[:, 0] if flat else values
+        return x
+
+    scores = altered_scores(model, batch, question, 1 + len(windows), alter, probability)
+    losses = (scores[:, :1] - scores[:, 1:]).view(len(batch), -1, *[1] * len(sizes))
+    spread = batch.x.new_zeros((len(batch), *sizes))
+    covered = torch.zeros_like(spread[:1])
+    for point, window in enumerate(windows):
+        spread[(slice(None), *window)] += losses[:, point]
+        covered[(slice(None), *window)] += 1
+    return over_channels(spread / covered, spec)
 
 
 def check_score(model: Model, score: str) -> None:

@@ -41,7 +41,7 @@ class ScoreCam(Method):
 
         node = spatial_layer(model, self.layer)
         activations = model.tape(batch).values[node.index]
-        weights = channel_scores(model, batch, activations).softmax(1)
+        weights = channel_scores(model, batch, self, activations).softmax(1)
         small = cam.weighted(activations, weights.view(*weights.shape, *[1] * (activations.dim() - 2)))
         drawn = cam.drawn(node, small, batch, relu=True)
         return Attribution(drawn.arrays, info=drawn.info)

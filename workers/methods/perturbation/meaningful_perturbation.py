@@ -95,4 +95,4 @@ class MeaningfulPerturbation(Method):
             return erasing.blurring(batch.x, model.card.input, self.blur)
         if self.perturbation == "noise":
             return erasing.towards(batch.x, erasing.noise(model, batch, batch.generators()))
-        return erasing.towards(batch.x, baseline(model, batch, self.fill, self.value))
+        return erasing.towards(batch.x, baseline(model, batch, self.fill, self.value, asked="fill"))

@@ -46,9 +46,12 @@ class Occlusion(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.baselines import baseline
+        from workers.engine.places import channel_axis, places
         from workers.engine.windows import occlude, windows
 
-        places = windows(model.card.input.shape, self.patch, self.stride)
-        fill = baseline(model, batch, self.fill, self.value)
-        values = occlude(model, batch, places, fill, probability=self.score == "probability")
-        return Attribution({"attribution": values}, info=[{"patches": len(places)}] * len(batch))
+        spec = model.card.input
+        shape = places(spec) if channel_axis(spec) is None else (1, *places(spec))
+        patches = windows(shape, self.patch, self.stride)
+        fill = baseline(model, batch, self.fill, self.value, asked="fill")
+        values = occlude(model, batch, self, patches, fill, probability=self.score == "probability")
+        return Attribution({"attribution": values}, info=[{"patches": len(patches)}] * len(batch))

@@ -95,7 +95,9 @@ class PredictionDifference(Method):
         from workers.engine.surroundings import fit, over_places
 
         if self.dataset is None:
-            return differences.known(over_places(baseline(model, batch, self.fill, self.value), model.card.input))
+            return differences.known(
+                over_places(baseline(model, batch, self.fill, self.value, asked="fill"), model.card.input)
+            )
         if self.sampling == "marginal":
             return differences.marginal(model, batch, self.dataset, self.samples)
         return differences.conditional(model, batch, fit(model, batch, self.dataset, side, self.padding))

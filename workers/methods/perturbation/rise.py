@@ -53,7 +53,7 @@ class Rise(Method):
 
         spec = model.card.input
         drawn = [grids.draw(spec, self.cells, self.keep, self.masks, g) for g in batch.generators()]
-        fill = baseline(model, batch, self.fill, self.value)
+        fill = baseline(model, batch, self.fill, self.value, asked="fill")
         scores = grids.masked_scores(model, batch, self, drawn, fill, self.score == "probability")
         found = [grids.weighted_mean(*pair, self.keep, model.chunk) for pair in zip(drawn, scores, strict=True)]
         values, errors = (over_channels(torch.stack(maps), spec) for maps in zip(*found, strict=True))
