@@ -17,7 +17,6 @@ from workers.folder import Folder
 from workers.source import parse_source
 from workers.target import ClassTarget, RankTarget, Target
 
-
 CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
 
 

@@ -81,7 +81,7 @@ def legend(drawn: Scaled, look: Look, name: Colormap | None) -> str:
     if look.channels != "sum":
         said.append(f"channels by {look.channels}")
     if drawn.floor:
-        said.append("colours begin at the least value, not at zero")
+        said.append("colours begin at the least value")
     if drawn.beyond:
         said.append(f"colours end at percentile {look.clip:g}")
     return "; ".join(said)
