@@ -13,7 +13,8 @@ from tests.toys import batch_of, inputs, model_of, net
 from workers.catalogue import parse_method
 from workers.engine.graph import Graph
 from workers.engine.tape import Tape
-from workers.errors import InvalidFolder
+from workers.errors import InvalidFolder, InvalidParameter, InvalidTarget
+from workers.target import UnitTarget
 
 
 class Twice(nn.Module):
@@ -165,3 +166,23 @@ def test_eight_threads_on_one_model_get_the_serial_results() -> None:
         together = list(pool.map(run, range(400)))
     for one, other in zip(serial, together, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_a_layer_that_batch_norm_is_folded_into_is_never_taken_for_the_norm() -> None:
+    """What a tape holds there is the norm's output: gradients go round it, propagation says what to name."""
+    module, x = net(), inputs(2)
+    model = model_of(module, (1, 8, 8))
+    unit = UnitTarget(layer="conv1", channel=2)
+    found = parse_method("gradient").explain(model, batch_of(x, unit)).arrays["attribution"]
+    leaf = x.clone().requires_grad_()
+    torch.testing.assert_close(found, torch.autograd.grad(module.conv1(leaf)[:, 2].sum(), leaf)[0])
+    with pytest.raises(InvalidTarget, match="name bn1"):
+        parse_method("lrp").explain(model, batch_of(x, unit))
+    with pytest.raises(InvalidParameter, match="name bn1"):
+        parse_method({"name": "grad_cam", "layer": "conv1"}).refuse(model)
+    after = UnitTarget(layer="bn1", channel=2)
+    parse_method("lrp").explain(model, batch_of(x, after))
+    slope = parse_method("gradient").explain(model, batch_of(x, after)).arrays["attribution"]
+    leaf = x.clone().requires_grad_()
+    expected = torch.autograd.grad(module.bn1(module.conv1(leaf))[:, 2].sum(), leaf)[0]
+    torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-6)

@@ -11,6 +11,7 @@ from torch import fx
 from workers.engine import canonizers, folding, layout, ops, plain, recurrent
 from workers.engine.constants import fold_constants
 from workers.engine.graph import Graph, Node, Ref, references
+from workers.engine.inlining import inline
 from workers.engine.naming import Name, layer_names
 from workers.errors import InvalidFolder
 
@@ -55,6 +56,7 @@ def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.output(graph.graph_copy(program.graph, copies))
+    inline(graph, program.graph_module)
     for mutated in signature.buffers_to_mutate.values():
         raise InvalidFolder(f"the model writes to its buffer {mutated} when it runs; export it in evaluation mode")
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:

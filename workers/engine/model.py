@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.card import ModelCard
 from workers.composite import DEFAULT, Choices, Table
-from workers.engine import composites, describe, targets
+from workers.engine import composites, describe, ops, targets
 from workers.engine.backward import Watch, propagate
 from workers.engine.batch import Batch
 from workers.engine.chunk import fastest
@@ -20,8 +20,8 @@ from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
 from workers.engine.rules.rule import Gradient, Rule
 from workers.engine.tape import Tape
-from workers.errors import InvalidParameter
-from workers.target import Target
+from workers.errors import InvalidParameter, InvalidTarget
+from workers.target import Target, UnitTarget
 
 if TYPE_CHECKING:
     from workers.folder import Folder
@@ -148,12 +148,22 @@ class Model:
 
     def start(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,), and by node ones at what each row's target sums over: where a backward walk begins."""
-        tape = self.tape(batch)
-        start = targets.masks(self.resolve(batch), tape.graph, tape.values)
+        tape, wanted = self.tape(batch), self.resolve(batch)
+        for layer, norm in self._normed(wanted):
+            raise InvalidTarget(
+                f"{norm} is folded into {layer}, whose own value is not propagated from; name {norm} for the value "
+                "after it. gradient, input_times_gradient and integrated_gradients explain the layer itself",
+                pointer="/target/layer",
+            )
+        start = targets.masks(wanted, tape.graph, tape.values)
         return targets.scores(start, tape.values), start
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""
+        wanted = self.resolve(batch)
+        if tuple(to) == (0,) and self._normed(wanted):
+            scores, slopes = self.gradient(batch.x, wanted)
+            return scores, {0: slopes}
         scores, start = self.start(batch)
         return scores, propagate(self.tape(batch), start, lambda _: self._gradient, to)
 
@@ -186,6 +196,20 @@ class Model:
     def range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
         return describe.input_range(self.card.input, self.device, self.dtype)
+
+    def _normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
+        """The layers among the targets that batch norm is folded into, each with its norm."""
+        layers = [target.layer for target in wanted if isinstance(target, UnitTarget)]
+        return [(layer, norm) for layer in layers if (norm := self.norm_after(layer))]
+
+    def norm_after(self, layer: str) -> str | None:
+        """The batch norm folded into a layer, whose output is what a tape holds for that layer."""
+        folded, exported = self.folded.find(layer), self.graph.find(layer)
+        for alias in folded.aliases if folded and exported else ():
+            norm = self.graph.find(alias)
+            if norm and exported and norm.op in ops.BATCH_NORM and norm.index > exported.index:
+                return alias
+        return None
 
     def layer(self, name: str) -> Node:
         """The node of a layer in the folded graph; raises InvalidParameter naming some that there are."""

@@ -21,7 +21,12 @@ def spatial_layer(model: Model, name: str | None) -> Node:
     """
     graph = model.folded
     if name is not None:
-        node = model.layer(name)
+        node, norm = model.layer(name), model.norm_after(name)
+        if norm is not None:
+            raise InvalidParameter(
+                f"{norm} is folded into {name}, whose own activations are not kept; name {norm} for those after it",
+                pointer="/method/layer",
+            )
         if not _has_places(node, graph):
             raise InvalidParameter(
                 f"the layer {name} has the shape {list(node.shape or ())}, not channels by places of the input",

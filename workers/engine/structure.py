@@ -43,7 +43,7 @@ class Structure:
         if node.op in ops.AVERAGING or node.op in ops.ADDITION or node.op in ops.BATCH_NORM:
             return Epsilon(STABILISER)
         if node.op in ops.NORMALISING:
-            return normalisation.rule(node, STABILISER)
+            return normalisation.rule(node, STABILISER) if len(node.inputs) == 1 else None
         if node.op == "log_softmax":
             return normalisation.Shifted(STABILISER)
         return self._product(node, sources)

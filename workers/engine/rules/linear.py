@@ -194,15 +194,32 @@ class WSquare(Flat):
 
 
 class ZBox(_Linear):
-    """R_j = sum_k (x_j w_jk - l_j w_jk^+ - h_j w_jk^-) / z_k R_k, for inputs within [low, high]."""
+    """R_j = sum_k (x_j w_jk - l_j w_jk^+ - h_j w_jk^-) / z_k R_k, for inputs within [low, high].
+
+    With w^- = w - w^+ that is (x - h) times the relevance carried back by w, and (h - l) times that by w^+.
+    """
 
     def __init__(self, node: Node, epsilon: float, low: Tensor, high: Tensor) -> None:
         super().__init__(node, epsilon)
         self.low = low
         self.high = high
+        self._floors: dict[torch.Size, Tensor] = {}
+
+    def floor(self, x: Tensor) -> Tensor:
+        """What the node's output has beyond z (1, *its shape): the bias and the corners of the box; kept by shape."""
+        shape = x.shape[1:]
+        if shape not in self._floors:
+            low, high = self.low.expand(1, *shape), self.high.expand(1, *shape)
+            corners = [Term(low, self.plus[0], self.bias), Term(high, self.minus[0], None)]
+            self._floors[shape] = total(self.call(term) for term in corners)
+        return self._floors[shape]
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
         x = local.leaves[0].detach()
-        low, high = self.low.expand_as(x), self.high.expand_as(x)
-        terms = [Term(x, self.weight, None), Term(low, -self.plus[0], None), Term(high, -self.minus[0], None)]
-        return [self.share(terms, relevance)]
+        part = quotient(relevance, local.output.detach() - self.floor(x), self.epsilon)
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            z = self.call(Term(leaf, self.plus[0], None))
+        plus, through = torch.autograd.grad(z, leaf, part)[0], local.vjp(part)[0]
+        assert through is not None
+        return [(x - self.high) * through + (self.high - self.low) * plus]

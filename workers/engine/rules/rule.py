@@ -41,7 +41,7 @@ def fit(relevance: Tensor, leaf: Tensor) -> Tensor:
 
 def stabilise(z: Tensor, epsilon: float | Tensor) -> Tensor:
     """z moved away from zero by epsilon, with z's sign; zero counts as positive."""
-    step = epsilon if isinstance(epsilon, Tensor) else torch.tensor(epsilon, dtype=z.dtype)
+    step = epsilon if isinstance(epsilon, Tensor) else z.new_full((), epsilon)
     return torch.copysign(step, z).add_(z)
 
 
