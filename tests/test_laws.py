@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.resources import in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
@@ -16,6 +18,7 @@ from workers.catalogue import catalogue, parse_method
 from workers.engine.model import Model
 from workers.job import Job, canonical_json
 from workers.result import Row
+from workers.support import support
 from workers.target import ClassTarget
 
 NAMES = list(catalogue())
@@ -23,9 +26,27 @@ IDS = json.loads((Path(__file__).parent / "ids.json").read_text())
 RTOL = 1e-4
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return model_of(net(), (1, 8, 8), image=True)
+class Pooled(nn.Module):
+    """The convolutions of a Net, averaged over all places: what some methods are made for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.fc = net(), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.fc(self.body.act(self.body.bn1(self.body.conv1(x))).mean((2, 3)))
+        return output
+
+
+@cache
+def toys() -> list[Model]:
+    return [model_of(module, (1, 8, 8), image=True) for module in (net(), Pooled())]
+
+
+@pytest.fixture
+def model(name: str) -> Model:
+    """The first toy that the method does not refuse."""
+    return next(toy for toy in toys() if support(toy, name).supported)
 
 
 def explained(model: Model, name: str, x: torch.Tensor, seeds: list[int]) -> list[Row]:

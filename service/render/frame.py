@@ -56,7 +56,9 @@ def bar_labels(drawn: Scaled) -> list[tuple[float, str]]:
     limit = number(drawn.limit)
     top = f">= {limit}" if drawn.beyond else limit
     bottom = f"<= -{limit}" if drawn.beyond else f"-{limit}"
-    return [(1.0, top), (0.0, "0"), (-1.0, bottom)] if drawn.signed else [(1.0, top), (0.0, number(drawn.floor) if drawn.floor else "0")]
+    if drawn.signed:
+        return [(1.0, top), (0.0, "0"), (-1.0, bottom)]
+    return [(1.0, top), (0.0, number(drawn.floor) if drawn.floor else "0")]
 
 
 def png(image: Image.Image) -> bytes:
