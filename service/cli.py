@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.client import ACCEPT, API, Refused, connect, get
 from service.client import explain as ask
@@ -75,7 +75,7 @@ def export(ctx: typer.Context) -> None:
 def methods(name: Annotated[str, typer.Argument(help="A method: show its parameters.")] = "") -> None:
     """List the explanation methods, or the parameters of one."""
     if not name:
-        table = Table("method", "family", "answers", "costs", box=None, pad_edge=False)
+        table = Table(Column("method", no_wrap=True), "family", "answers", "costs", box=None, pad_edge=False)
         for key, method in catalogue().items():
             table.add_row(key, method.family, method.question, method.cost)
         out.print(table)
