@@ -287,5 +287,5 @@ def test_what_speaks_for_every_class_cancels_in_contrast() -> None:
 def test_signals_of_a_hidden_unit_start_at_that_unit() -> None:
     module = net()
     model, x = model_of(module, (1, 8, 8)), inputs(2)
-    found = attribution(model, batch_of(x, UnitTarget(layer="conv1", index=(2, 4, 4))), name="guided_backprop")
+    found = attribution(model, batch_of(x, UnitTarget(layer="bn1", index=(2, 4, 4))), name="guided_backprop")
     assert int((found != 0).sum()) == 2 * 9

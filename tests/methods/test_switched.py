@@ -82,7 +82,8 @@ def test_it_is_exact_for_units_of_every_layer(kind: str) -> None:
     for node in model.folded.nodes[1:]:
         if node.shape is None or not model.folded.reaching(0)[node.index]:
             continue
-        target = UnitTarget(layer=node.layer, index=tuple(size // 2 for size in node.shape))
+        layer = model.norm_after(node.layer) or node.layer
+        target = UnitTarget(layer=layer, index=tuple(size // 2 for size in node.shape))
         result = projected(model, x, target)
         assert all(check.gap < 1e-9 or abs(check.expected - check.observed) < 1e-12 for (check,) in result.checks)
         biases += [info["bias"] for info in result.info]
