@@ -186,3 +186,16 @@ def test_a_layer_that_batch_norm_is_folded_into_is_never_taken_for_the_norm() ->
     leaf = x.clone().requires_grad_()
     expected = torch.autograd.grad(module.bn1(module.conv1(leaf))[:, 2].sum(), leaf)[0]
     torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gradient", "lrp", "grad_cam"])
+def test_the_predicted_class_comes_from_the_pass_that_explains_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A forward pass of its own for the prediction would cost a third of the throughput."""
+    model, batch = model_of(net(), (1, 8, 8)), batch_of(inputs(2))
+
+    def forward(x: Tensor) -> Tensor:
+        raise AssertionError("a second forward pass")
+
+    monkeypatch.setattr(model, "forward", forward)
+    parse_method(name).explain(model, batch)
+    assert len(model.prediction(batch)) == 2

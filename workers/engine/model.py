@@ -160,9 +160,8 @@ class Model:
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""
-        wanted = self.resolve(batch)
-        if tuple(to) == (0,) and self._normed(wanted):
-            scores, slopes = self.gradient(batch.x, wanted)
+        if tuple(to) == (0,) and self._normed(batch.targets):
+            scores, slopes = self.gradient(batch.x, self.resolve(batch))
             return scores, {0: slopes}
         scores, start = self.start(batch)
         return scores, propagate(self.tape(batch), start, lambda _: self._gradient, to)
