@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from pathlib import Path
 from zipfile import ZipFile
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks.vision import torchvision
 from tests.workers.folders import NET, weights
 from workers.engine.loading import load
 from workers.engine.modules import build_module
@@ -19,25 +19,11 @@ from workers.export import main
 from workers.folder import read_folder
 from workers.source import parse_source
 
-VISION_OPS = ("nms", "qnms", "deform_conv2d", "roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool")
-
 
 @pytest.fixture(scope="module")
 def vision_ops() -> None:
     """torchvision's wheel for CUDA does not import beside a torch for the CPU until its operators are declared."""
-    try:
-        import torchvision  # noqa: F401
-    except (RuntimeError, ImportError):
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        for op in VISION_OPS:
-            library.define(f"{op}(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
-            library.define(f"_{op}_backward(Tensor a) -> Tensor")  # type: ignore[no-untyped-call]
-        _kept.append(library)
-
-
-_kept: list[torch.library.Library] = []
+    torchvision()
 
 
 @pytest.fixture
