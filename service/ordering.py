@@ -25,6 +25,7 @@ from workers.contract import (
     check_fits,
     parse_targets,
     with_datasets,
+    with_models,
 )
 
 
@@ -56,8 +57,17 @@ def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -
     methods = parse_methods(request.method if request.method is not None else card.default_method)
     for method in methods:
         _check_support(method, card)
+    methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
     given = read_input(request.input, body.upload, card.input, settings)
     return Asked(request, card, tuple(methods), given)
+
+
+def _digest(name: str, pointer: str, cards: Mapping[str, ModelCard]) -> str:
+    """Of the model that a method names by its name or digest; raises UnknownModel."""
+    for card in cards.values():
+        if name in (card.name, card.digest):
+            return card.digest
+    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer=pointer)
 
 
 def names_datasets(methods: Sequence[Method]) -> bool:

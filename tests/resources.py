@@ -24,6 +24,7 @@ class InMemoryDataset:
     x: Tensor
     labels: NDArray[np.int64] | None = None
     masks: Tensor | None = None
+    boxes: NDArray[np.float32] | None = None
     classes: tuple[str, ...] = ()
     digest: str = "sha256:" + "d" * 64
 
@@ -31,23 +32,26 @@ class InMemoryDataset:
     def count(self) -> int:
         return len(self.x)
 
-    def batches(self, size: int) -> Iterator[Items]:
-        for start in range(0, self.count, size):
-            part = slice(start, start + size)
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
+        for first in range(start, self.count, size):
+            part = slice(first, first + size)
             yield Items(
-                start,
+                first,
                 self.x[part],
                 None if self.labels is None else self.labels[part],
                 None if self.masks is None else self.masks[part],
+                None if self.boxes is None else self.boxes[part],
             )
 
 
 @dataclass
 class InMemory:
-    """Resources of the datasets given, by name; states are kept by model and method."""
+    """Resources of the datasets and models given, by name; states are kept by model and method, phases by name."""
 
     datasets: Mapping[str, InMemoryDataset]
     states: dict[tuple[int, Method], Mapping[str, Any]] = field(default_factory=dict)
+    models: dict[str, Model] = field(default_factory=dict)
+    phases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> InMemoryDataset:
         return self.datasets[name] if name in self.datasets else NoResources().dataset(name)  # type: ignore[return-value]  # raises
@@ -57,6 +61,15 @@ class InMemory:
         if key not in self.states:
             self.states[key] = method.explain(model, no_input(model, self)).rows()[0].arrays
         return self.states[key]
+
+    def model(self, name: str) -> Model:
+        return self.models[name] if name in self.models else NoResources().model(name)  # type: ignore[no-any-return]  # raises
+
+    def kept(self, phase: str) -> Mapping[str, Any] | None:
+        return self.phases.get(phase)
+
+    def keep(self, phase: str, arrays: Mapping[str, Any]) -> None:
+        self.phases[phase] = dict(arrays)
 
 
 def no_input(model: Model, resources: InMemory) -> Batch:

@@ -24,13 +24,21 @@ from workers.dataset_card import DatasetCard
 from workers.datasets import Datasets
 from workers.engine.batch import Batch, silent
 from workers.engine.model import Model
-from workers.errors import Cancelled, InvalidDataset, InvalidParameter, MethodNotApplicable, UnknownDataset
+from workers.errors import (
+    Cancelled,
+    InvalidDataset,
+    InvalidParameter,
+    MethodNotApplicable,
+    UnknownDataset,
+    UnknownModel,
+)
 from workers.images import prepare
 from workers.job import Job
 from workers.method import parse_method
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.gradient.input_times_gradient import InputTimesGradient
 from workers.methods.structure.activation_rates import ActivationRates
+from workers.partial import Partials
 from workers.resources import Stock, Supplied
 from workers.result import Attribution
 from workers.results import Finished, Results
@@ -42,6 +50,10 @@ from workers.worker import Worker
 X = inputs(10, seed=5)
 MASKS = np.arange(10 * 2 * 64).reshape(10, 2, 8, 8) % 5 == 0
 BOXES = np.array([[0, 0, 0.5, 1]] * 10, np.float32)
+
+
+def unnamed(name: str) -> Model:
+    raise UnknownModel(f"the model {name} is not served here")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +73,7 @@ def datasets(tmp_path: Path) -> Datasets:
 
 @pytest.fixture
 def stock(datasets: Datasets, results: Results) -> Stock:
-    return Stock(datasets, results)
+    return Stock(datasets, results, Partials(results.cache), unnamed)
 
 
 @pytest.fixture
@@ -111,7 +123,7 @@ def test_a_dataset_is_the_models_input_in_order_and_tells_how_far_it_is(
     stock: Stock, model: Model, card: DatasetCard
 ) -> None:
     told: list[tuple[int, int, str]] = []
-    dataset = stock.of(model, lambda *so_far: told.append(so_far)).dataset(card.digest)
+    dataset = stock.of(model, lambda *so_far: told.append(so_far), None).dataset(card.digest)
     assert (dataset.digest, dataset.count, dataset.classes) == (card.digest, 10, ("0", "1", "2"))
     items = list(dataset.batches(4))
     assert [each.start for each in items] == [0, 4, 8]
@@ -133,7 +145,7 @@ def test_images_become_what_the_model_takes(stock: Stock, pictures: Model, datas
     spec = pictures.card.input
     assert spec.image is not None
     expected = np.stack([prepare(data, spec.image, spec.shape)[0] for data in PETS.values()])
-    (items,) = stock.of(pictures, silent).dataset("pets").batches(100)
+    (items,) = stock.of(pictures, silent, None).dataset("pets").batches(100)
     np.testing.assert_array_equal(items.x.numpy(), expected)
     assert (items.masks, items.boxes) == (None, None)
 
@@ -144,13 +156,13 @@ def test_a_dataset_that_does_not_fit_the_model_is_told(
     placed(datasets.folder / "pets", PETS)
     placed(datasets.folder / "mixed", {**PETS, "dog/8.png": png(1, side=9), "dog/9.png": b"no image"})
     with pytest.raises(InvalidDataset, match="holds images"):
-        stock.of(model, silent).dataset("pets")
+        stock.of(model, silent, None).dataset("pets")
     with pytest.raises(InvalidDataset, match=r"shape \[2\]"):
-        stock.of(model, silent).dataset(sent(datasets, npz(inputs=np.zeros((3, 2)))).digest)
+        stock.of(model, silent, None).dataset(sent(datasets, npz(inputs=np.zeros((3, 2)))).digest)
     with pytest.raises(InvalidDataset, match="item 6 of the dataset: the image has 9 x 9 pixels"):
-        list(stock.of(pictures, silent).dataset("mixed").batches(2))
+        list(stock.of(pictures, silent, None).dataset("mixed").batches(2))
     with pytest.raises(UnknownDataset):
-        stock.of(model, silent).dataset("nothing")
+        stock.of(model, silent, None).dataset("nothing")
 
 
 def test_a_held_method_is_computed_once_and_kept_under_its_own_id(
@@ -158,7 +170,7 @@ def test_a_held_method_is_computed_once_and_kept_under_its_own_id(
 ) -> None:
     explained([insens(card, 0.1), insens(card, 0.2)], model, stock)
     explained([insens(card, 0.3)], model, stock)
-    explained([insens(card, 0.4)], model, Stock(stock.datasets, results))
+    explained([insens(card, 0.4)], model, Stock(stock.datasets, results, Partials(results.cache), unnamed))
     assert fits == [card.digest]
     job = state_job(model, card)
     meta, kept = results.meta(job.id), results.arrays(job.id)
@@ -176,7 +188,7 @@ def test_a_held_method_that_names_its_dataset_is_the_one_that_gives_its_digest(
     stock: Stock, model: Model, results: Results
 ) -> None:
     placed(stock.datasets.folder / "toy", {"inputs.npy": encode_npy(X.numpy())})
-    stock.of(model, silent).state(model, parse_method({"name": "activation_rates", "dataset": "toy"}))
+    stock.of(model, silent, None).state(model, parse_method({"name": "activation_rates", "dataset": "toy"}))
     assert results.meta(state_job(model, stock.datasets.card("toy")).id) is not None
 
 
@@ -219,15 +231,43 @@ def test_a_held_method_that_cannot_be_computed_is_tried_once_for_the_whole_batch
 
 def test_a_method_that_explains_an_input_cannot_be_held_so(stock: Stock, model: Model) -> None:
     with pytest.raises(InvalidParameter, match="gradient explains an input"):
-        stock.of(model, silent).state(model, parse_method("gradient"))
+        stock.of(model, silent, None).state(model, parse_method("gradient"))
 
 
 def test_a_result_store_that_is_away_does_not_stop_the_work(
     datasets: Datasets, model: Model, card: DatasetCard, tmp_path: Path
 ) -> None:
     with Redis(unix_socket_path=str(tmp_path / "nothing")) as away:
-        found = Stock(datasets, Results(away, 60)).of(model, silent).state(model, state_job(model, card).method)
+        found = (
+            Stock(datasets, Results(away, 60), Partials(away), unnamed)
+            .of(model, silent, None)
+            .state(model, state_job(model, card).method)
+        )
     assert found.keys() == rates_of(model, X).keys()
+
+
+def test_a_job_that_lost_its_worker_goes_on_behind_what_was_kept(
+    stock: Stock, model: Model, card: DatasetCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.engine.streaming.KEEP_S", -1.0)
+    monkeypatch.setattr(model, "_chunk", 3, raising=False)
+    job = state_job(model, card)
+    whole = job.method.explain(model, Batch(X[:0], [], resources=stock.of(model, silent, None))).rows()[0].arrays
+    seen: list[int] = []
+
+    def dies_at_six(done: int, total: int, unit: str) -> None:
+        seen.append(done)
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.method.explain(model, Batch(X[:0], [], resources=stock.of(model, dies_at_six, job.id)))
+    seen.clear()
+    again = Batch(X[:0], [], resources=stock.of(model, lambda done, *_: seen.append(done), job.id))
+    resumed = job.method.explain(model, again).rows()[0].arrays
+    assert seen == [9, 10]  # the six that were done before the death are not passed again
+    for name, rates in whole.items():
+        np.testing.assert_array_equal(resumed[name], rates)
 
 
 def test_work_without_an_input_has_a_pass_to_itself(stock: Stock, model: Model, card: DatasetCard) -> None:

@@ -28,7 +28,7 @@ from workers.errors import (
 )
 from workers.images import inspect
 from workers.job import Job
-from workers.method import Method, method_type, parse_method, with_datasets
+from workers.method import Method, method_type, parse_method, with_datasets, with_models
 from workers.scripts import source
 from workers.target import Target, parse_targets
 from workers.tensors import (
@@ -87,4 +87,5 @@ __all__ = [
     "share",
     "source",
     "with_datasets",
+    "with_models",
 ]

@@ -41,6 +41,11 @@ def worker(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
+def partial(job_id: str) -> str:
+    """In the cache Redis: what an unfinished job has gathered, by phase."""
+    return f"{PREFIX}partial:{job_id}"
+
+
 def result(job_id: str) -> str:
     """In the cache Redis: `meta` (JSON) and one `a:<name>` (.npy bytes) per array."""
     return f"{PREFIX}result:{job_id}"

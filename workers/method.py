@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from workers.errors import InvalidParameter, UnknownMethod
+from workers.named import DatasetName, ModelName, with_datasets, with_models
 from workers.result import Kind, Result
 
 if TYPE_CHECKING:
@@ -73,8 +73,10 @@ class Method(BaseModel):
         return 1
 
     def inner(self) -> tuple[Method, ...]:
-        """The methods held in fields."""
-        return tuple(v for v in (getattr(self, f) for f in type(self).model_fields) if isinstance(v, Method))
+        """The methods held in fields, alone or in a tuple."""
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        held = (one for value in fields for one in (value if isinstance(value, tuple) else (value,)))
+        return tuple(one for one in held if isinstance(one, Method))
 
     def to_json(self) -> dict[str, Any]:
         """Every parameter, defaults filled in, ready for JSON."""
@@ -136,45 +138,13 @@ SpatialLayer = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="Seed of the random draws; the same seed, the same numbers.")]
 
 
-class _DatasetName(str):
-    """Text that names a dataset, told from other text by its type."""
-
-    __slots__ = ()
-
-
-DatasetName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=128,
-        description="A dataset, by its digest or its name.",
-        json_schema_extra={"format": "dataset"},
-    ),
-    AfterValidator(_DatasetName),
-]
-V = TypeVar("V")
-
-
-def with_datasets(value: V, digest_of: Callable[[str, str], str], pointer: str = "/method") -> V:
-    """A method with every dataset that it names, at any depth, replaced by `digest_of(name, pointer)`."""
-    found: Any = value
-    if isinstance(value, _DatasetName):
-        found = _DatasetName(digest_of(value, pointer))
-    elif isinstance(value, tuple):
-        found = tuple(with_datasets(one, digest_of, f"{pointer}/{i}") for i, one in enumerate(value))
-    elif isinstance(value, BaseModel):
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        changed = {name: with_datasets(one, digest_of, f"{pointer}/{name}") for name, one in fields.items()}
-        found = value.model_copy(update={name: one for name, one in changed.items() if one != fields[name]})
-    return cast(V, found)
-
-
 __all__ = [
     "AnyMethod",
     "Cost",
     "DatasetName",
     "Kind",
     "Method",
+    "ModelName",
     "Need",
     "Seed",
     "SpatialLayer",
@@ -182,4 +152,5 @@ __all__ = [
     "method_type",
     "parse_method",
     "with_datasets",
+    "with_models",
 ]

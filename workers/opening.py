@@ -11,6 +11,7 @@ import torch
 from workers.beat import Beat
 from workers.connect import connect
 from workers.datasets import Datasets
+from workers.partial import Partials
 from workers.resources import Stock
 from workers.results import Results
 from workers.settings import Settings
@@ -39,7 +40,7 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
         load=warm.model,
         ring=ring,
         time_limit=settings.time_limit,
-        supply=Stock(Datasets(settings.datasets.absolute()), results).of,
+        supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named).of,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from workers.errors import ExplainError, InputError, InvalidDataset, InvalidPara
 from workers.images import prepare
 from workers.job import Job
 from workers.method import Method, with_datasets
+from workers.partial import Partials
 from workers.results import Results
 from workers.run import run
 from workers.store import REMEMBERED_S, Work
@@ -42,15 +43,17 @@ log = structlog.get_logger()
 class Stock:
     """Datasets and results of held methods, for every batch of one worker."""
 
-    def __init__(self, datasets: Datasets, results: Results) -> None:
+    def __init__(self, datasets: Datasets, results: Results, partials: Partials, named: Callable[[str], Model]) -> None:
         self.datasets = datasets
         self.results = results
+        self.partials = partials
+        self.named = named
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
         self._failed: dict[str, tuple[float, InputError]] = {}
 
-    def of(self, model: Model, report: Report) -> Supplied:
-        """The resources of a batch, which tell its report how far they are."""
-        return Supplied(self, model, report)
+    def of(self, model: Model, report: Report, job_id: str | None) -> Supplied:
+        """The resources of a batch, which tell its report how far they are; `job_id` of a job that runs alone."""
+        return Supplied(self, model, report, job_id)
 
     def find(self, job_id: str) -> Arrays | None:
         """The arrays of a finished job, from memory or from the store."""
@@ -101,14 +104,28 @@ class Supplied:
     """The resources of one batch: datasets fit its model, and whoever iterates one tells the batch's report."""
 
     stock: Stock
-    model: Model
+    own: Model
     report: Report
+    job_id: str | None
 
     def dataset(self, name: str) -> ModelDataset:
         """Raises UnknownDataset, InvalidDataset."""
         card = self.stock.datasets.card(name)
-        check_fits(card, self.model.card.input, "/method")
-        return ModelDataset(card, self.stock.datasets.contents(card), self.model, self.report)
+        check_fits(card, self.own.card.input, "/method")
+        return ModelDataset(card, self.stock.datasets.contents(card), self.own, self.report)
+
+    def model(self, name: str) -> Model:
+        """Raises UnknownModel."""
+        return self.stock.named(name)
+
+    def kept(self, phase: str) -> Arrays | None:
+        """Of an earlier try of the job, where it runs alone."""
+        return self.stock.partials.kept(self.job_id, phase) if self.job_id else None
+
+    def keep(self, phase: str, arrays: Arrays) -> None:
+        """For another worker, should this one die."""
+        if self.job_id:
+            self.stock.partials.keep(self.job_id, phase, arrays)
 
     def state(self, model: Model, method: Method) -> Arrays:
         """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""
@@ -141,18 +158,18 @@ class ModelDataset:
     def classes(self) -> tuple[str, ...]:
         return self.card.classes
 
-    def batches(self, size: int) -> Iterator[Items]:
-        """All items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
+        """The items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
         of = self.contents
-        for start in range(0, self.count, size):
-            stop = min(start + size, self.count)
-            x = torch.from_numpy(np.stack([self._row(i) for i in range(start, stop)]))
+        for first in range(start, self.count, size):
+            stop = min(first + size, self.count)
+            x = torch.from_numpy(np.stack([self._row(i) for i in range(first, stop)]))
             yield Items(
-                start,
+                first,
                 x.to(self.model.device, self.model.dtype),
-                None if of.labels is None else of.labels[start:stop],
-                None if of.masks is None else torch.from_numpy(of.masks[start:stop] != 0).to(self.model.device),
-                None if of.boxes is None else of.boxes[start:stop],
+                None if of.labels is None else of.labels[first:stop],
+                None if of.masks is None else torch.from_numpy(of.masks[first:stop] != 0).to(self.model.device),
+                None if of.boxes is None else of.boxes[first:stop],
             )
             self.report(stop, self.count, "inputs")
 

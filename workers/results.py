@@ -35,6 +35,7 @@ class Results:
             pipe.delete(keys.result(job_id))
             pipe.hset(keys.result(job_id), mapping=fields)
             pipe.expire(keys.result(job_id), self.ttl)
+            pipe.delete(keys.partial(job_id))
             pipe.execute()
 
     def arrays(self, job_id: str) -> dict[str, bytes] | None:

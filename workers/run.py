@@ -30,7 +30,7 @@ Outcome: TypeAlias = Finished | ExplainError
 Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Model"]
 Watch: TypeAlias = Callable[[Sequence[Work]], Report]
-Supply: TypeAlias = Callable[["Model", Report], Resources]
+Supply: TypeAlias = Callable[["Model", Report, str | None], Resources]
 Place: TypeAlias = tuple[str, str | None]
 
 
@@ -48,7 +48,7 @@ def unwatched(_: Sequence[Work]) -> Report:
     return silent
 
 
-def unsupplied(_: Model, __: Report) -> Resources:
+def unsupplied(_: Model, __: Report, ___: str | None) -> Resources:
     """The supply of a run that has neither datasets nor results of held methods."""
     return NoResources()
 
@@ -57,7 +57,8 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
     """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
 
     `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
-    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources.
+    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources, and a work that runs alone its id for what
+    it keeps on the way.
     """
     shift = _Shift(watch, supply)
     for batch in batches(works):
@@ -141,7 +142,7 @@ class _Shift:
             self.last = None
             x = torch.from_numpy(np.stack([row.x for row in rows])).to(model.device)
             batch = Batch(x, targets, seeds, self.watch(works))
-        batch.resources = self.supply(model, batch.report)
+        batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
         self.last = places, batch
         return batch
 

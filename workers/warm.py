@@ -34,7 +34,7 @@ class Warm:
         self._lock = threading.RLock()
 
     def model(self, work: Work) -> Model:
-        """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
+        """The model of a work, loaded where it is not; raises as `model` does."""
         with self._lock:
             if work.job.model not in self._folders:
                 self.scan()
@@ -42,6 +42,14 @@ class Warm:
             if folder is None:
                 raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
             return self.loaded(folder)
+
+    def named(self, name: str) -> Model:
+        """The model of that digest or name, loaded where it is not; raises as `model` does."""
+        with self._lock:
+            for folder in [*self._folders.values(), *self.scan()]:
+                if name in (folder.digest, folder.name):
+                    return self.loaded(folder)
+        raise UnknownModel(f"the model {name} is not served here", pointer="/method")
 
     def each(self) -> Iterator[Model]:
         """Every model, loaded one after the other; a bad one is logged and left out."""

@@ -237,12 +237,12 @@ class Watched:
     classes: tuple[str, ...] = ()
     held: int = 0
 
-    def batches(self, size: int) -> Iterator[Items]:
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         parts: list[weakref.ref[Tensor]] = []
-        for start in range(0, self.count, size):
-            x = inputs(size, seed=start)
+        for first in range(start, self.count, size):
+            x = inputs(size, seed=first)
             parts.append(weakref.ref(x))
-            yield Items(start, x)
+            yield Items(first, x)
             del x
             self.held = max(self.held, sum(part() is not None for part in parts))
 

@@ -75,3 +75,11 @@ def test_a_bad_folder_does_not_stop_the_others(loads: list[str], tmp_path: Path)
 def test_a_model_that_has_gone_is_named(loads: list[str], tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="toy"):
         ask(Warm(tmp_path, "cpu", 10**6), "of yesterday")
+
+
+def test_another_model_is_found_by_its_name_or_digest(loads: list[str], tmp_path: Path) -> None:
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    assert warm.named("b") is warm.named("sha256:b")
+    assert loads == ["b"]
+    with pytest.raises(UnknownModel, match="the model z is not served here"):
+        warm.named("z")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.errors import InvalidParameter
+from workers.errors import InvalidParameter, UnknownModel
 from workers.method import Method
 
 
@@ -38,8 +38,8 @@ class Dataset(Protocol):
     def count(self) -> int: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
-    def batches(self, size: int) -> Iterator[Items]:
-        """All items in order, `size` at a time; streamed, never all in memory."""
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
+        """The items from `start` on, in order, `size` at a time; streamed, never all in memory."""
         ...
 
 
@@ -54,6 +54,18 @@ class Resources(Protocol):
         """The arrays (numpy) of a held method that takes no input, from the store or computed now and kept."""
         ...
 
+    def model(self, name: str) -> Any:
+        """The served model of that digest or name, loaded; raises UnknownModel."""
+        ...
+
+    def kept(self, phase: str) -> Mapping[str, NDArray[Any]] | None:
+        """What an earlier try of this very job kept of a phase before its worker died; None where nothing is."""
+        ...
+
+    def keep(self, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what another worker would need to go on with this phase."""
+        ...
+
 
 class NoResources:
     """Of a batch that was given none."""
@@ -65,3 +77,12 @@ class NoResources:
 
     def state(self, model: Any, method: Method) -> Mapping[str, Any]:
         raise InvalidParameter(f"{method.name} on {model.card.name} has nothing to be computed from", pointer="/method")
+
+    def model(self, name: str) -> Any:
+        raise UnknownModel(f"no model {name!r} is known here", pointer="/method")
+
+    def kept(self, _: str) -> None:
+        return None
+
+    def keep(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
+        return None

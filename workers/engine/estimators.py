@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.engine.batch import Batch
@@ -20,6 +21,7 @@ from workers.engine.streaming import stream
 
 Estimator: TypeAlias = Literal["two_component", "linear", "filter", "identity"]
 Patterns: TypeAlias = dict[str, Tensor]
+_KEPT = ("count", "x", "y", "xy")
 CONSTANT = 10  # rounding errors of the mean: an output that varies by no more does not vary
 
 
@@ -64,6 +66,21 @@ class Moments:
         return torch.where(self.count > 0, rounding, torch.inf)
 
 
+@dataclass
+class _Gathered:
+    """The moments of all neurons and regimes, in order."""
+
+    of: list[Moments]
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        return {f"{i} {name}": getattr(one, name).cpu().numpy() for i, one in enumerate(self.of) for name in _KEPT}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        for i, one in enumerate(self.of):
+            for name in _KEPT:
+                setattr(one, name, torch.from_numpy(arrays[f"{i} {name}"]).to(one.count.device))
+
+
 def fit(model: Model, batch: Batch, dataset: str, estimator: Estimator, centred: bool) -> Patterns:
     """The patterns of every linear neuron, by layer and by what they hold for; raises MethodNotApplicable.
 
@@ -79,7 +96,7 @@ def fit(model: Model, batch: Batch, dataset: str, estimator: Estimator, centred:
     moments = [{regime: Moments.of(n) for regime in regimes} for n in found]
     keep = {index for n in found for index in (n.node.index, *n.node.inputs)}
     with torch.no_grad():
-        for x in stream(model, batch, dataset):
+        for x in stream(model, batch, dataset, _Gathered([m for of_regime in moments for m in of_regime.values()])):
             _, values = model.folded.run(x, keep)
             for n, of_regime in zip(found, moments, strict=True):
                 y = values[n.node.index]

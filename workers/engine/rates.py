@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.engine.batch import Batch
@@ -88,13 +92,29 @@ class Rates:
         return self.passed / self.seen / self.counts.numel()
 
 
+@dataclass
+class _Counted:
+    """What the pass has counted so far, of all layers."""
+
+    of: list[Rates]
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        whole = {f"{i} whole": np.array([one.passed, one.seen]) for i, one in enumerate(self.of)}
+        return whole | {f"{i} counts": one.counts.cpu().numpy() for i, one in enumerate(self.of)}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        for i, one in enumerate(self.of):
+            one.counts.copy_(torch.from_numpy(arrays[f"{i} counts"]))
+            one.passed, one.seen = map(int, arrays[f"{i} whole"])
+
+
 def activation_rates(model: Model, batch: Batch, dataset: str) -> list[Rates]:
     """For every rectified layer, how often over a dataset each unit is active; one pass."""
     graph = model.folded
     found = [_empty(model, node) for node in rectified(graph)]
     keep = {index for one in found for index in (one.layer.index, one.rectifier.index)}
     with torch.no_grad():
-        for x in stream(model, batch, dataset):
+        for x in stream(model, batch, dataset, _Counted(found)):
             _, values = graph.run(x, keep)
             for one in found:
                 one.add(values[one.layer.index], values[one.rectifier.index])

@@ -1,0 +1,67 @@
+"""Parameters that name a dataset or a model, and their replacement by digests, which is what a job's id is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
+
+from pydantic import AfterValidator, BaseModel, Field
+
+DigestOf: TypeAlias = Callable[[str, str], str]  # (name, pointer) -> digest
+V = TypeVar("V")
+
+
+class _DatasetName(str):
+    """Text that names a dataset, told from other text by its type."""
+
+    __slots__ = ()
+
+
+class _ModelName(str):
+    """Text that names a model."""
+
+    __slots__ = ()
+
+
+DatasetName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="A dataset, by its digest or its name.",
+        json_schema_extra={"format": "dataset"},
+    ),
+    AfterValidator(_DatasetName),
+]
+ModelName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=300,
+        description="Another served model, by its digest or its name.",
+        json_schema_extra={"format": "model"},
+    ),
+    AfterValidator(_ModelName),
+]
+
+
+def with_datasets(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
+    """A method with every dataset that it names, at any depth, replaced by `digest_of(name, pointer)`."""
+    return cast(V, _replaced(value, _DatasetName, digest_of, pointer))
+
+
+def with_models(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
+    """The same of every model that it names."""
+    return cast(V, _replaced(value, _ModelName, digest_of, pointer))
+
+
+def _replaced(value: Any, kind: type[str], digest_of: DigestOf, pointer: str) -> Any:
+    if isinstance(value, kind):
+        return kind(digest_of(value, pointer))
+    if isinstance(value, tuple):
+        return tuple(_replaced(one, kind, digest_of, f"{pointer}/{i}") for i, one in enumerate(value))
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        found = {name: _replaced(one, kind, digest_of, f"{pointer}/{name}") for name, one in fields.items()}
+        return value.model_copy(update={name: one for name, one in found.items() if one != fields[name]})
+    return value
