@@ -25,7 +25,13 @@ def sweep(model: Model, batch: Batch, points: int, unit: str) -> Iterator[Chunk]
     One row's points fill a chunk, several rows' points share one.
     """
     total = len(batch) * points
-    for start in range(0, total, model.chunk):
-        pairs = torch.arange(start, min(start + model.chunk, total))
+    size = even(total, model.chunk)
+    for start in range(0, total, size):
+        pairs = torch.arange(start, min(start + size, total))
         yield Chunk(pairs // points, pairs % points)
-        batch.report(min(start + model.chunk, total), total, unit)
+        batch.report(min(start + size, total), total, unit)
+
+
+def even(total: int, most: int) -> int:
+    """The size of parts of about equal length, as few as can be of at most `most`: a short last one costs the most."""
+    return -(-total // -(-total // most)) if total else 1
