@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 from service.client import ACCEPT, API, Refused, connect, get
 from service.client import explain as ask
-from service.console import err, fail, out
+from service.console import err, fail, out, progress
 from service.launch import greet, launch
 from service.redis_binary import free_port
 from service.up import Plan
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
 HERE = "http://127.0.0.1:8000"
+INTERRUPTED = 130  # as of a program that SIGINT ended
 
 
 def _version(asked: bool) -> None:
@@ -117,14 +118,20 @@ def explain(
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the result.")] = 600,
     url: Url = HERE,
 ) -> None:
-    """Explain one input, as JSON on standard output or as a file of the kind that its name tells."""
+    """Explain one input, as JSON on standard output or as a file of the kind that its name tells.
+
+    Shows how far it is; Ctrl-C withdraws the work.
+    """
     query = {"model": model, "method": method, "target": target, "params": params}
     accept = ACCEPT.get(to.suffix.lower(), "application/json") if to else "application/json"
-    with connect(url) as client:
-        try:
-            content = ask(client, file, {name: value for name, value in query.items() if value}, accept, patience)
-        except Refused as error:
-            fail(str(error))
+    given = {name: value for name, value in query.items() if value}
+    try:
+        with connect(url) as client, progress() as tell:
+            content = ask(client, file, given, accept, patience, tell)
+    except Refused as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; what had not finished was withdrawn", code=INTERRUPTED)
     if to is None:
         out.print_json(content.decode())
         return

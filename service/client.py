@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
@@ -20,6 +22,11 @@ KINDS = {
 }
 
 
+LAST = ("succeeded", "failed", "cancelled")
+
+Tell: TypeAlias = Callable[[str, dict[str, Any]], None]
+
+
 class Refused(Exception):
     """The service could not be reached, or answered with a problem; the message is for people."""
 
@@ -28,26 +35,68 @@ def connect(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=60), trust_env=False)
 
 
+def silent(_: str, __: dict[str, Any]) -> None:
+    """Told, it says nothing."""
+
+
 def get(client: httpx.Client, path: str, **query: Any) -> Any:
     """The JSON under a path of the API. Raises Refused."""
     return _asked(client, client.build_request("GET", path, params=query)).json()
 
 
-def explain(client: httpx.Client, file: Path, query: dict[str, str], accept: str, patience: float) -> bytes:
-    """Explain the image or tensor in a file, waiting until it is done. Raises Refused."""
-    headers = {"Content-Type": KINDS.get(file.suffix.lower(), "application/octet-stream"), "Accept": accept}
+def explain(
+    client: httpx.Client, file: Path, query: dict[str, str], accept: str, patience: float, tell: Tell = silent
+) -> bytes:
+    """Explain the image or tensor in a file, waiting until it is done; `tell` is told of each event on the way.
+
+    Raises Refused. Where it is interrupted, the work is withdrawn.
+    """
+    kind = KINDS.get(file.suffix.lower(), "application/octet-stream")
+    headers = {"Content-Type": kind, "Accept": accept, "Prefer": "respond-async"}
     asked = client.build_request(
         "POST", f"{API}/explanations", params=query, headers=headers, content=file.read_bytes()
     )
     answer, latest = _asked(client, asked), time.monotonic() + patience
-    while (state := _state(answer)) in ("queued", "running"):
-        if time.monotonic() > latest:
-            raise Refused(f"not finished after {patience:g} s; it goes on, and will be at {_place(answer)}")
-        again = client.build_request("GET", _place(answer), params={"wait": "20"}, headers={"Accept": accept})
-        answer = _asked(client, again)
+    place = _place(answer)
+    try:
+        while (state := _state(answer)) in ("queued", "running"):
+            if time.monotonic() > latest:
+                raise Refused(f"not finished after {patience:g} s; it goes on, and will be at {place}")
+            followed = follow(client, place, latest, tell)
+            wait = {} if followed else {"wait": "5"}
+            answer = _asked(client, client.build_request("GET", place, params=wait, headers={"Accept": accept}))
+    except KeyboardInterrupt:
+        withdraw(client, place)
+        raise
     if state not in (None, "succeeded"):
         raise Refused(_told(answer.json().get("error") or {}) or f"the work was {state}")
     return answer.content
+
+
+def follow(client: httpx.Client, place: str, latest: float, tell: Tell) -> bool:
+    """Tell of the events of an explanation until its last; False where they cannot be had, or not to their end."""
+    try:
+        with client.stream("GET", f"{place}/events") as answer:
+            if answer.headers.get("Content-Type", "").startswith("text/event-stream"):
+                name = ""
+                for line in answer.iter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "event":
+                        name = value
+                    elif field == "data":
+                        tell(name, json.loads(value))
+                    if time.monotonic() > latest:
+                        break
+                return name in LAST
+    except (httpx.TransportError, json.JSONDecodeError):
+        pass
+    return False
+
+
+def withdraw(client: httpx.Client, place: str) -> None:
+    """Say that nobody here waits for it any more; where nobody hears that, nothing is lost."""
+    with contextlib.suppress(httpx.TransportError):
+        client.delete(place, timeout=2)
 
 
 def _state(answer: httpx.Response) -> str | None:
@@ -59,7 +108,7 @@ def _state(answer: httpx.Response) -> str | None:
 
 
 def _place(answer: httpx.Response) -> str:
-    return str(answer.headers.get("Location", answer.url.copy_remove_param("wait")))
+    return str(answer.headers.get("Location", answer.url.path))
 
 
 def _asked(client: httpx.Client, request: httpx.Request) -> httpx.Response:

@@ -4,15 +4,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from service.errors import KINDS, MEDIA_TYPE, problem
-from service.negotiation import HTML, JSON, NPY, PNG
+from service.negotiation import CSV, HTML, JSON, NPY, PNG, SVG
 from service.negotiation import SAFETENSORS as SAFETENSORS_TYPE
+from service.problems import KINDS, MEDIA_TYPE, problem
 from service.schemas import (
     DatasetDocument,
     DatasetDocuments,
     Explanation,
     Explanations,
     Health,
+    Listing,
     MethodDocument,
     Methods,
     ModelDocument,
@@ -26,7 +27,8 @@ from service.schemas import (
 Answers = dict[int | str, dict[str, Any]]
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_FILES = {PNG: _BINARY, NPY: _BINARY, SAFETENSORS_TYPE: _BINARY, HTML: {"schema": {"type": "string"}}}
+_TEXT: dict[str, Any] = {"schema": {"type": "string"}}
+_FILES = {PNG: _BINARY, NPY: _BINARY, SAFETENSORS_TYPE: _BINARY, HTML: _TEXT, SVG: _TEXT, CSV: _TEXT}
 _NOT_MODIFIED: Answers = {304: {"description": "The client has it already (If-None-Match)."}}
 _RAW = ("image/png", "image/jpeg", NPY, SAFETENSORS_TYPE, "application/octet-stream")
 
@@ -53,8 +55,8 @@ def _json(description: str, *models: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string", **schema}}
 
 
 def _query(name: str, description: str) -> dict[str, Any]:
@@ -66,6 +68,8 @@ def _finished(*models: type[BaseModel]) -> dict[str, Any]:
     return {**answer, "content": {**answer["content"], **_FILES}}
 
 
+_SECONDS = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**9}
+_PRIORITIES = {"enum": ["interactive", "batch"]}
 _FIELDS = {name: {"type": "string"} for name in ("model", "method", "target", "params")}
 _FORM = {"type": "object", "properties": {"input": _BINARY["schema"], "request": {"type": "string"}, **_FIELDS}}
 
@@ -73,7 +77,7 @@ CREATE: dict[str, Any] = {
     "responses": {
         200: _finished(Explanation, Explanations),
         202: _json("Not finished yet: Location says where it will be.", StatusDocument, Explanations),
-        **problems(400, 406, 408, 409, 410, 413, 415, 422, 500, 503),
+        **problems(400, 406, 408, 409, 410, 413, 415, 422, 429, 500, 503),
     },
     "openapi_extra": {
         "parameters": [
@@ -82,7 +86,14 @@ CREATE: dict[str, Any] = {
             _query("target", "With a raw body: the target; JSON where it is an object or a list."),
             _query("params", "With a raw body: the method's parameters as a JSON object."),
             _header("Prefer", "`wait=N` seconds for the result, or `respond-async` (RFC 7240)."),
-            _header("Whence-Deadline", "Seconds by which the work must have started; else it is dropped unrun."),
+            _header(
+                "Whence-Deadline", "Seconds by which the work must have started; else it is dropped unrun.", **_SECONDS
+            ),
+            _header(
+                "Whence-Priority",
+                "`interactive` (the default), or `batch`: after all that is interactive.",
+                **_PRIORITIES,
+            ),
             _header("Cache-Control", "`no-cache` computes again."),
         ],
         "requestBody": {
@@ -110,7 +121,23 @@ def _plain(model: type[BaseModel], *statuses: int) -> dict[str, Any]:
 READ: dict[str, Any] = {
     "responses": {200: _finished(Explanation, StatusDocument), **_NOT_MODIFIED, **problems(406), **_OF_RESULT}
 }
+LIST = _plain(Listing, 422, 503)
+WITHDRAW: dict[str, Any] = {
+    "status_code": 202,
+    "responses": {
+        202: _json("Withdrawn. The work goes on where others wait for it, and its status says so.", StatusDocument),
+        **problems(404, 409, 503),
+    },
+}
+EVENTS: dict[str, Any] = {
+    "responses": {
+        204: {"description": "The client has seen the last event (Last-Event-ID)."},
+        **problems(404, 410, 503),
+    }
+}
 PICTURE = _of_result(PNG, _BINARY)
+DRAWING = _of_result(SVG, _TEXT)
+TABLE = _of_result(CSV, _TEXT)
 NUMBERS = _of_result(NPY, _BINARY)
 SAFETENSORS = _of_result(SAFETENSORS_TYPE, _BINARY)
 RECEIPT = _of_result(JSON, {"schema": {"$ref": "#/components/schemas/Receipt"}})
@@ -151,6 +178,7 @@ SCHEMAS = (
     Explanation,
     Explanations,
     Health,
+    Listing,
     MethodDocument,
     Methods,
     ModelDocument,

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
-from service.errors import problem
-from service.negotiation import HTML, JSON, NPY, PNG, SAFETENSORS
+from service.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.orders import Status
+from service.problems import problem
+from service.render.kinds import drawn
+from service.render.look import Picture
 
 API = "/api/v1"
 DATASETS = API + "/datasets"
+MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
 
 Meta = dict[str, Any]
 
@@ -21,8 +24,8 @@ def path_of(key: str) -> str:
 def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """The media types that this result can be given as."""
     numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else ()
-    picture = (PNG,) if meta["kind"] == "attribution" else ()
-    return (JSON, *picture, *numbers, HTML)
+    pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
+    return (JSON, *pictures, *numbers, HTML)
 
 
 def result_document(meta: Meta) -> Meta:
@@ -37,8 +40,9 @@ def result_document(meta: Meta) -> Meta:
 def links(meta: Mapping[str, Any]) -> dict[str, str]:
     here, kind, offered = path_of(meta["id"]), meta["kind"], offers(meta)
     found = {"self": here, "receipt": f"{here}/receipt"}
-    if PNG in offered:
-        found |= {name: f"{here}/{name}.png" for name in ("heatmap", "overlay", "gray")}
+    if kind == "attribution":
+        found |= {name: f"{here}/{name}.png" for name in get_args(Picture)}
+    found |= {form: f"{here}/{kind}.{form}" for form in drawn(meta)}
     if NPY in offered:
         found |= {"npy": f"{here}/{kind}.npy", "safetensors": f"{here}/{kind}.safetensors"}
     return found
@@ -46,7 +50,7 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
 
 def status_document(status: Status) -> dict[str, Any]:
     """The JSON of a status; times as RFC 3339, the error as a problem."""
-    error = status.error
+    error, here = status.error, path_of(status.id)
     errors = [{"pointer": error.pointer, "detail": error.detail}] if error and error.pointer is not None else ()
     return {
         "id": status.id,
@@ -60,7 +64,7 @@ def status_document(status: Status) -> dict[str, Any]:
         "deadline": timestamp(status.deadline),
         "attempts": status.attempts,
         "error": problem(error.code, error.detail, errors) if error else None,
-        "links": {"self": path_of(status.id)},
+        "links": {"self": here} if status.final else {"self": here, "events": f"{here}/events"},
     }
 
 

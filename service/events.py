@@ -22,6 +22,11 @@ class Events:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self.ended = False
+
+    def __len__(self) -> int:
+        """Of how many jobs somebody waits for news."""
+        return len(self._waiting)
 
     @contextlib.contextmanager
     def of(self, ids: Iterable[str]) -> Iterator[asyncio.Event]:
@@ -38,6 +43,12 @@ class Events:
                 if not self._waiting[job_id]:
                     del self._waiting[job_id]
 
+    def end(self) -> None:
+        """Wake all who wait, for good: the process ends."""
+        self.ended = True
+        for job_id in self._waiting:
+            self.tell(job_id)
+
     async def listen(self) -> None:
         """Fan out for ever, through absences of Redis."""
         while True:
@@ -53,8 +64,9 @@ class Events:
             while True:
                 message = await channel.get_message(timeout=5)
                 if message is not None:
-                    self._tell(message["data"].decode().partition(" ")[0])
+                    self.tell(message["data"].decode().partition(" ")[0])
 
-    def _tell(self, job_id: str) -> None:
+    def tell(self, job_id: str) -> None:
+        """Wake all who wait for news of the job."""
         for news in self._waiting.get(job_id, ()):
             news.set()

@@ -11,8 +11,10 @@ PNG = "image/png"
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
 HTML = "text/html"
+SVG = "image/svg+xml"
+CSV = "text/csv"
 
-ALL = (JSON, PNG, NPY, SAFETENSORS, HTML)
+ALL = (JSON, PNG, NPY, SAFETENSORS, HTML, SVG, CSV)
 
 
 class Prefer(NamedTuple):

@@ -1,19 +1,20 @@
 """What became of the orders of a request, as its answer: 200 with results, or 202 while any is open."""
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
-from service.documents import offers, path_of, result_document, status_document
-from service.negotiation import JSON, choose
+from service.documents import path_of, result_document, status_document
+from service.negotiation import JSON
 from service.orders import Status, Ticket
 from service.queue import Queue
-from service.reading import refuse, result, state
-from service.representations import represent
+from service.reading import presented, refuse, result, state
 
-RETRY_SECONDS = "1"
+LONGEST_RETRY = 600
 
 _CACHE_STATUS = {
     "hit": "whence; hit",
@@ -26,8 +27,8 @@ _CACHE_STATUS = {
 async def one(queue: Queue, ticket: Ticket, wait: float, accept: str) -> Response:
     """The answer to a request for one explanation; raises Failed, Expired, NotAcceptable."""
     response = None
-    if ticket.meta is not None and choose(accept, offers(ticket.meta)) == JSON:
-        response = represent(ticket.meta, (), JSON)
+    if ticket.meta is not None and ticket.arrays is not None:
+        response = await presented(queue, ticket.meta, ticket.arrays, accept)
     elif ticket.outcome == "hit":
         response = await result(queue, ticket.id, accept)
     if response is None:
@@ -47,8 +48,10 @@ async def many(queue: Queue, tickets: Sequence[Ticket], wait: float) -> Response
     open_ids = [ticket.id for ticket in tickets if ticket.meta is None]
     statuses = await _statuses(queue, open_ids, wait)
     documents = [await _document(queue, ticket, statuses.get(ticket.id)) for ticket in tickets]
-    unfinished = any(not status.final for status in statuses.values())
-    headers = {"cache-control": "no-store", **({"retry-after": RETRY_SECONDS} if unfinished else {})}
+    unfinished = [status for status in statuses.values() if not status.final]
+    headers = {"cache-control": "no-store"}
+    if unfinished:
+        headers["retry-after"] = str(max(map(retry_after, unfinished)))
     if not open_ids:
         headers["cache-status"] = _CACHE_STATUS["hit"]
     content = orjson.dumps({"explanations": documents})
@@ -57,12 +60,20 @@ async def many(queue: Queue, tickets: Sequence[Ticket], wait: float) -> Response
 
 def status_response(status: Status, code: int) -> Response:
     """The status document; with 202 also where the result will be."""
-    headers = {"cache-control": "no-store", "retry-after": RETRY_SECONDS}
-    if status.final:
-        del headers["retry-after"]
+    headers = {"cache-control": "no-store"}
+    if not status.final:
+        headers["retry-after"] = str(retry_after(status))
     if code == 202:
         headers["location"] = path_of(status.id)
     return Response(orjson.dumps(status_document(status)), code, headers, JSON)
+
+
+def retry_after(status: Status) -> int:
+    """Whole seconds, at least 1, until it is expected to start, or to end where it goes on at its pace so far."""
+    seconds, progress = status.starts_in or 0.0, status.progress
+    if status.started_at is not None and progress is not None and progress.done:
+        seconds = (time.time() - status.started_at) * (progress.total / progress.done - 1)
+    return min(max(1, math.ceil(seconds)), LONGEST_RETRY)
 
 
 async def _statuses(queue: Queue, ids: Sequence[str], wait: float) -> dict[str, Status]:

@@ -1,6 +1,7 @@
 """Reading what is stored under an id, or saying in HTTP's words why there is nothing to read."""
 
 import re
+from collections.abc import Sequence
 from typing import NoReturn
 
 from anyio import to_thread
@@ -31,16 +32,29 @@ async def result(
 
     Raises NotAcceptable.
     """
-    media = _chosen(accept, ALL, inline=inline)
-    names = arrays_for(media)
-    found = await queue.read(key, *names)
-    if found is None:
-        return None
-    meta, arrays = found
-    media = _chosen(accept, offers(meta), inline=inline)
+    found = await queue.read(key, *arrays_at_first(accept, inline=inline))
+    return found and await presented(queue, *found, accept, inline=inline, if_none_match=if_none_match)
+
+
+def arrays_at_first(accept: str, *, inline: bool = False) -> tuple[str, ...]:
+    """The arrays to read along with a result of which nothing is known yet; raises NotAcceptable."""
+    return arrays_for(_chosen(accept, ALL, inline=inline))
+
+
+async def presented(
+    queue: Queue,
+    meta: Meta,
+    arrays: Sequence[bytes | None],
+    accept: str,
+    *,
+    inline: bool = False,
+    if_none_match: str | None = None,
+) -> Response | None:
+    """As `result`, of a result that was read with the arrays of `arrays_at_first`."""
+    key, media = meta["id"], _chosen(accept, offers(meta), inline=inline)
     if matches(if_none_match, tag := etag(key, media)):
         return Response(status_code=304, headers=permanent(tag))
-    if (wanted := arrays_for(media, meta)) != names:
+    if (wanted := arrays_for(media, meta)) != arrays_at_first(accept, inline=inline):
         arrays = (await queue.read(key, *wanted) or (meta, [None]))[1]
     if None in arrays:
         return None
@@ -49,14 +63,14 @@ async def result(
     return await to_thread.run_sync(represent, meta, arrays, media)
 
 
-async def stored(queue: Queue, key: str, *arrays: str, wait: float = 0) -> tuple[Meta, list[bytes]]:
-    """The JSON and arrays of a finished result, waiting for it so many seconds.
+async def stored(queue: Queue, key: str, *arrays: str) -> tuple[Meta, list[bytes]]:
+    """The JSON and arrays of a finished result.
 
     Raises NotFound for an unknown id and for arrays that it has not, NotFinished, Expired, Failed.
     """
     found = await queue.read(checked_id(key), *arrays)
     if found is None:
-        status = await state(queue, key, wait)
+        status = await state(queue, key)
         found = await queue.read(key, *arrays) if status.status == "succeeded" else None
         if found is None:
             refuse(status)

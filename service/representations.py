@@ -8,8 +8,9 @@ from safetensors.numpy import save
 from starlette.responses import Response
 
 from service.documents import Meta, result_document
-from service.negotiation import HTML, JSON, NPY, PNG, SAFETENSORS
-from service.render.look import DEFAULT_LOOK
+from service.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
+from service.render.kinds import DRAWINGS, Form, drawn
+from service.render.look import DEFAULT_LOOK, Look
 from service.render.page import page
 from service.render.picture import draw
 from workers.contract import decode_npy
@@ -18,19 +19,29 @@ RENDERING = 1
 IMMUTABLE = "private, max-age=31536000, immutable"
 INLINE = "application/json; inline"
 
-_SUFFIX = {JSON: "json", INLINE: "inline", PNG: "png", NPY: "npy", SAFETENSORS: "safetensors", HTML: "html"}
+_SUFFIX = {
+    JSON: "json",
+    INLINE: "inline",
+    PNG: "png",
+    NPY: "npy",
+    SAFETENSORS: "safetensors",
+    HTML: "html",
+    SVG: "svg",
+    CSV: "csv",
+}
+_DRAWN = (PNG, HTML, SVG, CSV)
 
 
 def arrays_for(media: str, meta: Meta | None = None) -> tuple[str, ...]:
     """Names of the arrays that a representation is made from; without `meta`, those of an attribution."""
-    if media == JSON or (meta is not None and not _drawn_from(media, meta)):
-        return ()
     kind = meta["kind"] if meta else "attribution"
-    return (kind, "input") if media in (PNG, HTML) else (kind,)
-
-
-def _drawn_from(media: str, meta: Meta) -> bool:
-    return meta["kind"] == "attribution" if media == HTML else meta["kind"] in meta
+    if media == JSON:
+        return ()
+    if media not in _DRAWN:
+        return (kind,) if meta is None or kind in meta else ()
+    if meta is None or kind == "attribution":
+        return (kind, "input")
+    return tuple(sorted(meta["arrays"])) if drawn(meta) else ()
 
 
 def etag(key: str, media: str) -> str:
@@ -69,8 +80,24 @@ def _inline(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
+def drawing(meta: Meta, arrays: Sequence[bytes], form: Form, look: Look = DEFAULT_LOOK) -> bytes:
+    """A result that is no attribution in one of the forms of its kind; `arrays` are all of its arrays by name."""
+    named = zip(sorted(meta["arrays"]), arrays, strict=True)
+    return DRAWINGS[meta["kind"]][form](meta, {name: decode_npy(data) for name, data in named}, look)
+
+
 def _png(meta: Meta, arrays: Sequence[bytes]) -> bytes:
-    return draw("heatmap", meta, arrays, DEFAULT_LOOK)
+    if meta["kind"] == "attribution":
+        return draw("heatmap", meta, arrays, DEFAULT_LOOK)
+    return drawing(meta, arrays, "png")
+
+
+def _svg(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    return drawing(meta, arrays, "svg")
+
+
+def _csv(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    return drawing(meta, arrays, "csv")
 
 
 def _npy(_: Meta, arrays: Sequence[bytes]) -> bytes:
@@ -83,7 +110,7 @@ def _safetensors(meta: Meta, arrays: Sequence[bytes]) -> bytes:
 
 
 def _html(meta: Meta, arrays: Sequence[bytes]) -> bytes:
-    return page(meta, draw("heatmap", meta, arrays, DEFAULT_LOOK) if arrays else None)
+    return page(meta, _png(meta, arrays) if arrays else None)
 
 
 _WRITERS: Mapping[str, Callable[[Meta, Sequence[bytes]], bytes]] = {
@@ -93,4 +120,6 @@ _WRITERS: Mapping[str, Callable[[Meta, Sequence[bytes]], bytes]] = {
     NPY: _npy,
     SAFETENSORS: _safetensors,
     HTML: _html,
+    SVG: _svg,
+    CSV: _csv,
 }

@@ -56,6 +56,7 @@ def finished(explained: Explained) -> Finished:
         "target": described(explained.target, explained.card),
         "prediction": list(explained.prediction),
         **headline,
+        **_looks(explained),
         "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
         "checks": [check.to_json() for check in row.checks],
         "info": dict(row.info),
@@ -74,6 +75,12 @@ def finished(explained: Explained) -> Finished:
         },
     }
     return Finished(meta, files)
+
+
+def _looks(explained: Explained) -> dict[str, Any]:
+    """How the model's inputs become images again, for what was made up as one."""
+    spec = explained.card.input.image
+    return {"image": spec.model_dump(mode="json")} if explained.row.kind == "synthesis" and spec else {}
 
 
 def summary(array: NDArray[Any]) -> dict[str, Any]:

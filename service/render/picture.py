@@ -11,6 +11,8 @@ from service.render.colormaps import Pixels
 from service.render.frame import Caption
 from service.render.heatmap import draw_map
 from service.render.look import Look, Picture
+from service.render.on_input import draw_mask, draw_scaled
+from service.render.projection import draw_projection
 from service.render.text import number
 from workers.contract import decode_npy
 
@@ -25,7 +27,21 @@ def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], loo
     attribution, seen = (decode_npy(data) for data in arrays)
     if attribution.ndim < 2:
         return draw_bars(np.atleast_1d(attribution), look, caption(meta))
+    if picture == "projection":
+        return draw_projection(attribution, look, caption(meta))
+    if picture in ("scaled", "mask"):
+        draw_on = draw_scaled if picture == "scaled" else draw_mask
+        return draw_on(attribution, look, caption(meta), colour_levels(seen, attribution.shape[-2:]))
     return draw_map(picture, attribution, look, caption(meta), gray_levels(seen, attribution.shape[-2:]))
+
+
+def colour_levels(seen: NDArray[Any], plane: tuple[int, ...]) -> Pixels:
+    """The input as (h, w, 3): an image as it is, a tensor (3, H, W) from 0 to 255 by its range, another in grey."""
+    if seen.dtype == np.uint8 and seen.ndim == 3 and seen.shape[2] == len(_LUMA):
+        return seen
+    if seen.ndim == 3 and seen.shape[0] == len(_LUMA):
+        return np.moveaxis(_ranged(np.asarray(seen, np.float32)), 0, -1)
+    return np.repeat(gray_levels(seen, plane)[..., None], len(_LUMA), axis=-1)
 
 
 def gray_levels(seen: NDArray[Any], plane: tuple[int, ...]) -> Pixels:
@@ -33,8 +49,12 @@ def gray_levels(seen: NDArray[Any], plane: tuple[int, ...]) -> Pixels:
     if seen.dtype == np.uint8 and seen.ndim == 3 and seen.shape[2] == len(_LUMA):
         return np.asarray((seen @ _LUMA).round(), np.uint8)
     flat = np.asarray(seen, np.float32).reshape(-1, *seen.shape[-2:]).mean(axis=0) if seen.ndim > 1 else np.zeros(plane)
-    span = float(np.ptp(flat)) or 1.0
-    return np.asarray(((flat - flat.min()) / span * 255).round(), np.uint8)
+    return _ranged(flat)
+
+
+def _ranged(values: NDArray[np.floating]) -> Pixels:
+    span = float(np.ptp(values)) or 1.0
+    return np.asarray(((values - values.min()) / span * 255).round(), np.uint8)
 
 
 def caption(meta: Mapping[str, Any]) -> Caption:

@@ -26,7 +26,7 @@ class Scaled:
 
 def scaled(values: Values, look: Look) -> Scaled:
     """Values by polarity, divided by the clip percentile of their magnitudes; all zero where nothing remains."""
-    drawn = _of_polarity(values, look.polarity)
+    drawn = of_polarity(values, look.polarity)
     magnitudes = np.abs(drawn[drawn != 0])
     largest = float(magnitudes.max(initial=0.0))
     limit = float(np.percentile(np.abs(drawn), look.clip)) or largest
@@ -65,7 +65,8 @@ def colormap_for(drawn: Scaled, look: Look) -> Colormap:
     return look.colormap or ("blue_red" if drawn.signed else "heat")
 
 
-def _of_polarity(values: Values, polarity: Polarity) -> Values:
+def of_polarity(values: Values, polarity: Polarity) -> Values:
+    """The values that are drawn."""
     if polarity == "positive":
         return np.maximum(values, 0)
     if polarity == "negative":
@@ -75,7 +76,12 @@ def _of_polarity(values: Values, polarity: Polarity) -> Values:
 
 def legend(drawn: Scaled, look: Look, name: Colormap | None) -> str:
     """What the colours say, in a line; `name` None is the grey map."""
-    said = [_READING.get((name, drawn.signed), "the darker, the more")] if drawn.limit else ["all values are zero"]
+    return legend_of(drawn, look, READING.get((name, drawn.signed), "the darker, the more"))
+
+
+def legend_of(drawn: Scaled, look: Look, reading: str) -> str:
+    """What a picture says that reads so, in a line."""
+    said = [reading if drawn.limit else "all values are zero"]
     if look.polarity != "both":
         said.append("magnitudes" if look.polarity == "absolute" else f"{look.polarity} values only")
     if look.channels != "sum":
@@ -87,7 +93,7 @@ def legend(drawn: Scaled, look: Look, name: Colormap | None) -> str:
     return "; ".join(said)
 
 
-_READING = {
+READING = {
     ("blue_red", True): "red positive, blue negative",
     ("purple_green", True): "green positive, purple negative",
     (None, True): "light positive, dark negative",

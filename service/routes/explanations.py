@@ -10,13 +10,25 @@ from starlette.responses import Response
 
 from service import described
 from service.bodies import Body, read_body
+from service.callers import caller_of
+from service.connected import awaited, while_connected
 from service.deps import Key, Parts, Wait, parts_of
 from service.documents import API
 from service.negotiation import ALL, JSON, PNG, Prefer, choose, parse_prefer
-from service.ordering import Asked, Terms, deadline, names_datasets, orders, stored_input, understand, with_digests
+from service.ordering import (
+    Asked,
+    Terms,
+    deadline,
+    names_datasets,
+    orders,
+    priority,
+    stored_input,
+    understand,
+    with_digests,
+)
 from service.orders import Ticket
 from service.outcomes import many, one, status_response
-from service.reading import checked_id, refuse, result, state
+from service.reading import arrays_at_first, checked_id, refuse, result
 
 LARGE = 2**16
 
@@ -32,14 +44,23 @@ async def create(request: Request) -> Response:
     choose(accept, ALL)
     prefer = parse_prefer(headers.getlist("prefer"), parts.settings.wait, parts.settings.longest_wait)
     recompute = "no-cache" in headers.get("cache-control", "").lower()
-    terms = Terms(deadline(headers.get("whence-deadline")), recompute, request.scope["request_id"])
+    terms = Terms(
+        deadline(headers.get("whence-deadline")),
+        recompute,
+        request.scope["request_id"],
+        caller_of(request),
+        priority(headers.get("whence-priority")),
+    )
     asked = await _understood(parts, await read_body(request))
     _check_accept(asked, accept)
     given = asked.input or await stored_input(asked, parts.queue)
-    tickets = await parts.queue.submit(orders(asked, given, terms, parts.settings.most_explanations))
+    wanted = orders(asked, given, terms, parts.settings.most_explanations)
+    tickets = await parts.queue.submit(wanted, wait=prefer.wait, arrays=arrays_at_first(accept))
     for ticket in tickets:
         parts.metrics.explanations.labels(ticket.outcome).inc()
-    return await _answer(parts, asked, tickets, prefer, accept)
+    answer = _answer(parts, asked, tickets, prefer, accept)
+    at_once = prefer.wait == 0 or all(ticket.outcome == "hit" for ticket in tickets)
+    return await (answer if at_once else while_connected(request, answer))
 
 
 @router.get("/explanations/{id}", summary="Read an explanation", **described.READ)
@@ -55,7 +76,7 @@ async def read(
     known = request.headers.get("if-none-match")
     found = await result(parts.queue, checked_id(key), accept, inline=inline, if_none_match=known)
     if found is None:
-        status = await state(parts.queue, key, min(wait, parts.settings.longest_wait))
+        status = await awaited(request, key, wait)
         if status.status == "succeeded":
             found = await result(parts.queue, key, accept, inline=inline, if_none_match=known)
         if found is None:

@@ -45,5 +45,8 @@ async def metrics(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def first_page() -> Response:
-    return Response(_FIRST_PAGE, media_type=HTML)
+async def first_page(request: Request) -> Response:
+    """A page for people; KServe's clients ask here whether the server lives, and take JSON."""
+    if HTML in request.headers.get("accept", ""):
+        return Response(_FIRST_PAGE, media_type=HTML)
+    return Response(b'{"status":"alive"}', media_type=JSON)

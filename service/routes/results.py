@@ -1,6 +1,6 @@
 """The parts of a finished result at addresses of their own: pictures, arrays, the receipt."""
 
-from typing import Annotated
+from typing import Annotated, Literal, cast, get_args
 
 import orjson
 from anyio import to_thread
@@ -10,13 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import described
+from service.connected import awaited
 from service.deps import Key, Wait, parts_of
-from service.documents import API, Meta
+from service.documents import API, MEDIA, Meta
+from service.errors import NotFound
 from service.negotiation import JSON, NPY, PNG, SAFETENSORS
-from service.reading import stored
+from service.reading import checked_id, stored
+from service.render.kinds import DrawnKind, Form, drawn
 from service.render.look import Look, Picture
 from service.render.picture import draw
-from service.representations import RENDERING, matches, permanent, represent
+from service.representations import RENDERING, drawing, matches, permanent, represent
 
 router = APIRouter(prefix=API + "/explanations/{id}", tags=["explanations"])
 
@@ -28,14 +31,33 @@ class PictureQuery(Look):
 
 
 @router.get("/{name}.png", summary="A picture", **described.PICTURE)
-async def picture(request: Request, key: Key, name: Picture, query: Annotated[PictureQuery, Query()]) -> Response:
-    """The attribution as a PNG with a colour bar and numbers; how it is drawn never changes the numbers."""
+async def picture(
+    request: Request, key: Key, name: Picture | DrawnKind, query: Annotated[PictureQuery, Query()]
+) -> Response:
+    """The attribution as a PNG with a colour bar and numbers; how it is drawn never changes the numbers.
+
+    A result of another kind has one picture, named like its kind.
+    """
+    if name in get_args(DrawnKind):
+        return await _drawing(request, key, name, "png", query)
     meta, arrays = await _stored(request, key, "attribution", "input", wait=query.wait)
     tag = f'"{key}.{name}.{RENDERING}"'
     if _known(request, tag):
         return Response(status_code=304, headers=permanent(tag))
-    content = await to_thread.run_sync(draw, name, meta, arrays, query)
+    content = await to_thread.run_sync(draw, cast(Picture, name), meta, arrays, query)
     return Response(content, headers=permanent(tag), media_type=PNG)
+
+
+@router.get("/graph.svg", summary="A graph as SVG", **described.DRAWING)
+async def svg(request: Request, key: Key, wait: Wait = 0) -> Response:
+    """The graph drawn top to bottom; what several units share is ringed, and each node tells what it is."""
+    return await _drawing(request, key, "graph", "svg", PictureQuery(wait=wait))
+
+
+@router.get("/{name}.csv", summary="A table of numbers", **described.TABLE)
+async def csv(request: Request, key: Key, name: Literal["clustering", "scores"], wait: Wait = 0) -> Response:
+    """The numbers of a clustering, or of scores, as a table."""
+    return await _drawing(request, key, name, "csv", PictureQuery(wait=wait))
 
 
 @router.get("/{name}.npy", summary="An array of numbers", **described.NUMBERS)
@@ -59,9 +81,23 @@ async def receipt(request: Request, key: Key, wait: Wait = 0) -> Response:
     return _file(request, f'"{key}.receipt"', orjson.dumps(meta["receipt"]), JSON)
 
 
+async def _drawing(request: Request, key: Key, kind: str, form: Form, query: PictureQuery) -> Response:
+    """What is drawn of a result that is no attribution; raises NotFound where it is of another kind."""
+    meta, _ = await _stored(request, key, wait=query.wait)
+    if meta["kind"] != kind or form not in drawn(meta):
+        raise NotFound(f"this result is of the kind {meta['kind']}; its links name what there is of it")
+    tag = f'"{key}.{kind}.{form}.{RENDERING}"'
+    if _known(request, tag):
+        return Response(status_code=304, headers=permanent(tag))
+    _, arrays = await _stored(request, key, *sorted(meta["arrays"]), wait=0)
+    content = await to_thread.run_sync(drawing, meta, arrays, form, query)
+    return Response(content, headers=permanent(tag), media_type=MEDIA[form])
+
+
 async def _stored(request: Request, key: Key, *arrays: str, wait: float) -> tuple[Meta, list[bytes]]:
-    parts = parts_of(request)
-    return await stored(parts.queue, key, *arrays, wait=min(wait, parts.settings.longest_wait))
+    if wait:
+        await awaited(request, checked_id(key), wait)
+    return await stored(parts_of(request).queue, key, *arrays)
 
 
 def _file(request: Request, tag: str, content: bytes, media: str) -> Response:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from redis.asyncio import Redis
 
-from service.orders import Order, Problem, QueueAway, State, Status, Ticket
+from service.errors import QueueFull
+from service.events import Events
+from service.orders import Order, Page, Problem, QueueAway, State, Status, Ticket
 from service.queue import Queue
 from workers.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
-from workers.contract import encode_npy
+from workers.contract import InvalidParameter, encode_npy
 from workers.receipt import summary
 
 DIGITS = ModelCard(
@@ -28,18 +33,26 @@ TABLE = ModelCard(name="table", digest="sha256:" + "e" * 64, input=InputSpec(sha
 
 
 class FakeQueue(Queue):
-    """Where `runs_at_once`, every order is finished at once; else it stays queued until a test puts its state."""
+    """Where `runs_at_once`, every order is finished at once; else it stays queued until a test puts its state.
+
+    Where it `waits`, a wait lasts until a test puts a state; else it ends at once.
+    """
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
         self.results: dict[str, tuple[dict[str, Any], dict[str, bytes]]] = {}
         self.known: dict[str, Status] = {}
         self.runs_at_once = True
+        self.waits = False
+        self.full: QueueFull | None = None
         self.inputs: dict[str, str] = {}
         self.served: dict[str, ModelCard] = {"digits": DIGITS, "table": TABLE}
         self.alive = True
         self.reads = 0
         self.waited: list[float] = []
+        self.open: list[tuple[str, str]] = []
+        self.withdrawn: list[tuple[str, str]] = []
+        self._events = Events(cast(Redis, None))
 
     async def __aenter__(self) -> FakeQueue:
         return self
@@ -47,15 +60,18 @@ class FakeQueue(Queue):
     async def __aexit__(self, *error: object) -> None:
         self.alive = False
 
-    async def submit(self, orders: Sequence[Order]) -> list[Ticket]:
+    async def submit(self, orders: Sequence[Order], *, wait: float = 0, arrays: Sequence[str] = ()) -> list[Ticket]:
         await self.ping()
+        if self.full is not None:
+            raise self.full
         self.orders.extend(orders)
-        return [self._ticket(order) for order in orders]
+        return [self._ticket(order, arrays if len(orders) == 1 else None) for order in orders]
 
-    def _ticket(self, order: Order) -> Ticket:
+    def _ticket(self, order: Order, arrays: Sequence[str] | None) -> Ticket:
         key = order.job.id
         if key in self.results and not order.recompute:
-            return Ticket(key, "hit", self.results[key][0])
+            meta, held = self.results[key]
+            return Ticket(key, "hit", meta, None if arrays is None else tuple(map(held.get, arrays)))
         if key in self.known and self.known[key].status == "failed":
             return Ticket(key, "refused")
         if key in self.known:
@@ -65,8 +81,9 @@ class FakeQueue(Queue):
         self.put(key, "succeeded" if self.runs_at_once else "queued")
         return Ticket(key, "created")
 
-    def put(self, key: str, state: State, problem: Problem | None = None) -> None:
-        self.known[key] = Status(id=key, status=state, model="digits", created_at=1.7e9, error=problem)
+    def put(self, key: str, state: State, problem: Problem | None = None, **more: Any) -> None:
+        self.known[key] = Status(id=key, status=state, model="digits", created_at=1.7e9, error=problem, **more)
+        self._events.tell(key)
 
     async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
         await self.ping()
@@ -82,7 +99,58 @@ class FakeQueue(Queue):
 
     async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
         self.waited.append(seconds)
+        with self._events.of(ids) as news:
+            if self.waits:
+                await asyncio.wait_for(news.wait(), seconds)
         return await self.statuses(ids)
+
+    @property
+    def ended(self) -> bool:
+        return self._events.ended
+
+    def end(self) -> None:
+        self._events.end()
+
+    @contextmanager
+    def news(self, ids: Sequence[str]) -> Iterator[asyncio.Event]:
+        with self._events.of(ids) as news:
+            yield news
+
+    def waiting(self) -> int:
+        """How many wait for news of a job."""
+        return len(self._events)
+
+    @asynccontextmanager
+    async def attached(self, ids: Sequence[str], caller: str, seconds: float) -> AsyncIterator[None]:
+        wanted = [(key, caller) for key in ids]
+        self.open.extend(wanted)
+        try:
+            yield
+        finally:
+            for one in wanted:
+                self.open.remove(one)
+
+    async def withdraw(self, job_id: str, caller: str) -> Literal["unknown", "finished", "withdrawn"]:
+        await self.ping()
+        status = self.known.get(job_id)
+        if status is None:
+            return "unknown"
+        if status.final:
+            return "finished"
+        self.withdrawn.append((job_id, caller))
+        if not self.open:
+            self.put(job_id, "cancelled")
+        return "withdrawn"
+
+    async def listing(self, status: State | None, model: str | None, limit: int, cursor: str | None) -> Page:
+        """By the order in which they were put; the cursor is a place in it."""
+        await self.ping()
+        if cursor is not None and not cursor.isdecimal():
+            raise InvalidParameter("this is no cursor of a page", pointer="/cursor")
+        newest = [one for one in reversed(self.known.values()) if status in (None, one.status)]
+        found = [one for one in newest if model in (None, one.model)]
+        end = int(cursor or 0) + limit
+        return Page(found[int(cursor or 0) : end], str(end) if end < len(found) else None)
 
     async def find_input(self, digest: str) -> str | None:
         return self.inputs.get(digest)

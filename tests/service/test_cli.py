@@ -8,18 +8,27 @@ import subprocess
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from service import cli, client
+from service import cli, client, console
 from workers.contract import catalogue
 
 PNG = b"\x89PNG\r\n\x1a\n"
 ID = "ab" * 32
+PLACE = f"/api/v1/explanations/{ID}"
+ACCEPTED = httpx.Response(202, json={"status": "queued"}, headers={"Location": PLACE})
+PICTURE = httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"})
+QUEUED = 'event: queued\ndata: {"position": 1}\nid: 1.queued.1\n\n'
+STARTED = 'event: started\ndata: {"attempts": 1}\nid: 2.started\n\n'
+PROGRESS = 'event: progress\ndata: {"done": 3, "total": 10, "unit": "steps"}\nid: 2.progress.3\n\n'
+SUCCEEDED = 'event: succeeded\ndata: {"status": "succeeded"}\nid: 3.succeeded\n\n'
 
 runner = CliRunner()
 
@@ -27,7 +36,7 @@ runner = CliRunner()
 class Service:
     """A client whose requests get these answers, one after the other."""
 
-    def __init__(self, *answers: httpx.Response) -> None:
+    def __init__(self, *answers: httpx.Response | BaseException) -> None:
         self.left = list(answers)
         self.seen: list[httpx.Request] = []
 
@@ -37,14 +46,17 @@ class Service:
     def reply(self, request: httpx.Request) -> httpx.Response:
         request.read()
         self.seen.append(request)
-        return self.left.pop(0)
+        answer = self.left.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
 
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
     """Let the service give these answers; returns the requests it gets."""
 
-    def serve(*answers: httpx.Response) -> list[httpx.Request]:
+    def serve(*answers: httpx.Response | BaseException) -> list[httpx.Request]:
         service = Service(*answers)
         monkeypatch.setattr(cli, "connect", service.connect)
         return service.seen
@@ -57,6 +69,10 @@ def digit(tmp_path: Path) -> Path:
     path = tmp_path / "7.png"
     path.write_bytes(PNG)
     return path
+
+
+def events(*told: str) -> httpx.Response:
+    return httpx.Response(200, content="".join(told), headers={"Content-Type": "text/event-stream; charset=utf-8"})
 
 
 def problem(status: int, **fields: Any) -> httpx.Response:
@@ -110,24 +126,67 @@ def test_explain_without_a_file_prints_json(answer: Callable[..., list[httpx.Req
 def test_explain_waits_for_slow_work_where_it_is_told(
     answer: Callable[..., list[httpx.Request]], digit: Path, tmp_path: Path
 ) -> None:
-    place = f"/api/v1/explanations/{ID}"
-    seen = answer(
-        httpx.Response(202, json={"status": "queued"}, headers={"Location": place}),
-        httpx.Response(200, json={"status": "running"}),
-        httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"}),
-    )
+    seen = answer(ACCEPTED, events(QUEUED, STARTED, PROGRESS, SUCCEEDED), PICTURE)
     to = tmp_path / "heat.png"
     assert runner.invoke(cli.app, ["explain", str(digit), "-m", "digits", "-o", str(to)]).exit_code == 0
     assert to.read_bytes() == PNG
-    assert [request.url.path for request in seen[1:]] == [place, place]
+    assert seen[0].headers["Prefer"] == "respond-async"
+    assert [request.url.path for request in seen[1:]] == [f"{PLACE}/events", PLACE]
+    assert seen[2].headers["Accept"] == "image/png"
+
+
+def test_explain_tells_how_far_the_work_is(digit: Path) -> None:
+    told: list[tuple[str, Any]] = []
+    service = Service(ACCEPTED, events(QUEUED, ": ping\n\n", STARTED, PROGRESS, SUCCEEDED), PICTURE)
+    with service.connect() as http:
+        client.explain(http, digit, {}, "image/png", 9, lambda name, data: told.append((name, data)))
+    assert [name for name, _ in told] == ["queued", "started", "progress", "succeeded"]
+    assert told[2][1] == {"done": 3, "total": 10, "unit": "steps"}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        httpx.Response(404, json={"code": "not_found", "detail": "an older Whence"}),
+        httpx.Response(200, content="event: queued\ndata: {", headers={"Content-Type": "text/event-stream"}),
+        httpx.Response(200, content="", headers={"Content-Type": "text/event-stream"}),
+        httpx.ReadError("cut off"),
+    ],
+)
+def test_without_events_explain_asks_again_and_again(digit: Path, stream: httpx.Response | httpx.ReadError) -> None:
+    service = Service(ACCEPTED, stream, httpx.Response(200, json={"status": "running"}), events(SUCCEEDED), PICTURE)
+    with service.connect() as http:
+        assert client.explain(http, digit, {}, "image/png", 9) == PNG
+    assert [str(request.url.query, "ascii") for request in service.seen[2:]] == ["wait=5", "", ""]
+
+
+def test_an_interrupt_withdraws_the_work(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
+    seen = answer(ACCEPTED, KeyboardInterrupt(), httpx.Response(202, json={"status": "cancelled"}))
+    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    assert shown.exit_code == 130
+    assert (seen[-1].method, seen[-1].url.path) == ("DELETE", PLACE)
+    assert "Traceback" not in shown.stderr
+
+
+def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (True, False):
+        shown = Console(file=StringIO(), force_terminal=terminal, width=80, legacy_windows=False)
+        monkeypatch.setattr(console, "err", shown)
+        with console.progress() as tell:
+            tell("queued", {"position": 2})
+            tell("queued", {"position": 0})
+            tell("started", {})
+            tell("progress", {"done": 3, "total": 10, "unit": "steps"})
+        text = cast(StringIO, shown.file).getvalue()
+        assert ("3 of 10 steps" in text) == terminal
+        assert bool(text) == terminal
 
 
 def test_work_that_takes_too_long_is_left_where_it_can_be_found(
     digit: Path,
 ) -> None:
-    waiting = httpx.Response(202, json={"status": "queued"}, headers={"Location": f"/api/v1/explanations/{ID}"})
     with pytest.raises(client.Refused, match=f"not finished after 0 s; .*{ID}"):
-        client.explain(Service(waiting).connect(), digit, {}, "image/png", patience=0)
+        client.explain(Service(ACCEPTED).connect(), digit, {}, "image/png", patience=0)
 
 
 def test_failed_work_is_an_error(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from service import outcomes
+from service.errors import QueueFull, QuotaExceeded
+from service.orders import Problem, Progress, Status
 from tests.service.fakes import FakeQueue
 from workers.contract import digest_image, digest_tensor, encode_npy
 
@@ -59,6 +63,15 @@ async def test_a_repeat_is_a_hit_and_says_so(client: httpx.AsyncClient, png: byt
     assert again.headers["content-location"] == f"{URL}/{again.json()['id']}"
     assert again.headers["etag"] == first.headers["etag"]
     assert again.content == first.content
+
+
+@pytest.mark.parametrize("accept", ["application/json", "image/png", "application/x-npy", "text/html"])
+async def test_a_repeat_is_one_reading(client: httpx.AsyncClient, queue: FakeQueue, png: bytes, accept: str) -> None:
+    await client.post(URL, json=body(png))
+    queue.reads, queue.waited = 0, []
+    again = await client.post(URL, json=body(png), headers={"accept": accept})
+    assert again.headers["content-type"].startswith(accept)
+    assert (queue.reads, queue.waited) == (0, [])
 
 
 async def test_no_cache_computes_again(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
@@ -170,9 +183,62 @@ async def test_a_deadline_is_counted_from_now(client: httpx.AsyncClient, queue: 
     assert wrong.status_code == 422
 
 
-async def test_a_stored_failure_is_the_answer(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
-    from service.orders import Problem
+@pytest.mark.parametrize(
+    ("said", "priority"), [(None, "interactive"), ("batch", "batch"), ("Interactive", "interactive")]
+)
+async def test_the_order_says_whose_it_is_and_how_urgent(
+    client: httpx.AsyncClient, queue: FakeQueue, png: bytes, said: str | None, priority: str
+) -> None:
+    await client.post(URL, json=body(png), headers={} if said is None else {"whence-priority": said})
+    assert (queue.orders[0].priority, queue.orders[0].caller) == (priority, "")
 
+
+async def test_a_priority_there_is_none_of_is_refused(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
+    answer = await client.post(URL, json=body(png), headers={"whence-priority": "now"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "interactive or batch" in answer.json()["detail"]
+    assert queue.orders == []
+
+
+@pytest.mark.parametrize(("error", "status"), [(QueueFull, 503), (QuotaExceeded, 429)])
+async def test_a_full_queue_says_when_to_come_back(
+    client: httpx.AsyncClient, queue: FakeQueue, png: bytes, error: type[QueueFull], status: int
+) -> None:
+    queue.full = error("no room", 17)
+    answer = await client.post(URL, json=body(png))
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "17")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds"),
+    [
+        ({}, 1),
+        ({"position": 7, "starts_in": 12.3}, 13),
+        ({"position": 7, "starts_in": 1e9}, 600),
+        ({"started_at": 990.0}, 1),
+        ({"started_at": 990.0, "progress": Progress(done=0, total=5, unit="steps")}, 1),
+        ({"started_at": 990.0, "progress": Progress(done=1, total=5, unit="steps")}, 40),
+        ({"started_at": 1010.0, "progress": Progress(done=1, total=5, unit="steps")}, 1),
+    ],
+)
+def test_retry_after_is_what_is_left(state: dict[str, Any], seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "time", SimpleNamespace(time=lambda: 1000.0))
+    status = Status(id="0" * 64, status="running" if "started_at" in state else "queued", **state)
+    assert outcomes.retry_after(status) == seconds
+
+
+async def test_of_several_the_last_says_when_to_come_back(
+    client: httpx.AsyncClient, queue: FakeQueue, png: bytes
+) -> None:
+    queue.runs_at_once = False
+    asked = body(png, target=[0, 1])
+    for number, one in enumerate((await client.post(URL, json=asked)).json()["explanations"]):
+        queue.put(one["id"], "queued", position=number, starts_in=10.0 * number)
+    assert (await client.post(URL, json=asked)).headers["retry-after"] == "10"
+
+
+async def test_a_stored_failure_is_the_answer(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
     queue.runs_at_once = False
     key = (await client.post(URL, json=body(png))).json()["id"]
     queue.put(key, "failed", Problem(code="worker_crashed", detail="three workers died on it"))
@@ -182,3 +248,29 @@ async def test_a_stored_failure_is_the_answer(client: httpx.AsyncClient, queue: 
     several = await client.post(URL, json=body(png, target=["argmax"]))
     assert several.status_code == 200
     assert several.json()["explanations"][0]["error"]["code"] == "worker_crashed"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "pointer"),
+    [
+        ({"steps": "50"}, "/method/steps"),
+        ({"seed": True}, "/method/seed"),
+        ({"times_input": 1}, "/method/times_input"),
+    ],
+)
+async def test_a_text_is_no_number_and_a_number_no_truth(
+    client: httpx.AsyncClient, queue: FakeQueue, parameters: dict[str, Any], pointer: str
+) -> None:
+    method = {"name": "integrated_gradients", **parameters}
+    answer = await client.post(URL, json={"model": "digits", "method": method})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert queue.orders == []
+
+
+async def test_methods_held_too_deeply_are_refused(client: httpx.AsyncClient) -> None:
+    method: Any = "gradient"
+    for _ in range(300):
+        method = {"name": "smooth_grad", "of": method}
+    answer = await client.post(URL, json={"model": "digits", "method": method})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from service.app import create_app
-from service.errors import KINDS
+from service.problems import KINDS
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from workers import errors
@@ -155,7 +155,10 @@ async def test_paths_and_verbs_there_are_none_of(client: httpx.AsyncClient) -> N
     check(await client.get("/api/v1/nothing"), 404, "not_found")
     refused = await client.put(URL)
     check(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "POST"
+    assert refused.headers["allow"] == "GET, POST"
+    refused = await client.post(f"{URL}/{'0' * 64}")
+    check(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "DELETE, GET"
     check(await client.get(f"/api/v1/models/{SECRET}"), 404, "not_found")
     check(await client.get(f"/api/v1/methods/{SECRET}"), 404, "not_found")
 

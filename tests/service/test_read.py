@@ -128,7 +128,7 @@ async def test_cancelled_is_a_state(client: httpx.AsyncClient, queue: FakeQueue)
     assert (await client.get(f"{URL}/{ABSENT}/heatmap.png")).status_code == 409
 
 
-@pytest.mark.parametrize("name", ["heatmap", "overlay", "gray"])
+@pytest.mark.parametrize("name", ["heatmap", "overlay", "gray", "mask", "scaled", "projection"])
 async def test_pictures_take_their_look_from_the_query(client: httpx.AsyncClient, key: str, name: str) -> None:
     plain = await client.get(f"{URL}/{key}/{name}.png")
     small = await client.get(f"{URL}/{key}/{name}.png", params={"size": 64, "polarity": "positive", "wait": 1})

@@ -1,0 +1,42 @@
+"""Connections to Redis that fail soon, and the one error that their failures are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
+
+from service.orders import QueueAway
+
+log = structlog.get_logger()
+
+
+def client(url: str) -> Redis:
+    """Fails within 0.6 s; tries again at once only where a kept connection proves dead."""
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(
+            url,
+            max_connections=64,
+            timeout=0.3,
+            socket_timeout=0.6,
+            socket_connect_timeout=0.3,
+            health_check_interval=10,
+            retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Raises QueueAway for whatever Redis fails with."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
+        raise QueueAway("the queue does not answer now; try again in a few seconds") from None

@@ -1,0 +1,67 @@
+"""The input itself as far as an attribution speaks: scaled by its magnitude, or masked but for its top share."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.render.colormaps import Pixels, Values, colours
+from service.render.frame import Caption, framed
+from service.render.heatmap import enlarged_values
+from service.render.look import Look
+from service.render.scale import READING, colormap_for, from_its_floor, legend_of, of_polarity, plane, scaled
+from service.render.text import number
+
+_HIDDEN = 222
+_TINT, _SHADE = 0.4, np.float32(0.75)
+
+
+def draw_scaled(attribution: NDArray[np.floating], look: Look, caption: Caption, seen: Pixels) -> bytes:
+    """The input (h, w, 3), each pixel as bright as its share of the largest magnitude in an attribution (..., H, W)."""
+    signed = from_its_floor(scaled(plane(attribution, look.channels), look))
+    drawn = replace(signed, values=np.abs(signed.values), signed=False)
+    strength = enlarged_values(drawn.values, look.size)
+    body = Image.fromarray((strength[..., None] * _fitted(seen, strength)).round().astype(np.uint8))
+    reading = "brightness: magnitude, of either sign" if signed.signed else "the brighter, the more"
+
+    def gray(values: Values) -> Pixels:
+        return np.repeat((values * 255).round().astype(np.uint8)[..., None], 3, axis=-1)
+
+    return framed(body, caption.adding(legend_of(drawn, look, reading)), drawn, gray)
+
+
+def draw_mask(attribution: NDArray[np.floating], look: Look, caption: Caption, seen: Pixels) -> bytes:
+    """The input where the magnitude of an attribution (..., H, W) is in the top share, in a tint of its sign."""
+    values = of_polarity(plane(attribution, look.channels), look.polarity)
+    drawn = scaled(values, look.model_copy(update={"clip": 100.0}))
+    name = colormap_for(drawn, look)
+    least = threshold(values, look.share)
+
+    def veiled(values: Values, ground: NDArray[np.float32]) -> Pixels:
+        tint = _TINT if drawn.signed else 0.0
+        kept = (1 - tint) * ground + tint * colours(_SHADE * np.sign(values), name)
+        shown = (np.abs(values) >= least)[..., None] & (values != 0)[..., None]
+        return np.asarray(np.where(shown, kept, _HIDDEN).round(), np.uint8)
+
+    heat = enlarged_values(values, look.size)
+    body = Image.fromarray(veiled(heat, _fitted(seen, heat)))
+    signs = f"; {READING[name, True]}" if drawn.signed else ""
+    reading = f"top {100 * look.share:.3g}% in sight, from {number(least)}{signs}"
+
+    def bar(ramp: Values) -> Pixels:
+        return veiled(ramp * np.float32(drawn.limit), np.full((*ramp.shape, 1), 128, np.float32))
+
+    return framed(body, caption.adding(legend_of(drawn, look, reading)), drawn, bar)
+
+
+def threshold(values: Values, share: float) -> float:
+    """The least magnitude in the top share of the values: at least one of them, and as many more as equal it."""
+    count = max(1, round(share * values.size))
+    return float(np.partition(np.abs(values).ravel(), -count)[-count])
+
+
+def _fitted(seen: Pixels, to: Values) -> NDArray[np.float32]:
+    height, width = to.shape
+    resample = Image.Resampling.NEAREST if height >= seen.shape[0] else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(seen).resize((width, height), resample), np.float32)

@@ -1,0 +1,54 @@
+"""The events of an explanation as they happen."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+
+from service import described
+from service.callers import caller_of
+from service.deps import Key, parts_of
+from service.documents import API
+from service.errors import AllSeen
+from service.reading import checked_id, refuse, state
+from service.telling import last_of, stream
+
+LONGEST = 24 * 3600.0  # of a connection that nobody closes
+
+router = APIRouter(prefix=API + "/explanations/{id}", tags=["explanations"])
+LastSeen = Annotated[
+    str | None, Header(alias="Last-Event-ID", description="The id of the last event seen: go on there.")
+]
+
+
+async def _opened(request: Request, key: Key, last_event_id: LastSeen = None) -> AsyncIterator[None]:
+    """All that can be refused is refused before the stream begins, and the attachment ends after it has ended."""
+    queue = parts_of(request).queue
+    status = await state(queue, checked_id(key))
+    if status.status == "expired":
+        refuse(status)
+    if status.final:
+        if last_event_id == last_of(status):
+            raise AllSeen
+        yield
+        return
+    async with queue.attached([key], caller_of(request), LONGEST):
+        yield
+
+
+@router.get(
+    "/events",
+    summary="Follow an explanation",
+    response_class=EventSourceResponse,
+    dependencies=[Depends(_opened)],
+    **described.EVENTS,
+)
+async def events(request: Request, key: Key, last_event_id: LastSeen = None) -> AsyncIterator[ServerSentEvent]:
+    """Server-Sent Events: `queued`, `started`, `progress`, and last `succeeded`, `failed` or `cancelled`.
+
+    The current state comes first. A client that comes back with the id of the last event it saw is told what is new.
+    """
+    async for event in stream(parts_of(request).queue, key, last_event_id):
+        yield event

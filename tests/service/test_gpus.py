@@ -1,0 +1,57 @@
+"""GPUs are dealt out to workers by the environment alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service import gpus
+from service.gpus import found, share
+from service.up import Plan, _worker
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose driver lists three GPUs."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("WHENCE_DEVICE", raising=False)
+    gpus._listed.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, ["0", "1", "2"]),
+        ({"CUDA_VISIBLE_DEVICES": "3, GPU-8932f937,5"}, ["3", "GPU-8932f937", "5"]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, []),
+        ({"WHENCE_DEVICE": "cuda"}, ["0", "1", "2"]),
+        ({"WHENCE_DEVICE": "cpu"}, []),
+        ({"WHENCE_DEVICE": "cuda:1"}, []),
+    ],
+)
+def test_the_gpus_that_workers_may_use(listed: None, env: dict[str, str], expected: list[str]) -> None:
+    assert list(found(env)) == expected
+
+
+def test_a_machine_without_a_driver_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    gpus._listed.cache_clear()
+    assert list(found({})) == []
+
+
+def test_each_worker_sees_one_of_several() -> None:
+    assert [share(n, ["0", "1"]) for n in range(3)] == [{"CUDA_VISIBLE_DEVICES": n} for n in ("0", "1", "0")]
+    assert share(1, ["0"]) == share(1, []) == {}
+
+
+def test_the_supervisor_tells_each_worker_its_own(listed: None) -> None:
+    plan = Plan(models=Path("models"), workers=4)
+    children = [_worker(number, plan, {"WHENCE_WORKERS": "4"}) for number in range(4)]
+    assert [child.env["CUDA_VISIBLE_DEVICES"] for child in children] == ["0", "1", "2", "0"]
+    assert all(child.env["WHENCE_WORKERS"] == "4" for child in children)

@@ -1,0 +1,94 @@
+"""Results that are no attributions: scores, graphs, what was made up, in the forms of each kind."""
+
+from __future__ import annotations
+
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.orders import work
+from tests.service.fakes import FakeQueue
+from tests.toys import model_of, net
+from workers.engine.model import Model
+from workers.run import run
+
+URL = "/api/v1/explanations"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return model_of(net(), (1, 8, 8), image=True)
+
+
+def put(queue: FakeQueue, model: Model, **method: object) -> str:
+    """The id of a finished explanation by that method."""
+    asked = work(method=method)
+    ((_, outcome),) = run([asked], lambda _: model)
+    queue.results[asked.id] = dict(outcome.meta), dict(outcome.arrays)  # type: ignore[union-attr]  # it succeeds
+    return asked.id
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "forms"),
+    [
+        ({"name": "pixel_flipping", "steps": 3}, "scores", {"png", "csv"}),
+        ({"name": "compare"}, "scores", {"png", "csv"}),
+        ({"name": "ssa", "dataset": None}, "graph", {"png", "svg"}),
+        ({"name": "activation_maximization", "steps": 2}, "synthesis", {"png"}),
+    ],
+)
+async def test_a_result_is_drawn_in_the_forms_of_its_kind(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, method: dict[str, object], kind: str, forms: set[str]
+) -> None:
+    key = put(queue, model, **method)
+    told = (await client.get(f"{URL}/{key}")).json()
+    assert told["kind"] == kind
+    assert {form for form in ("png", "svg", "csv") if form in told["links"]} == forms
+    for form, media in (("png", "image/png"), ("svg", "image/svg+xml"), ("csv", "text/csv")):
+        negotiated = await client.get(f"{URL}/{key}", headers={"accept": media})
+        addressed = await client.get(f"{URL}/{key}/{kind}.{form}")
+        if form in forms:
+            assert negotiated.status_code == addressed.status_code == 200
+            assert negotiated.content == addressed.content
+            assert negotiated.headers["content-type"].startswith(media)
+            assert addressed.headers["etag"]
+        else:
+            assert negotiated.status_code == 406
+            assert addressed.status_code in (404, 422)
+    page = await client.get(f"{URL}/{key}", headers={"accept": "text/html"})
+    assert b"data:image/png;base64," in page.content
+
+
+async def test_the_table_of_scores_has_a_column_for_each_method(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+) -> None:
+    key = put(queue, model, name="pixel_flipping", of=["gradient", "occlusion"], steps=4)
+    table = (await client.get(f"{URL}/{key}/scores.csv")).text.splitlines()
+    assert table[0] == "patches taken away,gradient,occlusion"
+    assert len(table) == 1 + 5
+
+
+async def test_what_was_made_up_is_an_image_of_the_size_asked_for(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+) -> None:
+    key = put(queue, model, name="activation_maximization", steps=2)
+    small, large = [
+        Image.open(io.BytesIO((await client.get(f"{URL}/{key}/synthesis.png?size={size}")).content))
+        for size in (96, 448)
+    ]
+    assert large.height - small.height == pytest.approx(448 - 96, abs=8)
+    made = np.load(io.BytesIO((await client.get(f"{URL}/{key}/synthesis.npy")).content))
+    assert made.shape == (1, 1, 8, 8)
+
+
+async def test_a_picture_of_another_kind_is_not_there(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+) -> None:
+    key = put(queue, model, name="pixel_flipping", steps=3)
+    answer = await client.get(f"{URL}/{key}/graph.svg")
+    assert answer.status_code == 404
+    assert "of the kind scores" in answer.json()["detail"]
+    assert (await client.get(f"{URL}/{key}/heatmap.png")).status_code == 404
