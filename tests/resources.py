@@ -63,7 +63,7 @@ class InMemory:
         return self.states[key]
 
     def model(self, name: str) -> Model:
-        return self.models[name] if name in self.models else NoResources().model(name)  # type: ignore[no-any-return]  # raises
+        return self.models[name] if name in self.models else NoResources().model(name)
 
     def kept(self, phase: str) -> Mapping[str, Any] | None:
         return self.phases.get(phase)
@@ -78,7 +78,9 @@ def no_input(model: Model, resources: InMemory) -> Batch:
     return Batch(torch.empty(0, *shape, dtype=model.dtype), [], resources=resources)
 
 
-def in_memory(x: Tensor, labels: NDArray[np.int64] | None = None, **more: Tensor) -> InMemory:
+def in_memory(
+    x: Tensor, labels: NDArray[np.int64] | None = None, masks: Tensor | None = None, **more: Tensor
+) -> InMemory:
     """Resources whose dataset `training` is x, with further datasets by name."""
     rest = {name: InMemoryDataset(values) for name, values in more.items()}
-    return InMemory({"training": InMemoryDataset(x, labels), **rest})
+    return InMemory({"training": InMemoryDataset(x, labels, masks), **rest})

@@ -40,7 +40,8 @@ class Pooled(nn.Module):
 
 @cache
 def toys() -> list[Model]:
-    return [model_of(module, (1, 8, 8), image=True) for module in (net(), Pooled())]
+    plain = [model_of(module, (1, 8, 8), image=True) for module in (net(), Pooled())]
+    return [*plain, model_of(net(), (1, 8, 8), image=True, output="evidence")]
 
 
 @pytest.fixture
@@ -50,8 +51,11 @@ def model(name: str) -> Model:
 
 
 def explained(model: Model, name: str, x: torch.Tensor, seeds: list[int]) -> list[Row]:
-    resources = in_memory(inputs(16, seed=5))
+    more = {"concept": inputs(30, seed=6), "random": inputs(60, seed=7)}
+    resources = in_memory(inputs(16, seed=5), np.arange(16) % 3, inputs(16, seed=8) > 0, **more)
     batch = batch_of(x, seeds=seeds, resources=resources) if takes_input(name) else no_input(model, resources)
+    if not takes_input(name) and catalogue()[name].takes_target:
+        batch.targets = [ClassTarget(index=1)]
     return parse_method(name).explain(model, batch).rows()
 
 

@@ -36,9 +36,9 @@ def draw_clusters(
     tiles = [
         enlarged(colours(part, name), max(96, look.size // 3)) for part in np.split(drawn.values, len(maps), axis=1)
     ]
-    columns = min(len(tiles), 5)
+    rows = -(-len(tiles) // 5)
+    columns = -(-len(tiles) // rows)
     width, height = tiles[0].width + GAP, tiles[0].height + SMALL + 12
-    rows = -(-len(tiles) // columns)
     side = max(look.size, columns * width - GAP)
     plane = Image.new("RGB", (side, rows * height + look.size // 2 + SMALL + 12), WHITE)
     draw = ImageDraw.Draw(plane)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
-from service.render import curves, graph
+from service.render import clustermap, curves, graph
+from service.render.clusters import draw_clusters
 from service.render.look import Look
 from service.render.picture import caption
 from service.render.synthesis import draw_synthesis, notes_of
@@ -26,12 +28,27 @@ def _synthesis(meta: Mapping[str, Any], arrays: Arrays, look: Look) -> bytes:
     return draw_synthesis(made, trace, spec, look, caption(meta), notes_of(meta.get("info", {})))
 
 
+def _clustering(meta: Mapping[str, Any], arrays: Arrays, look: Look) -> bytes:
+    if "presence" in arrays:
+        return clustermap.png(meta, arrays)
+    return draw_clusters(arrays["mean"], arrays["clustering"], arrays["embedding"], look, caption(meta))
+
+
+def _clusters(meta: Mapping[str, Any], arrays: Arrays, _: Look) -> bytes:
+    if "presence" in arrays:
+        return clustermap.csv(meta, arrays)
+    columns = [arrays["items"][:, None], arrays["clustering"][:, None], arrays["embedding"]]
+    lines = (f"{item:g},{cluster:g},{x:.9g},{y:.9g}" for item, cluster, x, y in np.concatenate(columns, 1))
+    return "\n".join(["item,cluster,x,y", *lines, ""]).encode()
+
+
 DRAWINGS: Mapping[str, Mapping[Form, Draw]] = {
     "synthesis": {"png": _synthesis},
     "graph": {
         "svg": lambda meta, arrays, _: graph.svg(meta, arrays),
         "png": lambda meta, arrays, _: graph.png(meta, arrays),
     },
+    "clustering": {"png": _clustering, "csv": _clusters},
     "scores": {
         "png": lambda meta, arrays, _: curves.png(meta, arrays),
         "csv": lambda meta, arrays, _: curves.csv(meta, arrays),

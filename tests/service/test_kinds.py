@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.orders import work
+from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
-from tests.toys import model_of, net
+from tests.toys import inputs, model_of, net
 from workers.engine.model import Model
 from workers.run import run
 
@@ -23,10 +24,15 @@ def model() -> Model:
     return model_of(net(), (1, 8, 8), image=True)
 
 
-def put(queue: FakeQueue, model: Model, **method: object) -> str:
+@pytest.fixture(scope="module")
+def resources() -> InMemory:
+    return in_memory(inputs(24, seed=2), np.arange(24) % 3)
+
+
+def put(queue: FakeQueue, model: Model, resources: InMemory, **method: object) -> str:
     """The id of a finished explanation by that method."""
     asked = work(method=method)
-    ((_, outcome),) = run([asked], lambda _: model)
+    ((_, outcome),) = run([asked], lambda _: model, supply=lambda *_: resources)
     queue.results[asked.id] = dict(outcome.meta), dict(outcome.arrays)  # type: ignore[union-attr]  # it succeeds
     return asked.id
 
@@ -38,12 +44,20 @@ def put(queue: FakeQueue, model: Model, **method: object) -> str:
         ({"name": "compare"}, "scores", {"png", "csv"}),
         ({"name": "ssa", "dataset": None}, "graph", {"png", "svg"}),
         ({"name": "activation_maximization", "steps": 2}, "synthesis", {"png"}),
+        ({"name": "spray", "of": "gradient", "clusters": 2}, "clustering", {"png", "csv"}),
+        ({"name": "ssa_clusters"}, "clustering", {"png", "csv"}),
     ],
 )
 async def test_a_result_is_drawn_in_the_forms_of_its_kind(
-    client: httpx.AsyncClient, queue: FakeQueue, model: Model, method: dict[str, object], kind: str, forms: set[str]
+    client: httpx.AsyncClient,
+    queue: FakeQueue,
+    model: Model,
+    resources: InMemory,
+    method: dict[str, object],
+    kind: str,
+    forms: set[str],
 ) -> None:
-    key = put(queue, model, **method)
+    key = put(queue, model, resources, **method)
     told = (await client.get(f"{URL}/{key}")).json()
     assert told["kind"] == kind
     assert {form for form in ("png", "svg", "csv") if form in told["links"]} == forms
@@ -63,18 +77,18 @@ async def test_a_result_is_drawn_in_the_forms_of_its_kind(
 
 
 async def test_the_table_of_scores_has_a_column_for_each_method(
-    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory
 ) -> None:
-    key = put(queue, model, name="pixel_flipping", of=["gradient", "occlusion"], steps=4)
+    key = put(queue, model, resources, name="pixel_flipping", of=["gradient", "occlusion"], steps=4)
     table = (await client.get(f"{URL}/{key}/scores.csv")).text.splitlines()
     assert table[0] == "patches taken away,gradient,occlusion"
     assert len(table) == 1 + 5
 
 
 async def test_what_was_made_up_is_an_image_of_the_size_asked_for(
-    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory
 ) -> None:
-    key = put(queue, model, name="activation_maximization", steps=2)
+    key = put(queue, model, resources, name="activation_maximization", steps=2)
     small, large = [
         Image.open(io.BytesIO((await client.get(f"{URL}/{key}/synthesis.png?size={size}")).content))
         for size in (96, 448)
@@ -85,9 +99,9 @@ async def test_what_was_made_up_is_an_image_of_the_size_asked_for(
 
 
 async def test_a_picture_of_another_kind_is_not_there(
-    client: httpx.AsyncClient, queue: FakeQueue, model: Model
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory
 ) -> None:
-    key = put(queue, model, name="pixel_flipping", steps=3)
+    key = put(queue, model, resources, name="pixel_flipping", steps=3)
     answer = await client.get(f"{URL}/{key}/graph.svg")
     assert answer.status_code == 404
     assert "of the kind scores" in answer.json()["detail"]

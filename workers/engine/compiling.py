@@ -10,6 +10,7 @@ from torch import fx
 
 from workers.engine import canonizers, folding, layout, ops, plain, recurrent
 from workers.engine.constants import fold_constants
+from workers.engine.dropout import Dropout, switch_on
 from workers.engine.graph import Graph, Node, Ref, references
 from workers.engine.inlining import inline
 from workers.engine.naming import Name, layer_names
@@ -18,19 +19,29 @@ from workers.errors import InvalidFolder
 
 @dataclass(frozen=True)
 class Compiled:
-    """`exported` computes the model as it is; `folded` the same, batch norm folded and recurrence unrolled."""
+    """`exported` computes the model as it is; `folded` the same, batch norm folded and recurrence unrolled.
+
+    `dropouts` are those switched on in both, where that was asked for.
+    """
 
     exported: Graph
     folded: Graph
+    dropouts: tuple[Dropout, ...] = ()
 
 
-def compile_program(program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype) -> Compiled:
-    """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out."""
+def compile_program(
+    program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype, dropout: bool = False
+) -> Compiled:
+    """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out.
+
+    With `dropout`, what drops values in training is kept, as a product with a mask.
+    """
     graph, constants, source = _unlifted(program)
     fold_constants(graph, constants)
     plain.plain_forms(graph, constants)
     names = layer_names(graph.nodes)
     canonizers.functionalise(graph)
+    dropouts = switch_on(graph, constants, names) if dropout else ()
     stands = canonizers.drop_identity(graph)
     constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
     if device.type == "cpu":
@@ -43,8 +54,8 @@ def compile_program(program: torch.export.ExportedProgram, device: torch.device,
     folded = folding.fold_batch_norm(graph, constants)
     plain.separate(graph)
     if list(graph.nodes) == calls:
-        return Compiled(exported, exported)
-    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device, dtype))
+        return Compiled(exported, exported, dropouts)
+    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device, dtype), dropouts)
 
 
 def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:

@@ -67,8 +67,7 @@ def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[st
     if card.output == "value":
         values = outputs.flatten(1).tolist() if outputs.dim() > 1 else [[v] for v in outputs.tolist()]
         return [[{"index": 0, "label": None, "score": row[0], "probability": None}] for row in values]
-    totals = outputs.flatten(2).mean(2) if outputs.dim() > 2 else outputs
-    probabilities = _probabilities(card, totals)
+    totals, probabilities = _totals(outputs), chances(card, outputs)
     order = totals.argsort(dim=1, descending=True, stable=True)[:, :top]
     return [
         [
@@ -76,15 +75,17 @@ def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[st
                 "index": i,
                 "label": card.label(i),
                 "score": float(totals[row, i]),
-                "probability": _number(chances, row, i),
+                "probability": _number(probabilities, row, i),
             }
             for i in indices
         ]
-        for row, (indices, chances) in enumerate(zip(order.tolist(), [probabilities] * len(order), strict=True))
+        for row, indices in enumerate(order.tolist())
     ]
 
 
-def _probabilities(card: ModelCard, totals: Tensor) -> Tensor | None:
+def chances(card: ModelCard, outputs: Tensor) -> Tensor | None:
+    """The probabilities of the classes (n, classes), over all places; None of an output that has none."""
+    totals = _totals(outputs)
     match card.output:
         case "logits" | "segmentation":
             return totals.softmax(1)
@@ -94,6 +95,10 @@ def _probabilities(card: ModelCard, totals: Tensor) -> Tensor | None:
             return (totals.clamp(min=0) + 1) / (totals.clamp(min=0) + 1).sum(1, keepdim=True)
         case _:
             return None
+
+
+def _totals(outputs: Tensor) -> Tensor:
+    return outputs.flatten(2).mean(2) if outputs.dim() > 2 else outputs
 
 
 def _number(probabilities: Tensor | None, row: int, index: int) -> float | None:

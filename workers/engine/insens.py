@@ -36,7 +36,7 @@ class Layer:
         self.node = node
         self.graph = Graph(model.folded.nodes[: node.index + 1], node.index)
         widest = max(math.prod(other.shape or ()) for other in self.graph.nodes)
-        self.rows = model.rows or max(model.chunk, min(256, ELEMENTS // widest))
+        self.rows = model.chunk if model.rows or model.short else max(model.chunk, min(256, ELEMENTS // widest))
         self.columns = list(self._columns())
 
     def _columns(self) -> Iterator[Group]:

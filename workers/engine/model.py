@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +19,7 @@ from workers.engine.backward import Watch, propagate
 from workers.engine.batch import Batch
 from workers.engine.chunk import fastest
 from workers.engine.compiling import Compiled, compile_program
+from workers.engine.dropout import has_dropout
 from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
 from workers.engine.rules.rule import Gradient, Rule
@@ -25,6 +29,8 @@ from workers.target import Target, UnitTarget
 
 if TYPE_CHECKING:
     from workers.folder import Folder
+
+SHRUNK_S = 600.0  # memory that was short may be there again
 
 
 def snake(name: str) -> str:
@@ -51,8 +57,10 @@ class Model:
         self.dtype = dtype
         self.rows = rows
         self._chunk = rows or chunk
+        self._shrunk_at = -math.inf
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
+        self.stochastic: Callable[[], Compiled] | None = None
         self.card: ModelCard = describe.card(self)
 
     @classmethod
@@ -70,19 +78,23 @@ class Model:
         """
         place = torch.device(device)
         compiled = compile_program(program, place, dtype)
-        return cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk)
+        model = cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk)
+        if has_dropout(program):
+            model.stochastic = cache(partial(compile_program, program, place, dtype, dropout=True))
+        return model
 
     @property
     def chunk(self) -> int:
         """How many rows a method with many passes runs at once: measured when first asked for."""
-        if self._chunk is None:
+        if self._chunk is None or 0 <= self._shrunk_at < time.monotonic() - SHRUNK_S:
+            self._shrunk_at = -math.inf
             row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
             with torch.no_grad():
                 self._chunk = fastest(self.graph.run, row)
         return self._chunk
 
     def shrink(self) -> bool:
-        """Halve the chunk, for it did not fit into memory; False where it cannot be smaller.
+        """Halve the chunk for some minutes, for it did not fit into memory; False where it cannot be smaller.
 
         Then its size was not to blame, and is measured anew when next asked for.
         """
@@ -90,7 +102,13 @@ class Model:
             self._chunk = self.rows
             return False
         self._chunk //= 2
+        self._shrunk_at = time.monotonic()
         return True
+
+    @property
+    def short(self) -> bool:
+        """Whether memory ran out lately: what may take more rows than a chunk takes no more now."""
+        return self._shrunk_at >= 0
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""

@@ -41,7 +41,7 @@ def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float) -
     for rows, _ in sweep(model, batch, samples, "samples"):
         draws = torch.stack([torch.randn(batch.x.shape[1:], generator=generators[row]) for row in rows])
         x = batch.x[rows] + draws.to(batch.x) * scale.expand_as(batch.x)[rows]
-        inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows))
+        inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows), resources=batch.resources)
         values = of.explain(model, inner).arrays["attribution"]
         if total.dim() == 0:
             total = values.new_zeros((len(batch), *values.shape[1:]))

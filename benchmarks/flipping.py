@@ -1,0 +1,101 @@
+"""Pixel flipping of six methods on 100 digits, against the same passes done plainly: `python -m benchmarks.flipping`.
+
+The floor is the six methods' own work and, of what they take away, every distinct input once: prepared beforehand, and
+run through the module by as many at once as are fastest. What is left is finding the orders and making the inputs.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.machine import announce
+from benchmarks.perturbation import best
+from benchmarks.places import DIGITS, SHARED
+from benchmarks.side_by_side import Aim, alternate, report
+from models.digits.data import read_digits
+from models.digits.net import build
+from workers.engine import asking, flipping
+from workers.engine.batch import Batch
+from workers.engine.explaining import attributions
+from workers.engine.loading import load
+from workers.engine.model import Model
+from workers.engine.modules import load_weights
+from workers.folder import read_folder
+from workers.method import Method, parse_method
+from workers.settings import Settings
+from workers.target import RankTarget
+
+JUDGED, PATCH, ROUNDS, AIM = 100, 4, 5, 1.2
+OF = ("gradient", "input_times_gradient", "lrp", "deep_lift", "guided_backprop", "grad_cam")
+
+
+def digits() -> Tensor:
+    """The first test digits, or noise where MNIST is not at hand: no time depends on what they show."""
+    path = SHARED / "data" / "mnist.npz"
+    if not path.is_file():
+        return torch.rand(JUDGED, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    return torch.from_numpy(read_digits(path).x_test[:JUDGED].astype(np.float32) / 255)[:, None]
+
+
+def asked_for(model: Model, batch: Batch, method: Method) -> Tensor:
+    """The inputs that an evaluation runs through the model, in order."""
+    seen: list[Tensor] = []
+    ask = asking.ask
+
+    def noting(model: Model, batch: Batch, rows: Tensor, copies: asking.Copies, probability: bool = False) -> Tensor:
+        seen.append(copies(torch.arange(len(rows))))
+        return ask(model, batch, rows, copies, probability)
+
+    flipping.ask = noting  # type: ignore[attr-defined]  # it is imported there
+    try:
+        method.explain(model, batch)
+    finally:
+        flipping.ask = ask  # type: ignore[attr-defined]
+    return torch.cat(seen)
+
+
+def plain(module: nn.Module, x: Tensor, size: int) -> None:
+    with torch.no_grad():
+        for part in torch.split(x, size):
+            module(part).softmax(1)
+
+
+def main() -> int:
+    torch.set_num_threads(Settings().torch_threads)
+    folder = read_folder(DIGITS)
+    model, module, x = load(folder), build().eval(), digits()
+    assert folder.weights is not None
+    load_weights(module, folder.weights, "digits")
+    method = parse_method({"name": "pixel_flipping", "of": list(OF), "patch": PATCH})
+    of = tuple(parse_method(name) for name in OF)
+
+    def fresh() -> Batch:
+        return Batch(x, [RankTarget(rank=0)] * len(x), [0] * len(x))
+
+    altered = asked_for(model, fresh(), method)
+    every = len(x) * len(OF) * (49 + 1)
+    announce(f"pixel flipping of {len(OF)} methods on {len(x)} digits, {PATCH} x {PATCH} patches, 49 steps")
+    size = best(lambda size: partial(plain, module, altered[:960], size))
+    print(f"   {every} passes asked for, {len(altered)} of them distinct; plain ones are fastest by {size}")
+    calls = {
+        "the methods themselves and plain passes": lambda: (
+            attributions(model, fresh(), of),
+            plain(module, altered, size),
+        ),
+        "the methods themselves": lambda: attributions(model, fresh(), of),
+        "Whence pixel_flipping": lambda: method.explain(model, fresh()),
+    }
+    floor = "the methods themselves and plain passes"
+    report(
+        "pixel flipping", alternate(calls, ROUNDS, warmup=1), floor, [Aim("Whence pixel_flipping", floor, ratio=AIM)]
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,320 @@
+"""Activation maximisation and DeepDream: closed forms, naive replicas, and the promise that the activation rises."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from service.render.frame import Caption
+from service.render.look import Look
+from service.render.synthesis import draw_synthesis, notes_of, pixels
+from tests.resources import InMemory, InMemoryDataset, in_memory
+from tests.toys import batch_of, inputs, model_of, net
+from workers.catalogue import parse_method
+from workers.engine.batch import Batch
+from workers.engine.dream import octaves
+from workers.engine.model import Model
+from workers.engine.priors import check, turned
+from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
+from workers.images import prepare
+from workers.prior import GradientBlur, Rotate
+from workers.result import Row
+from workers.target import ClassTarget, RankTarget, Target, UnitTarget
+
+
+def made(model: Model, target: int | Target, resources: InMemory | None = None, seed: int = 0, **fields: Any) -> Row:
+    wanted = ClassTarget(index=target) if isinstance(target, int) else target
+    shape = model.card.input.shape
+    batch = Batch(
+        torch.zeros(1, *shape, dtype=model.dtype), [wanted], [seed], resources=resources or in_memory(inputs())
+    )
+    method = parse_method({"name": "activation_maximization", **fields})
+    method.refuse(model)
+    return method.explain(model, batch).rows()[0]
+
+
+def linear(shape: tuple[int, ...] = (6,), outputs: int = 3, **fields: Any) -> tuple[Model, Tensor]:
+    torch.manual_seed(3)
+    size = int(np.prod(shape))
+    layer = nn.Linear(size, outputs)
+    return model_of(nn.Sequential(nn.Flatten(), layer), shape, **fields), layer.weight.detach()
+
+
+def test_a_linear_unit_is_maximised_along_its_weights() -> None:
+    """w . x - c mean(x^2) has its maximum at x = n w / (2 c)."""
+    model, weights = linear()
+    found = made(model, 1, steps=400, rate=0.1, priors=[{"kind": "l2", "weight": 3.0}]).arrays["synthesis"][0]
+    np.testing.assert_allclose(found, (6 * weights[1] / 6).numpy(), atol=2e-3)
+
+
+def test_two_units_with_signs_pull_along_the_difference_of_their_weights() -> None:
+    model, weights = linear()
+    also = [{"of_class": 0, "weight": -2.0}]
+    row = made(model, 1, also=also, steps=400, rate=0.1, priors=[{"kind": "l2", "weight": 3.0}])
+    np.testing.assert_allclose(row.arrays["synthesis"][0], (weights[1] - 2 * weights[0]).numpy(), atol=4e-3)
+    x = torch.from_numpy(row.arrays["synthesis"])
+    outputs = model.forward(x)[0]
+    assert row.info["activation"][0] == pytest.approx(float(outputs[1]), rel=1e-5)
+    assert row.info["also"][0][0] == pytest.approx(float(outputs[0]), rel=1e-5)
+
+
+def test_within_the_range_every_value_goes_to_its_end() -> None:
+    model, weights = linear(low=-1.0, high=2.0)
+    found = made(model, 2, priors=[], steps=300, rate=0.1).arrays["synthesis"][0]
+    np.testing.assert_allclose(found, np.where(weights[2] > 0, 2.0, -1.0), atol=1e-6)
+
+
+def test_it_rises_above_nearly_all_of_the_data_for_classes_channels_and_units() -> None:
+    model = model_of(net(), (1, 8, 8), image=True)
+    data = inputs(400).clamp(-1, 1)
+    _, values = model.graph.run(data, [node.index for node in model.graph.nodes])
+    conv = model.graph.find("conv2")
+    assert conv is not None
+    for target, seen in (
+        (ClassTarget(index=2), model.forward(data)[:, 2]),
+        (UnitTarget(layer="conv2", channel=3), values[conv.index][:, 3].flatten(1).sum(1)),
+        (UnitTarget(layer="conv2", index=(1, 4, 4)), values[conv.index][:, 1, 4, 4]),
+    ):
+        row = made(model, target, steps=64)
+        assert row.info["activation"][0] > float(seen.quantile(0.99))
+        assert np.abs(row.arrays["synthesis"]).max() <= 1
+        assert row.arrays["trace"].shape == (1, 64)
+
+
+def test_the_logarithm_of_the_probability_takes_the_other_classes_down() -> None:
+    model = model_of(net(), (1, 8, 8), image=True)
+    both = [made(model, 0, score=score, steps=64, priors=[]) for score in ("log_probability", "activation")]
+    logits = torch.cat([model.forward(torch.from_numpy(row.arrays["synthesis"])) for row in both])
+    assert both[0].info["activation"][0] == pytest.approx(float(logits.log_softmax(1)[0, 0]), abs=1e-5)
+    assert logits[0, 0] < logits[1, 0]
+    assert logits.softmax(1)[0, 0] > logits.softmax(1)[1, 0]
+    with pytest.raises(MethodNotApplicable, match="log_probability is of a class"):
+        made(model, UnitTarget(layer="conv1", channel=0), score="log_probability")
+
+
+def test_a_rank_is_refused_with_what_would_be_right() -> None:
+    model, _ = linear()
+    with pytest.raises(InvalidTarget, match="name a class by its index"):
+        made(model, RankTarget(rank=0))
+
+
+def test_starts_are_the_classs_own_mean_and_items() -> None:
+    """One step of no length shows the start."""
+    model, _ = linear()
+    data, labels = inputs(9, shape=(6,)), np.arange(9) % 3
+    resources = in_memory(data, labels)
+    still: dict[str, Any] = {"steps": 1, "rate": 1e-12, "priors": [], "dataset": "training"}
+    mean = made(model, 1, resources, start="mean", **still).arrays["synthesis"]
+    np.testing.assert_allclose(mean[0], data[labels == 1].mean(0).numpy(), atol=1e-6)
+    row = made(model, 1, resources, start="sample", count=2, **still)
+    assert len(set(row.info["items"])) == 2
+    assert all(labels[number] == 1 for number in row.info["items"])
+    np.testing.assert_allclose(row.arrays["synthesis"], data[row.info["items"]].numpy(), atol=1e-6)
+    drawn = {made(model, 1, resources, seed=seed, start="sample", **still).info["items"][0] for seed in range(20)}
+    assert drawn == {1, 4, 7}
+
+
+def test_classes_of_a_dataset_are_found_by_their_names() -> None:
+    model, _ = linear(labels=("ant", "bee", "cat"))
+    data = inputs(4, shape=(6,))
+    resources = InMemory({"d": InMemoryDataset(data, np.array([0, 0, 1, 1]), classes=("cat", "ant"))})
+    still: dict[str, Any] = {"steps": 1, "rate": 1e-12, "priors": [], "dataset": "d", "start": "mean"}
+    np.testing.assert_allclose(made(model, 2, resources, **still).arrays["synthesis"][0], data[:2].mean(0), atol=1e-6)
+    with pytest.raises(InvalidParameter, match="no item of the dataset 'd' bears the label of class 1"):
+        made(model, 1, resources, **still)
+
+
+def test_l2_pulls_to_the_mean_of_the_class() -> None:
+    model, weights = linear()
+    resources = in_memory(inputs(6, shape=(6,)), np.arange(6) % 3)
+    prior = {"kind": "l2", "weight": 3.0, "to": "mean"}
+    found = made(model, 1, resources, dataset="training", steps=400, rate=0.1, priors=[prior]).arrays["synthesis"][0]
+    mean = inputs(6, shape=(6,))[[1, 4]].mean(0)
+    np.testing.assert_allclose(found, (mean + weights[1]).numpy(), atol=4e-3)
+
+
+def test_a_generators_code_is_moved_and_its_output_shown_to_the_model() -> None:
+    """Of a linear generator G and unit w the best code under L2 lies along G^T w."""
+    model, weights = linear()
+    torch.manual_seed(0)
+    painter = nn.Linear(4, 6, bias=False)
+    resources = in_memory(inputs())
+    resources.models["painter"] = model_of(painter, (4,), output="value")
+    fields: dict[str, Any] = {
+        "generator": "painter",
+        "steps": 400,
+        "rate": 0.1,
+        "priors": [{"kind": "l2", "weight": 2.0}],
+    }
+    found = made(model, 1, resources, **fields)
+    matrix = painter.weight.detach()
+    np.testing.assert_allclose(found.arrays["synthesis"][0], (matrix @ (matrix.T @ weights[1])).numpy(), atol=4e-3)
+    resources.models["painter"] = model_of(nn.Linear(4, 5), (4,))
+    with pytest.raises(InvalidParameter, match=r"returns the shape \[5\] and toy takes \[6\]"):
+        made(model, 1, resources, **fields)
+
+
+def test_several_are_driven_apart() -> None:
+    model = model_of(net(), (1, 8, 8), image=True)
+
+    def likeness(diversity: float) -> float:
+        flat = torch.from_numpy(made(model, 0, count=3, steps=40, diversity=diversity).arrays["synthesis"]).flatten(1)
+        unit = flat / flat.norm(dim=1, keepdim=True)
+        return float(((unit @ unit.T).sum() - 3) / 6)
+
+    assert likeness(30.0) < likeness(0.0) - 0.1
+
+
+def test_total_variation_makes_it_smooth_and_centre_keeps_it_in_the_middle() -> None:
+    model = model_of(net(), (1, 8, 8), image=True)
+
+    def roughness(priors: list[dict[str, Any]]) -> float:
+        x = made(model, 0, steps=40, priors=priors).arrays["synthesis"][0, 0]
+        return float(np.square(np.diff(x)).mean() / np.square(x).mean())
+
+    for prior in ({"kind": "total_variation"}, {"kind": "blur", "every": 1}, {"kind": "gradient_blur"}):
+        assert roughness([prior]) < 0.7 * roughness([])
+    x = made(model, 0, steps=60, rate=0.03, priors=[{"kind": "centre", "width": 0.15}]).arrays["synthesis"][0, 0]
+    assert np.abs(x[3:5, 3:5]).mean() > 2 * np.abs(x[[0, 7]]).mean()
+
+
+def test_turned_and_scaled_about_the_centre() -> None:
+    x = inputs(1)
+    torch.testing.assert_close(turned(x, 1.0, 0.0), x)
+    for image in (x, inputs(1, shape=(2, 4, 6))):
+        half = turned(image, -1.0, 0.0)
+        torch.testing.assert_close(half, image.flip(2, 3), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(turned(x, 0.0, 1.0), torch.rot90(x, 1, (2, 3)), rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_is_refused_by_name() -> None:
+    model, _ = linear()
+    for prior in (Rotate(), GradientBlur()):
+        with pytest.raises(MethodNotApplicable, match=f"the prior {prior.kind} needs"):
+            check((prior,), model.card.input)
+    for fields, why in (
+        ({"start": "mean"}, "name it by `dataset`"),
+        ({"start": "mean", "dataset": "d", "count": 2}, "stay the same"),
+        ({"generator": "g", "priors": [{"kind": "blur"}]}, "the prior blur changes the input itself"),
+        ({"generator": "g", "start": "sample", "dataset": "d", "priors": []}, "the start sample is of"),
+        ({"also": [{"of_class": 1, "layer": "conv1"}]}, "name a class by of_class, or a layer"),
+        ({"priors": [{"kind": "bilateral"}]}, "kind"),
+    ):
+        with pytest.raises(ValidationError, match=why):
+            parse_method({"name": "activation_maximization", **fields})
+    with pytest.raises(InvalidParameter) as told:
+        made(model, 0, also=[{"of_class": 7}], priors=[])
+    assert told.value.pointer == "/method/also/0"
+
+
+def dreamt(model: Model, x: Tensor, **fields: Any) -> Row:
+    method = parse_method({"name": "deep_dream", **fields})
+    method.refuse(model)
+    return method.explain(model, batch_of(x, seeds=[0] * len(x))).rows()[0]
+
+
+def test_one_step_of_a_dream_is_the_gradient_of_the_layer() -> None:
+    module, x = net(), inputs(1) / 4
+    model = model_of(module, (1, 8, 8))
+    still: dict[str, Any] = {"octaves": 1, "steps": 1, "roll": 0, "noise": 0, "decay": 0, "rate": 0.05}
+    for channel in (None, 2):
+        leaf = x.clone().requires_grad_()
+        value = module.act(module.bn1(module.conv1(leaf)))
+        goal = value.square().mean() / 2 if channel is None else value[:, channel].mean()
+        (slope,) = torch.autograd.grad(goal, leaf)
+        row = dreamt(model, x, layer="act", channel=channel, **still)
+        np.testing.assert_allclose(
+            row.arrays["synthesis"][0], (x + 0.05 * slope / slope.abs().mean())[0], rtol=1e-4, atol=1e-6
+        )
+        assert row.arrays["trace"][0] == pytest.approx(float(goal.detach()), rel=1e-5)
+
+
+class Pointwise(nn.Module):
+    """A layer that looks at each place alone: then tiles cannot matter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.look, self.fc = nn.Conv2d(1, 3, 1), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.fc(self.look(x).mean((2, 3)))
+        return output
+
+
+@pytest.mark.parametrize("enlarge", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("roll", [0, 5])
+def test_tiles_and_rolls_leave_the_gradient_as_it_is(enlarge: float, roll: int) -> None:
+    module, x = Pointwise(), inputs(1, shape=(1, 6, 6))
+    model = model_of(module, (1, 6, 6))
+    row = dreamt(
+        model, x, layer="look", octaves=1, steps=1, roll=roll, noise=0, decay=0, rate=0.05, enlarge=enlarge
+    )  # fmt: skip
+    side = round(6 * enlarge)
+    canvas = torch.nn.functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+    leaf = canvas.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(module.look(leaf).square().sum(), leaf)
+    expected = canvas + 0.05 * slope / slope.abs().mean()
+    assert row.arrays["synthesis"].shape == (1, 1, side, side)
+    np.testing.assert_allclose(row.arrays["synthesis"], expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_dream_raises_what_the_layer_sees_and_stays_in_range() -> None:
+    model = model_of(net(), (1, 8, 8), image=True)
+    x = inputs(1).clamp(-1, 1) / 4
+    row = dreamt(model, x, layer="act", octaves=3, ratio=1.4, rate=0.03, steps=20)
+    assert row.info["sizes"] == [[4, 4], [6, 6], [8, 8]]
+    assert np.abs(row.arrays["synthesis"]).max() <= 1
+    node = model.folded.find("act")
+    assert node is not None
+    before, after = (
+        float(model.folded.run(values, [node.index])[1][node.index].square().mean())
+        for values in (x, torch.from_numpy(row.arrays["synthesis"]))
+    )
+    assert after > 1.3 * before
+    assert octaves(model.card.input, 2, 2.0, 2.0) == ((8, 8), (16, 16))
+
+
+def test_a_dream_of_what_is_not_there_is_refused() -> None:
+    model = model_of(net(), (1, 8, 8))
+    with pytest.raises(InvalidParameter, match="conv2 has the channels 0 to 3"):
+        dreamt(model, inputs(1), layer="conv2", channel=4)
+    flat, _ = linear()
+    with pytest.raises(MethodNotApplicable, match="deep_dream works on images"):
+        dreamt(flat, inputs(1, shape=(6,)))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "BGR", "L"])
+def test_a_picture_undoes_the_cards_preprocessing(mode: str) -> None:
+    channels = 1 if mode == "L" else 3
+    shape = (channels, 6, 5)
+    image = np.random.default_rng(0).integers(0, 256, (6, 5) if mode == "L" else (6, 5, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "PNG")
+    spec = model_spec(mode, channels)
+    x, _ = prepare(data.getvalue(), spec, shape)
+    expected = image[..., None].repeat(3, 2) if mode == "L" else image
+    np.testing.assert_array_equal(pixels(x, spec), expected)
+
+
+def model_spec(mode: Any, channels: int) -> Any:
+    from workers.card import ImageSpec
+
+    return ImageSpec(mode=mode, scale=255.0, mean=(104.0, 117.0, 123.0)[:channels], std=(1.0, 0.5, 2.0)[:channels])
+
+
+def test_pictures_hold_every_image_and_say_where_no_card_is_known() -> None:
+    made_up = np.random.default_rng(0).standard_normal((5, 1, 8, 8))
+    info = {"activation": [1.0, 2.0, 3.0, 4.0, 5.0], "activation_at_start": [0.1] * 5}
+    assert notes_of(info)[1] == "2 (start 0.1)"
+    drawn = draw_synthesis(made_up, np.ones((5, 1)), None, Look(size=300), Caption("t", "s"), notes_of(info))
+    with Image.open(io.BytesIO(drawn)) as picture:
+        assert picture.width >= 3 * 96
+        assert picture.height >= 2 * 96

@@ -1,0 +1,190 @@
+"""Dependency graphs of inputs and of datasets: what the steps of a sensitivity analysis are fed with, and told as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.engine import describe, targets
+from workers.engine.batch import Batch
+from workers.engine.choice import Choice, assigned
+from workers.engine.labels import classes_of, labels_of
+from workers.engine.levels import levels
+from workers.engine.model import Model
+from workers.engine.stepwise import Dependencies, Steps, Values
+from workers.engine.streaming import items
+from workers.errors import InvalidParameter
+from workers.target import ClassTarget, MaskTarget, Target, UnitTarget
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How the graph is walked: down which layers, with how many branches, and what counts as an outlier."""
+
+    layers: Sequence[str]
+    branching: int
+    fence: float
+    softmax: bool
+
+
+def of_inputs(model: Model, batch: Batch, rules: Rules) -> list[tuple[Steps, Dependencies]]:
+    """The graph of each row's target, from that row alone; one forward pass serves all rows and steps."""
+    tape, wanted = model.tape(batch), model.resolve(batch)
+    steps = {index: _steps(model, index, rules) for index in {targets.node_of(t, model.folded) for t in wanted}}
+    found = []
+    for row, target in enumerate(wanted):
+        one = steps[targets.node_of(target, model.folded)]
+        values = {i: _of_rows(tape.values[i], torch.tensor([row]), len(batch)) for i in one.keep | one.keep_mixed}
+        start = [(one.levels[-1].index, _unit(target, one))]
+
+        def again(values: Values = values) -> Iterator[Values]:
+            yield values
+
+        found.append((one, one.walk(start, one.statistics(values), again, rules.branching, rules.fence)))
+        batch.report(row + 1, len(wanted), "inputs")
+    return found
+
+
+def of_dataset(model: Model, batch: Batch, rules: Rules, choice: Choice) -> tuple[Steps, Dependencies]:
+    """The graph of the classes, over the items of a dataset; raises InvalidParameter where none gives such a class."""
+    steps = _steps(model, model.folded.output, rules)
+    classes = steps.levels[-1].units
+    if max(choice.classes) >= classes:
+        raise InvalidParameter(f"the model has the classes 0 to {classes - 1}", pointer="/method/classes")
+    gathered = gather(model, batch, steps, choice)
+    if not gathered.x:
+        raise InvalidParameter(
+            f"no item of the dataset {choice.dataset!r} gives one of these classes a probability of "
+            f"{choice.confidence:g}; lower confidence, or name a dataset that shows them",
+            pointer="/method/dataset",
+        )
+    x = torch.cat(gathered.x)
+    mixed = steps.keep_mixed
+
+    def again() -> Iterator[Values]:
+        for done, part in enumerate(torch.split(x, steps.rows)):
+            with torch.no_grad():
+                _, values = model.folded.run(part, mixed)
+            yield values
+            batch.report(min((done + 1) * steps.rows, len(x)), len(x), "inputs of a step")
+
+    start = [(steps.levels[-1].index, unit) for unit in sorted(set(choice.classes))]
+    statistics = [torch.cat(parts) for parts in zip(*gathered.statistics, strict=True)]
+    return steps, steps.walk(start, statistics, again, rules.branching, rules.fence)
+
+
+@dataclass
+class Gathered:
+    """The items that count, and what the steps need of each."""
+
+    device: torch.device
+    x: list[Tensor] = field(default_factory=list)
+    statistics: list[list[Tensor]] = field(default_factory=list)
+    of_class: dict[int, int] = field(default_factory=dict)
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All of it, for another worker to go on from."""
+        found = {"classes": np.array([*self.of_class.items()], np.int64).reshape(-1, 2)}
+        if self.x:
+            found["x"] = torch.cat(self.x).cpu().numpy()
+            for i, parts in enumerate(zip(*self.statistics, strict=True)):
+                found[f"statistic {i}"] = torch.cat(parts).cpu().numpy()
+        return found
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `arrays` returned."""
+        self.of_class = {int(k): int(v) for k, v in arrays["classes"]}
+        if "x" in arrays:
+            self.x = [torch.from_numpy(arrays["x"]).to(self.device)]
+            parts = [torch.from_numpy(arrays[f"statistic {i}"]) for i in range(len(arrays) - 2)]
+            self.statistics = [[part.to(self.device) for part in parts]]
+
+
+def gather(model: Model, batch: Batch, steps: Steps, choice: Choice) -> Gathered:
+    """One pass over the dataset, as far as its items are wanted; those that bear other labels are not looked at."""
+    found = Gathered(model.device)
+    classes = classes_of(batch.resources.dataset(choice.dataset), model.card)
+    for part in items(model, batch, choice.dataset, found, "inputs of the graph"):
+        labels = labels_of(part, classes)
+        for rows in torch.split(torch.arange(len(part.x)), steps.rows):
+            borne = None if labels is None else labels[rows.numpy()]
+            if borne is None or np.isin(borne, choice.classes).any():
+                _look(model, steps, part.x[rows], borne, choice, found)
+        if choice.full(found.of_class):
+            break
+    return found
+
+
+def _look(
+    model: Model, steps: Steps, x: Tensor, labels: NDArray[np.int64] | None, choice: Choice, found: Gathered
+) -> None:
+    with torch.no_grad():
+        output, values = model.folded.run(x, steps.keep)
+    given = assigned(len(x), describe.chances(model.card, output), labels, choice, found.of_class)
+    counted = (given >= 0).to(x.device)
+    if counted.any():
+        found.x.append(x[counted])
+        found.statistics.append(steps.statistics({i: _of_rows(v, counted, len(x)) for i, v in values.items()}))
+
+
+def _of_rows(value: Any, rows: Tensor, count: int) -> Any:
+    """The value of some of the rows of a pass; what is no tensor over rows stays."""
+    return value[rows] if isinstance(value, Tensor) and value.dim() and len(value) == count else value
+
+
+def _steps(model: Model, index: int, rules: Rules) -> Steps:
+    at_output = index == model.folded.output and model.card.output == "logits"
+    return Steps(model, rules.layers, model.folded.nodes[index], rules.softmax and at_output)
+
+
+def _unit(target: Target, steps: Steps) -> int:
+    """The unit that a target is."""
+    if isinstance(target, ClassTarget | MaskTarget):
+        return target.index
+    if isinstance(target, UnitTarget):
+        return target.channel or 0 if target.index is None else target.index[steps.levels[-1].axis - 1]
+    return 0
+
+
+def told(model: Model, steps: Steps, found: Dependencies) -> dict[str, Any]:
+    """The graph as JSON: nodes from the top down, edges by their numbers, and the layers that they are of."""
+    level_of = {level.index: at for at, level in enumerate(reversed(steps.levels))}
+    units = sorted(found.frequency, key=lambda unit: (level_of[unit[0]], unit[1]))
+    number = {unit: at for at, unit in enumerate(units)}
+    output = model.folded.output
+    nodes = [
+        {
+            "layer": model.folded.nodes[node].layer,
+            "unit": unit,
+            "label": model.card.label(unit) if node == output else None,
+            "frequency": found.frequency[node, unit],
+            "in_degree": found.in_degree((node, unit)),
+        }
+        for node, unit in units
+    ]
+    edges = [
+        {
+            "from": number[edge.top],
+            "to": number[edge.below],
+            "frequency": edge.count / found.images,
+            "weight": edge.weight,
+        }
+        for edge in found.edges
+    ]
+    layers = [
+        {"layer": level.node.layer, "units": level.units, "outliers": found.outliers.get(level.index)}
+        for level in reversed(steps.levels)
+    ]
+    return {"images": found.images, "layers": layers, "nodes": nodes, "edges": edges}
+
+
+def frequencies(model: Model, names: Sequence[str], found: Dependencies) -> list[float]:
+    """Of every unit of every level of the model, in order, its frequency in the graph; 0 of one that is not in it."""
+    every = levels(model, names, model.folded.nodes[model.folded.output])
+    return [found.frequency.get((level.index, unit), 0.0) for level in every for unit in range(level.units)]

@@ -1,0 +1,61 @@
+"""A model with its dropout on: for every pass a twin whose masks are drawn anew."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from workers.engine.dropout import Dropout, drawn
+from workers.engine.graph import Graph
+from workers.engine.model import Model
+from workers.errors import MethodNotApplicable
+
+
+class Stochastic:
+    """Draws twins of a model, which share all with it but their masks."""
+
+    def __init__(self, model: Model) -> None:
+        check(model)
+        assert model.stochastic is not None
+        compiled = model.stochastic()
+        self.dropouts: tuple[Dropout, ...] = compiled.dropouts
+        self._compiled = compiled
+        self._model = copy.copy(model)
+        self._model._rules = {}  # the nodes are others than the model's own
+
+    def twin(self, sources: Sequence[torch.Generator]) -> Model:
+        """A model for as many rows as there are sources, each with the masks that its own draws next.
+
+        Drawn for one row, it serves any number of them.
+        """
+        masks = {
+            name: mask.to(self._model.device, self._model.dtype)
+            for name, mask in drawn(self.dropouts, list(sources)).items()
+        }
+        twin = copy.copy(self._model)
+        twin.graph = _masked(self._compiled.exported, masks)
+        same = self._compiled.folded is self._compiled.exported
+        twin.folded = twin.graph if same else _masked(self._compiled.folded, masks)
+        return twin
+
+
+def check(model: Model) -> None:
+    """Raise MethodNotApplicable, with the remedy, where the export holds no dropout."""
+    if model.stochastic is None:
+        raise MethodNotApplicable(
+            "the exported graph holds no dropout to switch on: a net trained without has none, and run_decompositions "
+            "takes it out. Export the net with its nn.Dropout layers, in evaluation mode, as whence export does; "
+            "resampling over several served models works on any net",
+            pointer="/method",
+        )
+
+
+def _masked(graph: Graph, masks: Mapping[str, Tensor]) -> Graph:
+    nodes = tuple(
+        replace(node, args=(node.args[0], masks[node.name])) if node.name in masks else node for node in graph.nodes
+    )
+    return Graph(nodes, graph.output)

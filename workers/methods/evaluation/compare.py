@@ -1,0 +1,62 @@
+"""Compare: how alike the explanations of several methods are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
+from workers.method import Method, Seed
+from workers.result import Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workers.engine.batch import Batch
+    from workers.engine.data import Items
+    from workers.engine.model import Model
+
+
+class Compare(Method):
+    """Spearman's rank correlation between the attributions of each two methods, channels summed.
+
+    `matrix` (methods, methods) holds the correlations, `scores` each method's mean with the others (1 of one alone). A
+    map without variation correlates 0 with all. Source: Spearman 1904; used so in S0 Fig. 7.
+    """
+
+    kind = "scores"
+    citation = "Spearman 1904, The proof and measurement of association between two things"
+    question = "Which methods agree, and which say something of their own?"
+    takes_input: ClassVar[bool] = UNLESS_DATASET
+
+    of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
+    dataset: Over = None
+    magnitudes: bool = Field(default=False, description="Compare magnitudes; else values with their signs.")
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return sum(method.passes() for method in self.of)
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.explaining import refuse
+
+        refuse(model, self.of)
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        import torch
+
+        from workers.engine.explaining import attributions, by_place
+        from workers.engine.judging import judge
+        from workers.engine.ranking import correlation, ranks
+
+        def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
+            maps = [by_place(values, model.card.input).flatten(1) for values in attributions(model, rows, self.of)]
+            order = ranks(torch.stack([values.abs() if self.magnitudes else values for values in maps], 1))
+            matrix = correlation(order[:, :, None], order[:, None])
+            others = max(1, len(maps) - 1)
+            alone = len(maps) == 1
+            own = matrix.diagonal(dim1=1, dim2=2)
+            return {"scores": own if alone else (matrix.sum(2) - own) / others, "matrix": matrix}
+
+        return judge(model, batch, self, measure, {"better": None, "measure": "mean rank correlation"})

@@ -1,0 +1,77 @@
+"""Implementation invariance: whether two models of one function get one explanation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from workers.judged import PAIR, UNLESS_DATASET, Judged, Noise, Over
+from workers.method import Method, ModelName, Seed
+from workers.result import Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workers.engine.batch import Batch
+    from workers.engine.data import Items, Resources
+    from workers.engine.model import Model
+
+
+class ImplementationInvariance(Method):
+    """By how much the explanation differs between two implementations of the same function (S4 13.3.3).
+
+    `scores` is |R - R'| / |R|, Euclidean: 0 for a method that knows the function alone, and for what is rounding.
+    `first` and `second` are the two scores. The second implementation is a model named, or this one with every hidden
+    neuron split in copies with outgoing weights w + t and -t (S4 Fig. 13.6). Raises InvalidParameter where the two
+    functions differ. Source: S4 13.3.3.
+    """
+
+    kind = "scores"
+    citation = "Sundararajan et al. 2017, Axiomatic attribution for deep networks; book ch. 13.3.3"
+    question = "Does the explanation depend on how the function is built, or on the function alone?"
+    takes_input: ClassVar[bool] = UNLESS_DATASET
+
+    of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
+    dataset: Over = None
+    other: ModelName | None = Field(
+        default=None, description="A served model of the same function; by default this one with its neurons split."
+    )
+    theta: float = Field(
+        default=10.0, ge=0, le=1e4, description="t of a split, in standard deviations of the layer's weights."
+    )
+    noise: Noise = 0.01
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return 2 * sum(method.passes() for method in self.of) + 2
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine import splitting
+        from workers.engine.explaining import refuse
+
+        refuse(model, self.of)
+        if self.other is None:
+            splitting.check(model)
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        from workers.engine.explaining import refuse
+        from workers.engine.judging import judge
+        from workers.engine.refitted import Refitted
+        from workers.engine.reimplemented import check_alike, differences
+        from workers.engine.splitting import split
+        from workers.engine.untied import untied
+
+        resources: Resources = Refitted(batch.resources)
+        if self.other is None:
+            other, layers = split(model, self.theta)
+        else:
+            other, layers, resources = batch.resources.model(self.other), [], batch.resources
+            check_alike(model, other)
+        refuse(other, self.of)
+
+        def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
+            return differences(model, other, resources, untied(model, rows, self.noise), self.of)
+
+        about = {"better": "lower", "measure": "relative difference", "split": layers}
+        return judge(model, batch, self, measure, about)

@@ -1,0 +1,57 @@
+"""The pointing game: whether the strongest place lies on the object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from workers.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
+from workers.method import Method, Seed
+from workers.result import Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workers.engine.batch import Batch
+    from workers.engine.data import Items
+    from workers.engine.model import Model
+
+
+class PointingGame(Method):
+    """Whether the place with the greatest attribution, channels summed, lies on the object: 1 or 0 (S4 l.415).
+
+    Where several places share the greatest value, the share of them on the object, so that an even map gains nothing.
+    Over a dataset, the share of hits, of its boxes or else its masks. A low share may be the model's fault: it may look
+    at the context. Raises InvalidParameter for a dataset with neither. Source: Zhang et al. 2018; S4 l.415.
+    """
+
+    kind = "scores"
+    citation = "Zhang et al. 2018, Top-down neural attention by excitation backprop"
+    question = "Does a method point at the object?"
+    takes_input: ClassVar[bool] = UNLESS_DATASET
+
+    of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
+    dataset: Over = None
+    box: Box = MIDDLE
+    margin: int = Field(default=0, ge=0, le=100, description="How many places beside the object still count as on it.")
+    seed: Seed = 0
+
+    def passes(self) -> int:
+        return sum(method.passes() for method in self.of)
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.explaining import refuse
+        from workers.engine.locating import check
+
+        check(model)
+        refuse(model, self.of)
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        from workers.engine.judging import judge
+        from workers.engine.locating import inside, pointing
+
+        def measure(rows: Batch, items: Items | None) -> dict[str, Tensor]:
+            return pointing(model, rows, self.of, inside(model, rows, items, self.box), self.margin)
+
+        return judge(model, batch, self, measure, {"better": "higher", "measure": "hits"})

@@ -1,0 +1,95 @@
+"""Step-wise sensitivity analysis: the graph of the units that a class depends on, layer by layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from workers.method import DatasetName, Method
+from workers.result import Graph
+
+if TYPE_CHECKING:
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class _WithoutDataset:
+    """Whether a method looks at the input and target of its job; with a dataset it is told its items and classes."""
+
+    def __get__(self, method: Ssa | None, _: type[Ssa]) -> bool:
+        return method is None or method.dataset is None
+
+
+class Ssa(Method):
+    """The units that the target depends on most, those that each of these depends on most, and so on down (S1).
+
+    A step takes the derivative of a unit's mean over places in each unit of the layer below, summed over its places;
+    units beyond Tukey's upper fence are outliers, and the most frequent over the inputs are kept. `nodes` in the info
+    (layer, unit, frequency from 0 to 1, in_degree from above) and `edges` between their numbers; the array holds the
+    frequency of every unit of every layer. With a dataset it takes no input. Raises MethodNotApplicable for a
+    net without layers between input and output, InvalidParameter for items that show no such class. Source: S1 Alg. 1.
+    """
+
+    kind = "graph"
+    citation = "Step-wise sensitivity analysis: identifying partially distributed representations, 2019"
+    question = "Which units of each layer does this class build on, and which are shared?"
+    needs = frozenset({"graph"})
+    cost = "tens of passes"
+    takes_input = _WithoutDataset()
+    takes_target = _WithoutDataset()
+
+    dataset: DatasetName | None = Field(
+        default=None, description="Look at the items of this dataset together, instead of at one input."
+    )
+    classes: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        default=(), max_length=100, description="With a dataset: the classes that the graph begins at."
+    )
+    confidence: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="With a dataset: the least probability of its class that an item counts with; the seed's is 0.99. "
+        "Where items have labels, those of other classes never count.",
+    )
+    images: int = Field(default=100, ge=1, le=1000, description="With a dataset: how many items of each class.")
+    branching: int = Field(default=3, ge=1, le=100, description="How many units below each unit are followed.")
+    fence: float = Field(
+        default=1.5, ge=0, le=100, description="How many interquartile ranges above the third quartile outliers begin."
+    )
+    layers: tuple[Annotated[str, Field(max_length=300)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="The layers to step between; by default what those with weights read, pooling passed through.",
+    )
+    score: Literal["logit", "probability"] = Field(
+        default="logit",
+        description="What the first step goes down from. A logit's derivative in the last layer is the same for every "
+        "input; a probability's is not, and the seed's frequencies are of that.",
+    )
+
+    @model_validator(mode="after")
+    def _told_what_to_look_at(self) -> Ssa:
+        if (self.dataset is None) != (not self.classes):
+            raise ValueError("a dataset and the classes to begin at are given together; without them the target is")
+        return self
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.stepwise import Steps
+
+        Steps(model, self.layers, model.folded.nodes[model.folded.output])
+
+    def explain(self, model: Model, batch: Batch) -> Graph:
+        import torch
+
+        from workers.engine import dependencies
+        from workers.engine.choice import Choice
+
+        rules = dependencies.Rules(self.layers, self.branching, self.fence, self.score == "probability")
+        if self.dataset is None:
+            found = dependencies.of_inputs(model, batch, rules)
+        else:
+            choice = Choice(self.dataset, self.classes, self.confidence, self.images)
+            found = [dependencies.of_dataset(model, batch, rules, choice)]
+        rows = [torch.tensor(dependencies.frequencies(model, self.layers, one)) for _, one in found]
+        return Graph({"frequency": torch.stack(rows)}, info=[dependencies.told(model, *one) for one in found])

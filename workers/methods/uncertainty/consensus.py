@@ -1,0 +1,73 @@
+"""Consensus: where several methods agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from workers.held import Attributing
+from workers.method import Method
+from workers.result import Attribution
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workers.engine.batch import Batch
+    from workers.engine.model import Model
+
+
+class Consensus(Method):
+    """The mean over several methods of each value's rank within its map, and how much they differ (S4 3.3).
+
+    Maps are summed over channels where their channels differ in number. Ranks run from 0 to 1, (rank - 1/2) / values,
+    ties sharing theirs, so that no method's scale counts; `std` is their standard deviation over the methods. The info
+    holds the methods' rank correlations with each other. Raises MethodNotApplicable where one of them does.
+    Source: Hansen et al. 2001; Lange et al. 1999.
+    """
+
+    citation = "Hansen, Nielsen, Strother, Lange 2001, Consensus inference in neuroimaging; book ch. 3.3"
+    question = "Which features do several methods agree on?"
+    needs = frozenset({"gradients"})
+    cost = "hundreds of passes"
+
+    of: Annotated[tuple[Attributing, ...], Field(min_length=2, max_length=20)] = Field(
+        default=("gradient", "integrated_gradients", "occlusion"),  # type: ignore[arg-type]  # validated from their names
+        description="The methods that are to agree.",
+    )
+    by: Literal["size", "value"] = Field(
+        default="size",
+        description="Rank by size, whatever the sign: 1 matters most. By value: 1 speaks for, 0 against the target.",
+    )
+
+    def passes(self) -> int:
+        return sum(one.passes() for one in self.of)
+
+    def refuse(self, model: Model) -> None:
+        for one in self.of:
+            one.refuse(model)
+
+    def explain(self, model: Model, batch: Batch) -> Attribution:
+        import torch
+
+        from workers.engine.consensus import correlations, ranks
+
+        maps = self._maps(model, batch)
+        ranked = torch.stack([ranks(each.abs() if self.by == "size" else each) for each in maps])
+        info = [
+            {"methods": [one.name for one in self.of], "correlation": correlations(ranked[:, row]).tolist()}
+            for row in range(len(batch))
+        ]
+        return Attribution({"attribution": ranked.mean(0), "std": ranked.std(0, correction=0)}, info=info)
+
+    def _maps(self, model: Model, batch: Batch) -> list[Tensor]:
+        from workers.engine.consensus import at_places
+
+        maps = []
+        for done, one in enumerate(self.of):
+            seeds = [getattr(one, "seed", 0)] * len(batch)
+            maps.append(one.explain(model, batch.sharing(batch.targets, seeds)).arrays["attribution"])
+            batch.report(done + 1, len(self.of), "methods")
+        if len({each.shape for each in maps}) == 1:
+            return maps
+        return [at_places(each, model.card.input) for each in maps]

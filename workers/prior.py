@@ -1,0 +1,100 @@
+"""Priors of synthesis, torch-free: what keeps an input that is made up from becoming noise (S4 4.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Prior(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    of_pixels: ClassVar[bool] = False  # whether it changes the input between steps, which a generator's cannot be
+
+
+class L2(_Prior):
+    """Takes weight * the mean of ((x - to) / range)^2 from the objective (S3 eq. 1); of a code, of itself."""
+
+    kind: Literal["l2"] = "l2"
+    weight: float = Field(
+        default=10.0,
+        ge=0,
+        le=1e6,
+        description="Weight of the mean square, in units of the input's range: it means the same for every model.",
+    )
+    to: Literal["zero", "mean"] = Field(
+        default="zero", description="Zero of the model's own input, or the mean of the dataset's items of the class."
+    )
+
+
+class TotalVariation(_Prior):
+    """Takes weight * the mean of (difference of neighbours / range)^power, along each axis, from the objective."""
+
+    kind: Literal["total_variation"] = "total_variation"
+    weight: float = Field(default=100.0, ge=0, le=1e6, description="Weight of the means, summed over the axes.")
+    power: float = Field(default=2.0, ge=1, le=4, description="Power of the differences.")
+
+
+class Blur(_Prior):
+    """Blurs the input after every so many steps (S4 eq. 4.5)."""
+
+    of_pixels: ClassVar[bool] = True
+
+    kind: Literal["blur"] = "blur"
+    width: float = Field(default=0.5, gt=0, le=50, description="Standard deviation of the Gaussian, in places.")
+    every: int = Field(default=4, ge=1, le=1000, description="Steps from one blur to the next.")
+
+
+class GradientBlur(_Prior):
+    """Blurs the gradient, not the input."""
+
+    of_pixels: ClassVar[bool] = True
+
+    kind: Literal["gradient_blur"] = "gradient_blur"
+    width: float = Field(default=1.0, gt=0, le=50, description="Standard deviation of the Gaussian, in places.")
+
+
+class Centre(_Prior):
+    """Weighs the gradient by a Gaussian around the input's centre, so that one object grows there."""
+
+    of_pixels: ClassVar[bool] = True
+
+    kind: Literal["centre"] = "centre"
+    width: float = Field(default=0.3, gt=0, le=10, description="Standard deviation, as a share of each side.")
+
+
+class Noise(_Prior):
+    """Adds Gaussian noise after every step (S4 eq. 4.11)."""
+
+    of_pixels: ClassVar[bool] = True
+
+    kind: Literal["noise"] = "noise"
+    width: float = Field(default=0.01, gt=0, le=10, description="Standard deviation, as a share of the input's range.")
+
+
+class Jitter(_Prior):
+    """Shows the input to the model rolled along each axis of places, by chance anew in every step."""
+
+    kind: Literal["jitter"] = "jitter"
+    places: int = Field(default=8, ge=1, le=512, description="At most so far either way.")
+
+
+class Rotate(_Prior):
+    """Shows an image to the model rotated, by chance anew in every step."""
+
+    kind: Literal["rotate"] = "rotate"
+    degrees: float = Field(default=5.0, gt=0, le=180, description="At most so far either way.")
+
+
+class Scale(_Prior):
+    """Shows an image to the model enlarged or shrunk, by chance anew in every step."""
+
+    kind: Literal["scale"] = "scale"
+    share: float = Field(default=0.1, gt=0, lt=1, description="At most by this share either way.")
+
+
+Prior: TypeAlias = Annotated[
+    L2 | TotalVariation | Blur | GradientBlur | Centre | Noise | Jitter | Rotate | Scale, Field(discriminator="kind")
+]
+Transform: TypeAlias = Jitter | Rotate | Scale
