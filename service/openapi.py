@@ -7,10 +7,14 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from service.described import SCHEMAS
+from service.examples import EXAMPLES
 from service.negotiation import JSON
+from service.protocols.described import SCHEMAS as PROTOCOLS
+from service.protocols.tensor_wire import InferenceRequest
 from service.requests import ExplanationRequest
 from workers.contract import Method, catalogue
 
@@ -28,27 +32,43 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
             license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         )
         components = document.setdefault("components", {}).setdefault("schemas", {})
-        components |= _documents() | _methods(catalogue())
+        components |= _documents() | PROTOCOLS | _methods(catalogue())
         _forget_fastapis_problems(document)
+        _add_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
 
 
 def _forget_fastapis_problems(document: dict[str, Any]) -> None:
-    """FastAPI declares its own 422 wherever a route declares none."""
+    """FastAPI declares its own 422 wherever a route declares none, and JSON beside whatever else a route answers."""
     for unused in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)
     for path in document["paths"].values():
         for operation in path.values():
             if JSON in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]
+            for answer in operation["responses"].values():
+                if answer.get("content", {}).get(JSON) == {"schema": {}}:
+                    del answer["content"][JSON]
+
+
+def _add_examples(document: dict[str, Any]) -> None:
+    """Added here, for FastAPI leaves out what is null in an example of a route's own."""
+    answers = (a for path in document["paths"].values() for one in path.values() for a in one["responses"].values())
+    for content in (answer["content"][JSON] for answer in answers if JSON in answer.get("content", {})):
+        schemas = content["schema"].get("anyOf", [content["schema"]])
+        names = [one["$ref"].rpartition("/")[2] for one in schemas if "$ref" in one]
+        if found := {name: {"value": EXAMPLES[name]} for name in names if name in EXAMPLES}:
+            content["examples"] = found
 
 
 def _documents() -> dict[str, Any]:
     _, schemas = models_json_schema([(model, "serialization") for model in SCHEMAS], ref_template=REF)
-    _, request = models_json_schema([(ExplanationRequest, "validation")], ref_template=REF)
+    requests: list[type[BaseModel]] = [ExplanationRequest, InferenceRequest]
+    _, request = models_json_schema([(model, "validation") for model in requests], ref_template=REF)
     fields = request["$defs"]["ExplanationRequest"]["properties"]
     fields["method"] = {"$ref": REF.format(model="Method"), "description": fields["method"]["description"]}
+    request["$defs"]["TargetChoice"] = fields["target"]
     return {**schemas["$defs"], **request["$defs"]}
 
 

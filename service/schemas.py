@@ -119,6 +119,13 @@ class Explanations(BaseModel):
     explanations: list[Explanation | StatusDocument]
 
 
+class Listing(BaseModel):
+    """A page of the list, the newest first; `links.next` is the page after it, where there is one."""
+
+    explanations: list[StatusDocument]
+    links: dict[str, str]
+
+
 class Receipt(BaseModel):
     """What determines an explanation, and the digests of its arrays."""
 

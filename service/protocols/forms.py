@@ -1,0 +1,85 @@
+"""The bodies that TorchServe's clients send: a file as it is, a form, or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from service.bodies import json_object, json_value
+from service.errors import Invalid, MalformedBody
+from service.protocols.asking import body_of
+
+FILES = ("data", "body", "input")
+FIELDS = ("method", "target", "params")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call sent: its data (bytes of a file, or JSON), its method, its target, and its size in bytes."""
+
+    data: Any
+    method: Any
+    target: Any
+    size: int
+
+
+async def read_call(request: Request) -> Call:
+    """Raises MalformedBody, Invalid, UnsupportedMedia."""
+    query = _known(dict(request.query_params), FIELDS)
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        data, fields = await _form(request)
+        return _call(data, query | fields, len(data))
+    body = await body_of(request)
+    if not body.lstrip().startswith((b"{", b"[")):  # curl -T and -d name no media type worth trusting
+        if not body:
+            raise MalformedBody("the body is empty; send an image, a tensor or JSON")
+        return _call(body, query, len(body))
+    content = json_value(body, "")
+    if not isinstance(content, dict):
+        return _call(content, query, len(body))
+    names = [name for name in (*FILES, "instances") if name in content]
+    if len(names) != 1:
+        raise Invalid([{"pointer": "", "detail": 'a JSON body is nested numbers, {"data": ..} or {"instances": [..]}'}])
+    data = content.pop(names[0])
+    if names == ["instances"] and not isinstance(data, list):
+        raise Invalid([{"pointer": "/instances", "detail": "a list of instances"}])
+    return _call(data, query | _known(content, FIELDS), len(body))
+
+
+async def _form(request: Request) -> tuple[bytes, dict[str, Any]]:
+    try:
+        form = await request.form(max_files=1, max_fields=len(FIELDS))
+    except (MultiPartException, HTTPException):
+        raise MalformedBody("the form could not be read: one file named data, and fields if need be") from None
+    try:
+        files = {name: part for name, part in form.items() if isinstance(part, UploadFile)}
+        fields = {name: part for name, part in form.items() if not isinstance(part, UploadFile)}
+        if len(files) != 1 or not files.keys() <= set(FILES):
+            raise Invalid([{"pointer": "", "detail": f"the form has one file, named one of {', '.join(FILES)}"}])
+        return await next(iter(files.values())).read(), _known(fields, FIELDS)
+    finally:
+        await form.close()
+
+
+def _known(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    if fields.keys() - set(names):
+        raise Invalid([{"pointer": "", "detail": f"an unknown field; those there are: {', '.join(names)}"}])
+    return dict(fields)
+
+
+def _call(data: Any, fields: Mapping[str, Any], size: int) -> Call:
+    target, method = fields.get("target", "argmax"), fields.get("method")
+    if isinstance(target, str) and target.startswith(("{", "[")):
+        target = json_value(target, "/target")
+    params = fields.get("params", {})
+    if isinstance(params, str):
+        params = json_object(params, "/params")
+    if not isinstance(params, Mapping) or (params and not isinstance(method, str)):
+        raise Invalid([{"pointer": "/params", "detail": "an object of parameters, beside the name of their method"}])
+    return Call(data, {**params, "name": method} if params else method, target, size)

@@ -1,0 +1,108 @@
+"""KServe's V1 protocol, which is also that of TensorFlow Serving: /v1/models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import orjson
+from fastapi import APIRouter
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.bodies import json_object
+from service.deps import parts_of
+from service.documents import result_document
+from service.errors import Invalid
+from service.negotiation import JSON
+from service.protocols import described
+from service.protocols.asking import Answer, Instance, answers, apart, body_of, card_of, serving
+from service.protocols.instances import from_rows
+from service.settings import Settings
+from workers.contract import InputSpec
+
+PREFIX = "/v1"
+ROWS = ("instances", "inputs")
+SHOWN = ("id", "method", "target", "checks", "links")
+
+
+class _Name(Convertor[str]):
+    """A model's name: it holds no colon, for a verb follows one."""
+
+    regex = "[^/:]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("model", _Name())
+router = APIRouter(prefix=PREFIX + "/models", tags=["KServe V1"])
+
+
+@router.get("", summary="Names of the models", **described.V1_MODELS)
+async def models(request: Request) -> Response:
+    return _json({"models": sorted(parts_of(request).queue.cards())})
+
+
+@router.get("/{name:model}", summary="Is the model ready?", **described.V1_MODEL)
+async def ready(request: Request, name: str) -> Response:
+    """503 where it is not."""
+    card = card_of(request, name)
+    await serving(request)
+    return _json({"name": card.name, "ready": True})
+
+
+@router.post("/{name:model}:predict", summary="Predict instances", **described.V1_PREDICT)
+async def predict(request: Request, name: str) -> Response:
+    """The model's outputs for each instance."""
+    _, rows = await _asked(request, name)
+    found = await answers(request, card_of(request, name), ["predict"], rows)
+    return _json({"predictions": [one.array for (one,) in found]})
+
+
+@router.post("/{name:model}:explain", summary="Explain instances", **described.V1_EXPLAIN)
+async def explain(request: Request, name: str) -> Response:
+    """The outputs of each instance, and an explanation of its own target (by default of the class it is taken for)."""
+    method, rows = await _asked(request, name)
+    found = await answers(request, card_of(request, name), [method, "predict"], rows)
+    told = {"predictions": [one[-1].array for one in found], "explanations": [_shown(one[0]) for one in found]}
+    return _json(told)
+
+
+async def _asked(request: Request, name: str) -> tuple[Any, Sequence[Instance]]:
+    card, body = card_of(request, name), await body_of(request)
+    method, rows = await apart(len(body), lambda: _read(body, card.input, parts_of(request).settings))
+    return method if method is not None else card.default_method, rows
+
+
+def _read(body: bytes, spec: InputSpec, settings: Settings) -> tuple[Any, list[Instance]]:
+    """The method and the instances of a body; raises MalformedBody, Invalid, InputError."""
+    fields = json_object(body, "")
+    names = [name for name in ROWS if name in fields]
+    if len(names) != 1 or fields.keys() - {*ROWS, "parameters", "signature_name"}:
+        _refuse("", 'the body is {"instances": [..]} or {"inputs": [..]}, and "parameters" if need be')
+    parameters = fields.get("parameters") or {}
+    if not isinstance(parameters, Mapping) or parameters.keys() - {"method", "target"}:
+        _refuse("/parameters", 'an object with "method" and "target", or one of them')
+    target = parameters.get("target", "argmax")
+    return parameters.get("method"), from_rows(fields[names[0]], spec, settings, target, f"/{names[0]}")
+
+
+def _shown(answer: Answer) -> dict[str, Any]:
+    """What the native API tells, with the numbers nested under the name of their kind."""
+    document = result_document(answer.meta)
+    kind = answer.meta["kind"]
+    told = document["info"] if answer.array is None else answer.array
+    return {**{name: document.get(name) for name in SHOWN}, kind: told}
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
+
+
+def _refuse(pointer: str, detail: str) -> NoReturn:
+    raise Invalid([{"pointer": pointer, "detail": detail}])

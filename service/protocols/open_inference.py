@@ -1,0 +1,172 @@
+"""The Open Inference Protocol, version 2, with binary tensors and repository calls: /v2.
+
+A model `m` predicts; the virtual model `m~method` explains. A method's parameters come flattened, as `whence.steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.bodies import json_object
+from service.deps import parts_of
+from service.errors import Invalid, NotFound
+from service.negotiation import JSON
+from service.protocols import described
+from service.protocols.asking import answers, apart, body_of, card_of, serving
+from service.protocols.flattened import read_parameters
+from service.protocols.rows import gives, outputs, rows, takes
+from service.protocols.tensor_wire import LENGTH, InferenceRequest, Output, read_request, written
+from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
+
+EXTENSIONS = ["binary_tensor_data", "model_repository"]
+VERSION = "1"  # a model has one; which one it is, its digest tells
+PREDICT = "predict"
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model, or a virtual one: a model with the method that its name holds."""
+
+    name: str
+    card: ModelCard
+    method: str | None
+
+    @property
+    def kind(self) -> str:
+        return catalogue()[self.method or PREDICT].kind
+
+
+@router.get("", summary="The server", **described.V2_SERVER)
+async def server() -> Response:
+    return _json({"name": "whence", "version": version("whence"), "extensions": EXTENSIONS})
+
+
+@router.get("/health/live", summary="Alive?", **described.V2_LIVE)
+async def live() -> Response:
+    return _json({"live": True})
+
+
+@router.get("/health/ready", summary="Ready?", **described.V2_READY)
+async def ready(request: Request) -> Response:
+    """503 where Redis does not answer or no worker is alive."""
+    await serving(request)
+    return _json({"ready": True})
+
+
+@router.get("/models", summary="Names of the models", **described.V2_MODELS)
+async def models(request: Request) -> Response:
+    return _json({"models": sorted(parts_of(request).queue.cards())})
+
+
+@router.get("/models/{name}/versions/{version}", include_in_schema=False)
+@router.get("/models/{name}", summary="A model's inputs and outputs", **described.V2_MODEL)
+async def model(request: Request, name: str) -> Response:
+    """Of a virtual model `m~method`, those of the method."""
+    served = _served(request, name)
+    about = {"name": name, "versions": [VERSION], "platform": "whence"}
+    return _json({**about, "inputs": takes(served.card), "outputs": gives(served.card, served.kind)})
+
+
+@router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
+@router.get("/models/{name}/ready", summary="Is the model ready?", **described.V2_MODEL_READY)
+async def model_ready(request: Request, name: str) -> Response:
+    """400 where the method cannot explain the model, 503 where no worker is alive."""
+    served = _served(request, name)
+    await serving(request)
+    reason = served.card.reason_against(served.method) if served.method else None
+    if reason is not None:
+        raise MethodNotApplicable(f"{served.method} cannot explain {served.card.name}: {reason}")
+    return _json({"name": name, "ready": True})
+
+
+@router.post("/models/{name}/versions/{version}/infer", include_in_schema=False)
+@router.post("/models/{name}/infer", summary="Predict rows, or explain them", **described.V2_INFER)
+async def infer(request: Request, name: str) -> Response:
+    """A model `m` predicts each row; a virtual model `m~method` explains each, its own target."""
+    served = _served(request, name)
+    return await _answered(request, served, served.method or PREDICT)
+
+
+@router.post("/models/{name}/versions/{version}/explain", include_in_schema=False)
+@router.post("/models/{name}/explain", summary="Explain rows", **described.V2_EXPLAIN)
+async def explain(request: Request, name: str) -> Response:
+    """By the method of the parameter `whence.method`, else by the model's own default."""
+    served = _served(request, name)
+    return await _answered(request, served, served.method)
+
+
+@router.post("/repository/index", summary="The models and their states", **described.V2_INDEX)
+async def index(request: Request) -> Response:
+    """`{"ready": true}` asks for those that are ready."""
+    body = await body_of(request)
+    asked = json_object(body, "") if body else {}
+    alive = bool(parts_of(request).queue.workers())
+    state = {"state": "READY", "reason": ""} if alive else {"state": "UNAVAILABLE", "reason": "no worker is alive"}
+    names = sorted(parts_of(request).queue.cards()) if alive or not asked.get("ready") else []
+    return _json([{"name": name, "version": VERSION, **state} for name in names])
+
+
+@router.post("/repository/models/{name}/load", summary="Is it served?", **described.V2_LOAD)
+async def load(request: Request, name: str) -> Response:
+    """Workers serve every model of their folder: this only makes sure that the model is one of them."""
+    await serving(request)
+    return _json({"name": _served(request, name).name, "load": True})
+
+
+@router.post("/repository/models/{name}/unload", summary="Refused", **described.V2_UNLOAD)
+async def unload(request: Request, name: str) -> Response:
+    """Always 400: what is served is for the operator to say, and idle models leave memory by themselves."""
+    _served(request, name)
+    raise Invalid([{"pointer": "", "detail": "a model is served as long as its folder is there; it is not unloaded"}])
+
+
+async def _answered(request: Request, served: Served, method: str | None) -> Response:
+    body = await body_of(request)
+    length, settings, card = request.headers.get(LENGTH), parts_of(request).settings, served.card
+    asked, values = await apart(len(body), lambda: read_request(body, length))
+    wanted = read_parameters(asked.parameters, method, card.default_method)
+    found = await apart(len(body), lambda: rows(values, card.input, settings, wanted.target))
+    done = [one for (one,) in await answers(request, card, [wanted.method], found, wanted.until)]
+    return await apart(len(body), lambda: _written(asked, served.name, outputs(done[0].meta["kind"], done), card))
+
+
+def _written(asked: InferenceRequest, name: str, held: Mapping[str, Output], card: ModelCard) -> Response:
+    """The outputs that were asked for, by default all, each where it was asked to be."""
+    for index, one in enumerate(asked.outputs):
+        if one.name not in held:
+            raise Invalid([{"pointer": f"/outputs/{index}", "detail": f"the outputs are {', '.join(held)}"}])
+    chosen = {one.name: held[one.name] for one in asked.outputs} or held
+    everywhere = asked.parameters.get("binary_data_output", False) is True
+    own = {one.name: one.parameters.get("binary_data", everywhere) is True for one in asked.outputs}
+    head = {"model_name": name, "model_version": VERSION, "parameters": {"whence.model": card.digest}}
+    told, rest = written(chosen, {**head, "id": asked.id} if asked.id else head, dict.fromkeys(held, everywhere) | own)
+    if not rest:
+        return _json(told)
+    content = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content + rest, headers={LENGTH: str(len(content))}, media_type="application/octet-stream")
+
+
+def _served(request: Request, name: str) -> Served:
+    """Raises UnknownModel, NoWorker, NotFound."""
+    wanted = request.path_params.get("version", VERSION)
+    if wanted != VERSION:
+        raise NotFound(f"there is no such version; the only one is {VERSION}")
+    plain, _, method = name.partition("~")
+    card = card_of(request, plain)
+    if "~" in name and method not in catalogue():
+        raise UnknownModel("there is no such method; a virtual model is MODEL~METHOD, as digits~lrp")
+    return Served(name, card, method or None)
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)

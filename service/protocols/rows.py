@@ -1,0 +1,106 @@
+"""Between tensors with a batch axis and single explanations: a request's rows, the outputs of their answers."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+
+from service.bodies import json_value
+from service.documents import result_document
+from service.errors import Invalid
+from service.inputs import image_input, tensor_input
+from service.protocols.asking import Answer, Instance
+from service.protocols.tensor_wire import BYTES, Output, Values
+from service.settings import Settings
+from workers.contract import InputSpec, ModelCard
+
+INPUT, IMAGE, TARGET = "input", "image", "target"
+EXPLANATION = "explanation"
+
+
+def takes(card: ModelCard) -> list[dict[str, Any]]:
+    """The inputs as the metadata tells them; either of the first two, and targets if need be."""
+    tensor = {"name": INPUT, "datatype": "FP32", "shape": [-1, *card.input.shape]}
+    image = [{"name": IMAGE, "datatype": BYTES, "shape": [-1]}] if card.input.kind == "image" else []
+    return [tensor, *image, {"name": TARGET, "datatype": "INT64", "shape": [-1]}]
+
+
+def gives(card: ModelCard, kind: str) -> list[dict[str, Any]]:
+    """The outputs as the metadata tells them; -1 is a size that the method decides."""
+    free = [-1, *card.outputs]
+    if kind == "attribution":
+        free = [-1, -1, *card.input.shape[1:]] if len(card.input.shape) == 3 else [-1, *card.input.shape]
+    array = {"name": kind, "datatype": "FP32", "shape": free}
+    return [array, {"name": EXPLANATION, "datatype": BYTES, "shape": [-1]}]
+
+
+def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, target: Any) -> list[Instance]:
+    """An instance of each row; `target` holds for all where there is no tensor of targets.
+
+    Raises Invalid, InvalidTensor, InvalidImage, InputTooLarge.
+    """
+    names = values.keys() - {TARGET}
+    if names not in ({INPUT}, {IMAGE}):
+        _refuse(f"the inputs are one of {INPUT} and {IMAGE}, and {TARGET} if need be")
+    given = values[next(iter(names))]
+    if not 0 < len(given) <= settings.most_explanations:
+        _refuse(f"one call has 1 to {settings.most_explanations} rows")
+    if isinstance(given, list):
+        found = [image_input(_image(one), spec, settings) for one in given]
+    elif given.shape[1:] == spec.shape:
+        found = [tensor_input(row, spec, "/inputs") for row in given]
+    else:
+        _refuse(f"{INPUT} has the shape {list(given.shape)}; the model takes {[-1, *spec.shape]}")
+    targets = [target] * len(found)
+    if TARGET in values:
+        if target != "argmax":
+            _refuse(f"targets came twice: as the tensor {TARGET} and as a parameter")
+        targets = _targets(values[TARGET], len(found))
+    return [Instance(each, own) for each, own in zip(found, targets, strict=True)]
+
+
+def outputs(kind: str, found: Sequence[Answer]) -> dict[str, Output]:
+    """The arrays with a batch axis, where they are of one shape, and the document of each as JSON."""
+    arrays = [one.array for one in found if one.array is not None]
+    told: dict[str, Output] = {EXPLANATION: [orjson.dumps(result_document(one.meta)) for one in found]}
+    if len(arrays) == len(found) and len({array.shape for array in arrays}) == 1:
+        return {kind: np.stack(arrays), **told}
+    return told
+
+
+def _image(given: bytes | str) -> bytes:
+    """A file's bytes; as JSON they are base64."""
+    if isinstance(given, bytes):
+        return given
+    try:
+        return b64decode(given, validate=True)
+    except ValueError:
+        _refuse(f"as JSON, {IMAGE} holds files in base64")
+
+
+def _targets(given: Values, count: int) -> list[Any]:
+    """A class index for each row, or a label or other target as text."""
+    if isinstance(given, list):
+        flat: list[Any] = list(given)
+    elif given.dtype.kind in "iu" and given.size == len(given):
+        flat = given.ravel().tolist()
+    else:
+        _refuse(f"{TARGET} holds a whole number for each row, or a text")
+    if len(flat) != count:
+        _refuse(f"{TARGET} has one entry for each row: there are {count} rows and {len(flat)} targets")
+    return [_target(one) for one in flat]
+
+
+def _target(one: Any) -> Any:
+    text = one.decode(errors="replace") if isinstance(one, bytes) else one
+    if not isinstance(text, str):
+        return text
+    return json_value(text, f"/inputs/{TARGET}") if text.startswith(("{", "[")) else text
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise Invalid([{"pointer": "/inputs", "detail": detail}])

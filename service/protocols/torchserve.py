@@ -1,0 +1,75 @@
+"""TorchServe's inference API: /ping, /predictions, /explanations.
+
+The default target is the predicted class, where TorchServe's own explanations took class 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.deps import parts_of
+from service.negotiation import JSON
+from service.protocols import described
+from service.protocols.asking import Answer, Instance, answers, apart, card_of, serving
+from service.protocols.forms import Call, read_call
+from service.protocols.instances import from_data
+from workers.contract import ModelCard
+
+router = APIRouter(tags=["TorchServe"])
+
+
+@router.get("/ping", summary="Is it healthy?", **described.PING)
+async def ping(request: Request) -> Response:
+    """503 where Redis does not answer or no worker is alive."""
+    await serving(request)
+    return _json({"status": "Healthy"})
+
+
+@router.put("/predictions/{name}", include_in_schema=False)  # curl -T, in every example of TorchServe's, is a PUT
+@router.post("/predictions/{name}", summary="Predict", **described.PREDICTIONS)
+async def predictions(request: Request, name: str) -> Response:
+    """The highest classes with their probabilities; the outputs, where the model has no labels."""
+    card = card_of(request, name)
+    _, rows, several = await _asked(request, card)
+    found = [_predicted(one, card) for (one,) in await answers(request, card, ["predict"], rows)]
+    return _json(found if several else found[0])
+
+
+@router.put("/explanations/{name}", include_in_schema=False)
+@router.post("/explanations/{name}", summary="Explain", **described.EXPLANATIONS)
+async def explanations(request: Request, name: str) -> Response:
+    """The attribution as nested lists; of several instances, a list of these."""
+    card = card_of(request, name)
+    call, rows, several = await _asked(request, card)
+    found = [_attributed(one) for (one,) in await answers(request, card, [call.method or card.default_method], rows)]
+    return _json(found if several else found[0])
+
+
+async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Instance], bool]:
+    """The call, its instances, and whether it sent a list of them."""
+    call = await read_call(request)
+    settings = parts_of(request).settings
+    rows, several = await apart(call.size, lambda: from_data(call.data, card.input, settings, call.target))
+    return call, rows, several
+
+
+def _predicted(answer: Answer, card: ModelCard) -> Any:
+    """Probabilities by label, highest first, as TorchServe's image_classifier says them; else the outputs."""
+    ranking = answer.meta["prediction"]
+    if len(set(card.labels)) < max(2, len(card.labels)) or any(one["probability"] is None for one in ranking):
+        return answer.array
+    return {one["label"]: one["probability"] for one in ranking}
+
+
+def _attributed(answer: Answer) -> Any:
+    return answer.meta["info"] if answer.array is None else answer.array
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY), media_type=JSON)
