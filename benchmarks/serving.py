@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import httpx
 from redis import Redis
@@ -20,6 +22,7 @@ from benchmarks import floor
 from service.redis_binary import CACHE, JOBS, embedded_redis, free_port
 
 PATIENCE_S = 120.0
+GRACE_S = 15.0
 PYTHON = (sys.executable, "-m")
 FLOOR = ("--factory", "benchmarks.floor:create_app", "--no-access-log", "--log-level", "warning")
 
@@ -38,7 +41,7 @@ def serving(models: Sequence[Path]) -> Iterator[Service]:
     """Redis, one worker, the API and the floor as processes of their own, with these model folders loaded."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="whence-bench-", ignore_cleanup_errors=True)))
-        processes = stack.enter_context(_Processes(folder / "log"))
+        processes = stack.enter_context(Processes(folder / "log"))
         jobs, results = (embedded_redis(name, folder, kind) for name, kind in (("jobs", JOBS), ("results", CACHE)))
         for store in (jobs, results):
             processes.start(store.child.command)
@@ -49,29 +52,49 @@ def serving(models: Sequence[Path]) -> Iterator[Service]:
         up = ["--models", str(_shelf(folder, models)), "--redis-url", jobs.url, "--port", str(port)]
         processes.start([*PYTHON, "service.cli", "up", *up], {"WHENCE_CACHE_URL": results.url})
         processes.await_that(lambda: _serves(port, len(models)))
-        processes.await_that(lambda: _answer(bare, "/openapi.json") is not None)
+        processes.await_that(lambda: answer(bare, "/openapi.json") is not None)
         yield Service(port, bare, cache)
 
 
-class _Processes:
+class Processes:
     """Children that end with the block, the last one first; what they say is shown where one does not become ready."""
+
+    groups: ClassVar[list[int]] = []
 
     def __init__(self, log: Path) -> None:
         self.log = log
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> _Processes:
+    def __enter__(self) -> Processes:
+        signal.signal(signal.SIGTERM, self._killed)  # else they would outlive a benchmark that takes too long
         return self
+
+    @classmethod
+    def _killed(cls, *_: object) -> None:
+        for group in cls.groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        os._exit(128 + signal.SIGTERM)
 
     def __exit__(self, *error: object) -> None:
         for process in reversed(self._running):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGCONT)
             process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            with suppress(ProcessLookupError):  # LitServe leaves its own children behind
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
+        """The process group of the child, which is its own."""
         with self.log.open("ab") as log:
             whole = {**os.environ, **(env or {})}
-            self._running.append(subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT))
+            process = subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        self._running.append(process)
+        self.groups.append(process.pid)
+        return process.pid
 
     def await_that(self, ready: Callable[[], bool]) -> None:
         """Raises TimeoutError with the children's last lines."""
@@ -100,7 +123,7 @@ def _pings(redis: Redis) -> bool:
         return False
 
 
-def _answer(port: int, path: str) -> httpx.Response | None:
+def answer(port: int, path: str) -> httpx.Response | None:
     try:
         return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
     except httpx.HTTPError:
@@ -108,5 +131,5 @@ def _answer(port: int, path: str) -> httpx.Response | None:
 
 
 def _serves(port: int, models: int) -> bool:
-    answer = _answer(port, "/api/v1/models")
-    return answer is not None and answer.is_success and len(answer.json()["models"]) == models
+    found = answer(port, "/api/v1/models")
+    return found is not None and found.is_success and len(found.json()["models"]) == models

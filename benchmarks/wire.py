@@ -30,8 +30,9 @@ def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 class Wire:
     """One connection to a server on this machine, kept open as long as the server keeps it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, patience: float = PATIENCE_S) -> None:
         self.port = port
+        self.patience = patience
         self._socket: socket.socket | None = None
         self._last = 0.0
 
@@ -54,7 +55,7 @@ class Wire:
         if self._socket is None or time.monotonic() - self._last > KEPT_S:
             if self._socket is not None:
                 self._socket.close()
-            self._socket = socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
+            self._socket = socket.create_connection(("127.0.0.1", self.port), self.patience)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
 

@@ -6,19 +6,28 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from service import log
+from service import guard, log
+from service.access import Access
+from service.admission import Caps
+from service.api_keys import Keys
 from service.deps import Parts
 from service.docs import router as docs
 from service.edge import Edge
-from service.errors import ANSWERS
+from service.kept import Room
 from service.metrics import Metrics
 from service.openapi import schema_of
+from service.problems import ANSWERS
+from service.protocols import kserve, open_inference, torchserve
+from service.protocols.dialects import Dialects
 from service.queue import Queue
-from service.routes import datasets, explanations, health, methods, models, results
+from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
 from service.settings import Settings
-from workers.contract import Datasets
+from service.webhooks import Webhooks
+from workers.contract import Datasets, Objects
 
-ROUTERS = (explanations.router, results.router, methods.router, models.router, datasets.router, health.router, docs)
+EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
+PROTOCOLS = (kserve.router, open_inference.router, torchserve.router)
+ROUTERS = (*EXPLANATIONS, methods.router, models.router, datasets.router, health.router, *PROTOCOLS, page.router, docs)
 DESCRIPTION = "Whence this prediction? An image or a tensor, a model and a method in; the explanation out."
 
 
@@ -27,11 +36,23 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     settings = settings or Settings()
     log.configure(settings.log_level, as_json=settings.log_json)
     stored = Datasets(settings.datasets.absolute())
-    parts = Parts(queue or Queue(settings.redis_url, settings.cache_url), settings, Metrics(), stored)
+    room = Room(Objects(settings.objects, settings.objects_from), settings.input_ttl, settings.input_space)
+    caps = Caps(
+        group=settings.queue_group,
+        caller=settings.queue_caller,
+        jobs=settings.queue_jobs,
+        wait=settings.queue_wait,
+        batch_wait=settings.batch_wait,
+        bulk=settings.bulk_cost,
+        rate=settings.quota_rate,
+        burst=settings.quota_burst,
+    )
+    queue = queue or Queue(settings.redis_url, settings.cache_url, room, caps)
+    parts = Parts(queue, settings, Metrics(), stored, Webhooks(queue, settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with parts.queue:
+        async with parts.queue, parts.webhooks:
             yield
 
     app = FastAPI(
@@ -47,6 +68,11 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     app.state.parts = parts
     for router in ROUTERS:
         app.include_router(router)
+    if settings.keys is not None:
+        app.add_middleware(Access, keys=Keys(settings.keys))
     app.add_middleware(Edge, settings=settings, metrics=parts.metrics)
+    app.add_middleware(Dialects)
+    if origins := guard.names(settings.cors_origins):
+        guard.share(app, origins)
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

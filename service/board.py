@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -13,25 +13,50 @@ from redis.exceptions import RedisError
 from workers.contract import ModelCard, keys
 
 PERIOD_S = 1.0
+CROWDED = 0.8  # of the memory that Redis may use: beyond it nothing new is taken in
 
 log = structlog.get_logger()
 
 
+class Depth(NamedTuple):
+    """What waits: jobs, and the seconds that one worker is expected to need for them."""
+
+    jobs: int
+    seconds: float
+
+
 class Board:
-    """Model cards by name and the heartbeats of the live workers, as of the last reading."""
+    """Model cards by name, the heartbeats of the live workers, and how full the queue is, as of the last reading.
+
+    `paces` are the seconds of a pass, by `keys.pace`; `depths` are by priority.
+    """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._texts: dict[str, bytes] = {}
         self.cards: dict[str, ModelCard] = {}
         self.workers: list[dict[str, Any]] = []
+        self.paces: dict[str, float] = {}
+        self.depths: dict[keys.Priority, Depth] = {}
+        self.crowded = False
 
     async def read(self) -> None:
         """Copy what is published now; a card that has not changed is not parsed again."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.smembers(keys.CARDS)
             pipe.smembers(keys.WORKERS)
-            names, ids = ([member.decode() for member in sorted(found)] for found in await pipe.execute())
+            pipe.hgetall(keys.PACE)
+            pipe.info("memory")
+            for priority in keys.PRIORITIES:
+                pipe.hmget(keys.depth(priority), ["jobs", "seconds"])
+            listed, beating, paces, memory, *depths = await pipe.execute()
+        names, ids = ([member.decode() for member in sorted(found)] for found in (listed, beating))
+        self.paces = {name.decode(): float(seconds) for name, seconds in paces.items()}
+        self.crowded = 0 < memory["maxmemory"] * CROWDED < memory["used_memory"]
+        self.depths = {
+            priority: Depth(int(jobs or 0), float(seconds or 0))
+            for priority, (jobs, seconds) in zip(keys.PRIORITIES, depths, strict=True)
+        }
         cards = await self._all([keys.card(name) for name in names])
         beats = await self._all([keys.worker(name) for name in ids])
         texts = {name: card for name, card in zip(names, cards, strict=True) if card is not None}

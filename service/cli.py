@@ -15,6 +15,7 @@ from rich.table import Column, Table
 
 from service.client import ACCEPT, API, Refused, connect, get
 from service.client import explain as ask
+from service.commands import keys
 from service.console import err, fail, out, progress
 from service.launch import greet, launch
 from service.redis_binary import free_port
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(keys.app, name="keys")
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
 HERE = "http://127.0.0.1:8000"
 INTERRUPTED = 130  # as of a program that SIGINT ended

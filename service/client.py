@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,10 @@ class Refused(Exception):
 
 
 def connect(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=httpx.Timeout(10, read=60), trust_env=False)
+    """Its API key, where it needs one, is in the environment variable WHENCE_KEY."""
+    key = os.environ.get("WHENCE_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(10, read=60), trust_env=False)
 
 
 def silent(_: str, __: dict[str, Any]) -> None:

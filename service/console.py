@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 out = Console(highlight=False)
@@ -23,3 +26,24 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a sentence for people."""
     err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(code)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A line on a terminal that follows the events which it is told; it is gone afterwards."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        line = shown.add_task("asking", total=None)
+
+        def tell(name: str, data: dict[str, Any]) -> None:
+            if name == "progress":
+                said = f"{data['done']} of {data['total']} {data['unit']}"
+                shown.update(line, description=said, completed=data["done"], total=data["total"])
+            elif name == "queued":
+                before = data.get("position")
+                said = "next in the queue" if before == 0 else "queued" if before is None else f"{before} before it"
+                shown.update(line, description=said)
+            else:
+                shown.update(line, description=name)
+
+        yield tell

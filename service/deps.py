@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.metrics import Metrics
 from service.queue import Queue
 from service.settings import Settings
+from service.webhooks import Webhooks
 from workers.contract import Datasets
 
 Key: TypeAlias = Annotated[str, Path(alias="id", description="The id of an explanation: 64 hex digits.")]
@@ -23,6 +24,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     datasets: Datasets
+    webhooks: Webhooks
 
 
 def parts_of(request: Request) -> Parts:

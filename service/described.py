@@ -73,6 +73,18 @@ _PRIORITIES = {"enum": ["interactive", "batch"]}
 _FIELDS = {name: {"type": "string"} for name in ("model", "method", "target", "params")}
 _FORM = {"type": "object", "properties": {"input": _BINARY["schema"], "request": {"type": "string"}, **_FIELDS}}
 
+_REQUESTS = {
+    "image": {"value": {"model": "digits", "input": {"image": "<base64>"}}},
+    "tensor": {
+        "value": {
+            "model": "table",
+            "method": {"name": "integrated_gradients", "steps": 20},
+            "target": {"top_k": 2},
+            "input": {"tensor": {"shape": [4], "data": [0.1, 0.2, 0.3, 0.4]}},
+        }
+    },
+}
+
 CREATE: dict[str, Any] = {
     "responses": {
         200: _finished(Explanation, Explanations),
@@ -99,18 +111,19 @@ CREATE: dict[str, Any] = {
         "requestBody": {
             "required": True,
             "content": {
-                JSON: {"schema": {"$ref": "#/components/schemas/ExplanationRequest"}},
+                JSON: {"schema": {"$ref": "#/components/schemas/ExplanationRequest"}, "examples": _REQUESTS},
                 "multipart/form-data": {"schema": _FORM},
                 **dict.fromkeys(_RAW, _BINARY),
             },
         },
     },
 }
+_PERMANENT = "It never changes."
 _OF_RESULT = problems(404, 409, 410, 422, 500, 503)
 
 
 def _of_result(media: str, content: dict[str, Any]) -> dict[str, Any]:
-    answer = {"description": "It never changes.", "content": {media: content}}
+    answer = {"description": _PERMANENT, "content": {media: content}}
     return {"responses": {200: answer, **_NOT_MODIFIED, **_OF_RESULT}}
 
 
@@ -140,7 +153,7 @@ DRAWING = _of_result(SVG, _TEXT)
 TABLE = _of_result(CSV, _TEXT)
 NUMBERS = _of_result(NPY, _BINARY)
 SAFETENSORS = _of_result(SAFETENSORS_TYPE, _BINARY)
-RECEIPT = _of_result(JSON, {"schema": {"$ref": "#/components/schemas/Receipt"}})
+RECEIPT = _of_result(JSON, _json(_PERMANENT, Receipt)["content"][JSON])
 METHODS = _plain(Methods)
 METHOD = _plain(MethodDocument, 404)
 MODELS = _plain(Models)

@@ -15,8 +15,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.documents import DATASETS
-from service.errors import BodyTooSlow, problem_response
+from service.errors import BodyTooSlow, HostUnknown
+from service.guard import HEADERS, SHARED, host_known, names, put_on
 from service.metrics import Metrics
+from service.problems import problem_response
 from service.settings import Settings
 from workers.contract import InputTooLarge
 
@@ -34,6 +36,8 @@ class Edge:
         self.app = app
         self.settings = settings
         self.metrics = metrics
+        self.headers = SHARED if names(settings.cors_origins) else HEADERS
+        self.hosts = names(settings.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +54,9 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                put_on(headers, self.headers)
             await send(message)
 
         try:
@@ -64,6 +70,10 @@ class Edge:
             self._record(scope, status, time.perf_counter() - started)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not host_known(scope["headers"], self.hosts) and scope["path"] not in _QUIET:
+            wrong = "this server does not go by the name in the Host header"
+            await problem_response(HostUnknown.code, wrong)(scope, receive, send)
+            return
         limit, seconds = self._limits(scope)
         too_large = f"the body is larger than {limit} bytes"
         if _content_length(scope["headers"]) > limit:

@@ -1,21 +1,11 @@
-"""Errors as problem+json (RFC 9457): one table from codes to statuses, and the functions that answer with them."""
+"""What can be wrong with a request over HTTP, on top of what can go wrong with an explanation."""
 
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, ClassVar, NamedTuple
-
-import orjson
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import ClassVar
 
 from workers.contract import ExplainError, InputError
 
-MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 20
-NO_PATH = "there is no such path; /docs lists those there are"
-RETRY_SECONDS = 2
 
 
 class RequestError(ExplainError):
@@ -32,6 +22,41 @@ class NotFound(RequestError):
 
 class NotFinished(RequestError):
     code = "not_finished"
+
+
+class AlreadyFinished(RequestError):
+    code = "already_finished"
+
+
+class StillRunning(RequestError):
+    """A call of a protocol that knows no 202 waited long enough: `location` is where the explanation will be."""
+
+    code = "still_running"
+
+    def __init__(self, detail: str, location: str) -> None:
+        super().__init__(detail)
+        self.location = location
+
+
+class KeyRequired(RequestError):
+    """There is no API key with the request, or one that is not known; `challenge` is what WWW-Authenticate adds."""
+
+    code = "key_required"
+
+    def __init__(self, detail: str, challenge: str = "") -> None:
+        super().__init__(detail)
+        self.challenge = challenge
+
+
+class ScopeMissing(KeyRequired):
+    code = "scope_missing"
+
+    def __init__(self, detail: str, scope: str) -> None:
+        super().__init__(detail, f', error="insufficient_scope", scope="{scope}"')
+
+
+class HostUnknown(RequestError):
+    code = "host_unknown"
 
 
 class Expired(RequestError):
@@ -54,6 +79,28 @@ class NoWorker(RequestError):
     code = "no_worker"
 
 
+class QueueFull(RequestError):
+    """There is no room for new work now: `retry_after` is in seconds."""
+
+    code = "queue_full"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(QueueFull):
+    """This caller has as much waiting work as one may have."""
+
+    code = "quota_exceeded"
+
+
+class TooCostly(InputError):
+    """One explanation would take more than any may."""
+
+    code: ClassVar[str] = "too_costly"
+
+
 class Invalid(InputError):
     """Several faults of one request: `errors` of {pointer, detail}."""
 
@@ -72,133 +119,5 @@ class Failed(RequestError):
         self.stored = stored
 
 
-class Kind(NamedTuple):
-    """What a code means over HTTP: its status, and a title that is the same for every occurrence."""
-
-    status: int
-    title: str
-
-
-KINDS: Mapping[str, Kind] = {
-    "malformed_body": Kind(400, "The body could not be read"),
-    "not_found": Kind(404, "There is nothing here"),
-    "method_not_allowed": Kind(405, "The HTTP method is not allowed here"),
-    "not_acceptable": Kind(406, "None of the accepted media types can be given"),
-    "request_timeout": Kind(408, "The body did not arrive in time"),
-    "not_finished": Kind(409, "The explanation is not finished"),
-    "dataset_placed": Kind(409, "The dataset is the operator's own"),
-    "cancelled": Kind(409, "The explanation was cancelled"),
-    "result_expired": Kind(410, "The result has expired"),
-    "input_too_large": Kind(413, "The input is too large"),
-    "unsupported_media_type": Kind(415, "The media type is not supported"),
-    "invalid_request": Kind(422, "The request is not valid"),
-    "invalid_image": Kind(422, "The input is no readable image"),
-    "invalid_tensor": Kind(422, "The input is no tensor that the model takes"),
-    "unknown_input": Kind(422, "The input is not stored here"),
-    "unknown_method": Kind(422, "There is no such method"),
-    "unknown_model": Kind(422, "There is no such model"),
-    "invalid_parameter": Kind(422, "A parameter is not valid"),
-    "unknown_dataset": Kind(422, "There is no such dataset"),
-    "invalid_dataset": Kind(422, "The dataset cannot be read or taken"),
-    "invalid_target": Kind(422, "The target is not valid"),
-    "method_not_applicable": Kind(422, "The method cannot explain this model"),
-    "not_finite": Kind(422, "The attribution is not finite"),
-    "explain_error": Kind(500, "The explanation failed"),
-    "work_failed": Kind(500, "The explanation failed"),
-    "out_of_memory": Kind(500, "The work does not fit the device"),
-    "worker_crashed": Kind(500, "Workers died on this explanation"),
-    "invalid_model": Kind(500, "The model's folder is wrong"),
-    "invalid_model_folder": Kind(500, "The model's folder is wrong"),
-    "pickled_payload": Kind(500, "The model's archive is refused"),
-    "internal_error": Kind(500, "Something went wrong on our side"),
-    "deadline_exceeded": Kind(503, "The work could not start before its deadline"),
-    "queue_unavailable": Kind(503, "The queue cannot be reached"),
-    "no_worker": Kind(503, "No worker is ready"),
-}
-
-_HTTP_CODES: Mapping[int, str] = {
-    400: "malformed_body",
-    404: "not_found",
-    405: "method_not_allowed",
-    406: "not_acceptable",
-    413: "input_too_large",
-    415: "unsupported_media_type",
-}
-
-
-def problem(code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """A problem document; an unknown code is an internal error."""
-    kind = KINDS.get(code, KINDS["internal_error"])
-    document = {
-        "type": f"urn:whence:problem:{code}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": detail,
-        "code": code,
-    }
-    return {**document, "errors": list(errors)} if errors or kind.status == 422 else document
-
-
-def problem_response(
-    code: str, detail: str, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
-) -> Response:
-    document = problem(code, detail, errors)
-    extra = {"retry-after": str(RETRY_SECONDS)} if document["status"] == 503 or code == "not_finished" else {}
-    return Response(
-        orjson.dumps(document),
-        document["status"],
-        {"cache-control": "no-store", **extra, **(headers or {})},
-        MEDIA_TYPE,
-    )
-
-
-def pointers(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict[str, str]]:
-    """Pydantic's errors as {pointer, detail}, without what the client sent."""
-    return [
-        {
-            "pointer": prefix + "".join(f"/{_escaped(step)}" for step in error["loc"]),
-            "detail": error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors[:MOST_ERRORS]
-    ]
-
-
-async def on_explain_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ExplainError)
-    if isinstance(error, Invalid):
-        return problem_response(error.code, error.detail, error.errors)
-    errors = [{"pointer": error.pointer, "detail": error.detail}] if error.pointer is not None else []
-    return problem_response(error.stored if isinstance(error, Failed) else error.code, error.detail, errors)
-
-
-async def on_validation_error(_: Request, error: Exception) -> Response:
-    """FastAPI's own report of wrong parameters; a path with a wrong part in it names nothing."""
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    if any(one["loc"][0] == "path" for one in found):
-        return problem_response(NotFound.code, NO_PATH)
-    errors = pointers([{**one, "loc": one["loc"][1:]} for one in found])
-    return problem_response("invalid_parameter", errors[0]["detail"], errors)
-
-
-async def on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = _HTTP_CODES.get(error.status_code, "internal_error")
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = NO_PATH
-    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"this path does not take {request.method}"
-    else:
-        detail = HTTPStatus(error.status_code).phrase.lower()
-    return problem_response(code, detail, headers=error.headers)
-
-
-def _escaped(step: object) -> str:
-    return str(step).replace("~", "~0").replace("/", "~1")
-
-
-ANSWERS: dict[int | type[Exception], Any] = {
-    ExplainError: on_explain_error,
-    RequestValidationError: on_validation_error,
-    HTTPException: on_http_error,
-}
+class AllSeen(Exception):
+    """The client of an event stream has seen its last event."""

@@ -1,11 +1,12 @@
 """From a client's request to the orders of the queue: one for each method and target."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.bodies import Body
-from service.errors import Invalid, NoWorker
+from service.errors import Invalid, NoWorker, TooCostly
 from service.inputs import read_input
 from service.orders import Input, Order
 from service.queue import Queue
@@ -22,7 +23,9 @@ from workers.contract import (
     UnknownDataset,
     UnknownInput,
     UnknownModel,
+    cheaper,
     check_fits,
+    keys,
     parse_targets,
     with_datasets,
     with_models,
@@ -31,11 +34,13 @@ from workers.contract import (
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the headers say of the orders."""
+    """What the headers say of the orders, and whose they are."""
 
     deadline: float | None
     recompute: bool
     request_id: str
+    caller: str = ""
+    priority: keys.Priority = keys.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -
     methods = parse_methods(request.method if request.method is not None else card.default_method)
     for method in methods:
         _check_support(method, card)
+        _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
     given = read_input(request.input, body.upload, card.input, settings)
     return Asked(request, card, tuple(methods), given)
@@ -120,7 +126,8 @@ def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[O
     ]
     if len(jobs) > most:
         raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
-    return [Order(job, asked.card.name, kept, terms.deadline, terms.request_id, terms.recompute) for job, kept in jobs]
+    said = (terms.deadline, terms.request_id, terms.recompute, terms.caller, terms.priority)
+    return [Order(job, asked.card.name, kept, *said) for job, kept in jobs]
 
 
 async def stored_input(asked: Asked, queue: Queue) -> Input | None:
@@ -149,11 +156,30 @@ def deadline(header: str | None) -> float | None:
     return time.time() + seconds
 
 
+def priority(header: str | None) -> keys.Priority:
+    """From the Whence-Priority header; raises Invalid."""
+    for one in keys.PRIORITIES:
+        if header is None or header.strip().lower() == one:
+            return one
+    raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(keys.PRIORITIES)}"}])
+
+
 def _check_support(method: Method, card: ModelCard) -> None:
     for one in (method, *method.inner()):
         reason = card.reason_against(one.name)
         if reason is not None:
             raise MethodNotApplicable(f"{one.name} cannot explain {card.name}: {reason}", pointer="/method")
+
+
+def _check_cost(method: Method, card: ModelCard, limit: float) -> None:
+    elements = math.prod(card.input.shape)
+    if method.passes() * elements > limit:
+        less = " or ".join(f"a smaller {name}" for name in cheaper(method)) or "a cheaper method"
+        raise TooCostly(
+            f"{method.name} would take {method.passes()} passes of {elements} values, and at most "
+            f"{int(limit / elements)} may be; {less} makes it less",
+            pointer="/method",
+        )
 
 
 def _input_of(method: Method, given: Input | None) -> Input | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from workers.contract import ExplainError, Job
+from workers.contract import ExplainError, Job, keys
 
+Outcome: TypeAlias = Literal["hit", "created", "joined", "refused"]
 State: TypeAlias = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
 FINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
@@ -33,7 +35,8 @@ class Order:
     """One explanation that a client asks for.
 
     `model` is the name the client used (the job holds the digest); `deadline` is in unix seconds; `recompute` computes
-    again although a result is stored.
+    again although a result is stored. `caller` is the id of an API key, "" for everyone without one. `cost` is in
+    seconds of a worker; None lets the queue estimate it.
     """
 
     job: Job
@@ -42,19 +45,24 @@ class Order:
     deadline: float | None = None
     request_id: str | None = None
     recompute: bool = False
+    caller: str = ""
+    priority: keys.Priority = keys.INTERACTIVE
+    cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """What became of an order.
 
-    `hit`: the result is there (`meta` holds its JSON); `created`: it was queued; `joined`: an equal order is in
+    `hit`: the result is there (`meta` holds its JSON, `arrays` the .npy bytes of those that were asked for along with
+    it, None where they have to be read); `created`: it was queued; `joined`: an equal order is in
     flight; `refused`: it failed less than a minute ago for a reason that stays (its status holds the problem).
     """
 
     id: str
-    outcome: Literal["hit", "created", "joined", "refused"]
+    outcome: Outcome
     meta: dict[str, Any] | None = None
+    arrays: tuple[bytes | None, ...] | None = None
 
 
 class Progress(BaseModel):
@@ -78,7 +86,12 @@ class Problem(BaseModel):
 
 
 class Status(BaseModel):
-    """The state of one explanation, derived from what exists. Times are unix seconds; `position` counts from 0."""
+    """The state of one explanation, derived from what exists. Times are unix seconds.
+
+    `position` is how many entries (the jobs of one request are one) will be taken before it where turns alternate
+    evenly: as many of every other line as precede it in its own, and before batch all that is interactive.
+    `starts_in` is an estimate, in seconds, from what such work took of late.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -87,6 +100,7 @@ class Status(BaseModel):
     model: str | None = None
     progress: Progress | None = None
     position: int | None = None
+    starts_in: float | None = None
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
@@ -99,3 +113,11 @@ class Status(BaseModel):
     def final(self) -> bool:
         """No further change will come."""
         return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the list, newest first; `cursor` is where the next page begins, None after the last."""
+
+    statuses: Sequence[Status]
+    cursor: str | None = None

@@ -1,11 +1,12 @@
 """What a client asks: one model, methods, targets and an input, checked as far as no model is needed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
-from service.errors import Invalid, pointers
+from service.errors import Invalid
+from service.problems import pointers
 from workers.contract import Method, UnknownMethod, parse_method
 
 DIGEST = "sha256:" + "0" * 64
@@ -51,6 +52,14 @@ class InputField(BaseModel):
         return self
 
 
+class WebhookField(BaseModel):
+    """Where to tell of an explanation once it is final, as Standard Webhooks say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(description="A https address; what is sent there is signed.", examples=["https://example.org/hook"])
+
+
 class ExplanationRequest(BaseModel):
     """A request to explain what a model says of one input; several methods or targets are one explanation each."""
 
@@ -62,6 +71,7 @@ class ExplanationRequest(BaseModel):
     )
     target: Annotated[Any, WithJsonSchema(TARGET_SCHEMA)] = Field(default="argmax", description="What to explain.")
     input: InputField | None = None
+    webhook: WebhookField | None = None
 
     @property
     def many(self) -> bool:
@@ -89,9 +99,28 @@ def parse_methods(raw: Any) -> list[Method]:
 
 def _parse(raw: Any, pointer: str) -> Method:
     try:
-        return parse_method(raw)
+        found = parse_method(raw)
+        wrong = _converted(raw, found.to_json(), pointer)
+    except RecursionError:
+        raise Invalid([{"pointer": pointer, "detail": "methods are held in each other too deeply"}]) from None
     except UnknownMethod as error:
         raise UnknownMethod(error.detail, pointer=pointer) from None
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
         raise Invalid(pointers(errors, pointer)) from None
+    if wrong is not None:
+        raise Invalid([{"pointer": wrong, "detail": "a number comes as a number, and a truth value as true or false"}])
+    return found
+
+
+def _converted(raw: Any, read: Any, pointer: str) -> str | None:
+    """Where a text or a truth value was taken for a number, which pydantic does without a word."""
+    pairs: Iterable[tuple[str | int, Any, Any]] = ()
+    if isinstance(raw, Mapping) and isinstance(read, Mapping):
+        pairs = ((name, value, read[name]) for name, value in raw.items() if name in read)
+    elif isinstance(raw, list) and isinstance(read, list):
+        pairs = ((index, one, other) for index, (one, other) in enumerate(zip(raw, read, strict=False)))
+    elif isinstance(raw, bool) != isinstance(read, bool) or (isinstance(raw, str) and isinstance(read, int | float)):
+        return pointer
+    found = (_converted(value, other, f"{pointer}/{name}") for name, value, other in pairs)
+    return next((one for one in found if one is not None), None)

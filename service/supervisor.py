@@ -17,6 +17,7 @@ from typing import TypeAlias
 from service.reaper import kill_group
 
 FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
 QUICK_DEATHS = 5
 TAIL_LINES = 15
 LONGEST_LINE = 1 << 16
@@ -34,7 +35,7 @@ class Child:
 
 
 class GaveUp(Exception):
-    """A child died too often too quickly; the message holds its last lines."""
+    """A child died too often too quickly before all was up; the message holds its last lines."""
 
 
 @dataclass(eq=False)
@@ -52,6 +53,7 @@ class Supervisor:
     ended: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _stages: list[dict[asyncio.Task[None], Child]] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
+    _started: bool = False
     _reaper: asyncio.subprocess.Process | None = None
 
     def start(self, *children: Child) -> None:
@@ -87,6 +89,7 @@ class Supervisor:
             await asyncio.wait({starting, self.ended}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
+                self._started = True
             await self.ended
         finally:
             starting.cancel()
@@ -117,9 +120,9 @@ class Supervisor:
             if self.ended.done():
                 return
             deaths = deaths + 1 if time.monotonic() - born < self.quick else 1
-            if deaths == QUICK_DEATHS:
+            if deaths >= QUICK_DEATHS and not self._started:
                 raise GaveUp(_obituary(child, code, tail))
-            delay = FIRST_DELAY * 2 ** (deaths - 1)
+            delay = min(FIRST_DELAY * 2 ** min(deaths - 1, 10), LONGEST_DELAY)
             self.say("whence", f"{child.name} ended ({how(code)}); starting it again in {delay:g} s")
             await asyncio.wait({self.ended}, timeout=delay)
 

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ import httpx
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from service.gpus import found, share
 from service.redis_binary import CACHE, JOBS, embedded_redis
 from service.supervisor import Child, Say, Supervisor
 
@@ -85,11 +86,12 @@ async def _run(plan: Plan, folder: Path, say: Say, on_ready: Callable[[str], Non
             stores = [embedded_redis("redis", folder, JOBS), embedded_redis("redis-cache", folder, CACHE)]
             supervisor.start(*(store.child for store in stores))
             jobs_url, cache_url = (store.url for store in stores)
+            own = {"WHENCE_OBJECTS": os.environ.get("WHENCE_OBJECTS", str(folder / "objects"))}
         else:
             jobs_url = plan.redis_url
-            cache_url = os.environ.get("WHENCE_CACHE_URL", jobs_url)
+            cache_url, own = os.environ.get("WHENCE_CACHE_URL", jobs_url), {}
         await _until(lambda: _answers(jobs_url), REDIS_PATIENCE, "Redis did not answer; is --redis-url right?")
-        env = environment(plan, jobs_url, cache_url)
+        env = environment(plan, jobs_url, cache_url) | own
         supervisor.start(*(_worker(number, plan, env) for number in range(plan.workers)), _api(plan, env))
         too_late = f"not ready after {plan.patience:g} s; --verbose shows what the workers and the API say"
         await _until(lambda: _ready(plan.url()), plan.patience, too_late)
@@ -116,9 +118,9 @@ def environment(plan: Plan, jobs_url: str, cache_url: str) -> dict[str, str]:
     }
 
 
-def _worker(number: int, plan: Plan, env: dict[str, str]) -> Child:
+def _worker(number: int, plan: Plan, env: Mapping[str, str]) -> Child:
     name = "worker" if plan.workers == 1 else f"worker-{number + 1}"
-    return Child(name, [*MODULE, "workers"], env)
+    return Child(name, [*MODULE, "workers"], {**env, **share(number, found(os.environ))})
 
 
 def _api(plan: Plan, env: dict[str, str]) -> Child:

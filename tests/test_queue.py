@@ -37,20 +37,20 @@ async def test_an_order_is_created_then_joined_then_a_hit(queue: Queue, store: S
     asked = order()
     assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
     assert [ticket.outcome for ticket in await queue.submit([asked])] == ["joined"]
-    assert claimed(store, asked.job.group) == [asked.job.id]
+    assert claimed(store) == [asked.job.id]
     assert [ticket.outcome for ticket in await queue.submit([asked])] == ["joined"]
     results.save(asked.job.id, result())
     store.finish(asked.job.id, "w")
     (ticket,) = await queue.submit([asked])
     assert (ticket.outcome, ticket.meta) == ("hit", {"kind": "attribution", "value": 1.0})
-    assert claimed(store, asked.job.group) == []
+    assert claimed(store) == []
 
 
 async def test_equal_orders_at_once_are_one_job(queue: Queue, store: Store) -> None:
     asked = order()
     tickets = await asyncio.gather(*(queue.submit([asked, asked]) for _ in range(20)))
     outcomes = [ticket.outcome for both in tickets for ticket in both]
-    assert claimed(store, asked.job.group) == [asked.job.id]
+    assert claimed(store) == [asked.job.id]
     assert set(outcomes) <= {"created", "joined"}
     assert sum(both[0].outcome == "created" for both in tickets) == 1
 
@@ -63,7 +63,7 @@ async def test_the_states_of_a_job_follow_from_what_exists(queue: Queue, store: 
     status = await queue.status(asked.job.id)
     assert status is not None
     assert (status.status, status.position, status.model) == ("queued", 1, "toy")
-    claimed(store, asked.job.group)
+    claimed(store)
     store.report([asked.job.id], 3, 10, "steps")
     status = await queue.status(asked.job.id)
     assert status is not None
@@ -104,7 +104,7 @@ async def test_waiting_ends_when_the_last_is_final(queue: Queue, store: Store, r
     orders = [order(0), order(1)]
     ids = [each.job.id for each in orders]
     await queue.submit(orders)
-    claimed(store, orders[0].job.group)
+    claimed(store)
     waiting = asyncio.create_task(queue.wait(ids, 60))
     results.save(ids[0], result())
     store.finish(ids[0], "w")
@@ -133,12 +133,12 @@ async def test_waiting_needs_no_event(queue: Queue, store: Store, jobs: Redis) -
 async def test_what_is_withdrawn_does_not_run_and_may_be_asked_again(queue: Queue, store: Store) -> None:
     asked = order()
     await queue.submit([asked])
-    assert await queue.cancel(asked.job.id)
-    assert not await queue.cancel(asked.job.id)
+    assert await queue.withdraw(asked.job.id, "") == "withdrawn"
+    assert await queue.withdraw(asked.job.id, "") == "finished"
     assert state(await queue.status(asked.job.id)) == "cancelled"
-    assert claimed(store, asked.job.group) == []
+    assert claimed(store) == []
     assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
-    assert claimed(store, asked.job.group) == [asked.job.id]
+    assert claimed(store) == [asked.job.id]
 
 
 async def test_recomputing_is_running_although_a_result_is_there(queue: Queue, store: Store, results: Results) -> None:
@@ -146,7 +146,7 @@ async def test_recomputing_is_running_although_a_result_is_there(queue: Queue, s
     results.save(asked.job.id, result())
     assert [ticket.outcome for ticket in await queue.submit([asked])] == ["created"]
     assert state(await queue.status(asked.job.id)) == "queued"
-    (work,) = store.claim(asked.job.group, "w").works
+    (work,) = store.claim("interactive", "w").works
     assert work.recompute
     store.finish(work.id, "w")
     assert state(await queue.status(asked.job.id)) == "succeeded"
@@ -199,7 +199,8 @@ async def everything_says_away(queue: Queue) -> None:
         queue.status(asked.job.id),
         queue.wait([asked.job.id], 30),
         queue.read(asked.job.id),
-        queue.cancel(asked.job.id),
+        queue.withdraw(asked.job.id, ""),
+        queue.listing(None, None, 10, None),
         queue.ping(),
     ]
     async with asyncio.timeout(2):  # all at once; what a client's own defaults take is a minute
@@ -226,6 +227,6 @@ async def test_a_frozen_redis_is_as_good_as_none(own_server: RedisServer) -> Non
 
 async def test_a_bell_that_cannot_ring_does_not_fail_the_request(own_server: RedisServer, queue: Queue) -> None:
     own_server.kill()
-    queue._bell = publisher(own_server.url)
+    queue._intake._bell = publisher(own_server.url)
     assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
     own_server.start()

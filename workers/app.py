@@ -8,8 +8,10 @@ from celery import Celery
 
 from workers import keys
 
-RING = "workers.ring"  # the one task: ring(group)
-VISIBILITY_S = 3600  # a ring lost with its worker comes again after this; the reconciler is much quicker
+RING = "workers.ring"  # the one task: ring(priority)
+# A ring that was lost with its worker, or whose acknowledgement was, comes again after this: it does no harm, for then
+# there is nothing to claim. The reconciler is much quicker.
+VISIBILITY_S = 60
 
 _COMMON: dict[str, Any] = {
     "task_serializer": "json",
@@ -19,7 +21,7 @@ _COMMON: dict[str, Any] = {
     "result_backend": None,
     "task_create_missing_queues": False,
     "task_default_queue": keys.INTERACTIVE,
-    "task_queues": {keys.INTERACTIVE: {}, keys.BATCH: {}},
+    "task_queues": {priority: {} for priority in keys.PRIORITIES},
     "worker_send_task_events": False,
     "task_send_sent_event": False,
     "enable_utc": True,
@@ -76,9 +78,9 @@ def consumer(url: str) -> Celery:
     )
 
 
-def ring(app: Celery, group: str) -> None:
-    """Tell some worker that the group has work; raises kombu's OperationalError without Redis."""
-    app.send_task(RING, args=[group], queue=keys.INTERACTIVE, ignore_result=True, retry=False)
+def ring(app: Celery, priority: str) -> None:
+    """Tell some worker that work of this priority waits; raises kombu's OperationalError without Redis."""
+    app.send_task(RING, args=[priority], queue=priority, ignore_result=True, retry=False)
 
 
 def _app(url: str, transport: dict[str, Any], **settings: Any) -> Celery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 
 from workers import keys
 from workers.card import ModelCard
+from workers.faults import EXIT_CODE, DeviceLost
 from workers.support import with_support
 
 if TYPE_CHECKING:
@@ -68,11 +70,15 @@ class Beat:
             pipe.execute()
 
     def _publish_all(self, models: Callable[[], Iterable[Model]]) -> None:
-        for model in models():
-            try:
-                self.publish(with_support(model))
-            except RedisError as error:
-                log.warning("a card waits for Redis", model=model.card.name, error=type(error).__name__)
+        try:
+            for model in models():
+                try:
+                    self.publish(with_support(model))
+                except RedisError as error:
+                    log.warning("a card waits for Redis", model=model.card.name, error=type(error).__name__)
+        except DeviceLost:
+            log.critical("the device is lost; this process ends")
+            os._exit(EXIT_CODE)
 
     def _beats(self) -> None:
         pause = threading.Event()

@@ -4,7 +4,7 @@ from workers import keys
 from workers.app import publisher, ring
 from workers.card import ImageSpec, InputSpec, ModelCard
 from workers.catalogue import catalogue
-from workers.cost import share
+from workers.cost import PASS_S, cheaper, share
 from workers.dataset_card import DatasetCard, Limits, check_fits
 from workers.datasets import Datasets
 from workers.errors import (
@@ -29,6 +29,8 @@ from workers.errors import (
 from workers.images import inspect
 from workers.job import Job
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
+from workers.objects import SMALLEST, Objects
+from workers.results import places_of
 from workers.scripts import source
 from workers.target import Target, parse_targets
 from workers.tensors import (
@@ -42,6 +44,8 @@ from workers.tensors import (
 )
 
 __all__ = [
+    "PASS_S",
+    "SMALLEST",
     "Cancelled",
     "DatasetCard",
     "Datasets",
@@ -61,6 +65,7 @@ __all__ = [
     "Method",
     "MethodNotApplicable",
     "ModelCard",
+    "Objects",
     "Target",
     "UnknownDataset",
     "UnknownInput",
@@ -70,6 +75,7 @@ __all__ = [
     "WorkError",
     "as_float32",
     "catalogue",
+    "cheaper",
     "check_fits",
     "decode_npy",
     "decode_safetensors",
@@ -82,6 +88,7 @@ __all__ = [
     "method_type",
     "parse_method",
     "parse_targets",
+    "places_of",
     "publisher",
     "ring",
     "share",

@@ -1,11 +1,26 @@
-"""What a client is told of an exception: never its text, unless we wrote it for clients."""
+"""What a client is told of an exception: never its text, unless we wrote it for clients. And what ends a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import torch
 
+from workers import stopping
 from workers.errors import ExplainError, InternalError, OutOfMemory
 
+_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_OF_DEVICE = ("CUDA error", "HIP error", "device-side assert")
+
+EXIT_CODE = 70  # of a process whose device is lost, or whose step hangs
+
 log = structlog.get_logger()
+
+
+class DeviceLost(BaseException):
+    """The device is of no more use to this process, which must end; no Exception, for nothing may go on after it."""
 
 
 def told(error: Exception) -> ExplainError:
@@ -18,8 +33,37 @@ def told(error: Exception) -> ExplainError:
     return InternalError("the explanation failed for a reason that is ours to find; the worker's log has the details")
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Python's, CUDA's, or the CPU allocator's, which is a plain RuntimeError."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _OF_MEMORY)
     )
+
+
+def device_lost(error: BaseException, device: torch.device) -> bool:
+    """Whether an error has poisoned the device: after a failed assertion on it, say, every further call fails."""
+    of_device = isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _OF_DEVICE)
+    )
+    return of_device and not out_of_memory(error) and not _answers(device)
+
+
+def _answers(device: torch.device) -> bool:
+    if device.type == "cpu":
+        return False  # no error of its own looks so
+    try:
+        torch.zeros(1, device=device).add_(1).item()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """What a method or a model raises to end the process ends the work alone."""
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt) as error:
+        if stopping.told():
+            raise
+        raise RuntimeError(f"{type(error).__name__} was raised where nothing may end the process") from error

@@ -1,16 +1,29 @@
-"""The names of everything that Whence keeps in Redis; `scripts/common.lua` knows the same names."""
+"""The names of everything that Whence keeps in Redis; the scripts know the same names."""
+
+from typing import Literal, TypeAlias
 
 PREFIX = "whence:"
 EVENTS = PREFIX + "events"  # pub/sub channel: "<id> <what happened>"
 OPEN = PREFIX + "open"  # sorted set: unfinished ids by creation time
-GROUPS = PREFIX + "groups"  # sorted set: groups with waiting work by the time their doorbell last rang
+INDEX = PREFIX + "index"  # sorted set: the latest ids by creation time, finished ones too
+BELLS = PREFIX + "bells"  # sorted set: priorities whose doorbell has rung and is not answered yet, by when
+TURN = PREFIX + "turn"  # string: how many claims had a choice between priorities
+WITHDRAWN = PREFIX + "withdrawn"  # set: unfinished ids that some caller withdrew from
+PACE = PREFIX + "pace"  # hash: seconds that a pass of one row takes, by model and method
 CARDS = PREFIX + "cards"  # set: names of published model cards
 WORKERS = PREFIX + "workers"  # set: ids of workers that have sent a heartbeat
 RECONCILER = PREFIX + "reconciler"  # string: which worker reconciles now
+NEEDS = PREFIX + "needs"  # hash: how many unfinished jobs need an input, by its digest
+INPUTS = PREFIX + "inputs"  # sorted set: "<bytes> <digest>" of the inputs whose bytes are in Redis, by last use
+WEBHOOKS = PREFIX + "webhooks"  # sorted set: webhooks that are still to be delivered, by when to try next
+INPUT_BYTES = PREFIX + "input_bytes"  # string: the sum of those bytes
 
-INPUT_TTL_S = 3600
 RECORD_TTL_S = 14 * 86400  # of finished jobs
-INTERACTIVE, BATCH = "interactive", "batch"  # the Celery queues that doorbells ring in
+
+Priority: TypeAlias = Literal["interactive", "batch"]
+INTERACTIVE: Priority = "interactive"
+BATCH: Priority = "batch"
+PRIORITIES: tuple[Priority, ...] = (INTERACTIVE, BATCH)  # also the names of the Celery queues that doorbells ring in
 
 
 def job(job_id: str) -> str:
@@ -21,8 +34,39 @@ def lease(job_id: str) -> str:
     return f"{PREFIX}lease:{job_id}"
 
 
-def waiting(group: str) -> str:
-    return f"{PREFIX}waiting:{group}"
+def line(priority: Priority, group: str, caller: str) -> str:
+    """A list: the entries of a caller's group that wait, each the ids that are claimed together."""
+    return f"{PREFIX}waiting:{priority}:{group}:{caller}"
+
+
+def callers(priority: Priority) -> str:
+    """A sorted set: the callers with waiting work, by the seconds of service that they have received."""
+    return f"{PREFIX}turns:{priority}"
+
+
+def groups(priority: Priority, caller: str) -> str:
+    """A sorted set: the groups of a caller with waiting work, by the seconds of service that they have received."""
+    return f"{PREFIX}turns:{priority}:{caller}"
+
+
+def past(level: str) -> str:
+    """A sorted set: who stood in `callers` or `groups` (less `turns:`) and had received more than who stands there."""
+    return f"{PREFIX}past:{level}"
+
+
+def depth(priority: Priority) -> str:
+    """A hash of what waits: `jobs`, `seconds` of estimated work, jobs by `caller:<id>` and `group:<name>`."""
+    return f"{PREFIX}depth:{priority}"
+
+
+def interest(job_id: str) -> str:
+    """A sorted set of who wants it: `caller:<id>` for good, `open:<connection>` until then, in unix seconds."""
+    return f"{PREFIX}interest:{job_id}"
+
+
+def pace(model: str, method: str) -> str:
+    """A field of PACE."""
+    return f"{model} {method}"
 
 
 def progress(job_id: str) -> str:
@@ -30,6 +74,7 @@ def progress(job_id: str) -> str:
 
 
 def stored_input(digest: str) -> str:
+    """A hash: `kind`, and `data` (its bytes) or `object` (where they lie in the store of large things)."""
     return f"{PREFIX}input:{digest}"
 
 
@@ -47,5 +92,15 @@ def partial(job_id: str) -> str:
 
 
 def result(job_id: str) -> str:
-    """In the cache Redis: `meta` (JSON) and one `a:<name>` (.npy bytes) per array."""
+    """In the cache Redis: `meta` (JSON), one `a:<name>` (.npy bytes) per array, `objects` (JSON: where others lie)."""
     return f"{PREFIX}result:{job_id}"
+
+
+def webhook(name: str) -> str:
+    """A string, JSON: where a webhook goes, what it tells of, and how often that was tried."""
+    return f"{PREFIX}webhook:{name}"
+
+
+def quota(caller: str) -> str:
+    """A hash: the seconds of work that a caller has `saved` in its quota, and when that was (`at`)."""
+    return f"{PREFIX}quota:{caller}"

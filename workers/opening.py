@@ -11,6 +11,7 @@ import torch
 from workers.beat import Beat
 from workers.connect import connect
 from workers.datasets import Datasets
+from workers.objects import Objects
 from workers.partial import Partials
 from workers.resources import Stock
 from workers.results import Results
@@ -32,14 +33,17 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     Beat(jobs, describe).start(warm.each)
-    results = Results(cache, settings.result_ttl)
+    objects = Objects(settings.objects, settings.objects_from)
+    results = Results(cache, settings.result_ttl, objects)
     return Worker(
         name=name,
-        store=Store(jobs),
+        store=Store(jobs, objects),
         results=results,
         load=warm.model,
         ring=ring,
         time_limit=settings.time_limit,
+        fit_limit=settings.fit_limit,
+        serves=settings.queues,
         supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named).of,
     )
 

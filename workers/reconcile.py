@@ -13,7 +13,7 @@ from workers import keys
 from workers.store import Store
 
 PERIOD_S = 3.0
-RING_AFTER_S = 5.0  # a waiting group whose bell has not been answered for so long is rung again
+RING_AFTER_S = 5.0  # a bell that has not been answered for so long, and is not in the broker, rings again
 
 log = structlog.get_logger()
 
@@ -25,8 +25,8 @@ def reconcile(store: Store, name: str, ring: Callable[[str], None]) -> bool:
     lost, due = store.reconcile(RING_AFTER_S)
     for job in lost:
         log.warning("a job had lost its worker and is queued again", job=job)
-    for group in due:
-        ring(group)
+    for priority in due:
+        ring(priority)
     return True
 
 

@@ -24,6 +24,7 @@ from workers.engine.data import Items
 from workers.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
 from workers.images import prepare
 from workers.job import Job
+from workers.lease import Watch
 from workers.method import Method, with_datasets
 from workers.partial import Partials
 from workers.results import Results
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 KEPT_BYTES = 512 * 2**20
+LOOK_S = 0.3  # how often it is looked whether another worker is done
 
 log = structlog.get_logger()
 
@@ -66,6 +68,19 @@ class Stock:
             log.warning("a held result could not be looked up; it is computed", job=job_id, error=type(away).__name__)
             return None
         return None if stored is None else self._remembered(job_id, stored)
+
+    def obtain(self, model: Model, job: Job, report: Report) -> Arrays:
+        """The arrays of a job of this model: computed now, or awaited where another worker computes it already."""
+        if not isinstance(report, Watch):
+            return self.compute(model, job, report)
+        with report.aside():
+            while True:
+                with report.lease.leading(job.id) as leads:
+                    if leads:
+                        found = self.find(job.id)
+                        return found if found is not None else self.compute(model, job, report)
+                report(0, 1, "fits of another worker")
+                time.sleep(LOOK_S)
 
     def compute(self, model: Model, job: Job, report: Report) -> Arrays:
         """The arrays of a job of this model, computed now, and kept under its id; raises what the job fails with."""
@@ -134,7 +149,7 @@ class Supplied:
         method = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
         job = Job(model=model.card.digest, input=None, target=None, method=method)
         found = self.stock.find(job.id)
-        return found if found is not None else self.stock.compute(model, job, self.report)
+        return found if found is not None else self.stock.obtain(model, job, self.report)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from workers.batching import batches
 from workers.engine.batch import Batch, Report, silent
 from workers.engine.data import NoResources, Resources
 from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
-from workers.faults import out_of_memory, told
+from workers.faults import DeviceLost, contained, device_lost, out_of_memory, told
 from workers.inputs import prepared
 from workers.receipt import Explained, finished
 from workers.result import Row
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Outcome: TypeAlias = Finished | ExplainError
 Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
+Known: TypeAlias = list[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Model"]
 Watch: TypeAlias = Callable[[Sequence[Work]], Report]
 Supply: TypeAlias = Callable[["Model", Report, str | None], Resources]
@@ -63,8 +64,9 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
     shift = _Shift(watch, supply)
     for batch in batches(works):
         try:
-            model = load(batch[0])
-            batch[0].job.method.refuse(model)
+            with contained():
+                model = load(batch[0])
+                batch[0].job.method.refuse(model)
         except Exception as error:
             failure = told(error)
             yield from ((work, failure) for work in batch)
@@ -98,32 +100,45 @@ class _Shift:
 
         A row that alone does not fit into memory is tried again with fewer of its steps at once.
         """
+        outcomes: Known | None
         try:
             outcomes = self.outcomes(model, rows)
         except Exception as error:
-            self.last = None
-            again = len(rows) == 1 and out_of_memory(error) and model.shrink()
-            if not again and (len(rows) == 1 or isinstance(error, Cancelled | DeadlineExceeded)):
-                failure = told(error)
-                yield from ((row.work, failure) for row in rows)
-                return
+            outcomes = self.failed(model, rows, error)
             error.__traceback__ = None  # it holds the batch's tensors, and the halves need their memory
-        else:
+        if outcomes is not None:
             yield from outcomes
             return
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
         middle = len(rows) // 2
         if middle:
             yield from self.explained(model, rows[:middle])
         yield from self.explained(model, rows[middle:])
 
-    def outcomes(self, model: Model, rows: Sequence[Ready]) -> list[tuple[Work, Outcome]]:
+    def failed(self, model: Model, rows: Sequence[Ready], error: Exception) -> Known | None:
+        """What a batch comes to that failed; None where less of it at once may still succeed."""
+        self.last = None
+        if device_lost(error, model.device):
+            raise DeviceLost(type(error).__name__) from error
+        if len(rows) > 1 and not isinstance(error, Cancelled | DeadlineExceeded):
+            return None
+        if len(rows) == 1 and out_of_memory(error) and model.shrink():
+            return None
+        failure = told(error)
+        return [(row.work, failure) for row in rows]
+
+    def outcomes(self, model: Model, rows: Sequence[Ready]) -> Known:
         started = time.perf_counter()
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
-        results = method.explain(model, batch).rows()
+        with contained():
+            results = method.explain(model, batch).rows()
         # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
         prediction = model.prediction(batch) if method.takes_input else [[] for _ in rows]
-        targets: Sequence[Target | None] = model.resolve(batch) or [None] * len(rows)
+        # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
+        wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
+        targets: Sequence[Target | None] = wanted or [None] * len(rows)
         computed_ms = (time.perf_counter() - started) * 1000
         return [
             (ready.work, _outcome(ready, row, model, target, top, computed_ms, len(rows)))

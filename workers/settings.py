@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from workers.objects import SMALLEST
+
 
 class Settings(BaseSettings):
     """The worker's settings; the field `redis_url` is read from WHENCE_REDIS_URL, and so on."""
@@ -26,6 +28,13 @@ class Settings(BaseSettings):
     model_memory: ByteSize = Field(default=ByteSize(4 * 2**30), description="Bytes of models to keep loaded.")
     result_ttl: int = Field(default=7 * 86400, ge=1, description="Seconds that a result is kept.")
     time_limit: int = Field(default=300, ge=1, description="Seconds that one batch may compute.")
+    fit_limit: int = Field(default=3600, ge=1, description="Seconds that what takes no input may compute.")
+    objects: str | None = Field(
+        default=None, description="Folder or fsspec URL for what is too large for Redis; the API uses the same one."
+    )
+    objects_from: ByteSize = Field(default=ByteSize(SMALLEST), description="Bytes from which an array lies there.")
+    objects_space: ByteSize = Field(default=ByteSize(4 * 2**30), description="Bytes that may lie there.")
+    input_ttl: int = Field(default=3600, ge=1, description="Seconds that an input is kept after its last use.")
     log_level: str = "INFO"
     log_json: bool = Field(default=True, description="Logs as JSON lines; else for people to read.")
 

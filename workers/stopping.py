@@ -3,6 +3,8 @@
 import multiprocessing
 import time
 
+from billiard.common import terminate_handler_fired
+
 GRACE_S = 4.0  # works that are not done by then are handed back at their next step
 
 _asked = multiprocessing.Value("d", 0.0)
@@ -16,3 +18,8 @@ def ask() -> None:
 def due() -> bool:
     """In the child: whether the work in hand must be given back now."""
     return bool(0 < _asked.value < time.monotonic() - GRACE_S)
+
+
+def told() -> bool:
+    """In the child: whether the SystemExit that is raised is a signal's, and no method's own."""
+    return bool(terminate_handler_fired())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, cast
 
 import orjson
@@ -13,11 +14,15 @@ from redis import Redis
 
 from workers import keys
 from workers.errors import DeadlineExceeded, ExplainError, InputError, InternalError, WorkerCrashed
+from workers.input_store import Fields, read_inputs
 from workers.job import Job
+from workers.objects import Objects
 from workers.scripts import Script, source
 
 LEASE_MS = 8000
 ATTEMPTS = 3
+NEWEST = 0.2  # weight of the latest measurement in a pace
+PROGRESS_S = 3600  # that progress is kept of work that says nothing more
 REMEMBERED_S = 60  # a client's mistake is not computed again so soon
 
 log = structlog.get_logger()
@@ -44,39 +49,49 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim took, and how many entries still wait in the group."""
+    """What one claim took, and whether its bell is to be rung again for what it left."""
 
     works: Sequence[Work]
-    left: int
+    ring: bool
 
 
 class Store:
     """Job records, leases and inputs in the jobs Redis."""
 
-    def __init__(self, jobs: Redis) -> None:
+    def __init__(self, jobs: Redis, objects: Objects | None = None) -> None:
         self.jobs = jobs
+        self.objects = objects or Objects(None)
 
-    def claim(self, group: str, owner: str) -> Claim:
-        """Take as much waiting work of the group as may run together."""
-        answer = orjson.loads(
-            self._run(
-                "claim", group, owner, LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES)
-            )
-        )
+    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
+        """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass."""
+        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES))
+        answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
         found = [{**raw, "spec": orjson.loads(raw["spec"])} for raw in answer.get("jobs", [])]
-        inputs = self._inputs({digest for raw in found if (digest := raw["spec"]["input"])})
+        inputs = read_inputs(self.jobs, self.objects, {digest for raw in found if (digest := raw["spec"]["input"])})
         works = []
         for raw in found:
+            given = inputs.get(raw["spec"]["input"], {})
+            if isinstance(given, InternalError):
+                self.finish(raw["id"], owner, given)
+                continue
             try:
-                works.append(_work(raw, inputs.get(raw["spec"]["input"], {})))
+                works.append(_work(raw, given))
             except ValidationError as error:
                 log.error("a job's record cannot be read", job=raw["id"], exc_info=error)
                 self.finish(raw["id"], owner, InternalError("the job was queued by another version of Whence"))
-        return Claim(works, answer["left"])
+        return Claim(works, answer["ring"])
 
     def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Hold on to the leases; the ids that are no longer this owner's, or no longer wanted."""
         return {lost.decode() for lost in self._run("renew", owner, LEASE_MS, *ids)}
+
+    def let_go(self, owner: str, ids: Sequence[str]) -> None:
+        """Drop leases: the reconciler finds what is not finished, and this attempt counts."""
+        self._run("renew", owner, 1, *ids)
+
+    def waiting(self, queues: Sequence[str]) -> bool:
+        """Whether work waits for workers of these queues."""
+        return any(self.jobs.exists(keys.callers(priority)) for priority in keys.PRIORITIES if priority in queues)
 
     def finish(self, job_id: str, owner: str, error: ExplainError | None = None) -> bool:
         """Close a job as succeeded or failed; False where something closed it before."""
@@ -88,33 +103,27 @@ class Store:
         return bool(self._run("finish", job_id, owner, event, keys.RECORD_TTL_S, *written))
 
     def hand_back(self, owner: str, ids: Sequence[str]) -> list[str]:
-        """Return unfinished work to the front of its lists, uncounted; the groups whose bells are due."""
-        return [group.decode() for group in self._run("hand_back", owner, *ids)] if ids else []
+        """Return unfinished work to the front of its lines, uncounted; the priorities whose bells are due."""
+        return [priority.decode() for priority in self._run("hand_back", owner, *ids)] if ids else []
 
     def reconcile(self, ring_after_s: float) -> tuple[list[str], list[str]]:
-        """Put back what lost its worker; returns those ids and the groups whose bells are due."""
+        """Put back what lost its worker; returns those ids and the priorities whose bells are due."""
         answer = orjson.loads(self._run("reconcile", ring_after_s, keys.RECORD_TTL_S, problem(_TOO_LATE)))
         return answer.get("lost", []), answer.get("ring", [])
 
-    def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> None:
-        """Publish how far a batch is."""
-        with self.jobs.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.hset(keys.progress(job_id), mapping={"done": done, "total": total, "unit": unit})
-                pipe.expire(keys.progress(job_id), 3600)
-                pipe.publish(keys.EVENTS, f"{job_id} progress")
-            pipe.execute()
+    def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> set[str]:
+        """Publish how far a batch is; the ids that are no longer wanted."""
+        return {lost.decode() for lost in self._run("report", done, total, unit, PROGRESS_S, *ids)}
+
+    def paced(self, seconds: Mapping[str, float]) -> None:
+        """Learn how long a pass of one row took just now, by `keys.pace`: what estimates of waits are made from."""
+        if seconds:
+            self._run("pace", NEWEST, *chain.from_iterable(seconds.items()))
 
     def now(self) -> float:
         """Redis's clock, in unix seconds: the one clock that all agree on."""
         seconds, micro = self.jobs.time()
         return seconds + micro / 1e6
-
-    def _inputs(self, digests: set[str]) -> dict[str, dict[bytes, bytes]]:
-        with self.jobs.pipeline(transaction=False) as pipe:
-            for digest in digests:
-                pipe.hgetall(keys.stored_input(digest))
-            return dict(zip(digests, pipe.execute(), strict=True))
 
     def _run(self, name: Script, *arguments: Any) -> Any:
         return self.jobs.register_script(source(name))(args=arguments)
@@ -125,7 +134,7 @@ def problem(error: ExplainError) -> bytes:
     return orjson.dumps({"code": error.code, "detail": error.detail, "pointer": error.pointer})
 
 
-def _work(raw: dict[str, Any], stored: dict[bytes, bytes]) -> Work:
+def _work(raw: dict[str, Any], stored: Fields) -> Work:
     kind = stored.get(b"kind")
     del raw["spec"]["revisions"]
     return Work(

@@ -7,41 +7,59 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
 
-from workers import kombu_patch, log, reconcile, stopping
+from workers import kombu_patch, progress, reconcile, stopping, upkeep, watchdog
 from workers.app import RING, consumer
 from workers.app import ring as ring_bell
 from workers.connect import connect
+from workers.log import configure
+from workers.objects import Kind, Objects
 from workers.settings import Settings
 from workers.store import Store
 
 if TYPE_CHECKING:
     from workers.worker import Worker
 
+log = structlog.get_logger()
 settings = Settings()
 app = consumer(settings.redis_url)
-ring_group = functools.partial(ring_bell, app)
+ring_some = functools.partial(ring_bell, app)
 kombu_patch.apply()
 _worker: Worker | None = None
 
 
 @app.task(name=RING)  # type: ignore[untyped-decorator]
-def ring(group: str) -> None:
-    """A group has waiting work."""
+def ring(bell: str) -> None:
+    """Work of this priority waits."""
+    from workers.faults import EXIT_CODE, DeviceLost
+
     assert _worker is not None
-    _worker.answer(group)
+    progress.note()
+    try:
+        _worker.answer(bell)
+    except DeviceLost:
+        log.critical("the device is lost; this process ends")
+        os._exit(EXIT_CODE)
+    except MemoryError:
+        # Celery would end the whole worker; as it is the leases lapse, and the work is tried again.
+        log.exception("memory ran out between two methods")
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_: Any) -> None:
-    log.configure(settings.log_level, as_json=settings.log_json)
+    configure(settings.log_level, as_json=settings.log_json)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _parent_ready(**_: Any) -> None:
     store = Store(connect(settings.redis_url))
-    reconcile.start(store, f"{socket.gethostname()}-{os.getpid()}", ring_group)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    reconcile.start(store, name, ring_some)
+    ttl: dict[Kind, float] = {"results": settings.result_ttl, "inputs": settings.input_ttl}
+    upkeep.start(store.jobs, name, Objects(settings.objects, settings.objects_from), ttl, settings.objects_space)
+    watchdog.start(lambda: store.waiting(settings.queues.split(",")))
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -51,8 +69,15 @@ def _parent_ends(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child_starts(**_: Any) -> None:
+    progress.opening()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve all others on shared cores
-    from workers.opening import open_worker
-
     global _worker
-    _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_group)
+    try:
+        from workers.opening import open_worker
+
+        _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)
+    except Exception:
+        log.exception("the worker cannot start")  # Celery would take rings that nobody can answer
+        progress.fail()
+    else:
+        progress.note()

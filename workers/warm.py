@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
+import torch
 
 from workers.engine.loading import load
 from workers.engine.model import Model
 from workers.errors import ExplainError, UnknownModel
-from workers.faults import told
+from workers.faults import DeviceLost, contained, device_lost, out_of_memory, told
 from workers.folder import Folder, find_folders
 from workers.store import Work
 
@@ -32,23 +33,22 @@ class Warm:
         self._folders: dict[str, Folder] = {}
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.RLock()
+        self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
 
     def model(self, work: Work) -> Model:
-        """The model of a work, loaded where it is not; raises as `model` does."""
-        with self._lock:
-            if work.job.model not in self._folders:
-                self.scan()
-            folder = self._folders.get(work.job.model)
-            if folder is None:
-                raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
-            return self.loaded(folder)
+        """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
+        if work.job.model not in self._folders:
+            self.scan()
+        folder = self._folders.get(work.job.model)
+        if folder is None:
+            raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
+        return self.loaded(folder)
 
     def named(self, name: str) -> Model:
         """The model of that digest or name, loaded where it is not; raises as `model` does."""
-        with self._lock:
-            for folder in [*self._folders.values(), *self.scan()]:
-                if name in (folder.digest, folder.name):
-                    return self.loaded(folder)
+        for folder in [*self._folders.values(), *self.scan()]:
+            if name in (folder.digest, folder.name):
+                return self.loaded(folder)
         raise UnknownModel(f"the model {name} is not served here", pointer="/method")
 
     def each(self) -> Iterator[Model]:
@@ -78,18 +78,44 @@ class Warm:
 
     def loaded(self, folder: Folder) -> Model:
         """The model of a folder, from memory where it is there."""
+        if (model := self._found(folder)) is not None:
+            return model
+        with self._loading:
+            if (model := self._found(folder)) is not None:
+                return model
+            model = self._load(folder)
+            with self._lock:
+                self._loaded[folder.digest] = model
+                while len(self._loaded) > 1 and sum(size(m.folder) for m in self._loaded.values()) > self.budget:
+                    self._make_room()
+        log.info("a model is loaded", model=folder.name)
+        return model
+
+    def _found(self, folder: Folder) -> Model | None:
         with self._lock:
-            if folder.digest not in self._loaded:
-                self._loaded[folder.digest] = load(folder, self.device)
-                log.info("a model is loaded", model=folder.name)
-            self._loaded.move_to_end(folder.digest)
-            self._make_room()
-            return self._loaded[folder.digest]
+            if folder.digest in self._loaded:
+                self._loaded.move_to_end(folder.digest)
+            return self._loaded.get(folder.digest)
+
+    def _load(self, folder: Folder) -> Model:
+        """Load it; where memory is short, others make room."""
+        while True:
+            try:
+                with contained():
+                    return load(folder, self.device)
+            except Exception as error:
+                if device_lost(error, torch.device(self.device)):
+                    raise DeviceLost(type(error).__name__) from error
+                if not (self._loaded and out_of_memory(error)):
+                    raise
+            with self._lock:
+                self._make_room()
+            if self.device != "cpu":
+                torch.cuda.empty_cache()
 
     def _make_room(self) -> None:
-        while len(self._loaded) > 1 and sum(size(m.folder) for m in self._loaded.values()) > self.budget:
-            digest, model = self._loaded.popitem(last=False)
-            log.info("a model makes room", model=model.card.name, digest=digest)
+        digest, model = self._loaded.popitem(last=False)
+        log.info("a model makes room", model=model.card.name, digest=digest)
 
 
 def size(folder: Folder) -> int:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from workers import keys
 from workers.errors import Cancelled, InternalError
-from workers.lease import Lease, Stopping
+from workers.lease import FIT_LIMIT_S, Lease, Stopping
+from workers.pace import Pace
 from workers.results import Finished, Results
 from workers.run import Load, Outcome, Supply, run, unsupplied
 from workers.store import Store, Work
@@ -20,7 +23,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Worker:
-    """One process that explains; `ring(group)` wakes some worker, `time_limit` is of one batch, in seconds."""
+    """One process that explains; `ring(priority)` wakes some worker, `time_limit` is of one batch, in seconds.
+
+    `serves` are the priorities whose work it takes, separated by commas.
+    """
 
     name: str
     store: Store
@@ -29,25 +35,44 @@ class Worker:
     ring: Callable[[str], None]
     time_limit: float
     supply: Supply = unsupplied
+    fit_limit: float = FIT_LIMIT_S
+    serves: str = ",".join(keys.PRIORITIES)
 
-    def answer(self, group: str) -> None:
-        """Do what waits in a group, as much as may run together; what is left rings again before the work begins."""
+    def answer(self, bell: str) -> None:
+        """Do what is next, as much as may run together; for what is left the bell rings before the work begins."""
         owner = f"{self.name}:{uuid.uuid4().hex}"
-        claim = self.store.claim(group, owner)
-        if claim.left:
-            self.ring(group)
+        claim = self.store.claim(bell, owner, self.serves)
+        if claim.ring:
+            self._wake(bell)
         works = [work for work in claim.works if not self._stored(work, owner)]
         if not works:
             return
         open_ids = {work.id for work in works}
-        with Lease(self.store, owner, works, self.time_limit) as lease:
+        pace = Pace()
+        with Lease(self.store, owner, works, self.time_limit, self.fit_limit) as lease:
             try:
-                for work, outcome in run(works, self.load, lease.watch, self.supply):
+                for work, outcome in run(works, pace.apart(self.load), lease.watch, self.supply):
                     self._settle(work, owner, outcome)
                     open_ids.discard(work.id)
-            except Stopping:
-                for due in set(self.store.hand_back(owner, sorted(open_ids))):
-                    self.ring(due)
+                    pace.note(work, finished=isinstance(outcome, Finished))
+            except (Stopping, SystemExit) as end:
+                for due in self.store.hand_back(owner, sorted(open_ids)):
+                    self._wake(due)
+                if isinstance(end, SystemExit):
+                    raise
+        self._tell(pace)
+
+    def _wake(self, bell: str) -> None:
+        try:
+            self.ring(bell)
+        except (OperationalError, RedisError) as away:
+            log.warning("a bell did not ring; the reconciler will ring it", error=type(away).__name__)
+
+    def _tell(self, pace: Pace) -> None:
+        try:
+            self.store.paced(pace.measured())
+        except RedisError as away:
+            log.warning("a pace could not be told", error=type(away).__name__)
 
     def _stored(self, work: Work, owner: str) -> bool:
         """Whether an earlier worker stored this result and died before it could say so."""

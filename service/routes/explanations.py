@@ -53,9 +53,14 @@ async def create(request: Request) -> Response:
     )
     asked = await _understood(parts, await read_body(request))
     _check_accept(asked, accept)
+    webhook = asked.request.webhook
+    if webhook is not None:
+        parts.webhooks.check(webhook.url)
     given = asked.input or await stored_input(asked, parts.queue)
     wanted = orders(asked, given, terms, parts.settings.most_explanations)
     tickets = await parts.queue.submit(wanted, wait=prefer.wait, arrays=arrays_at_first(accept))
+    if webhook is not None:
+        await parts.webhooks.register(webhook.url, [ticket.id for ticket in tickets], terms.caller)
     for ticket in tickets:
         parts.metrics.explanations.labels(ticket.outcome).inc()
     answer = _answer(parts, asked, tickets, prefer, accept)

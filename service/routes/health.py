@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what has it counted; and the first page."""
+"""Is it alive, is it ready, what has it counted?"""
 
 import orjson
 from fastapi import APIRouter
@@ -9,15 +9,9 @@ from starlette.responses import Response
 from service import described
 from service.deps import parts_of
 from service.errors import NoWorker
-from service.negotiation import HTML, JSON
+from service.negotiation import JSON
 
 router = APIRouter(tags=["health"])
-
-_FIRST_PAGE = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Whence</title>
-<meta name="viewport" content="width=device-width"></head><body><h1>Whence</h1>
-<p>Whence this prediction? Send an image or a tensor, a model and a method; the explanation comes back.</p>
-<ul><li><a href="/docs">The API</a></li><li><a href="/api/v1/methods">Methods</a></li>
-<li><a href="/api/v1/models">Models</a></li></ul></body></html>"""
 
 
 @router.get("/healthz", summary="Alive?", **described.HEALTHY)
@@ -42,11 +36,3 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """What this process has counted, for Prometheus."""
     return Response(parts_of(request).metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-@router.get("/", include_in_schema=False)
-async def first_page(request: Request) -> Response:
-    """A page for people; KServe's clients ask here whether the server lives, and take JSON."""
-    if HTML in request.headers.get("accept", ""):
-        return Response(_FIRST_PAGE, media_type=HTML)
-    return Response(b'{"status":"alive"}', media_type=JSON)

@@ -86,9 +86,10 @@ def test_every_example_fits_its_schema() -> None:
         for operation in verbs.values():
             contents = [a.get("content", {}) for a in operation["responses"].values()]
             contents.append(operation.get("requestBody", {}).get("content", {}))
-            for about in (media for content in contents for media in content.values()):
+            for media, about in (item for content in contents for item in content.items()):
                 values = [one["value"] for one in about.get("examples", {}).values()]
                 values += [about["example"]] if "example" in about else []
+                assert values or "json" not in media, operation["summary"]
                 for value in values:
                     jsonschema_rs.validator_for({**about["schema"], "components": {"schemas": schemas}}).validate(value)
                     checked += 1

@@ -68,12 +68,32 @@ async def test_a_child_that_dies_at_once_again_and_again_is_given_up_with_its_la
 
     async def start(it: Supervisor) -> None:
         it.start(Child("bad", python("print('no such file'); raise SystemExit(3)")))
+        await asyncio.Event().wait()
 
     with pytest.raises(GaveUp, match=r"bad died 5 times .*\(exit code 3\)[\s\S]*no such file"):
         await Supervisor(tmp_path, terminal.say).run(start)
     assert terminal.count("bad", "no such file") == 5
     delays = [line.rpartition(" in ")[2] for name, line in terminal.lines if name == "whence"]
     assert delays == ["0.01 s", "0.02 s", "0.04 s", "0.08 s"]
+
+
+async def test_once_all_was_up_a_child_is_never_given_up(
+    tmp_path: Path, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(module, "LONGEST_DELAY", 0.02)
+    supervisor = Supervisor(tmp_path, terminal.say)
+
+    async def start(it: Supervisor) -> None:
+        it.start(Child("bad", python("print('full'); raise SystemExit(3)")))
+
+    async def end() -> None:
+        await until(lambda: terminal.count("bad", "full") > 6)
+        supervisor.end()
+
+    await asyncio.gather(supervisor.run(start), end())
+    delays = [line.rpartition(" in ")[2] for name, line in terminal.lines if name == "whence"]
+    assert delays[:6] == ["0.01 s", *["0.02 s"] * 5]
 
 
 async def test_the_end_ends_all_last_started_first(tmp_path: Path, terminal: Terminal) -> None:

@@ -13,6 +13,11 @@ from workers.store import ATTEMPTS, Store
 DEAR = {"name": "smooth_grad", "of": {"name": "integrated_gradients", "steps": 500}}
 
 
+def lose_bells(jobs: Redis) -> None:
+    """What is left when those who had taken the bells from the broker are gone."""
+    jobs.delete(*(keys.PREFIX + priority for priority in keys.PRIORITIES))
+
+
 def die(jobs: Redis, *ids: str) -> None:
     """What is left when the worker that held these jobs is gone for longer than its lease."""
     for job_id in ids:
@@ -23,14 +28,14 @@ async def test_work_is_claimed_in_the_order_it_came(queue: Queue, store: Store) 
     orders = [order(index) for index in range(5)]
     for each in orders:
         await queue.submit([each])
-    assert claimed(store, orders[0].job.group) == [each.job.id for each in orders]
-    assert claimed(store, orders[0].job.group) == []
+    assert claimed(store) == [each.job.id for each in orders]
+    assert claimed(store) == []
 
 
 async def test_a_claim_carries_what_running_needs(queue: Queue, store: Store) -> None:
     asked = order(3, request_id="r-1")
     await queue.submit([asked])
-    (work,) = store.claim(asked.job.group, "w").works
+    (work,) = store.claim("interactive", "w").works
     assert (work.id, work.job, work.model, work.request_id) == (asked.job.id, asked.job, "toy", "r-1")
     assert asked.input is not None
     assert (work.kind, work.data) == (asked.input.kind, asked.input.data)
@@ -41,21 +46,21 @@ async def test_a_claim_carries_what_running_needs(queue: Queue, store: Store) ->
 async def test_the_jobs_of_one_request_are_claimed_together_whatever_their_methods(queue: Queue, store: Store) -> None:
     bundle = [order(0, "gradient"), order(0, "lrp"), order(1, "gradient")]
     await queue.submit(bundle)
-    assert claimed(store, bundle[0].job.group) == [each.job.id for each in bundle]
+    assert claimed(store) == [each.job.id for each in bundle]
 
 
 async def test_a_claim_takes_no_more_than_may_share_a_pass(queue: Queue, store: Store) -> None:
     for index in range(3):
         await queue.submit([order(index, DEAR)])
-    claim = store.claim(order(0, DEAR).job.group, "w")
+    claim = store.claim("batch", "w")
     assert len(claim.works) == 1
-    assert claim.left == 2
+    assert claim.ring
 
 
 async def test_a_lease_is_held_by_its_owner_alone(queue: Queue, store: Store) -> None:
     asked = order()
     await queue.submit([asked])
-    claimed(store, asked.job.group, "w")
+    claimed(store, "w")
     assert store.renew("w", [asked.job.id]) == set()
     assert store.renew("another", [asked.job.id]) == {asked.job.id}
     store.finish(asked.job.id, "w")
@@ -65,12 +70,13 @@ async def test_a_lease_is_held_by_its_owner_alone(queue: Queue, store: Store) ->
 async def test_what_a_dead_worker_held_is_put_back_and_rung_for(queue: Queue, store: Store, jobs: Redis) -> None:
     asked = order()
     await queue.submit([asked])
-    claimed(store, asked.job.group)
+    claimed(store)
     assert store.reconcile(5) == ([], [])  # the lease is alive
     die(jobs, asked.job.id)
-    assert store.reconcile(5) == ([asked.job.id], [asked.job.group])
+    lose_bells(jobs)
+    assert store.reconcile(5) == ([asked.job.id], ["interactive"])
     assert store.reconcile(5) == ([], [])  # once is enough
-    assert claimed(store, asked.job.group, "w2") == [asked.job.id]
+    assert claimed(store, "w2") == [asked.job.id]
 
 
 async def test_work_that_was_on_a_dead_worker_runs_alone(queue: Queue, store: Store, jobs: Redis) -> None:
@@ -78,10 +84,10 @@ async def test_work_that_was_on_a_dead_worker_runs_alone(queue: Queue, store: St
     ids = {each.job.id for each in orders}
     for each in orders:
         await queue.submit([each])
-    claimed(store, orders[0].job.group)
+    claimed(store)
     die(jobs, *ids)
     store.reconcile(5)
-    taken = [claimed(store, orders[0].job.group) for _ in ids]
+    taken = [claimed(store) for _ in ids]
     assert [len(one) for one in taken] == [1, 1, 1]
     assert {one for (one,) in taken} == ids
 
@@ -93,7 +99,7 @@ async def test_a_job_that_kills_workers_fails_and_its_neighbours_do_not(
     for each in (killer, neighbour):
         await queue.submit([each])
     for _ in range(10):
-        taken = claimed(store, killer.job.group)
+        taken = claimed(store)
         if killer.job.id in taken:
             die(jobs, *taken)
         else:
@@ -113,7 +119,7 @@ async def test_a_job_that_kills_workers_fails_and_its_neighbours_do_not(
 async def test_the_first_terminal_write_wins(queue: Queue, store: Store) -> None:
     asked = order()
     await queue.submit([asked])
-    claimed(store, asked.job.group)
+    claimed(store)
     assert store.finish(asked.job.id, "w", InternalError("first"))
     assert not store.finish(asked.job.id, "w2")
     status = await queue.status(asked.job.id)
@@ -125,7 +131,7 @@ async def test_the_first_terminal_write_wins(queue: Queue, store: Store) -> None
 async def test_work_past_its_deadline_is_dropped_unrun(queue: Queue, store: Store) -> None:
     asked = order(deadline=store.now() - 1)
     await queue.submit([asked])
-    assert claimed(store, asked.job.group) == []
+    assert claimed(store) == []
     status = await queue.status(asked.job.id)
     assert status is not None
     assert status.error is not None
@@ -147,7 +153,7 @@ async def test_of_joined_deadlines_the_latest_holds(queue: Queue, store: Store) 
     await queue.submit([early])
     await queue.submit([late])
     await queue.submit([early])
-    assert claimed(store, late.job.group) == [late.job.id]
+    assert claimed(store) == [late.job.id]
     await queue.submit([order()])
     status = await queue.status(late.job.id)
     assert status is not None
@@ -157,22 +163,24 @@ async def test_of_joined_deadlines_the_latest_holds(queue: Queue, store: Store) 
 async def test_work_handed_back_comes_first_and_counts_no_attempt(queue: Queue, store: Store) -> None:
     first, second = order(0), order(1)
     await queue.submit([first])
-    claimed(store, first.job.group)
+    claimed(store)
     await queue.submit([second])
     assert store.hand_back("another", [first.job.id]) == []
-    assert store.hand_back("w", [first.job.id]) == [first.job.group]
+    assert store.hand_back("w", [first.job.id]) == []  # for the second the bell has rung, and nobody has answered
     status = await queue.status(first.job.id)
     assert status is not None
     assert (status.status, status.position, status.attempts) == ("queued", 0, 0)
-    assert claimed(store, first.job.group, "w2") == [first.job.id, second.job.id]
+    assert claimed(store, "w2") == [first.job.id, second.job.id]
 
 
-async def test_a_bell_that_nobody_answers_is_rung_again(queue: Queue, store: Store) -> None:
+async def test_a_bell_that_nobody_answers_is_rung_again(queue: Queue, store: Store, jobs: Redis) -> None:
     asked = order()
     await queue.submit([asked])
+    assert store.reconcile(0) == ([], [])  # it lies in the broker
+    lose_bells(jobs)
     assert store.reconcile(60) == ([], [])
-    assert store.reconcile(0) == ([], [asked.job.group])
-    claimed(store, asked.job.group)
+    assert store.reconcile(0) == ([], ["interactive"])
+    claimed(store)
     assert store.reconcile(0) == ([], [])
 
 
@@ -182,7 +190,7 @@ async def test_a_record_of_another_version_fails_alone(queue: Queue, store: Stor
         await queue.submit([each])
     spec = '{"input": null, "model": "m", "method": {"name": "of_tomorrow"}, "target": null, "revisions": [1]}'
     jobs.hset(keys.job(strange.job.id), "spec", spec)
-    assert claimed(store, plain.job.group) == [plain.job.id]
+    assert claimed(store) == [plain.job.id]
     status = await queue.status(strange.job.id)
     assert status is not None
     assert status.error is not None
@@ -194,7 +202,7 @@ async def test_a_clients_mistake_is_remembered_for_a_minute_and_other_failures_a
 ) -> None:
     mistake, fault = order(0), order(1)
     await queue.submit([mistake, fault])
-    claimed(store, mistake.job.group)
+    claimed(store)
     store.finish(mistake.job.id, "w", InvalidTensor("wrong", pointer="/input"))
     store.finish(fault.job.id, "w", InternalError("ours"))
     assert [ticket.outcome for ticket in await queue.submit([mistake, fault])] == ["refused", "created"]

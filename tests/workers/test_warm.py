@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
+from workers import warm as warming
 from workers.engine.model import Model
 from workers.errors import InvalidFolder, UnknownModel
+from workers.faults import DeviceLost
 from workers.folder import Folder
 from workers.warm import Warm, size
 
@@ -83,3 +88,74 @@ def test_another_model_is_found_by_its_name_or_digest(loads: list[str], tmp_path
     assert loads == ["b"]
     with pytest.raises(UnknownModel, match="the model z is not served here"):
         warm.named("z")
+
+
+def test_where_memory_is_short_others_make_room(
+    loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    for name in ("a", "b"):
+        ask(warm, name)
+    fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
+
+    def short(found: Folder, device: str) -> Model:
+        if len(warm.names()) > 0:
+            raise MemoryError
+        return fitting(found, device)
+
+    monkeypatch.setattr("workers.warm.load", short)
+    ask(warm, "c")
+    assert warm.names() == ["c"]
+    monkeypatch.setattr("workers.warm.load", lambda *_: bytes(-1))
+    with pytest.raises(ValueError, match="negative"):
+        ask(warm, "a")
+
+
+def test_a_model_too_large_for_all_memory_is_told(
+    loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> Model:
+        raise MemoryError
+
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    ask(warm, "a")
+    monkeypatch.setattr("workers.warm.load", never)
+    with pytest.raises(MemoryError):
+        ask(warm, "b")
+
+
+def test_a_model_that_is_there_is_had_while_another_loads(
+    loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = Warm(tmp_path, "cpu", budget=10**6)
+    ask(warm, "a")
+    fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(found: Folder, device: str) -> Model:
+        begun.set()
+        go.wait(5)
+        return fitting(found, device)
+
+    monkeypatch.setattr("workers.warm.load", slow)
+    threads = [threading.Thread(target=ask, args=(warm, "b")) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(5)
+    ask(warm, "a")
+    assert not go.is_set()
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert loads == ["a", "b"]
+
+
+def test_a_device_that_is_lost_while_a_model_loads_ends_the_process(
+    loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> Model:
+        raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr("workers.warm.load", lost)
+    with pytest.raises(DeviceLost):
+        ask(Warm(tmp_path, "cpu", budget=1), "a")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 
@@ -19,6 +20,7 @@ from workers.engine.model import Model
 from workers.errors import DeadlineExceeded
 from workers.lease import Lease
 from workers.methods.gradient.gradient import Gradient
+from workers.pace import Pace
 from workers.result import Attribution
 from workers.results import Results
 from workers.store import Store
@@ -32,8 +34,8 @@ LONG = {"name": "integrated_gradients", "steps": 16}
 class Bells:
     rung: list[str] = field(default_factory=list)
 
-    def __call__(self, group: str) -> None:
-        self.rung.append(group)
+    def __call__(self, priority: str) -> None:
+        self.rung.append(priority)
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ async def settled(queue: Queue, orders: Sequence[Order]) -> list[Status]:
 async def test_it_answers_with_a_result_that_the_api_can_read(queue: Queue, worker: Worker, jobs: Redis) -> None:
     asked = order(2)
     await queue.submit([asked])
-    worker.answer(asked.job.group)
+    worker.answer("interactive")
     (status,) = await settled(queue, [asked])
     assert (status.status, status.error, status.attempts) == ("succeeded", None, 1)
     found = await queue.read(asked.job.id, "attribution", "input")
@@ -90,31 +92,64 @@ async def test_it_answers_with_a_result_that_the_api_can_read(queue: Queue, work
     assert jobs.zcard(keys.OPEN) == 0
 
 
-async def test_an_empty_group_is_no_work(worker: Worker, bells: Bells) -> None:
-    worker.answer("nothing")
+async def test_a_bell_without_work_is_no_work(worker: Worker, bells: Bells) -> None:
+    worker.answer("interactive")
     assert bells.rung == []
 
 
 async def test_what_it_leaves_is_rung_for_before_it_begins(
     queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.queue.share", lambda _: 2)
+    monkeypatch.setattr("service.intake.share", lambda _: 2)
     rung = []
     meanwhile(monkeypatch, lambda _: rung.append(list(bells.rung)))
     orders = [order(index % 3, value=0.1 * index) for index in range(3)]
     for each in orders:
         await queue.submit([each])
-    group = orders[0].job.group
-    worker.answer(group)
-    worker.answer(group)
-    assert rung == [[group], [group]]
+    worker.answer("interactive")
+    worker.answer("interactive")
+    assert rung == [["interactive"], ["interactive"]]
     assert [status.status for status in await settled(queue, orders)] == ["succeeded"] * 3
+
+
+async def test_a_bell_that_cannot_ring_keeps_no_claimed_work_waiting(
+    queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr("service.intake.share", lambda _: 1)
+    orders = [order(0), order(1)]
+    for each in orders:
+        await queue.submit([each])
+    replace(worker, ring=away).answer("interactive")
+    assert [status.status for status in await settled(queue, orders)] == ["succeeded", "queued"]
+
+
+async def test_it_tells_how_long_a_pass_took_of_what_finished(queue: Queue, worker: Worker, jobs: Redis) -> None:
+    await queue.submit([order(0, LONG), order(0, {"name": "grad_cam", "layer": "nowhere"})])
+    worker.answer("interactive")
+    name = keys.pace(order().job.model, "integrated_gradients")
+    assert jobs.hkeys(keys.PACE) == [name.encode()]
+    assert 0 < float(jobs.hget(keys.PACE, name) or 0) < 1
+
+
+def test_the_time_of_a_batch_is_that_of_all_its_rows_less_the_loading_of_its_model(model: Model) -> None:
+    times = iter([0.0, 10.0, 42.0, 42.0, 50.0, 51.0])
+    pace = Pace(lambda: next(times))
+    assert pace.apart(lambda _: model)(work()) is model
+    for each, finished in ((work(0, LONG), True), (work(1, LONG), True), (work(2), False), (work(3), True)):
+        pace.note(each, finished=finished)
+    assert pace.measured() == {
+        keys.pace(work().job.model, "integrated_gradients"): 1.0,  # 32 s for two rows of 16 passes
+        keys.pace(work().job.model, "gradient"): 1.0,
+    }
 
 
 async def test_a_failure_is_told_with_its_reason(queue: Queue, worker: Worker) -> None:
     asked = order(method={"name": "grad_cam", "layer": "nowhere"})
     await queue.submit([asked])
-    worker.answer(asked.job.group)
+    worker.answer("interactive")
     (status,) = await settled(queue, [asked])
     assert status.error is not None
     assert (status.status, status.error.code) == ("failed", "invalid_parameter")
@@ -129,10 +164,10 @@ async def test_a_result_stored_by_a_worker_that_died_is_not_computed_again(
     await queue.submit([asked])
     with monkeypatch.context() as dying:
         dying.setattr(store, "finish", lambda *_: True)
-        worker.answer(asked.job.group)
+        worker.answer("interactive")
     jobs.delete(keys.lease(asked.job.id))
     store.reconcile(5)
-    worker.answer(asked.job.group)
+    worker.answer("interactive")
     assert ran == [1]
     (status,) = await settled(queue, [asked])
     assert status.status == "succeeded"
@@ -148,7 +183,7 @@ async def test_a_result_store_that_is_full_fails_the_job_with_a_reason(
     monkeypatch.setattr(worker.results, "save", full)
     asked = order()
     await queue.submit([asked])
-    worker.answer(asked.job.group)
+    worker.answer("interactive")
     (status,) = await settled(queue, [asked])
     assert status.error is not None
     assert (status.status, status.error.code) == ("failed", "internal_error")
@@ -161,7 +196,7 @@ async def test_computing_again_says_whether_the_numbers_are_the_same(
     asked, again = order(), order(recompute=True)
     for each in (asked, again):
         await queue.submit([each])
-        worker.answer(each.job.group)
+        worker.answer("interactive")
     meta = results.meta(asked.job.id)
     assert meta is not None
     assert meta["recomputed"] == {"equal": True}
@@ -173,12 +208,12 @@ async def test_a_worker_that_must_end_hands_back_what_it_has_not_finished(
     orders = [order(0), order(0, LONG), order(0, "occlusion")]
     await queue.submit(orders)
     meanwhile(monkeypatch, lambda _: monkeypatch.setattr(stopping, "due", lambda: True))
-    worker.answer(orders[0].job.group)
+    worker.answer("interactive")
     found = await settled(queue, orders)
     assert [status.status for status in found] == ["succeeded", "queued", "queued"]
     assert [status.attempts for status in found] == [1, 0, 0]
-    assert sorted(bells.rung) == sorted(each.job.group for each in orders[1:])
-    assert claimed(store, orders[1].job.group) == [orders[1].job.id]
+    assert bells.rung == ["interactive"]
+    assert sorted(claimed(store) + claimed(store)) == sorted(each.job.id for each in orders[1:])
 
 
 async def test_withdrawn_work_stops_at_its_next_step(
@@ -186,14 +221,14 @@ async def test_withdrawn_work_stops_at_its_next_step(
 ) -> None:
     asked = order(0, LONG)
     await queue.submit([asked])
-    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(lease, "RENEW_S", 60)
     watch, steps = Lease.watch, []
 
     def slow(self: Lease, works: Sequence[object]) -> Callable[[int, int, str], None]:
         report = watch(self, works)  # type: ignore[arg-type]
 
         def withdrawing(done: int, total: int, unit: str) -> None:
-            store._run("finish", asked.job.id, "", "cancelled", 60, "cancelled", 1)
+            store._run("leave", 60, "caller:", 1, asked.job.id)
             time.sleep(0.2)
             steps.append(done)
             report(done, total, unit)
@@ -201,7 +236,7 @@ async def test_withdrawn_work_stops_at_its_next_step(
         return withdrawing
 
     monkeypatch.setattr(Lease, "watch", slow)
-    worker.answer(asked.job.group)
+    worker.answer("interactive")
     assert len(steps) == 1
     assert [status.status for status in await settled(queue, [asked])] == ["cancelled"]
 
@@ -218,7 +253,7 @@ async def test_a_lease_outlives_its_first_eight_seconds_only_while_it_is_held(
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     asked = order()
     await queue.submit([asked])
-    works = store.claim(asked.job.group, "w").works
+    works = store.claim("interactive", "w").works
     jobs.pexpire(keys.lease(asked.job.id), 1000)
     with Lease(store, "w", works, 60):
         deadline = time.monotonic() + 5

@@ -1,8 +1,11 @@
--- Take waiting work of one group under a lease.
--- ARGV: group, owner, lease in ms, attempts allowed, record ttl in s, problem when too late, problem when it crashes workers
--- Returns JSON {left: entries still waiting, jobs: [{id, spec, model, created_at, started_at, attempts, ..}]}
-local group, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local list, taken, room = list_key(group), {}, 0
+-- Take waiting work that may share a pass, under a lease: the next caller's next group, then others' of the same group.
+-- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
+--   problem when too late, problem when it crashes workers
+-- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}]}
+local bell, served, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
+local SHARERS = 100 -- callers that are asked whether they have work to share the pass
+local taken, room = {}, 0
 
 local function fail(id, problem)
   if close(id, ttl, 'error', problem) then tell(id, 'failed') end
@@ -15,9 +18,9 @@ local function runnable(entry)
     if field(id, 'entry') == entry then
       local attempts = tonumber(field(id, 'attempts'))
       if overdue(id) then
-        fail(id, ARGV[6])
-      elseif attempts >= allowed then
         fail(id, ARGV[7])
+      elseif attempts >= allowed then
+        fail(id, ARGV[8])
       else
         ids[#ids + 1] = id
         crashed = crashed or attempts > 0
@@ -29,10 +32,10 @@ end
 
 local function take(id)
   local key = job_key(id)
+  wait_no_more(id)
   redis.call('SET', lease_key(id), owner, 'PX', lease_ms)
   redis.call('HINCRBY', key, 'attempts', 1)
   redis.call('HSET', key, 'started_at', stamp(now))
-  redis.call('HDEL', key, 'entry', 'list')
   tell(id, 'started')
   local found = {id = id}
   for _, name in ipairs({'spec', 'model', 'created_at', 'started_at', 'attempts', 'request_id', 'recompute'}) do
@@ -42,21 +45,57 @@ local function take(id)
 end
 
 -- What was on a worker when it died runs alone the next time, so that one bad job does not take its neighbours along.
-while true do
-  local entry = redis.call('LPOP', list)
-  if not entry then break end
-  local ids, crashed = runnable(entry)
-  if #ids > 0 then
-    if #taken == 0 then room = tonumber(field(ids[1], 'share')) end
-    if #taken > 0 and (crashed or #taken + #ids > room) then
-      redis.call('LPUSH', list, entry)
-      break
+-- Returns whether the batch is to have no more.
+local function take_from(priority, group, caller)
+  local line, closed = line_key(line_of(priority, group, caller)), false
+  while not closed do
+    local entry = redis.call('LPOP', line)
+    if not entry then break end
+    local ids, crashed = runnable(entry)
+    if #taken == 0 and #ids > 0 then room = tonumber(field(ids[1], 'share')) end
+    if #taken > 0 and #ids > 0 and (crashed or #taken + #ids > room) then
+      redis.call('LPUSH', line, entry)
+      closed = true
+    else
+      for _, id in ipairs(ids) do
+        charge(priority, group, caller, math.max(tonumber(field(id, 'cost')), COST_S))
+        take(id)
+      end
+      closed = #taken > 0 and (crashed or #taken >= room)
     end
-    for _, id in ipairs(ids) do take(id) end
-    if crashed then break end
+  end
+  if redis.call('EXISTS', line) == 0 then depart(groups_of(priority, caller), group) end
+  if not waits(groups_of(priority, caller)) then depart(priority, caller) end
+  return closed
+end
+
+local function take_turn(priority)
+  while #taken == 0 and waits(priority) do
+    local caller = least(priority)
+    local group = least(groups_of(priority, caller))
+    local closed = take_from(priority, group, caller)
+    if #taken > 0 then
+      for _, other in ipairs(redis.call('ZRANGE', turns_key(priority), 0, SHARERS - 1)) do
+        if closed then break end
+        if redis.call('EXISTS', line_key(line_of(priority, group, other))) == 1 then
+          closed = take_from(priority, group, other)
+        end
+      end
+    end
   end
 end
 
-local left = redis.call('LLEN', list)
-if left == 0 then redis.call('ZREM', GROUPS, group) else redis.call('ZADD', GROUPS, stamp(now), group) end
-return cjson.encode({left = left, jobs = #taken > 0 and taken or nil})
+local turns = {}
+for _, priority in ipairs(PRIORITIES) do
+  if string.find(served, priority, 1, true) and waits(priority) then turns[#turns + 1] = priority end
+end
+if #turns > 1 and redis.call('INCR', P .. 'turn') % FLOOR == 0 then turns = {turns[2], turns[1]} end
+for _, priority in ipairs(turns) do
+  if #taken == 0 then take_turn(priority) end
+end
+
+for _, priority in ipairs(PRIORITIES) do
+  if not waits(priority) then redis.call('DEL', depth_key(priority)) end -- of sums of fractions something is left
+end
+redis.call('ZREM', BELLS, bell)
+return cjson.encode({ring = waits(bell) and bell_due(bell), jobs = #taken > 0 and taken or nil})

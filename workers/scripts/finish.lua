@@ -1,4 +1,4 @@
--- Close a job. ARGV: id, owner ('' for a client), event, record ttl in s, then fields and values to write.
+-- Close a job. ARGV: id, owner, event, record ttl in s, then fields and values to write.
 -- Returns 1 where this was the first terminal write. The waiters are told in any case.
 local id, owner = ARGV[1], ARGV[2]
 local first = close(id, ARGV[4], unpack(ARGV, 5))

@@ -1,8 +1,32 @@
--- What is known of jobs, in one reading. ARGV: ids. Returns JSON [{record fields, leased, position, progress} or false]
+-- What is known of jobs, in one reading. ARGV: ids.
+-- Returns JSON [{record fields, leased, position, seconds_before, progress} or false]
 local function pairs_of(flat)
   local found = {}
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
   return found
+end
+
+local function depth_of(priority)
+  local jobs, seconds = unpack(redis.call('HMGET', depth_key(priority), 'jobs', 'seconds'))
+  return tonumber(jobs or 0), tonumber(seconds or 0)
+end
+
+-- Turns alternate among callers, and among the groups of a caller: so before an entry that k precede in its line go k of
+-- each other line, if they have so many; and before batch all that is interactive. Also the seconds of that work.
+local function before(record)
+  local priority, group, caller = parts_of(record.line)
+  local line = line_key(record.line)
+  local ahead = redis.call('LPOS', line, record.entry)
+  if not ahead then return nil end
+  local lines = redis.call('ZCARD', turns_key(priority)) * redis.call('ZCARD', turns_key(groups_of(priority, caller)))
+  local jobs, seconds = depth_of(priority)
+  local position = math.max(ahead, math.min(ahead * lines, jobs - redis.call('LLEN', line) + ahead))
+  local work = jobs > 0 and seconds * math.min(1, position / jobs) or 0
+  if priority == 'batch' then
+    local first, first_seconds = depth_of('interactive')
+    position, work = position + first, work + first_seconds
+  end
+  return position, work
 end
 
 local answers = {}
@@ -11,7 +35,7 @@ for i, id in ipairs(ARGV) do
   if record.created_at then
     record.spec = nil
     record.leased = redis.call('EXISTS', lease_key(id)) == 1
-    if record.entry then record.position = redis.call('LPOS', list_key(record.list), record.entry) or nil end
+    if record.line then record.position, record.seconds_before = before(record) end
     local progress = redis.call('HGETALL', P .. 'progress:' .. id)
     if #progress > 0 then record.progress = pairs_of(progress) end
     answers[i] = record

@@ -1,0 +1,241 @@
+"""Requests per second of 1, 8 and 32 clients: Whence, LitServe and a plain handler, each of the in-process ceiling.
+
+Every request carries a picture that was never sent, and asks for .npy; --quick: fewer requests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.captum_side import NPY, arrays, explainers, tensors
+from benchmarks.machine import announce
+from benchmarks.peers import seconds
+from benchmarks.places import MEDIA, PHOTOGRAPHS, ROOT, SQUEEZENET, variants
+from benchmarks.serving import Processes, answer, serving
+from benchmarks.vision import squeezenet
+from benchmarks.wire import Wire, request
+from service.redis_binary import free_port
+from workers.engine.batch import Batch
+from workers.engine.loading import load
+from workers.folder import read_folder
+from workers.method import parse_method
+from workers.settings import Settings
+from workers.target import RankTarget
+from workers.tensors import decode_npy
+
+QUICK = "--quick" in sys.argv
+PATIENCE_S = 600
+LIT = ROOT / "out" / "peers"  # of its own: it brings uvloop and httptools, which uvicorn takes wherever they are
+WHENCE, LITSERVE, PLAIN = "Whence", "LitServe + Captum, batches of 16", "FastAPI + Captum in a threadpool"
+AIM = 0.85
+# Requests by clients at once; the seconds that they take differ by a factor of 40.
+LOADS = {
+    "gradient": {1: 15, 8: 64, 32: 160} if QUICK else {1: 40, 8: 160, 32: 384},
+    "integrated_gradients": {1: 4, 8: 8, 32: 32} if QUICK else {1: 8, 8: 24, 32: 64},
+}
+ROWS = {"gradient": (4, 8, 16, 32), "integrated_gradients": (1, 4, 8)}
+
+Explain = Callable[[Sequence[bytes]], list[bytes]]
+
+
+@dataclass
+class Side:
+    """A server, and how it is asked."""
+
+    name: str
+    port: int
+    path: Callable[[str], str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    group: int | None = None
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """A server in a process `group` stands still while it is not asked: LitServe's loops never rest."""
+        if self.group is not None:
+            os.killpg(self.group, signal.SIGCONT)
+        yield
+        if self.group is not None:
+            os.killpg(self.group, signal.SIGSTOP)
+
+    def message(self, method: str, picture: bytes) -> bytes:
+        return request("POST", self.path(method), picture, **self.headers)
+
+    def run(self, method: str, pictures: Sequence[bytes], clients: int) -> Run:
+        """Each client sends its next picture when its last one is answered."""
+        waiting = iter([self.message(method, picture) for picture in pictures])
+        with self.awake(), ThreadPoolExecutor(clients) as pool:
+            started = time.perf_counter()
+            taken = list(pool.map(lambda wire: list(self._asked(wire, waiting)), self._wires(clients)))
+            return Run(time.perf_counter() - started, [one for many in taken for one in many])
+
+    def first(self, method: str, picture: bytes) -> bytes:
+        with self.awake():
+            return Wire(self.port, PATIENCE_S).ask(self.message(method, picture)).body
+
+    def _wires(self, clients: int) -> list[Wire]:
+        return [Wire(self.port, PATIENCE_S) for _ in range(clients)]
+
+    @staticmethod
+    def _asked(wire: Wire, waiting: Iterator[bytes]) -> Iterator[float]:
+        for message in waiting:
+            began = time.perf_counter()
+            got = wire.ask(message)
+            assert got.status == 200, got
+            assert got.headers.get("cache-status", "fwd=miss; stored").endswith("fwd=miss; stored"), got.headers
+            yield time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long all took, and each."""
+
+    seconds: float
+    each: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        return len(self.each) / self.seconds
+
+    def told(self, name: str, ceiling: float) -> str:
+        middle, late = statistics.median(self.each), float(np.quantile(self.each, 0.99))
+        return f"   {name:48} {self.rate:8.2f} {middle * 1e3:9.0f} ms {late * 1e3:9.0f} ms {self.rate / ceiling:7.2f}"
+
+
+def main() -> None:
+    torch.set_num_threads(Settings().torch_threads)
+    announce("throughput, SqueezeNet at 227 x 227, a process that computes on every side; .npy back")
+    ceilings = {method: ceiling(method) for method in LOADS}
+    with sides() as servers:
+        for method, loads in LOADS.items():
+            agree(servers, method)
+            for clients, number in loads.items():
+                compare(servers, method, clients, number, ceilings[method])
+
+
+def compare(servers: Sequence[Side], method: str, clients: int, number: int, most: float) -> None:
+    """Two turns, the other way round in the second; the verdicts are on the rates."""
+    turns: dict[str, list[Run]] = {side.name: [] for side in servers}
+    half = max(clients, number // 2)
+    for turn, order in enumerate((servers, servers[::-1])[: number // half]):
+        files = pictures(half, seed=hash((method, clients, turn)) % 2**32)
+        for side in order:
+            turns[side.name].append(side.run(method, files, clients))
+    runs = {name: Run(sum(r.seconds for r in some), [s for r in some for s in r.each]) for name, some in turns.items()}
+    title = f"{method}, {clients} client{'s' * (clients > 1)}, {number} requests"
+    print(f"\n   {title:48} {'req/s':>8} {'p50':>12} {'p99':>12} {'ceiling':>7}")
+    for name, run in runs.items():
+        print(run.told(name, most))
+    mine = runs[WHENCE].rate
+    if clients == 32:
+        verdict(f"at least {AIM} of the ceiling", mine / most, AIM)
+    best = max((run.rate, name) for name, run in runs.items() if name != WHENCE)
+    verdict(f"ahead of {best[1]}", mine / best[0], 1.0)
+
+
+def verdict(aim: str, ratio: float, least: float) -> None:
+    print(f"   aim  {WHENCE} {aim}: {ratio:.2f}, {'met' if ratio >= least else 'MISSED'}")
+
+
+def pictures(number: int, seed: int) -> list[bytes]:
+    """New files of all the photographs in turn."""
+    each = -(-number // len(PHOTOGRAPHS))
+    made = [variants(picture, seed + i, each) for i, picture in enumerate(PHOTOGRAPHS)]
+    return list(islice((file for files in zip(*made, strict=True) for file in files), number))
+
+
+def agree(servers: Sequence[Side], method: str) -> None:
+    """A race between different numbers would mean nothing; this also warms each side up, alone and in batches."""
+    one, *others = [decode_npy(side.first(method, PHOTOGRAPHS[0].read_bytes())) for side in servers]
+    for side, other in zip(servers[1:], others, strict=True):
+        gap = float(np.abs(one - other).max() / np.abs(one).max())
+        assert gap < 1e-2, f"{side.name} differs by {gap:.1e} of the largest value"
+    for side in servers:
+        side.run(method, pictures(16 if method == "gradient" else 2, seed=len(method)), 8)
+
+
+def ceiling(method: str) -> float:
+    """Pictures a second in this process, from file to .npy, of the best implementation at its best batch size."""
+    candidates: dict[str, Explain] = {"Whence's method": whence(method), "Captum": explainers()[method]}
+    if method == "gradient":
+        candidates["plain torch, one pass"] = plain_gradient()
+    found = []
+    for name, explain in candidates.items():
+        for rows in ROWS[method]:
+            files = pictures(rows, seed=rows)
+            explain(files)
+            again = 2 if QUICK or method == "integrated_gradients" else 4
+            found.append((rows / min(seconds(lambda: explain(files)) for _ in range(again)), name, rows))  # noqa: B023
+    rate, name, rows = max(found)
+    print(f"   ceiling of {method}: {rate:.2f} pictures/s, {name}, batches of {rows}")
+    return rate
+
+
+def whence(method: str) -> Explain:
+    model, wanted = load(read_folder(SQUEEZENET)), parse_method(method)
+
+    def explain(files: Sequence[bytes]) -> list[bytes]:
+        batch = Batch(tensors(files), [RankTarget(rank=0)] * len(files), [0] * len(files))
+        found = wanted.explain(model, batch)
+        model.prediction(batch)
+        return arrays(torch.as_tensor(found.arrays["attribution"]))
+
+    return explain
+
+
+def plain_gradient() -> Explain:
+    module = squeezenet()
+
+    def explain(files: Sequence[bytes]) -> list[bytes]:
+        x: Tensor = tensors(files).requires_grad_()
+        return arrays(torch.autograd.grad(module(x).max(1).values.sum(), x)[0])
+
+    return explain
+
+
+@contextmanager
+def sides() -> Iterator[list[Side]]:
+    """The three servers, each in processes of its own; one that is not asked computes nothing."""
+    if not LIT.is_dir():
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(LIT), "litserve"]
+        subprocess.run([*install, "--constraint", str(ROOT / "constraints.txt")], check=True)
+    os.environ["WHENCE_LONGEST_WAIT"] = str(PATIENCE_S)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="whence-peers-")))
+        processes = stack.enter_context(Processes(folder / "log"))
+        lit, plain = free_port(), free_port()
+        lit_group = processes.start(
+            [sys.executable, "-m", "benchmarks.lit_handler", str(lit)], {"PYTHONPATH": f"{LIT}:{ROOT}"}
+        )
+        factory = ["--factory", "benchmarks.plain_handler:create_app", "--no-access-log", "--log-level", "warning"]
+        plain_group = processes.start([sys.executable, "-m", "uvicorn", *factory, "--port", str(plain)])
+        service = stack.enter_context(serving([SQUEEZENET]))
+        for port in (lit, plain):
+            processes.await_that(lambda: answer(port, "/openapi.json") is not None)  # noqa: B023
+        headers = {"accept": NPY, "prefer": f"wait={PATIENCE_S}", "content_type": MEDIA[PHOTOGRAPHS[0].suffix]}
+        ours = f"/api/v1/explanations?model={SQUEEZENET.name}&method="
+        raw = {"content_type": "application/octet-stream"}
+        yield [
+            Side(WHENCE, service.port, lambda method: ours + method, headers),
+            Side(LITSERVE, lit, lambda method: f"/{method}", raw, lit_group),
+            Side(PLAIN, plain, lambda method: f"/{method}", raw, plain_group),
+        ]
+
+
+if __name__ == "__main__":
+    main()

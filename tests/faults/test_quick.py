@@ -1,0 +1,108 @@
+"""Faults that every run of the tests tries: one house, some seconds each."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.faults.conftest import Fault
+from tests.faults.house import SWEEP, House
+from tests.faults.trouble import Do
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_a_child_that_is_killed_loses_nothing(house: House, fault: Fault) -> None:
+    """kill -9 of the child in the midst of a job."""
+    job = house.ask(seconds=0.3, method=SWEEP)
+    house.running(job)
+    (child,) = house.crew[0].children()
+    parent = house.crew[0].pid
+    os.kill(child, signal.SIGKILL)
+    fault.fire()
+    final = house.final(job)
+    assert (final["status"], final["attempts"]) == ("succeeded", 2)
+    fault.over(40)
+    assert house.crew[0].pid == parent
+    house.assert_clean()
+    assert house.final(job)["finished_at"] == final["finished_at"]
+
+
+@pytest.mark.parametrize(
+    ("do", "code"),
+    [
+        (Do.MEMORY_ERROR, "out_of_memory"),
+        (Do.EXIT, "internal_error"),
+        (Do.INTERRUPT, "internal_error"),
+        (Do.RECURSE, "internal_error"),
+    ],
+    ids=lambda value: value.name.lower() if isinstance(value, Do) else "",
+)
+def test_what_a_method_raises_ends_its_own_job_alone(house: House, fault: Fault, do: Do, code: str) -> None:
+    """MemoryError, SystemExit, KeyboardInterrupt and RecursionError in a method."""
+    before = house.crew[0].pid, house.crew[0].children()
+    fault.fire()
+    job, neighbour = house.ask(do), house.ask()
+    final = house.final(job)
+    assert (final["status"], final["attempts"], final["code"]) == ("failed", 1, code)
+    assert house.final(neighbour)["status"] == "succeeded"
+    fault.over(15, jobs=2)
+    assert (house.crew[0].pid, house.crew[0].children()) == before
+    house.assert_clean()
+
+
+def test_a_lost_device_costs_one_child_and_one_attempt(house: House, fault: Fault) -> None:
+    """A device-side assertion, as CUDA raises it (mocked)."""
+    (child,) = house.crew[0].children()
+    fault.fire()
+    job = house.ask(Do.LOSE_DEVICE)
+    final = house.final(job)
+    assert (final["status"], final["attempts"], final["code"]) == ("failed", 3, "worker_crashed")
+    fault.over(60)
+    assert child not in house.crew[0].children()
+    house.works()
+    house.assert_clean()
+
+
+def test_a_batch_too_large_for_memory_is_computed_in_parts(house: House, fault: Fault) -> None:
+    """Memory that only passes of eight rows fit into."""
+    fault.fire()
+    job = house.ask(Do.MEMORY_ERROR_OF_MANY, method=SWEEP)
+    final = house.final(job)
+    assert (final["status"], final["attempts"]) == ("succeeded", 1)
+    fault.over(20)
+
+
+def test_without_redis_every_answer_is_a_problem_and_comes_at_once(house: House, fault: Fault) -> None:
+    """Redis refuses connections."""
+    waiting = house.ask(seconds=0.2, method=SWEEP)
+    house.redis.kill()
+    fault.fire()
+    answers = house.many(60, lambda i: house.post() if i % 2 else house.client.get(f"explanations/{waiting}"))
+    for answer in answers:
+        assert answer.status_code == 503, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "retry-after" in answer.headers
+    alone = house.post()
+    assert alone.elapsed.total_seconds() < 1
+    house.redis.start()
+    house.works(30)
+    assert house.final(waiting)["status"] == "succeeded"
+    fault.over(45, jobs=2)
+    house.assert_clean()
+
+
+def test_a_worker_that_must_end_finishes_or_hands_back(house: House, fault: Fault) -> None:
+    """SIGTERM in the midst of a job."""
+    job = house.ask(seconds=0.4, method=SWEEP)
+    house.running(job)
+    deaths = len(house.crew[0].deaths)
+    house.crew[0].kill(signal.SIGTERM)
+    fault.fire()
+    final = house.final(job)
+    assert (final["status"], final["attempts"]) == ("succeeded", 1)
+    fault.over(40)
+    assert house.crew[0].deaths[deaths:] == [0]
+    house.assert_clean()

@@ -1,0 +1,101 @@
+"""Which exceptions end a job, which a process."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.orders import work
+from tests.toys import model_of, net
+from workers import faults, stopping, tasks
+from workers.engine.batch import Batch
+from workers.engine.model import Model
+from workers.errors import ExplainError
+from workers.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.methods.gradient.gradient import Gradient
+from workers.result import Attribution
+from workers.run import run
+
+ASSERTED = torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+
+@pytest.mark.parametrize(
+    ("error", "lost", "short"),
+    [
+        (ASSERTED, True, False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), True, False),
+        (RuntimeError("HIP error: unspecified launch failure"), True, False),
+        (torch.AcceleratorError("CUDA error: out of memory"), False, True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), False, True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), False, True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"), False, True),
+        (MemoryError(), False, True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False, False),
+        (ValueError("CUDA error"), False, False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_lost_device_is_told_from_a_lack_of_memory(error: Exception, lost: bool, short: bool) -> None:
+    assert (device_lost(error, torch.device("cpu")), out_of_memory(error)) == (lost, short)
+
+
+def test_a_device_that_still_answers_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "_answers", lambda device: device.type == "cuda")
+    assert not device_lost(torch.AcceleratorError("CUDA error: invalid argument"), torch.device("cuda"))
+
+
+def test_a_lost_device_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def explain(_: Gradient, model: Model, batch: Batch) -> Attribution:
+        raise ASSERTED
+
+    monkeypatch.setattr(Gradient, "explain", explain)
+    model = model_of(net(), (1, 8, 8))
+    with pytest.raises(DeviceLost):
+        list(run([work(), work(value=0.1)], lambda _: model))
+
+
+def test_what_a_model_or_a_refusal_raises_to_end_the_process_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends(*_: object) -> None:
+        raise SystemExit(1)
+
+    model = model_of(net(), (1, 8, 8))
+    ((_, loading),) = run([work()], ends)  # type: ignore[arg-type]
+    monkeypatch.setattr(Gradient, "refuse", ends)
+    ((_, refusing),) = run([work()], lambda _: model)
+    for outcome in (loading, refusing):
+        assert isinstance(outcome, ExplainError)
+        assert outcome.code == "internal_error"
+
+
+def test_a_signal_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "told", lambda: True)
+    with pytest.raises(SystemExit), contained():
+        raise SystemExit(-241)
+
+
+def test_the_child_ends_where_the_device_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost:
+        def answer(self, _: str) -> None:
+            raise DeviceLost
+
+    class Ended(Exception):
+        pass
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(tasks, "_worker", Lost())
+    monkeypatch.setattr("os._exit", end)
+    with pytest.raises(Ended, match="70"):
+        tasks.ring.run("interactive")
+
+
+def test_the_child_outlives_a_lack_of_memory_between_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery ends the whole worker for a MemoryError."""
+
+    class Short:
+        def answer(self, _: str) -> None:
+            raise MemoryError
+
+    monkeypatch.setattr(tasks, "_worker", Short())
+    tasks.ring.run("interactive")
