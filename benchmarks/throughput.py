@@ -212,7 +212,7 @@ def plain_gradient() -> Explain:
 def sides() -> Iterator[list[Side]]:
     """The three servers, each in processes of its own; one that is not asked computes nothing."""
     if not LIT.is_dir():
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(LIT), "litserve"]
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(LIT), "litserve==0.2.19"]
         subprocess.run([*install, "--constraint", str(ROOT / "constraints.txt")], check=True)
     os.environ["WHENCE_LONGEST_WAIT"] = str(PATIENCE_S)
     with ExitStack() as stack:

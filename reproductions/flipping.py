@@ -27,11 +27,18 @@ ESTIMATORS = {"filter": "S_w", "linear": "S_a", "two_component": "S_a+-"}
 PATCH, STEPS = 3, 100
 
 
+class Resources(InMemory):
+    """What is kept on the way is a job's own: here all jobs would share it."""
+
+    def kept(self, _: str) -> None:
+        return None
+
+
 def patterns(estimator: str) -> dict[str, Any]:
     return {"name": "pattern_fit", "dataset": "fitted", "estimator": estimator}
 
 
-def quality(model: Model, resources: InMemory) -> None:
+def quality(model: Model, resources: Resources) -> None:
     """The mean rho over the units of each layer; of all layers the mean."""
     found = {}
     for estimator in ESTIMATORS:
@@ -46,7 +53,7 @@ def quality(model: Model, resources: InMemory) -> None:
     print(f"{'mean':24}" + "".join(f"{found[name].mean():15.3f}" for name in names))
 
 
-def degrade(model: Model, resources: InMemory) -> None:
+def degrade(model: Model, resources: Resources) -> None:
     """The probability of the class as patches go; and the same in an order by chance."""
     of = [{"name": "pattern_attribution", "patterns": patterns(one)} for one in ESTIMATORS]
     of += [{"name": "lrp", "composite": "zero"}, "gradient"]
@@ -54,7 +61,6 @@ def degrade(model: Model, resources: InMemory) -> None:
     asked = {"name": "pixel_flipping", "of": of, "dataset": "degraded", "patch": PATCH, "steps": STEPS}
     method = parse_method(asked)
     row = method.explain(model, no_input(model, resources)).rows()[0]
-    resources.phases.clear()
     chance = parse_method({**asked, "of": "gradient", "order": "random"})
     by_chance = chance.explain(model, no_input(model, resources)).rows()[0]
     arrays = {name: np.concatenate([row.arrays[name], by_chance.arrays[name]]) for name in ("scores", "curves")}
@@ -76,9 +82,8 @@ def main() -> int:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     x = (torch.from_numpy(np.load(sys.argv[2])["x_train"]).permute(0, 3, 1, 2).float() / 255 - mean) / std
     parts = {"fitted": FITTED, "measured": MEASURED, "degraded": DEGRADED}
-    resources = InMemory({name: InMemoryDataset(x[part]) for name, part in parts.items()})
+    resources = Resources({name: InMemoryDataset(x[part]) for name, part in parts.items()})
     quality(model, resources)
-    resources.phases.clear()
     degrade(model, resources)
     return 0
 

@@ -32,6 +32,13 @@ NAMES = ["Insens, penultimate layer", "gradient", "integrated gradients", "LRP-e
 LAYERS = ["0", "3", "7"]
 
 
+class Resources(InMemory):
+    """What is kept on the way is a job's own: here all jobs would share it."""
+
+    def kept(self, _: str) -> None:
+        return None
+
+
 def network() -> nn.Sequential:
     """2CONV of appendix B for 24 x 24 colour images, Glorot uniform weights, no biases at the start."""
     net = nn.Sequential(
@@ -62,10 +69,9 @@ def trained(x: Tensor, y: Tensor, seed: int) -> tuple[nn.Sequential, float]:
     return net.eval(), right
 
 
-def likeness(model: Model, other: Model, of: list[Any], resources: InMemory) -> np.ndarray[Any, Any]:
+def likeness(model: Model, other: Model, of: list[Any], resources: Resources) -> np.ndarray[Any, Any]:
     """Of each method the mean rank correlation between the two models, each for the class that it predicts."""
     resources.models["other"] = other
-    resources.phases.clear()
     asked = {"name": "randomization", "of": of, "other": "other", "own_target": True, "dataset": "judged"}
     return parse_method(asked).explain(model, no_input(model, resources)).rows()[0].arrays["scores"]
 
@@ -82,7 +88,7 @@ def main() -> int:
         torch.manual_seed(seed + 200)
         models = [model_of(one.eval(), (3, SIDE, SIDE), low=-1.0, high=1.0) for one in (net, parrot, network())]
         judged = x[seed * JUDGED % len(x) :][:JUDGED]
-        resources = InMemory({"training": InMemoryDataset(x[:500]), "judged": InMemoryDataset(judged)})
+        resources = Resources({"training": InMemoryDataset(x[:500]), "judged": InMemoryDataset(judged)})
         found["untrained"].append(likeness(models[0], models[2], OF, resources))
         found["random labels"].append(likeness(models[0], models[1], OF, resources))
         resources.datasets["judged"] = InMemoryDataset(judged[:DEEP])  # type: ignore[index]  # a dict

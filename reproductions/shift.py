@@ -46,6 +46,13 @@ SEED: list[tuple[Any, str, bool | None, bool | None]] = [
 SIDE, STEP, LEFT = 84, 92, 210
 
 
+class Resources(InMemory):
+    """What is kept on the way is a job's own: here all jobs would share it."""
+
+    def kept(self, _: str) -> None:
+        return None
+
+
 def network() -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
     for read, made in ((784, 1024), (1024, 1024), (1024, 1024)):
@@ -70,13 +77,13 @@ def smooth(method: Any) -> dict[str, Any]:
     return {"name": "smooth_grad", "of": method, "samples": 10}
 
 
-def judged(model: Model, resources: InMemory, of: list[Any], shift: str) -> np.ndarray[Any, Any]:
+def judged(model: Model, resources: Resources, of: list[Any], shift: str) -> np.ndarray[Any, Any]:
     """The mean relative difference of each method over the digits judged."""
     asked = {"name": "input_shift_invariance", "of": of, "shift": shift, "amount": -1.0, "dataset": "judged"}
     return parse_method(asked).explain(model, no_input(model, resources)).rows()[0].arrays["scores"]
 
 
-def sheet(model: Model, x: Tensor, resources: InMemory) -> Image.Image:
+def sheet(model: Model, x: Tensor, resources: Resources) -> Image.Image:
     """For one digit the maps of each method: the net's, and those of the nets for both shifts, on one scale."""
     of = tuple(parse_method(one) for one, *_ in SEED)
     own = attributions(model, batch_of(x, resources=resources), of)
@@ -108,7 +115,7 @@ def main() -> int:
     model = model_of(net, (1, 28, 28), low=0.0, high=1.0)
     right = (model.forward(test).argmax(1).numpy() == stored["y_test"]).mean()
     print(f"accuracy {right:.1%} (seed 98.3 %)")
-    resources = InMemory({"training": InMemoryDataset(x), "judged": InMemoryDataset(test[:JUDGED])})
+    resources = Resources({"training": InMemoryDataset(x), "judged": InMemoryDataset(test[:JUDGED])})
     plain = [method for method, *_ in SEED]
     print(f"{'method':28} {'constant':>22} {'checkerboard':>22} {'SmoothGrad, constant':>22}")
     found = [judged(model, resources, plain, shift) for shift in ("constant", "checkerboard")]

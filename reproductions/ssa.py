@@ -35,9 +35,10 @@ from workers.images import prepare
 
 PICTURES = Path(__file__).parent / "pictures"
 CROPS, IMAGES, CONFIDENCE = 120, 100, 0.99
+CHOSEN = {"confidence": CONFIDENCE, "images": IMAGES, "score": "probability"}  # as the seed does
 TOP_FOUR = ("features.9", "features.10", "features.11", "features.12")
 CLASSES = {132: "egret", 299: "meerkat", 339: "sorrel", 340: "zebra", 455: "bottlecap",
-           541: "drum", 741: "prayer rug", 915: "yurt", 933: "cheeseburger", 990: "buckeye"}  # fmt: skip
+           541: "drum", 741: "prayer rug", 915: "yurt", 933: "cheeseburger"}  # fmt: skip
 
 
 def crops(model: Model, path: Path, seed: int) -> Tensor:
@@ -113,13 +114,12 @@ def first_steps(model: Model, resources: Items, c: int, layers: Sequence[str]) -
 
 def fits(times: NDArray[np.int64]) -> str:
     """How frequency falls with rank: the exponent of a power law, its R^2 on logarithms, and that of an exponential."""
-    if len(times) < 4:
-        return f"{len(times)} units"
+    if len(times) < 4 or times[0] == times[-1]:
+        return f"{len(times)} units, each as often" if len(times) and times[0] == times[-1] else f"{len(times)} units"
     log, found = np.log(times), []
     for against in (np.log(np.arange(1, len(times) + 1)), np.arange(len(times))):
         slope, start = np.polyfit(against, log, 1)
-        spread = ((log - log.mean()) ** 2).sum()
-        found.append((-slope, 1 - ((log - start - slope * against) ** 2).sum() / spread if spread else 1.0))
+        found.append((-slope, 1 - ((log - start - slope * against) ** 2).sum() / ((log - log.mean()) ** 2).sum()))
     return f"exponent {found[0][0]:.2f}, R^2 {found[0][1]:.2f} (exponential {found[1][1]:.2f})"
 
 
@@ -128,7 +128,7 @@ def power_law(
 ) -> list[NDArray[np.float64]]:
     """Prints how often units are outliers; returns those of each class's second step, highest first."""
     found = []
-    print("   down from               images  outliers an image  in any  in 9 of 10  frequency by rank")
+    print("   down from                images  outliers an image  in any  in 9 of 10  frequency by rank")
     for c in classes:
         for down_from, beyond in first_steps(model, resources, c, layers).items():
             counts, images = beyond.sum(0), len(beyond)
@@ -136,7 +136,7 @@ def power_law(
             often = int((counts >= 0.9 * images).sum())
             name = f"{CLASSES.get(c) if layers else model.card.label(c)}, {down_from}"
             shares = f"{beyond.mean():18.1%} {len(times) / len(counts):7.1%}"
-            print(f"   {name:24} {images:5} {shares} {often:11}  {fits(times)}", flush=True)
+            print(f"   {name:25} {images:5} {shares} {often:11}  {fits(times)}", flush=True)
         found.append(times / images)
     return found
 
@@ -158,8 +158,8 @@ def draw_power_law(counts: Sequence[NDArray[Any]], names: Sequence[str], path: P
 
 def told(model: Model, resources: Items, c: int, **parameters: Any) -> Any:
     """The info of the graph of a class over the images that the seed would choose."""
-    parameters = {"dataset": "items", "classes": [c], "confidence": CONFIDENCE, "images": IMAGES, **parameters}
-    return parse_method({"name": "ssa", **parameters}).explain(model, no_input(model, resources)).info[0]
+    asked = {"dataset": "items", "classes": [c], **CHOSEN, **parameters}
+    return parse_method({"name": "ssa", **asked}).explain(model, no_input(model, resources)).info[0]
 
 
 def shared(graphs: Sequence[Any]) -> None:
@@ -179,7 +179,7 @@ def shared(graphs: Sequence[Any]) -> None:
 
 def clusters(model: Model, resources: Items, classes: Sequence[int], count: int, path: Path, **parameters: Any) -> None:
     """Prints the clusters, and draws the map."""
-    graphs = [{"name": "ssa", "dataset": "items", "classes": [c], "images": IMAGES, **parameters} for c in classes]
+    graphs = [{"name": "ssa", "dataset": "items", "classes": [c], **{**CHOSEN, **parameters}} for c in classes]
     method = parse_method({"name": "ssa_clusters", "graphs": graphs, "clusters": count})
     result = method.explain(model, no_input(model, resources))
     info = result.info[0]
@@ -207,14 +207,14 @@ def main(at: Path) -> None:
     }
     (PICTURES / "ssa_graph.png").write_bytes(graph.png(zebra, {}))
     print("3. Clusters, SqueezeNet, the whole net:")
-    clusters(squeezenet, pictures, [*CLASSES], 4, PICTURES / "ssa_clusters_photographs.png", confidence=CONFIDENCE)
+    clusters(squeezenet, pictures, [*CLASSES], 4, PICTURES / "ssa_clusters_photographs.png")
     resnet = load(read_folder(at / "models" / "resnet20_cifar10"))
     images = cifar(resnet, at)
     print("4. ResNet-20 and CIFAR-10, up to 100 images a class (p >= 0.99): the first step")
     power_law(resnet, images, range(10), ())
-    for fence in (1.5, 0.5):
-        print(f"5. Clusters, ResNet-20, fence {fence}:")
-        clusters(resnet, images, range(10), 4, PICTURES / "ssa_clusters.png", confidence=CONFIDENCE, fence=fence)
+    for fence, score in ((1.5, "probability"), (0.5, "probability"), (0.5, "logit")):
+        print(f"5. Clusters, ResNet-20, fence {fence}, down from the {score}:")
+        clusters(resnet, images, range(10), 4, PICTURES / "ssa_clusters.png", fence=fence, score=score)
 
 
 if __name__ == "__main__":

@@ -46,8 +46,10 @@ def of_inputs(model: Model, batch: Batch, rules: Rules) -> list[tuple[Steps, Dep
         def again(values: Values = values) -> Iterator[Values]:
             yield values
 
-        found.append((one, one.walk(start, one.statistics(values), again, rules.branching, rules.fence)))
-        batch.report(row + 1, len(wanted), "inputs")
+        def report(done: int, of: int, row: int = row) -> None:
+            batch.report(row * of + done, len(wanted) * of, "steps")
+
+        found.append((one, one.walk(start, one.statistics(values), again, rules.branching, rules.fence, report)))
     return found
 
 
@@ -69,14 +71,18 @@ def of_dataset(model: Model, batch: Batch, rules: Rules, choice: Choice) -> tupl
 
     def again() -> Iterator[Values]:
         for done, part in enumerate(torch.split(x, steps.rows)):
+            batch.report(done * steps.rows, len(x), "inputs of a step")
             with torch.no_grad():
                 _, values = model.folded.run(part, mixed)
             yield values
-            batch.report(min((done + 1) * steps.rows, len(x)), len(x), "inputs of a step")
 
     start = [(steps.levels[-1].index, unit) for unit in sorted(set(choice.classes))]
     statistics = [torch.cat(parts) for parts in zip(*gathered.statistics, strict=True)]
-    return steps, steps.walk(start, statistics, again, rules.branching, rules.fence)
+
+    def report(done: int, of: int) -> None:
+        batch.report(done, of, "steps")
+
+    return steps, steps.walk(start, statistics, again, rules.branching, rules.fence, report)
 
 
 @dataclass

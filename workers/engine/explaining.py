@@ -12,6 +12,7 @@ from workers.engine.batch import Batch
 from workers.engine.embeddings import check_walk
 from workers.engine.model import Model
 from workers.engine.places import channel_axis
+from workers.engine.refitted import Unkept
 from workers.engine.sweep import even
 from workers.method import Method
 
@@ -57,5 +58,6 @@ def _explained(model: Model, batch: Batch, method: Method) -> Tensor:
         batch.report(done, total, f"{unit} of {method.name}")
 
     inner = batch.sharing(batch.targets, [getattr(method, "seed", 0)] * len(batch), report)
+    inner.resources = Unkept(batch.resources)
     values: Tensor = method.explain(model, inner).arrays["attribution"]
     return values.detach()

@@ -24,6 +24,8 @@ Found: TypeAlias = Mapping[str, Tensor]
 Measure: TypeAlias = Callable[[Batch, Items | None], Found]
 """Of the rows of a batch `scores` (n, methods), and more arrays by name; the items are None of an input sent alone."""
 
+PHASE = "evaluation"
+
 
 class Evaluation(Protocol):
     """What an evaluation says of itself: the methods judged, and the dataset, if any."""
@@ -88,7 +90,7 @@ def judge(
 def _over(model: Model, batch: Batch, method: Evaluation, measure: Measure) -> tuple[dict[str, Any], dict[str, Any]]:
     assert method.dataset is not None
     tally, dataset = Tally(), nonempty(batch, method.dataset)
-    for part in items(model, batch, method.dataset, tally):
+    for part in items(model, batch, method.dataset, tally, PHASE):
         tally.add(measure(_rows(batch, part, dataset.count), part), part.labels)
     scores = np.concatenate(tally.scores)
     error = scores.std(0, ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.zeros(scores.shape[1])

@@ -93,6 +93,11 @@ class Model:
                 self._chunk = fastest(self.graph.run, row)
         return self._chunk
 
+    @property
+    def measured_chunk(self) -> int | None:
+        """What `chunk` was last; None where nobody has asked for it."""
+        return self._chunk
+
     def shrink(self) -> bool:
         """Halve the chunk for some minutes, for it did not fit into memory; False where it cannot be smaller.
 

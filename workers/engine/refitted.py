@@ -1,4 +1,4 @@
-"""The resources of a model that no one serves: what is fitted to data is fitted to it anew."""
+"""Resources of explanations within an evaluation: nothing is kept, and models that no one serves have states anew."""
 
 from __future__ import annotations
 
@@ -40,10 +40,25 @@ class Shifted:
 
 
 @dataclass
-class Refitted(NoResources):
-    """As the resources given, but states are computed for the model that asks, on inputs with `shift` added."""
+class Unkept(NoResources):
+    """As the resources given, but nothing is kept on the way: what one method keeps is not another's."""
 
     given: Resources
+
+    def dataset(self, name: str) -> Dataset:
+        return self.given.dataset(name)
+
+    def state(self, model: Model, method: Method) -> Mapping[str, Any]:
+        return self.given.state(model, method)
+
+    def model(self, name: str) -> Any:
+        return self.given.model(name)
+
+
+@dataclass
+class Refitted(Unkept):
+    """States are computed for the model that asks, on inputs with `shift` added."""
+
     shift: Tensor | None = None
     states: dict[Method, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -56,6 +71,3 @@ class Refitted(NoResources):
             nothing = torch.empty(0, *model.card.input.shape, device=model.device, dtype=model.dtype)
             self.states[method] = method.explain(model, Batch(nothing, [], resources=self)).rows()[0].arrays
         return self.states[method]
-
-    def model(self, name: str) -> Any:
-        return self.given.model(name)

@@ -92,15 +92,25 @@ class Steps:
         return [found for way in self.ways if way for found in way.statistics(values)]
 
     def walk(
-        self, start: Sequence[tuple[int, int]], statistics: Sequence[Tensor], again: Again, branching: int, fence: float
+        self,
+        start: Sequence[tuple[int, int]],
+        statistics: Sequence[Tensor],
+        again: Again,
+        branching: int,
+        fence: float,
+        report: Callable[[int, int], None],
     ) -> Dependencies:
-        """The dependencies of the units at `start`; `again` gives the values of the nodes in `keep_mixed` by chunks."""
+        """The dependencies of the units at `start`; `again` gives the values of the nodes in `keep_mixed` by chunks.
+
+        `report(done, of)` is called at each step.
+        """
         wanted: dict[int, set[int]] = {level.index: set() for level in self.levels}
         for node, unit in start:
             wanted[node].add(unit)
         found = Dependencies(0, dict.fromkeys(start, 1.0))
         rest = list(statistics)
-        for part, way in zip(self.parts, self.ways, strict=True):
+        for done, (part, way) in enumerate(zip(self.parts, self.ways, strict=True)):
+            report(done, len(self.parts))
             mine = [rest.pop(0) for _ in way.routes] if way else []
             units = sorted(wanted[part.top.index])
             if not units:

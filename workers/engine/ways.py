@@ -40,9 +40,8 @@ class _Ways:
     def __init__(self, graph: Graph, between: Between, rows: int) -> None:
         self.graph, self.between, self.rows = graph, between, rows
         self.flows = graph.reaching(0)
-        self.device = next(
-            (a.device for n in between.nodes for a in n.args if isinstance(a, Tensor)), torch.device("cpu")
-        )
+        like = next(a for n in graph.nodes for a in n.args if isinstance(a, Tensor) and a.is_floating_point())
+        self.device, self.dtype = like.device, like.dtype
         self.width = sum(level.units for level in between.below)
         self.columns: dict[int, Tensor | None] = {0: self._none(0)}
         first = 0
@@ -113,8 +112,7 @@ class _Ways:
         columns = self.columns[index]
         assert columns is not None
         places = torch.Size((self.graph.nodes[index].shape or (1,))[1:]).numel()
-        like = next(a for n in self.graph.nodes for a in n.args if isinstance(a, Tensor) and a.is_floating_point())
-        one = torch.ones(len(columns), 1, 1, dtype=like.dtype, device=self.device)
+        one = torch.ones(len(columns), 1, 1, dtype=self.dtype, device=self.device)
         return Route(index, units, one, columns[:, None], one[:1, 0].expand(places, 1))
 
     def _columns(self, i: int) -> Tensor | None:

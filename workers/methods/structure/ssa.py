@@ -74,6 +74,9 @@ class Ssa(Method):
             raise ValueError("a dataset and the classes to begin at are given together; without them the target is")
         return self
 
+    def passes(self) -> int:
+        return 30
+
     def refuse(self, model: Model) -> None:
         from workers.engine.stepwise import Steps
 
