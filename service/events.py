@@ -56,7 +56,9 @@ class Events:
                 await self._listen()
             except (RedisError, OSError) as error:
                 log.warning("no events", error=type(error).__name__)
-                await asyncio.sleep(0.5)
+            except Exception:
+                log.exception("no events")  # and try again: whoever waits would go on without being told
+            await asyncio.sleep(0.5)
 
     async def _listen(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:

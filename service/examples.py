@@ -101,7 +101,11 @@ EXAMPLES: dict[str, Any] = {
         "job": _JOB,
         "versions": {"whence": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
         "device": "cpu",
+        "machine": {"name": "a processor", "instructions": "AVX2", "threads": 4, "batch_size": 1, "chunk": 16},
+        "computed_at": 1763640000.25,
         "sha256": {"attribution": "7e" * 32},
+        "sketches": {"attribution": {"shape": [1, 8, 8], "norm": 2.5, "sums": [0.25] * 16}},
+        "seal": "5a" * 32,
     },
     "StatusDocument": _STATUS,
 }

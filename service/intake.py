@@ -18,7 +18,7 @@ from service.board import Board
 from service.kept import Finds, Inputs
 from service.orders import Order, Outcome, Ticket
 from service.quota import Quota
-from workers.contract import ring, share, source
+from workers.contract import ring, share, source, tracing
 
 log = structlog.get_logger()
 
@@ -114,5 +114,6 @@ class Intake:
             "recompute": order.recompute,
             "deadline": None if order.deadline is None else order.deadline - time.time(),
             "request_id": order.request_id,
+            "trace": tracing.carried(),
         }
         return {name: value for name, value in record.items() if value is not None}

@@ -30,7 +30,6 @@ class Inputs:
         self._jobs = jobs
         self._room = room
         self._objects = room.objects
-        self._renew = jobs.register_script(source("renew_inputs"))
         self._store = jobs.register_script(source("keep_input"))
 
     async def find(self, digest: str) -> str | None:
@@ -40,40 +39,41 @@ class Inputs:
             return None
         return kind.decode()
 
-    async def keep(self, inputs: Sequence[Input]) -> None:
-        """Have them stored for another while; raises UnknownInput for one without data that is not there."""
-        if not inputs:
-            return
-        places = await self._renew(args=[self._room.input_ttl, *(given.digest for given in inputs)])
-        for given, place in zip(inputs, places, strict=True):
-            known = bool(place) and (place == b"data" or await asyncio.to_thread(self._objects.renew, place.decode()))
-            if not known:
-                await self._keep(given)
+    async def keep(self, inputs: Iterable[Input]) -> None:
+        """Have them stored for another while.
+
+        Raises UnknownInput for one without data that is not there, QueueAway where there is no room.
+        """
+        for given in inputs:
+            await self._keep(given)
 
     async def _keep(self, given: Input) -> None:
-        if given.data is None:
-            raise UnknownInput("no input with that digest is stored now; send the input", pointer="/input")
-        place = None
-        if self._objects.takes(given.data):
-            place = await asyncio.to_thread(self._objects.take, "inputs", given.data)
-        if place is None and await self._stored(given, "data", given.data):
+        data = given.data
+        if data is None or self._objects.takes(data):
+            known = await self._ask(given)
+        else:
+            known = await self._ask(given, "data", data)
+        if known == "data" or (known not in ("", "full") and await asyncio.to_thread(self._objects.renew, known)):
             return
-        if place is None and self._objects.open:
-            place = await asyncio.to_thread(self._objects.put, "inputs", given.data)
-        if place is None:
+        if data is None:
+            raise UnknownInput("no input with that digest is stored now; send the input", pointer="/input")
+        if known not in ("", "full"):
+            await self._jobs.delete(keys.stored_input(given.digest))  # for its blob is gone
+        if known == "full" and not self._objects.open:
             raise QueueAway("unfinished work holds as many inputs as there is room for; try again in a few seconds")
-        await self._stored(given, "object", place.encode())
+        put = self._objects.put if known == "full" else self._objects.take
+        place = await asyncio.to_thread(put, "inputs", data)
+        stored = await (self._ask(given, "data", data) if place is None else self._ask(given, "object", place))
+        if stored == "full":
+            raise QueueAway("there is no room for the input now; try again in a few seconds")
 
-    async def _stored(self, given: Input, place: str, value: bytes) -> bool:
-        args: list[str | bytes | int] = [
-            given.digest,
-            given.kind,
-            self._room.input_ttl,
-            self._room.input_space,
-            place,
-            value,
-        ]
-        return bool(await self._store(args=args))
+    async def _ask(self, given: Input, *stored: str | bytes) -> str:
+        """What the script says of it: "", "full", "data", or the name of its object."""
+        asked: list[str | bytes | int] = [given.digest, self._room.input_ttl, self._room.input_space]
+        if stored:
+            asked += [given.kind, *stored]
+        said: bytes = await self._store(args=asked)
+        return said.decode()
 
 
 class Finds:

@@ -10,7 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.described import SCHEMAS
+from service.access import OPEN
+from service.described import SCHEMAS, problems
 from service.examples import EXAMPLES
 from service.negotiation import JSON
 from service.protocols.described import SCHEMAS as PROTOCOLS
@@ -35,6 +36,7 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         components |= _documents() | PROTOCOLS | _methods(catalogue())
         _forget_fastapis_problems(document)
         _add_examples(document)
+        _add_keys(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -60,6 +62,15 @@ def _add_examples(document: dict[str, Any]) -> None:
         names = [one["$ref"].rpartition("/")[2] for one in schemas if "$ref" in one]
         if found := {name: {"value": EXAMPLES[name]} for name in names if name in EXAMPLES}:
             content["examples"] = found
+
+
+def _add_keys(document: dict[str, Any]) -> None:
+    """Where API keys are on; that they are asked for by default is said nowhere, for they are not."""
+    scheme = {"type": "http", "scheme": "bearer", "description": "An API key, where the operator has made keys."}
+    document["components"]["securitySchemes"] = {"key": scheme}
+    for path, operations in document["paths"].items():
+        for operation in () if OPEN.fullmatch(path) else operations.values():
+            operation["responses"] |= {str(status): answer for status, answer in problems(401, 403).items()}
 
 
 def _documents() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from service.errors import MOST_ERRORS, AllSeen, Failed, Invalid, NotFound, QueueFull, StillRunning
 from workers.contract import ExplainError
@@ -43,6 +44,7 @@ KINDS: Mapping[str, Kind] = {
     "result_expired": Kind(410, "The result has expired"),
     "input_too_large": Kind(413, "The input is too large"),
     "unsupported_media_type": Kind(415, "The media type is not supported"),
+    "head_too_large": Kind(431, "The address and the headers are too large"),
     "invalid_request": Kind(422, "The request is not valid"),
     "invalid_image": Kind(422, "The input is no readable image"),
     "invalid_tensor": Kind(422, "The input is no tensor that the model takes"),
@@ -95,17 +97,24 @@ def problem(code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) ->
     return {**document, "errors": list(errors)} if errors or kind.status == 422 else document
 
 
+class ProblemResponse(Response):
+    """A problem document; the scope of the request then has its code, for who counts them."""
+
+    def __init__(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+        self.code = document["code"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["problem"] = self.code
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(
     code: str, detail: str, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
     document = problem(code, detail, errors)
     extra = {"retry-after": str(RETRY_SECONDS)} if document["status"] == 503 or code == "not_finished" else {}
-    return Response(
-        orjson.dumps(document),
-        document["status"],
-        {"cache-control": "no-store", **extra, **(headers or {})},
-        MEDIA_TYPE,
-    )
+    return ProblemResponse(document, {"cache-control": "no-store", **extra, **(headers or {})})
 
 
 def pointers(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict[str, str]]:

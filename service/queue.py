@@ -19,6 +19,7 @@ from service.events import Events
 from service.intake import Intake
 from service.interest import Interest, Withdrawal
 from service.kept import Finds, Inputs, Room
+from service.measures import Gauge, Measures
 from service.orders import Input, Order, Page, Problem, Progress, QueueAway, State, Status, Ticket
 from service.statuses import status_of
 from workers.contract import ModelCard, keys, publisher, source
@@ -45,6 +46,7 @@ class Queue:
         self._intake = Intake(self._jobs, self._bell, self._board, self._inputs, self._finds, caps or Caps())
         self._interest = Interest(self._jobs)
         self._status = self._jobs.register_script(source("status"))
+        self._gauge = Gauge(self._jobs, self._cache)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Queue:
@@ -161,6 +163,11 @@ class Queue:
     def workers(self) -> list[dict[str, Any]]:
         """The live workers' last heartbeats: id, pid, device, models loaded."""
         return self._board.workers
+
+    async def measures(self) -> Measures:
+        """How full the queue and the stores are, now."""
+        async with answering():
+            return await self._gauge.read()
 
     async def ping(self) -> None:
         """Raises QueueAway when either Redis does not answer."""

@@ -127,13 +127,17 @@ class Listing(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What determines an explanation, and the digests of its arrays."""
+    """What determines an explanation, and the digests of its arrays; `whence verify` computes it again and compares."""
 
     id: str
     job: dict[str, Any]
     versions: dict[str, str]
     device: str
+    machine: dict[str, Any]
+    computed_at: float
     sha256: dict[str, str]
+    sketches: dict[str, dict[str, Any]]
+    seal: str
 
 
 class MethodDocument(BaseModel):

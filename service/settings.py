@@ -51,7 +51,8 @@ class Settings(BaseSettings):
     quota_rate: float | None = Field(default=None, gt=0, description="Seconds of work that a key earns in a second.")
     quota_burst: float = Field(default=600.0, gt=0, description="Most of such seconds that it may have saved.")
     webhook_secret: SecretStr | None = Field(
-        default=None, description="Secret that webhooks are signed with, at least 24 characters; without it none is sent."
+        default=None,
+        description="Secret that webhooks are signed with, at least 24 characters; without it none is sent.",
     )
     webhook_inside: bool = Field(default=False, description="Webhooks may go to http and to private addresses too.")
     webhook_hosts: str = Field(default="", description="Hosts that webhooks may go to, with commas; default: any.")
@@ -59,3 +60,4 @@ class Settings(BaseSettings):
     hosts: str = Field(default="", description="Names that the Host header may have, with commas; default: any.")
     log_level: str = "INFO"
     log_json: bool = Field(default=True, description="Logs as JSON lines; else for people to read.")
+    traces: bool = Field(default=False, description="OpenTelemetry traces, sent where OTEL_EXPORTER_OTLP_* say.")

@@ -120,7 +120,13 @@ def environment(plan: Plan, jobs_url: str, cache_url: str) -> dict[str, str]:
 
 def _worker(number: int, plan: Plan, env: Mapping[str, str]) -> Child:
     name = "worker" if plan.workers == 1 else f"worker-{number + 1}"
-    return Child(name, [*MODULE, "workers"], {**env, **share(number, found(os.environ))})
+    return Child(name, [*MODULE, "workers"], {**env, **share(number, found(os.environ)), **_metrics_port(number)})
+
+
+def _metrics_port(number: int) -> dict[str, str]:
+    """Of each worker its own: the one that is set, and those after it."""
+    first = os.environ.get("WHENCE_METRICS_PORT", "")
+    return {"WHENCE_METRICS_PORT": str(int(first) + number)} if first.isdecimal() else {}
 
 
 def _api(plan: Plan, env: dict[str, str]) -> Child:

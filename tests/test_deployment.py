@@ -11,16 +11,26 @@ from typing import Any
 import pytest
 import yaml
 
+from service.__main__ import SHUTDOWN_S
 from service.redis_binary import CACHE, JOBS, find_redis_server
 from service.settings import Settings as ServiceSettings
 from service.up import MALLOC
 from workers.catalogue import catalogue
 from workers.settings import Settings as WorkerSettings
+from workers.stopping import GRACE_S
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
+DEPLOY = ROOT / "deploy"
+INSIDE = ("worker", "worker-gpu", "redis", "redis-cache")
+
+
+def redis_conf(name: str) -> Path:
+    """The file that a Redis of the compose file reads."""
+    (place,) = [volume for volume in SERVICES[name]["volumes"] if volume.endswith(":/etc/redis.conf:ro")]
+    return ROOT / str(place).split(":")[0]
 
 
 def stage(name: str) -> str:
@@ -43,8 +53,17 @@ def known(settings: type[ServiceSettings] | type[WorkerSettings]) -> set[str]:
 
 def test_the_api_image_installs_no_torch() -> None:
     assert "worker" not in stage("api-installed")
-    assert "[worker]" in stage("worker-installed")
-    assert "pip install" not in stage("api") + stage("worker"), "the shipped stages only copy"
+    assert "[worker,otel]" in stage("worker-installed")
+    assert "pip install" not in stage("slim") + stage("api") + stage("worker"), "the shipped stages only copy"
+
+
+def test_what_is_shipped_can_neither_build_nor_install() -> None:
+    """The stages that install leave their pip behind, and the base loses its own."""
+    for name in ("api-installed", "worker-installed"):
+        assert re.search(r"pip uninstall --yes .*\bpip$", stage(name), re.MULTILINE)
+    assert "pip uninstall --yes setuptools wheel pip" in stage("slim")
+    for name in ("slim", "api", "worker"):
+        assert "apt-get" not in stage(name)
 
 
 def test_images_run_as_somebody() -> None:
@@ -58,7 +77,8 @@ def test_images_run_as_somebody() -> None:
 
 def test_versions_are_pinned() -> None:
     assert re.search(r"^ARG PYTHON=\d+\.\d+\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)
-    assert re.fullmatch(r"redis:\d+\.\d+\.\d+-alpine", SERVICES["redis"]["image"])
+    for service in SERVICES.values():
+        assert re.fullmatch(r"whence-\w+|[\w/]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"])
     assert DOCKERFILE.count("--constraint constraints.txt") == 2
 
 
@@ -88,8 +108,46 @@ def test_ports_agree() -> None:
     port = command("api")[command("api").index("--port") + 1]
     assert f"EXPOSE {port}\n" in stage("api")
     assert f":{port}/healthz" in stage("api")
-    assert SERVICES["api"]["ports"][0].endswith(f":{port}")
-    assert all("ports" not in service for name, service in SERVICES.items() if name != "api")
+    proxy = (DEPLOY / "nginx" / "nginx.conf").read_text()
+    assert f"http://api:{port};" in proxy
+    listens = re.search(r"listen (\d+);", proxy)
+    assert listens is not None
+    assert SERVICES["nginx"]["ports"] == [f"${{WHENCE_BIND:-127.0.0.1}}:${{WHENCE_PORT:-8000}}:{listens[1]}"]
+
+
+def test_what_is_not_the_front_is_reached_from_this_machine_at_most() -> None:
+    for name, service in SERVICES.items():
+        assert name == "nginx" or all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_prometheus_finds_what_it_asks() -> None:
+    told = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    asked = [
+        (name, place["port"])
+        for job in told["scrape_configs"]
+        for place in job["dns_sd_configs"]
+        for name in place["names"]
+    ]
+    port = SERVICES["worker"]["environment"]["WHENCE_METRICS_PORT"]
+    assert asked == [("api", 8000), ("worker", port), ("worker-gpu", port)]
+    assert all((DEPLOY / "prometheus" / name).is_file() for name in told["rule_files"])
+    assert set(SERVICES["prometheus"]["networks"]) == {"edge", "stores"}
+
+
+def test_every_file_that_is_mounted_exists() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            place = volume.split(":")[0]
+            if place.startswith("./"):
+                assert (ROOT / place).exists(), place
+
+
+def test_there_is_time_to_end_well() -> None:
+    assert SERVICES["api"]["stop_grace_period"] == "30s"
+    assert SHUTDOWN_S < 30
+    for name in ("worker", "worker-gpu"):
+        assert SERVICES[name]["stop_grace_period"] == "1m"
+    assert GRACE_S * 10 <= 60
 
 
 @pytest.mark.parametrize("name", ["api", "worker", "worker-gpu"])
@@ -140,15 +198,16 @@ def test_large_things_lie_where_both_sides_may_write(name: str) -> None:
 
 def test_stores_are_out_of_reach() -> None:
     assert COMPOSE["networks"]["stores"]["internal"] is True
-    assert all(service["networks"] == ["stores"] for name, service in SERVICES.items() if name != "api")
+    assert all(SERVICES[name]["networks"] == ["stores"] for name in INSIDE)
+    assert "edge" not in SERVICES["redis"]["networks"]
+    assert "stores" not in SERVICES["nginx"]["networks"]
 
 
 @pytest.mark.parametrize(("name", "settings"), [("redis", JOBS), ("redis-cache", CACHE)])
 def test_each_redis_has_the_policy_of_the_embedded_one(name: str, settings: tuple[str, ...]) -> None:
-    binary, *options = SERVICES[name]["command"]
-    assert binary == "redis-server"
-    given = dict(zip((key.removeprefix("--") for key in options[::2]), options[1::2], strict=True))
-    assert dict(setting.split() for setting in settings).items() <= given.items()
+    assert SERVICES[name]["command"] == ["redis-server", "/etc/redis.conf"]
+    lines = [line for line in redis_conf(name).read_text().splitlines() if line and not line.startswith("#")]
+    assert set(settings) <= set(lines)
 
 
 def test_the_stores_start_before_what_needs_them() -> None:
@@ -162,7 +221,7 @@ def test_the_stores_start_before_what_needs_them() -> None:
 
 @pytest.mark.parametrize("name", ["redis", "redis-cache"])
 def test_redis_accepts_the_options_of_its_container(name: str, tmp_path: Path) -> None:
-    _, *options = SERVICES[name]["command"]
+    options = [str(redis_conf(name))]
     socket = tmp_path / "redis.sock"
     place = ["--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path)]
     with subprocess.Popen([find_redis_server(), *options, *place], stdout=subprocess.PIPE, text=True) as server:

@@ -71,7 +71,7 @@ async def test_what_is_large_is_not_in_redis_and_reads_as_what_is(
 ) -> None:
     asked = order()
     await queue.submit([asked])
-    (work,) = store.claim(asked.job.group, "w").works
+    (work,) = store.with_inputs(store.claim(asked.job.group, "w").works, "w")
     assert (work.kind, work.data) == ("tensor", data_of(asked))
     results.save(asked.job.id, result())
     store.finish(asked.job.id, "w")
@@ -139,7 +139,7 @@ async def test_a_job_whose_input_cannot_be_reached_now_fails_and_a_new_request_r
     asked = order()
     await queue.submit([asked])
     monkeypatch.setattr(objects, "get", away)
-    assert claimed(store, asked.job.group) == []
+    assert store.with_inputs(store.claim(asked.job.group, "w").works, "w") == []
     status = await queue.status(asked.job.id)
     assert status is not None
     assert status.error is not None
@@ -206,7 +206,7 @@ async def test_an_input_kept_in_a_folder_stays_while_an_unfinished_job_needs_it(
         os.utime(place, (0, 0))
     upkeep.tend(jobs, objects, {"results": 60.0, "inputs": 60.0}, 10**9)
     assert await stored(queue, [finished, waiting]) == [False, True]
-    (work,) = store.claim(waiting.job.group, "w").works
+    (work,) = store.with_inputs(store.claim(waiting.job.group, "w").works, "w")
     assert work.data == data_of(waiting)
 
 
@@ -229,6 +229,22 @@ async def test_inputs_have_a_budget_in_redis_and_the_least_recently_used_leaves_
         assert int(jobs.get(keys.INPUT_BYTES) or 0) == 3 * SMALL
 
 
+async def test_inputs_that_have_expired_are_counted_no_more(redis_server: RedisServer, jobs: Redis) -> None:
+    async with Queue(redis_server.url) as queue:
+        orders = [order(value=index / 100) for index in range(9)]
+        for asked in orders[:6]:
+            await queue.submit([asked])
+        for asked in orders[1:6]:
+            await queue.withdraw(asked.job.id, "")
+        age(jobs, *(f"{SMALL} {asked.job.input}" for asked in orders[:6]))
+        jobs.delete(*(keys.stored_input(asked.job.input or "") for asked in orders[1:6]))
+        for asked in orders[6:]:
+            await queue.submit([asked])
+        assert await stored(queue, orders) == [True, *[False] * 5, *[True] * 3]
+    assert int(jobs.get(keys.INPUT_BYTES) or 0) == 4 * SMALL
+    assert jobs.zcard(keys.INPUTS) == 4
+
+
 async def test_an_input_without_room_in_redis_goes_to_the_folder(
     redis_server: RedisServer, jobs: Redis, tmp_path: Path
 ) -> None:
@@ -239,7 +255,8 @@ async def test_an_input_without_room_in_redis_goes_to_the_folder(
             await queue.submit([asked])
         assert await stored(queue, orders) == [True, True]
     assert len(objects.fs.find(f"{objects.root}/inputs")) == 1
-    taken = Store(jobs, objects).claim(orders[0].job.group, "w").works
+    store = Store(jobs, objects)
+    taken = store.with_inputs(store.claim(orders[0].job.group, "w").works, "w")
     assert [work.data for work in taken] == [data_of(asked) for asked in orders]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
 from service import listing
 from service.queue import Order, Queue, Status
 from tests.orders import claimed, order
+from workers import keys
 from workers.contract import InvalidParameter
 from workers.errors import InternalError
 from workers.results import Finished, Results
@@ -91,6 +93,24 @@ async def test_a_page_that_looks_too_far_ends_early_and_goes_on(queue: Queue, mo
     assert page.statuses == []
     assert page.cursor is not None
     assert len((await queue.listing(None, None, 10, page.cursor)).statuses) == 4
+
+
+async def test_a_record_goes_with_its_place_in_the_list_unless_it_is_unfinished(
+    queue: Queue, store: Store, jobs: Redis
+) -> None:
+    """Or the records of a busy fortnight would fill Redis, and nothing new would be taken in."""
+    done, waits, new = order(0), order(1), order(2)
+    await queue.submit([done])
+    claimed(store)
+    store.finish(done.job.id, "w", InternalError("no"))
+    await queue.submit([waits])
+    now = store.now()
+    jobs.zadd(keys.INDEX, {f"{number:064x}": now for number in range(100_000)})
+    await queue.submit([new])
+    assert [await queue.status(each.job.id) is None for each in (done, waits, new)] == [True, False, False]
+    assert jobs.zcard(keys.INDEX) == 100_001
+    await queue.submit([order(3)])
+    assert jobs.zcard(keys.INDEX) == 100_000
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "####", "MTIz", "YSBi", "w6k="])

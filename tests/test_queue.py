@@ -230,3 +230,27 @@ async def test_a_bell_that_cannot_ring_does_not_fail_the_request(own_server: Red
     queue._intake._bell = publisher(own_server.url)
     assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
     own_server.start()
+
+
+async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(
+    queue: Queue, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both run for as long as the process, and nobody would start them again."""
+    monkeypatch.setattr("service.board.PERIOD_S", 0.05)
+    jobs.set(keys.worker("w"), "[")
+    jobs.sadd(keys.WORKERS, "w")
+    asked = order()
+    await queue.submit([asked])
+    with queue.news([asked.job.id]) as news:
+        while not jobs.pubsub_numsub(keys.EVENTS)[0][1]:
+            await asyncio.sleep(0.01)
+        for strange in (b"\xff", b""):
+            jobs.publish(keys.EVENTS, strange)
+            await asyncio.sleep(0.05)
+        jobs.set(keys.worker("w"), '{"id": "w"}')
+        async with asyncio.timeout(10):
+            while not news.is_set():
+                store.report([asked.job.id], 1, 2, "steps")
+                await asyncio.sleep(0.05)
+            while queue.workers() != [{"id": "w"}]:
+                await asyncio.sleep(0.01)

@@ -210,6 +210,37 @@ async def test_the_wait_is_estimated_from_the_work_before_it(queue: Queue) -> No
     assert status.starts_in == pytest.approx(6.0)
 
 
+@pytest.mark.parametrize("rounds", [1, 5])
+async def test_what_is_withdrawn_does_not_pile_up_where_no_worker_comes(queue: Queue, jobs: Redis, rounds: int) -> None:
+    bundle = [order(0, caller="a", priority="batch"), order(1, caller="a", priority="batch")]
+    for _ in range(rounds):
+        await queue.submit(bundle)
+        await queue.submit([order(0, caller="b", priority="batch")])
+        await queue.submit([order(1, caller="c")])
+        for each, caller in itertools.product(bundle, "abc"):
+            assert jobs.keys("whence:waiting:*")
+            await queue.withdraw(each.job.id, caller)
+    left = {name.split(":")[1] for name in names_in(jobs.keys("whence:*"))}
+    assert not left & {"waiting", "turns", "past", "depth", "open", "interest", "withdrawn"}
+
+
+async def test_what_was_withdrawn_and_asked_for_again_is_handed_back_once(
+    queue: Queue, store: Store, jobs: Redis
+) -> None:
+    """Before its worker saw that nobody wanted it any more, that worker had to end."""
+    asked = order()
+    await queue.submit([asked])
+    claimed(store)
+    await queue.withdraw(asked.job.id, "")
+    await queue.submit([asked])
+    store.hand_back("w", [asked.job.id])
+    assert jobs.hget(keys.depth("interactive"), "jobs") == b"1"
+    assert jobs.hget(keys.job(asked.job.id), "attempts") == b"0"
+    assert await state_of(queue, asked) == "queued"
+    assert claimed(store, "w2") == [asked.job.id]
+    assert claimed(store, "w2") == []
+
+
 LASTING = {"bells", "batch", "index", "input", "input_bytes", "inputs", "interactive", "job", "lease", "turn"}
 
 
@@ -278,3 +309,8 @@ def names_in(answer: object) -> set[str]:
 
 def finished(jobs: Redis, job_id: str) -> bool:
     return bool(jobs.hexists(keys.job(job_id), "finished_at"))
+
+
+async def state_of(queue: Queue, asked: Order) -> str | None:
+    status = await queue.status(asked.job.id)
+    return None if status is None else status.status

@@ -1,9 +1,26 @@
 """`python -m workers`: a Celery worker of one child process, which explains."""
 
-from workers.tasks import app, settings
+import os
+import tempfile
+
+from workers.settings import Settings
+
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks for it when it is first imported
 
 
 def main() -> None:
+    settings = Settings()
+    if settings.metrics_port is None:
+        serve(settings)
+        return
+    with tempfile.TemporaryDirectory(prefix="whence-metrics-") as folder:
+        os.environ[COUNTS] = folder
+        serve(settings)
+
+
+def serve(settings: Settings) -> None:
+    from workers.tasks import app
+
     app.worker_main(
         [
             "--quiet",

@@ -1,6 +1,6 @@
 """The door: all that the service may import from the workers, torch-free."""
 
-from workers import keys
+from workers import keys, log, tracing
 from workers.app import publisher, ring
 from workers.card import ImageSpec, InputSpec, ModelCard
 from workers.catalogue import catalogue
@@ -27,9 +27,10 @@ from workers.errors import (
     WorkError,
 )
 from workers.images import inspect
-from workers.job import Job
+from workers.job import Job, canonical_json
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
 from workers.objects import SMALLEST, Objects
+from workers.proof import comparable, distance, seal
 from workers.results import places_of
 from workers.scripts import source
 from workers.target import Target, parse_targets
@@ -74,25 +75,31 @@ __all__ = [
     "UnsupportedMedia",
     "WorkError",
     "as_float32",
+    "canonical_json",
     "catalogue",
     "cheaper",
     "check_fits",
+    "comparable",
     "decode_npy",
     "decode_safetensors",
     "digest_image",
     "digest_tensor",
+    "distance",
     "encode_npy",
     "from_json",
     "inspect",
     "keys",
+    "log",
     "method_type",
     "parse_method",
     "parse_targets",
     "places_of",
     "publisher",
     "ring",
+    "seal",
     "share",
     "source",
+    "tracing",
     "with_datasets",
     "with_models",
 ]

@@ -18,7 +18,7 @@ INPUTS = PREFIX + "inputs"  # sorted set: "<bytes> <digest>" of the inputs whose
 WEBHOOKS = PREFIX + "webhooks"  # sorted set: webhooks that are still to be delivered, by when to try next
 INPUT_BYTES = PREFIX + "input_bytes"  # string: the sum of those bytes
 
-RECORD_TTL_S = 14 * 86400  # of finished jobs
+RECORD_TTL_S = 14 * 86400  # of finished jobs, at most: they go with their places in the index
 
 Priority: TypeAlias = Literal["interactive", "batch"]
 INTERACTIVE: Priority = "interactive"

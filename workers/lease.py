@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from redis.exceptions import RedisError
 
-from workers import keys, progress, stopping
+from workers import keys, metrics, progress, stopping
 from workers.errors import Cancelled, DeadlineExceeded
 from workers.faults import EXIT_CODE
 from workers.store import LEASE_MS, Store, Work
@@ -49,6 +49,7 @@ class Lease:
 
     def __enter__(self) -> Lease:
         self._held = frozenset(work.id for work in self.works)
+        self._watch = self._begun(self.works)  # a model that hangs as it loads is not held for ever either
         threading.Thread(target=self._hold, name="lease", daemon=True).start()
         return self
 
@@ -68,9 +69,12 @@ class Lease:
         """The report of a batch that starts now; raises Stopping where the worker ends."""
         if stopping.due():
             raise Stopping
-        whole = all(work.job.method.takes_input for work in works)
-        self._watch = Watch(self, [work.id for work in works], self.time_limit if whole else self.fit_limit)
+        self._watch = self._begun(works)
         return self._watch
+
+    def _begun(self, works: Sequence[Work]) -> Watch:
+        whole = all(work.job.method.takes_input for work in works)
+        return Watch(self, [work.id for work in works], self.time_limit if whole else self.fit_limit)
 
     @contextmanager
     def leading(self, job_id: str) -> Iterator[bool]:
@@ -126,7 +130,9 @@ class Lease:
             if self._watch is not None and self._watch.hangs():
                 self._end(self._watch.ids)
             try:
-                self.lost |= self.store.renew(self.owner, sorted(self._held))
+                lost = self.store.renew(self.owner, sorted(self._held)) - self.lost
+                self.lost |= lost
+                metrics.LEASES_LOST.inc(len(lost))
             except RedisError as error:
                 log.warning("a lease could not be renewed", error=type(error).__name__)
 

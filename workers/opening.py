@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from workers import metrics
 from workers.beat import Beat
 from workers.connect import connect
 from workers.datasets import Datasets
+from workers.memory import memory
 from workers.objects import Objects
 from workers.partial import Partials
 from workers.resources import Stock
@@ -28,7 +30,11 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     warm = Warm(settings.models, device, settings.model_memory)
 
     def describe() -> dict[str, Any]:
-        return {"id": name, "pid": os.getpid(), "device": device, "models": warm.names()}
+        models, taken = warm.names(), memory(device)
+        metrics.MODELS.set(len(models))
+        for kind, size in taken.items():
+            metrics.MEMORY.labels(device, kind).set(size)
+        return {"id": name, "pid": os.getpid(), "device": device, "models": models, "memory": taken}
 
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs

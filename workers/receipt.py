@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.card import ModelCard
+from workers.proof import seal, sketches
 from workers.result import Row
 from workers.results import Finished
 from workers.store import Work
@@ -36,7 +37,12 @@ class Explained:
     target: Target | None
     prediction: Sequence[Mapping[str, Any]]
     computed_ms: float
-    batch_size: int
+    machine: Mapping[str, Any]
+
+    @property
+    def batch_size(self) -> int:
+        rows: int = self.machine["batch_size"]
+        return rows
 
 
 def finished(explained: Explained) -> Finished:
@@ -66,21 +72,37 @@ def finished(explained: Explained) -> Finished:
             "batch_size": explained.batch_size,
         },
         "created_at": work.created_at,
-        "receipt": {
-            "id": work.id,
-            "job": job.canonical(),
-            "versions": versions(),
-            "device": explained.device,
-            "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
-        },
+        "receipt": _receipt(explained, arrays, files),
     }
     return Finished(meta, files)
 
 
+def _receipt(
+    explained: Explained, arrays: Mapping[str, NDArray[Any]], files: Mapping[str, bytes]
+) -> dict[str, Any]:
+    """All that determines the numbers, to the last bit; their digests; and sketches, for a machine that rounds otherwise."""
+    work = explained.work
+    told = {
+        "id": work.id,
+        "job": work.job.canonical(),
+        "versions": versions(),
+        "device": explained.device,
+        "machine": dict(explained.machine),
+        "computed_at": work.started_at,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "sketches": sketches(arrays, work.id),
+    }
+    return {**told, "seal": seal(told)}
+
+
 def _looks(explained: Explained) -> dict[str, Any]:
-    """How the model's inputs become images again, for what was made up as one."""
-    spec = explained.card.input.image
-    return {"image": spec.model_dump(mode="json")} if explained.row.kind == "synthesis" and spec else {}
+    """What a picture has to know of the model's inputs: how they become images again, or what their axes are."""
+    spec, kind = explained.card.input, explained.row.kind
+    if kind == "synthesis" and spec.image:
+        return {"image": spec.image.model_dump(mode="json")}
+    if kind == "attribution" and (spec.axes or spec.names):
+        return {"layout": {"axes": list(spec.axes), "names": list(spec.names)}}
+    return {}
 
 
 def summary(array: NDArray[Any]) -> dict[str, Any]:

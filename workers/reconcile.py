@@ -9,7 +9,7 @@ import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from workers import keys
+from workers import keys, metrics
 from workers.store import Store
 
 PERIOD_S = 3.0
@@ -23,6 +23,8 @@ def reconcile(store: Store, name: str, ring: Callable[[str], None]) -> bool:
     if not elected(store, name):
         return False
     lost, due = store.reconcile(RING_AFTER_S)
+    metrics.REQUEUED.inc(len(lost))
+    metrics.RUNG_AGAIN.inc(len(due))
     for job in lost:
         log.warning("a job had lost its worker and is queued again", job=job)
     for priority in due:

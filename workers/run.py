@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workers import observe
 from workers.batching import batches
 from workers.engine.batch import Batch, Report, silent
 from workers.engine.data import NoResources, Resources
 from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
-from workers.faults import DeviceLost, contained, device_lost, out_of_memory, told
+from workers.faults import DeviceLost, contained, device_lost, out_of_memory
 from workers.inputs import prepared
+from workers.machine import machine
 from workers.receipt import Explained, finished
 from workers.result import Row
 from workers.results import Finished
@@ -68,7 +70,7 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
                 model = load(batch[0])
                 batch[0].job.method.refuse(model)
         except Exception as error:
-            failure = told(error)
+            failure = observe.told(error, batch)
             yield from ((work, failure) for work in batch)
         else:
             yield from shift.prepared(model, batch)
@@ -91,7 +93,7 @@ class _Shift:
                     self.inputs[place(work)] = prepared(work, model.card.input)
                 ready.append(Ready(work, *self.inputs[place(work)]))
             except Exception as error:
-                yield work, told(error)
+                yield work, observe.told(error, [work])
         if ready:
             yield from self.explained(model, ready)
 
@@ -125,14 +127,14 @@ class _Shift:
             return None
         if len(rows) == 1 and out_of_memory(error) and model.shrink():
             return None
-        failure = told(error)
+        failure = observe.told(error, [row.work for row in rows])
         return [(row.work, failure) for row in rows]
 
     def outcomes(self, model: Model, rows: Sequence[Ready]) -> Known:
         started = time.perf_counter()
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
-        with contained():
+        with observe.batch([row.work for row in rows]), contained():
             results = method.explain(model, batch).rows()
         # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
         prediction = model.prediction(batch) if method.takes_input else [[] for _ in rows]
@@ -140,8 +142,9 @@ class _Shift:
         wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
         targets: Sequence[Target | None] = wanted or [None] * len(rows)
         computed_ms = (time.perf_counter() - started) * 1000
+        made = machine(model, len(rows))
         return [
-            (ready.work, _outcome(ready, row, model, target, top, computed_ms, len(rows)))
+            (ready.work, _outcome(ready, row, model, target, top, computed_ms, made))
             for ready, row, target, top in zip(rows, results, targets, prediction, strict=True)
         ]
 
@@ -173,12 +176,16 @@ def seed(work: Work) -> int:
 
 
 def _outcome(
-    ready: Ready, row: Row, model: Model, target: Target | None, prediction: Any, computed_ms: float, batch_size: int
+    ready: Ready,
+    row: Row,
+    model: Model,
+    target: Target | None,
+    prediction: Any,
+    computed_ms: float,
+    made: dict[str, Any],
 ) -> Outcome:
     if not all(np.isfinite(array).all() for array in row.arrays.values()):
         return NotFinite("the result holds values that are not finite: the model's output or gradient is not, here")
     return finished(
-        Explained(
-            ready.work, model.card, str(model.device), row, ready.seen, target, prediction, computed_ms, batch_size
-        )
+        Explained(ready.work, model.card, str(model.device), row, ready.seen, target, prediction, computed_ms, made)
     )

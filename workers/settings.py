@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     input_ttl: int = Field(default=3600, ge=1, description="Seconds that an input is kept after its last use.")
     log_level: str = "INFO"
     log_json: bool = Field(default=True, description="Logs as JSON lines; else for people to read.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address to serve Prometheus metrics on.")
+    metrics_port: int | None = Field(default=None, ge=1, le=65535, description="Its port; default: not served.")
+    traces: bool = Field(default=False, description="OpenTelemetry traces, sent where OTEL_EXPORTER_OTLP_* say.")
 
     @cached_property
     def torch_threads(self) -> int:

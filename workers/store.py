@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, cast
 
@@ -33,7 +33,10 @@ _CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone."""
+    """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone.
+
+    `trace` is the span of the request that created it, as a `traceparent`.
+    """
 
     id: str
     job: Job
@@ -45,6 +48,8 @@ class Work:
     data: bytes | None = None
     recompute: bool = False
     request_id: str | None = None
+    priority: str = keys.INTERACTIVE
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +68,35 @@ class Store:
         self.objects = objects or Objects(None)
 
     def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
-        """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass."""
+        """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
+
+        The works come without their inputs.
+        """
         terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES))
         answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
-        found = [{**raw, "spec": orjson.loads(raw["spec"])} for raw in answer.get("jobs", [])]
-        inputs = read_inputs(self.jobs, self.objects, {digest for raw in found if (digest := raw["spec"]["input"])})
         works = []
-        for raw in found:
-            given = inputs.get(raw["spec"]["input"], {})
-            if isinstance(given, InternalError):
-                self.finish(raw["id"], owner, given)
-                continue
+        for raw in answer.get("jobs", []):
             try:
-                works.append(_work(raw, given))
+                works.append(_work(raw))
             except ValidationError as error:
                 log.error("a job's record cannot be read", job=raw["id"], exc_info=error)
                 self.finish(raw["id"], owner, InternalError("the job was queued by another version of Whence"))
         return Claim(works, answer["ring"])
+
+    def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
+        """Claimed works with their inputs; one whose input cannot be reached now fails.
+
+        It may take longer than a lease lasts: hold it meanwhile.
+        """
+        inputs = read_inputs(self.jobs, self.objects, {work.job.input for work in works if work.job.input})
+        found = []
+        for work in works:
+            given = inputs.get(work.job.input or "", {})
+            if isinstance(given, InternalError):
+                self.finish(work.id, owner, given)
+            else:
+                found.append(_with_input(work, given))
+        return found
 
     def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Hold on to the leases; the ids that are no longer this owner's, or no longer wanted."""
@@ -134,18 +151,24 @@ def problem(error: ExplainError) -> bytes:
     return orjson.dumps({"code": error.code, "detail": error.detail, "pointer": error.pointer})
 
 
-def _work(raw: dict[str, Any], stored: Fields) -> Work:
+def _with_input(work: Work, stored: Fields) -> Work:
     kind = stored.get(b"kind")
-    del raw["spec"]["revisions"]
+    named = cast(Literal["image", "tensor"], kind.decode()) if kind else None
+    return replace(work, kind=named, data=stored.get(b"data"))
+
+
+def _work(raw: dict[str, Any]) -> Work:
+    spec = orjson.loads(raw["spec"])
+    spec.pop("revisions", None)
     return Work(
         id=raw["id"],
-        job=Job.model_validate(raw["spec"]),
+        job=Job.model_validate(spec),
         model=raw["model"],
         created_at=float(raw["created_at"]),
         started_at=float(raw["started_at"]),
         attempts=int(raw["attempts"]),
-        kind=cast(Literal["image", "tensor"], kind.decode()) if kind else None,
-        data=stored.get(b"data"),
         recompute="recompute" in raw,
         request_id=raw.get("request_id"),
+        priority=raw["priority"],
+        trace=raw.get("trace"),
     )

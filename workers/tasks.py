@@ -8,13 +8,19 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from celery.signals import setup_logging, worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 
-from workers import kombu_patch, progress, reconcile, stopping, upkeep, watchdog
+from workers import kombu_patch, metrics, progress, reconcile, stopping, tracing, upkeep, watchdog
 from workers.app import RING, consumer
 from workers.app import ring as ring_bell
 from workers.connect import connect
-from workers.log import configure
+from workers.log import adopt, configure
 from workers.objects import Kind, Objects
 from workers.settings import Settings
 from workers.store import Store
@@ -50,6 +56,7 @@ def ring(bell: str) -> None:
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_: Any) -> None:
     configure(settings.log_level, as_json=settings.log_json)
+    adopt(settings.log_level, as_json=settings.log_json)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -59,6 +66,8 @@ def _parent_ready(**_: Any) -> None:
     reconcile.start(store, name, ring_some)
     ttl: dict[Kind, float] = {"results": settings.result_ttl, "inputs": settings.input_ttl}
     upkeep.start(store.jobs, name, Objects(settings.objects, settings.objects_from), ttl, settings.objects_space)
+    if settings.metrics_port is not None:
+        metrics.serve(settings.metrics_host, settings.metrics_port)
     watchdog.start(lambda: store.waiting(settings.queues.split(",")))
 
 
@@ -73,6 +82,8 @@ def _child_starts(**_: Any) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve all others on shared cores
     global _worker
     try:
+        if settings.traces:
+            tracing.start("whence-worker")
         from workers.opening import open_worker
 
         _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)
@@ -81,3 +92,8 @@ def _child_starts(**_: Any) -> None:
         progress.fail()
     else:
         progress.note()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _child_ends(**_: Any) -> None:
+    tracing.stop()

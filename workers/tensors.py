@@ -139,7 +139,7 @@ def _cast(given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def _check(shape: tuple[int, ...], dtype: str) -> None:
     if dtype not in DTYPES:
         _refuse(f"dtype should be one of {', '.join(DTYPES)}", "/dtype")
-    if len(shape) > MAX_AXES or any(size < 1 for size in shape):
+    if len(shape) > MAX_AXES or any(isinstance(size, bool) or size < 1 for size in shape):
         _refuse(f"shape should have at most {MAX_AXES} axes, each of at least 1", "/shape")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 import torch
 
+from workers import metrics
 from workers.engine.loading import load
 from workers.engine.model import Model
 from workers.errors import ExplainError, UnknownModel
@@ -101,7 +102,7 @@ class Warm:
         """Load it; where memory is short, others make room."""
         while True:
             try:
-                with contained():
+                with contained(), metrics.LOADED.labels(folder.name).time():
                     return load(folder, self.device)
             except Exception as error:
                 if device_lost(error, torch.device(self.device)):
@@ -115,6 +116,7 @@ class Warm:
 
     def _make_room(self) -> None:
         digest, model = self._loaded.popitem(last=False)
+        metrics.UNLOADED.labels(model.card.name).inc()
         log.info("a model makes room", model=model.card.name, digest=digest)
 
 

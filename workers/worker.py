@@ -10,7 +10,7 @@ import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from workers import keys
+from workers import keys, observe
 from workers.errors import Cancelled, InternalError
 from workers.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.pace import Pace
@@ -44,13 +44,15 @@ class Worker:
         claim = self.store.claim(bell, owner, self.serves)
         if claim.ring:
             self._wake(bell)
-        works = [work for work in claim.works if not self._stored(work, owner)]
-        if not works:
+        if not claim.works:
             return
-        open_ids = {work.id for work in works}
+        observe.claimed(claim.works)
+        open_ids = {work.id for work in claim.works}
         pace = Pace()
-        with Lease(self.store, owner, works, self.time_limit, self.fit_limit) as lease:
+        with Lease(self.store, owner, claim.works, self.time_limit, self.fit_limit) as lease:
             try:
+                left = [work for work in claim.works if not self._stored(work, owner)]
+                works = self.store.with_inputs(left, owner)
                 for work, outcome in run(works, pace.apart(self.load), lease.watch, self.supply):
                     self._settle(work, owner, outcome)
                     open_ids.discard(work.id)
@@ -76,10 +78,16 @@ class Worker:
 
     def _stored(self, work: Work, owner: str) -> bool:
         """Whether an earlier worker stored this result and died before it could say so."""
-        if work.attempts == 1 or work.recompute or self.results.meta(work.id) is None:
+        if work.attempts == 1 or work.recompute:
             return False
-        self.store.finish(work.id, owner)
-        return True
+        try:
+            there = self.results.meta(work.id) is not None
+        except RedisError as away:
+            log.warning("an earlier result could not be looked up", job=work.id, error=type(away).__name__)
+            return False  # an error here would cost every job of the claim an attempt
+        if there:
+            self.store.finish(work.id, owner)
+        return there
 
     def _settle(self, work: Work, owner: str, outcome: Outcome) -> None:
         """Store the outcome, then close the job; what Redis will not take now is left to the reconciler."""
@@ -90,7 +98,9 @@ class Worker:
         except RedisError as away:
             told.error("an outcome could not be stored; the job will run again", error=type(away).__name__)
             return
-        told.info("finished", outcome=error.code if error else "succeeded", first=first)
+        became = error.code if error else "succeeded"
+        observe.settled(work, became)
+        told.info("finished", outcome=became, first=first)
 
     def _save(self, work: Work, result: Finished) -> InternalError | None:
         try:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.render.colormaps import Colormap
 
-Picture: TypeAlias = Literal["heatmap", "overlay", "gray", "scaled", "mask", "projection"]
+Picture: TypeAlias = Literal["heatmap", "overlay", "gray", "scaled", "mask", "projection", "outlines"]
 Polarity: TypeAlias = Literal["both", "positive", "negative", "absolute"]
 Channels: TypeAlias = Literal["sum", "abs", "norm"]
 
@@ -27,7 +27,9 @@ class Look(BaseModel):
         default=99.5, gt=0, le=100, description="Percentile of the magnitudes at which the colours saturate."
     )
     alpha: float = Field(default=0.85, gt=0, le=1, description="Opacity of the strongest values in an overlay.")
-    share: float = Field(default=0.2, gt=0, le=1, description="Share of the pixels that a mask leaves in sight.")
+    share: float = Field(
+        default=0.2, gt=0, le=1, description="Share of the pixels that a mask leaves in sight, or outlines go around."
+    )
     size: int = Field(default=448, ge=64, le=2048, description="Longer side of the map in the picture, in pixels.")
 
 

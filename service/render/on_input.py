@@ -1,4 +1,4 @@
-"""The input itself as far as an attribution speaks: scaled by its magnitude, or masked but for its top share."""
+"""The input itself as far as an attribution speaks: scaled by its magnitude, masked or outlined by its top share."""
 
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from service.render.scale import READING, colormap_for, from_its_floor, legend_o
 from service.render.text import number
 
 _HIDDEN = 222
+_PALE, _LINE = 130, 3
 _TINT, _SHADE = 0.4, np.float32(0.75)
 
 
@@ -53,6 +54,37 @@ def draw_mask(attribution: NDArray[np.floating], look: Look, caption: Caption, s
         return veiled(ramp * np.float32(drawn.limit), np.full((*ramp.shape, 1), 128, np.float32))
 
     return framed(body, caption.adding(legend_of(drawn, look, reading)), drawn, bar)
+
+
+def draw_outlines(attribution: NDArray[np.floating], look: Look, caption: Caption, seen: Pixels) -> bytes:
+    """The input with a line around where the magnitude of an attribution (..., H, W) is in the top share, by sign."""
+    values = of_polarity(plane(attribution, look.channels), look.polarity)
+    drawn = scaled(values, look.model_copy(update={"clip": 100.0}))
+    name = colormap_for(drawn, look)
+    least = threshold(values, look.share)
+    heat = enlarged_values(values, look.size)
+    body = np.asarray(_PALE + (1 - _PALE / 255) * _fitted(seen, heat), np.uint8)
+    inside = (np.abs(heat) >= least) & (heat != 0)
+    for sign in (1, -1):
+        line = edge(inside & (np.sign(heat) == sign))
+        body = np.where(line[..., None], colours(np.full(heat.shape, sign, np.float32), name), body)
+    signs = f"; {READING[name, True]}" if drawn.signed else ""
+    reading = f"around the top {100 * look.share:.3g}%, from {number(least)}{signs}"
+
+    def bar(ramp: Values) -> Pixels:
+        kept = np.abs(ramp) * np.float32(drawn.limit) >= least
+        return np.where(kept[..., None], colours(np.sign(ramp), name), np.uint8(_HIDDEN))
+
+    return framed(Image.fromarray(body), caption.adding(legend_of(drawn, look, reading)), drawn, bar)
+
+
+def edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The outermost places of a region, as wide as a line that is seen."""
+    core = np.pad(inside, _LINE)
+    height, width = inside.shape
+    steps = [(down, across) for down in (0, _LINE, 2 * _LINE) for across in (0, _LINE, 2 * _LINE)]
+    within = np.all([core[down : down + height, across : across + width] for down, across in steps], axis=0)
+    return np.asarray(inside & ~within)
 
 
 def threshold(values: Values, share: float) -> float:

@@ -6,32 +6,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.render import by_axes
 from service.render.bars import draw_bars
 from service.render.colormaps import Pixels
 from service.render.frame import Caption
 from service.render.heatmap import draw_map
+from service.render.layout import Layout
 from service.render.look import Look, Picture
-from service.render.on_input import draw_mask, draw_scaled
+from service.render.on_input import draw_mask, draw_outlines, draw_scaled
 from service.render.projection import draw_projection
 from service.render.text import number
 from workers.contract import decode_npy
 
+_ON_INPUT = {"scaled": draw_scaled, "mask": draw_mask, "outlines": draw_outlines}
+_BY_AXES = {"series": by_axes.series, "tokens": by_axes.tokens, "slices": by_axes.slices}
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], look: Look) -> bytes:
-    """PNG bytes; `arrays` are the attribution and the input as .npy bytes.
+    """PNG bytes; `arrays` are the attribution and the input as .npy bytes. What is no image has one picture.
 
     Raises InvalidParameter where the look would hide the sign.
     """
     attribution, seen = (decode_npy(data) for data in arrays)
-    if attribution.ndim < 2:
-        return draw_bars(np.atleast_1d(attribution), look, caption(meta))
+    layout = Layout.of(meta)
+    suited = layout.suited(attribution.ndim)
+    if suited == "bars":
+        return draw_bars(np.atleast_1d(attribution), look, caption(meta), layout.names)
+    if suited in _BY_AXES and seen.ndim == attribution.ndim:
+        return _BY_AXES[suited](attribution, seen, layout, look, caption(meta))
     if picture == "projection":
         return draw_projection(attribution, look, caption(meta))
-    if picture in ("scaled", "mask"):
-        draw_on = draw_scaled if picture == "scaled" else draw_mask
-        return draw_on(attribution, look, caption(meta), colour_levels(seen, attribution.shape[-2:]))
+    if picture in _ON_INPUT:
+        return _ON_INPUT[picture](attribution, look, caption(meta), colour_levels(seen, attribution.shape[-2:]))
     return draw_map(picture, attribution, look, caption(meta), gray_levels(seen, attribution.shape[-2:]))
 
 

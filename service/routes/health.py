@@ -6,10 +6,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
+from service import described, measures
 from service.deps import parts_of
 from service.errors import NoWorker
 from service.negotiation import JSON
+from service.orders import QueueAway
 
 router = APIRouter(tags=["health"])
 
@@ -34,5 +35,11 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics", summary="Metrics", **described.METRICS)
 async def metrics(request: Request) -> Response:
-    """What this process has counted, for Prometheus."""
-    return Response(parts_of(request).metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})
+    """What this process has counted, and how full the queue is, for Prometheus; workers serve their own."""
+    parts = parts_of(request)
+    try:
+        measured = await parts.queue.measures()
+    except QueueAway:
+        measured = None
+    gauges = measures.text(measured, parts.queue.workers(), len(parts.queue.cards()))
+    return Response(parts.metrics.text() + gauges, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -149,13 +149,13 @@ class Soak:
             time.sleep(0.3)
 
     def _weigh(self) -> None:
+        """Of each kind of process the largest."""
         house = self.house
-        pids = {f"api {house.api.pid}": house.api.pid}
-        for kept in house.crew:
-            pids[f"worker {kept.pid}"] = kept.pid
-            pids |= {f"child {pid}": pid for pid in kept.children()}
-        for name, pid in pids.items():
-            self.memory.setdefault(name, []).append(psutil.Process(pid).memory_info().rss / 2**20)
+        kinds = {"api": [house.api.pid], "worker": [kept.pid for kept in house.crew]}
+        kinds["child"] = [pid for kept in house.crew for pid in kept.children()]
+        for kind, pids in kinds.items():
+            sizes = [psutil.Process(pid).memory_info().rss for pid in pids]
+            self.memory.setdefault(kind, []).append(max(sizes, default=0) / 2**20)
         info: Any = house.jobs.info("memory")
         self.memory.setdefault("redis", []).append(info["used_memory"] / 2**20)
 
@@ -163,11 +163,12 @@ class Soak:
         return [job for job in self.accepted if job not in self.ended]
 
     def grown(self) -> list[str]:
-        """The processes that took much more at the end of a long life than a third into it."""
+        """The kinds of process that took much more in the last third than in the first; Redis keeps what was asked."""
+        thirds = {kind: (sizes[: len(sizes) // 3], sizes[-len(sizes) // 3 :]) for kind, sizes in self.memory.items()}
         return [
-            name
-            for name, sizes in self.memory.items()
-            if name != "redis" and len(sizes) > 12 and sizes[-1] - sizes[len(sizes) // 3] > GROWTH_MB
+            kind
+            for kind, (first, last) in thirds.items()
+            if kind != "redis" and first and max(last) - max(first) > GROWTH_MB
         ]
 
 
@@ -186,9 +187,9 @@ def told(soak: Soak, rate: float, seconds: float) -> Table:
     table.add_row("accepted jobs", f"{len(soak.accepted)}: {', '.join(f'{n} {s}' for s, n in states.items())}")
     table.add_row("lost", str(len(soak.lost())))
     table.add_row("seconds to the end", f"p50 {points[49]:.1f}, p99 {points[98]:.1f}, most {max(waits, default=0):.1f}")
-    for name, sizes in soak.memory.items():
-        third = sizes[len(sizes) // 3]
-        table.add_row(name, f"{sizes[0]:.0f} MB, then {third:.0f}, most {max(sizes):.0f}, last {sizes[-1]:.0f}")
+    for kind, sizes in soak.memory.items():
+        every = [f"{size:.0f}" for size in sizes[:: max(1, len(sizes) // 10)]]
+        table.add_row(f"largest {kind}, MB over time", ", ".join(every))
     table.add_row("left over in Redis", str(soak.house.leftovers() or "nothing"))
     table.add_row("keys in Redis", str(soak.house.jobs.dbsize()))
     return table

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, cast
@@ -11,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from service.board import Depth
 from service.errors import QueueFull
 from service.events import Events
+from service.measures import Measures, Memory
 from service.orders import Order, Page, Problem, QueueAway, State, Status, Ticket
 from service.queue import Queue
 from workers.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
-from workers.contract import InvalidParameter, encode_npy
+from workers.contract import InvalidParameter, encode_npy, keys
+from workers.proof import seal, sketches
 from workers.receipt import summary
 
 DIGITS = ModelCard(
@@ -30,6 +35,9 @@ DIGITS = ModelCard(
     methods=(MethodSupport(name="grad_cam", supported=False, reason="node conv_2 has no spatial axes"),),
 )
 TABLE = ModelCard(name="table", digest="sha256:" + "e" * 64, input=InputSpec(shape=(4,)), outputs=(2,))
+
+
+_clock = itertools.count(1.7e9)
 
 
 class FakeQueue(Queue):
@@ -74,7 +82,7 @@ class FakeQueue(Queue):
             return Ticket(key, "hit", meta, None if arrays is None else tuple(map(held.get, arrays)))
         if key in self.known and self.known[key].status == "failed":
             return Ticket(key, "refused")
-        if key in self.known:
+        if key in self.known and not order.recompute:
             return Ticket(key, "joined")
         if self.runs_at_once:
             self.results[key] = stored(order)
@@ -161,6 +169,12 @@ class FakeQueue(Queue):
     def workers(self) -> list[dict[str, Any]]:
         return [{"id": "w1", "pid": 1, "device": "cpu", "models": ["digits"]}] if self.served else []
 
+    async def measures(self) -> Measures:
+        await self.ping()
+        waiting: dict[keys.Priority, Depth] = {"interactive": Depth(3, 1.5), "batch": Depth(1, 60.0)}
+        memory = {"jobs": Memory(1000, 2000, 0), "cache": Memory(500, 0, 7)}
+        return Measures(waiting, {"interactive": 0.5}, 2, memory)
+
     async def ping(self) -> None:
         if not self.alive:
             raise QueueAway("Redis does not answer; try again in a moment")
@@ -190,6 +204,21 @@ def stored(order: Order) -> tuple[dict[str, Any], dict[str, bytes]]:
         "info": {},
         "timing": {"queued_ms": 1.0, "computed_ms": 2.0, "batch_size": 1},
         "created_at": 1.7e9,
-        "receipt": {"id": job.id, "job": job.canonical(), "versions": {}, "device": "cpu", "sha256": {}},
+        "receipt": receipt_of(order, {kind: values}, computed_at=next(_clock)),
     }
     return meta, {kind: encode_npy(values), "input": encode_npy(seen)}
+
+
+def receipt_of(order: Order, arrays: dict[str, NDArray[Any]], computed_at: float) -> dict[str, Any]:
+    """As a worker issues it."""
+    told = {
+        "id": order.job.id,
+        "job": order.job.canonical(),
+        "versions": {"whence": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+        "device": "cpu",
+        "machine": {"name": "a processor", "threads": 1, "batch_size": 1, "chunk": None},
+        "computed_at": computed_at,
+        "sha256": {name: hashlib.sha256(encode_npy(array)).hexdigest() for name, array in arrays.items()},
+        "sketches": sketches(arrays, order.job.id),
+    }
+    return {**told, "seal": seal(told)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from redis import Redis
@@ -85,6 +85,19 @@ async def test_a_step_that_hangs_alone_fails_its_job_and_ends_the_process(
     assert status is not None
     assert status.error is not None
     assert (status.status, status.error.code) == ("failed", "deadline_exceeded")
+
+
+def test_a_model_that_hangs_as_it_loads_ends_the_process_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any batch has begun; or its lease would be renewed for ever."""
+    ended: list[Sequence[str]] = []
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(Lease, "_end", lambda _, ids: ended.append(ids))
+    with Lease(store, "w", [work()], time_limit=-lease.HANGS_S):
+        deadline = time.monotonic() + 5
+        while not ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert ended[0] == [work().id]
 
 
 async def test_who_hangs_in_company_is_found_alone(queue: Queue, store: Store, ends: None, jobs: Redis) -> None:

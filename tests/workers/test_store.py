@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from redis import Redis
 
 from service.queue import Queue
@@ -35,7 +36,7 @@ async def test_work_is_claimed_in_the_order_it_came(queue: Queue, store: Store) 
 async def test_a_claim_carries_what_running_needs(queue: Queue, store: Store) -> None:
     asked = order(3, request_id="r-1")
     await queue.submit([asked])
-    (work,) = store.claim("interactive", "w").works
+    (work,) = store.with_inputs(store.claim("interactive", "w").works, "w")
     assert (work.id, work.job, work.model, work.request_id) == (asked.job.id, asked.job, "toy", "r-1")
     assert asked.input is not None
     assert (work.kind, work.data) == (asked.input.kind, asked.input.data)
@@ -184,11 +185,12 @@ async def test_a_bell_that_nobody_answers_is_rung_again(queue: Queue, store: Sto
     assert store.reconcile(0) == ([], [])
 
 
-async def test_a_record_of_another_version_fails_alone(queue: Queue, store: Store, jobs: Redis) -> None:
+@pytest.mark.parametrize("more", ["", ', "revisions": [1]'])
+async def test_a_record_of_another_version_fails_alone(queue: Queue, store: Store, jobs: Redis, more: str) -> None:
     strange, plain = order(0), order(1)
     for each in (strange, plain):
         await queue.submit([each])
-    spec = '{"input": null, "model": "m", "method": {"name": "of_tomorrow"}, "target": null, "revisions": [1]}'
+    spec = f'{{"input": null, "model": "m", "method": {{"name": "of_tomorrow"}}, "target": null{more}}}'
     jobs.hset(keys.job(strange.job.id), "spec", spec)
     assert claimed(store) == [plain.job.id]
     status = await queue.status(strange.job.id)

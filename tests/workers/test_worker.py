@@ -23,7 +23,7 @@ from workers.methods.gradient.gradient import Gradient
 from workers.pace import Pace
 from workers.result import Attribution
 from workers.results import Results
-from workers.store import Store
+from workers.store import Store, Work
 from workers.tensors import decode_npy
 from workers.worker import Worker
 
@@ -174,6 +174,26 @@ async def test_a_result_stored_by_a_worker_that_died_is_not_computed_again(
     assert status.finished_at is not None
 
 
+async def test_a_result_store_that_is_away_costs_no_attempt(
+    queue: Queue, worker: Worker, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> None:
+        raise NoConnection
+
+    ran = meanwhile(monkeypatch, lambda _: None)
+    asked = order()
+    await queue.submit([asked])
+    claimed(store, "dies")
+    jobs.delete(keys.lease(asked.job.id))
+    store.reconcile(5)
+    with monkeypatch.context() as briefly:
+        briefly.setattr(worker.results, "meta", away)
+        worker.answer("interactive")
+    assert ran == [1]
+    (status,) = await settled(queue, [asked])
+    assert (status.status, status.attempts) == ("succeeded", 2)
+
+
 async def test_a_result_store_that_is_full_fails_the_job_with_a_reason(
     queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,3 +280,25 @@ async def test_a_lease_outlives_its_first_eight_seconds_only_while_it_is_held(
         while jobs.pttl(keys.lease(asked.job.id)) < 2000:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+async def test_it_holds_its_leases_while_it_reads_inputs(
+    queue: Queue, worker: Worker, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of large things may be slow."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    asked = order()
+    read = Store.with_inputs
+
+    def slowly(store: Store, works: Sequence[Work], owner: str) -> list[Work]:
+        jobs.pexpire(keys.lease(asked.job.id), 1000)
+        deadline = time.monotonic() + 5
+        while jobs.pttl(keys.lease(asked.job.id)) < 2000:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return read(store, works, owner)
+
+    monkeypatch.setattr(Store, "with_inputs", slowly)
+    await queue.submit([asked])
+    worker.answer("interactive")
+    assert [status.status for status in await settled(queue, [asked])] == ["succeeded"]

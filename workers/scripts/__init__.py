@@ -13,11 +13,11 @@ Script: TypeAlias = Literal[
     "hand_back",
     "keep_input",
     "leave",
+    "oldest",
     "pace",
     "reconcile",
     "renew",
     "report",
-    "renew_inputs",
     "status",
     "submit",
 ]

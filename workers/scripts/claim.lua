@@ -38,7 +38,8 @@ local function take(id)
   redis.call('HSET', key, 'started_at', stamp(now))
   tell(id, 'started')
   local found = {id = id}
-  for _, name in ipairs({'spec', 'model', 'created_at', 'started_at', 'attempts', 'request_id', 'recompute'}) do
+  local told = {'spec', 'model', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute'}
+  for _, name in ipairs(told) do
     found[name] = field(id, name) or nil
   end
   taken[#taken + 1] = found
@@ -64,8 +65,7 @@ local function take_from(priority, group, caller)
       closed = #taken > 0 and (crashed or #taken >= room)
     end
   end
-  if redis.call('EXISTS', line) == 0 then depart(groups_of(priority, caller), group) end
-  if not waits(groups_of(priority, caller)) then depart(priority, caller) end
+  depart_from(priority, group, caller)
   return closed
 end
 

@@ -33,7 +33,11 @@ local function close(id, record_ttl, ...)
 end
 
 local function cancel(id, record_ttl)
-  if close(id, record_ttl, 'cancelled', 1) then tell(id, 'cancelled') end
+  local entry, line = unpack(redis.call('HMGET', job_key(id), 'entry', 'line'))
+  if close(id, record_ttl, 'cancelled', 1) then
+    if entry then clear(entry, line) end
+    tell(id, 'cancelled')
+  end
 end
 
 -- A job that lost its worker goes to the front of its own line, alone. Returns its priority.

@@ -1,9 +1,14 @@
--- Store an input that is not there. ARGV: digest, kind, ttl in s, bytes that inputs may take here, 'data' or 'object', value
--- Returns 0 where it does not fit beside the inputs of unfinished jobs.
+-- Keep an input for another while, or store it where it is not there.
+-- ARGV: digest, ttl in s, bytes that inputs may take here; then to store it: kind, 'data' or 'object', value
+-- Returns 'data' where its bytes lie here, '' where it is not there, 'full' where it does not fit beside the inputs of
+--   unfinished jobs, else the name of its object.
 local INPUTS = P .. 'inputs' -- "<bytes> <digest>" of those whose bytes lie here, by their last use
 local BYTES = P .. 'input_bytes'
 local FRESH_S = 10 -- the job of so new an input may not be written yet
-local digest, kind, ttl, space, place, value = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local digest, ttl, space, kind, place, value = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+local key = input_key(digest)
+
+local function needed(other) return redis.call('HEXISTS', NEEDS, other) == 1 end
 
 local function forget(member, bytes, old)
   redis.call('ZREM', INPUTS, member)
@@ -16,20 +21,34 @@ local function make_room()
     local member, used = unpack(redis.call('ZRANGE', INPUTS, 0, 0, 'WITHSCORES'))
     if not member or tonumber(used) > now - FRESH_S then return false end
     local bytes, old = string.match(member, '^(%d+) (.*)$')
-    if redis.call('HEXISTS', NEEDS, old) == 1 then
-      redis.call('ZADD', INPUTS, stamp(now), member)
-    else
-      forget(member, bytes, old)
-    end
+    if needed(old) then redis.call('ZADD', INPUTS, stamp(now), member) else forget(member, bytes, old) end
   end
   return true
 end
 
-if place == 'data' then
-  if not make_room() then return 0 end
-  local member = #value .. ' ' .. digest
-  if redis.call('ZADD', INPUTS, stamp(now), member) == 1 then redis.call('INCRBY', BYTES, #value) end
+-- Two go for each that comes: what has expired is counted no more; what is needed lets the next be looked at.
+local function look_at_oldest()
+  for _, member in ipairs(redis.call('ZRANGE', INPUTS, '-inf', '(' .. stamp(now - FRESH_S), 'BYSCORE', 'LIMIT', 0, 2)) do
+    local bytes, old = string.match(member, '^(%d+) (.*)$')
+    if redis.call('EXISTS', input_key(old)) == 0 then
+      forget(member, bytes, old)
+    elseif needed(old) then
+      redis.call('ZADD', INPUTS, stamp(now - FRESH_S), member)
+    end
+  end
 end
-redis.call('HSET', input_key(digest), 'kind', kind, 'ttl', ttl, place, value)
-redis.call('EXPIRE', input_key(digest), ttl)
-return 1
+
+if redis.call('EXISTS', key) == 0 then
+  if not kind then return '' end
+  if place == 'data' and not make_room() then return 'full' end
+  redis.call('HSET', key, 'kind', kind, 'ttl', ttl, place, value)
+end
+if not needed(digest) then redis.call('EXPIRE', key, ttl) end
+local object = redis.call('HGET', key, 'object')
+if object then return object end
+local bytes = redis.call('HSTRLEN', key, 'data')
+if redis.call('ZADD', INPUTS, stamp(now), bytes .. ' ' .. digest) == 1 then
+  redis.call('INCRBY', BYTES, bytes)
+  look_at_oldest()
+end
+return 'data'

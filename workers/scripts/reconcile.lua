@@ -3,12 +3,13 @@
 local lost, ring = {}, {}
 
 for _, id in ipairs(redis.call('ZRANGE', OPEN, 0, -1)) do
-  if redis.call('EXISTS', job_key(id)) == 0 then
+  local created, entry, deadline = unpack(redis.call('HMGET', job_key(id), 'created_at', 'entry', 'deadline'))
+  if not created then
     forget(id)
-  elseif redis.call('EXISTS', lease_key(id)) == 0 then
+  elseif (deadline or not entry) and redis.call('EXISTS', lease_key(id)) == 0 then
     if overdue(id) then
       if close(id, ARGV[2], 'error', ARGV[3]) then tell(id, 'failed') end
-    elseif not field(id, 'entry') then
+    elseif not entry then
       put_back(id)
       lost[#lost + 1] = id
     end

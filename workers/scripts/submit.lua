@@ -56,7 +56,7 @@ local function stand_in(order)
   if sooner then
     for id in string.gmatch(entry, '%S+') do
       weigh(id, -1)
-      redis.call('HSET', job_key(id), 'priority', order.priority, 'line', other)
+      redis.call('HSET', job_key(id), 'priority', order.priority, 'line', other, 'also:' .. line, 1)
       weigh(id, 1)
     end
   elseif redis.call('HSETNX', job_key(order.id), 'also:' .. other, 1) == 0 then
@@ -84,12 +84,23 @@ local function create(order)
     'attempts', 0)
   if order.deadline then redis.call('HSET', key, 'deadline', stamp(order.deadline)) end
   if order.request_id then redis.call('HSET', key, 'request_id', order.request_id) end
+  if order.trace then redis.call('HSET', key, 'trace', order.trace) end
   if order.recompute then redis.call('HSET', key, 'recompute', 1) end
   if order.input then need(order.id, order.input) end
   redis.call('ZADD', OPEN, stamp(now), order.id)
   redis.call('ZADD', P .. 'index', stamp(now), order.id)
   local entry = entries[order.priority] or {line = line_of(order.priority, order.group, order.caller)}
   entries[order.priority], entry[#entry + 1] = entry, order.id
+end
+
+-- The record of a finished job goes with its place in the index: those of two busy weeks would fill Redis.
+local function shorten_index()
+  local index = P .. 'index'
+  local oldest = redis.call('ZPOPMIN', index, math.max(0, math.min(redis.call('ZCARD', index) - LISTED, 2 * #orders)))
+  for i = 1, #oldest, 2 do
+    if redis.call('HEXISTS', job_key(oldest[i]), 'finished_at') == 1 then redis.call('UNLINK', job_key(oldest[i])) end
+  end
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', stamp(now - KEPT_S))
 end
 
 for i, order in ipairs(orders) do
@@ -106,8 +117,7 @@ for i, order in ipairs(orders) do
   if words[i] == 'created' then create(order) elseif words[i] == 'joined' then join(order) end
   if words[i] == 'created' or words[i] == 'joined' then want(order.id, order.caller, connected_s) end
 end
-redis.call('ZREMRANGEBYRANK', P .. 'index', 0, -LISTED - 1)
-redis.call('ZREMRANGEBYSCORE', P .. 'index', '-inf', stamp(now - KEPT_S))
+shorten_index()
 
 local ring = {}
 for priority, ids in pairs(entries) do

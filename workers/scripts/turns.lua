@@ -37,6 +37,13 @@ local function depart(level, who)
   if waits(level) then redis.call('ZADD', past_key(level), had, who) else redis.call('DEL', past_key(level)) end
 end
 
+-- Whose line is empty has no more turns.
+local function depart_from(priority, group, caller)
+  local level = groups_of(priority, caller)
+  if redis.call('EXISTS', line_key(line_of(priority, group, caller))) == 0 then depart(level, group) end
+  if not waits(level) then depart(priority, caller) end
+end
+
 local function charge(priority, group, caller, cost)
   redis.call('ZINCRBY', turns_key(priority), cost, caller)
   redis.call('ZINCRBY', turns_key(groups_of(priority, caller)), cost, group)
@@ -76,6 +83,22 @@ local function wait_no_more(id)
   if not field(id, 'entry') then return end
   weigh(id, -1)
   redis.call('HDEL', job_key(id), 'entry', 'line')
+end
+
+-- Takes an entry out of its lines where none of its jobs waits any more: what is asked for and withdrawn over and over
+-- would pile up where no worker comes by.
+local function clear(entry, line)
+  local lines = {line}
+  for id in string.gmatch(entry, '%S+') do
+    if field(id, 'entry') == entry then return end
+    for _, name in ipairs(redis.call('HKEYS', job_key(id))) do
+      lines[#lines + 1] = string.match(name, '^also:(.*)$')
+    end
+  end
+  for _, one in ipairs(lines) do
+    redis.call('LREM', line_key(one), 1, entry)
+    depart_from(parts_of(one))
+  end
 end
 
 -- Whether the bell is to be rung: it is not where it has rung and nobody has answered yet.

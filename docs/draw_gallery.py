@@ -1,0 +1,118 @@
+"""Draws the gallery and one picture a method from a running Whence.
+
+Use: python docs/gallery_models.py FOLDER, then serve FOLDER and models/digits with a labelled dataset `digits` of handwritten
+digits, and: python docs/draw_gallery.py FOLDER [URL]. What the models cannot show is named, and left without a picture.
+"""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from service.render.look import Picture
+from workers.contract import catalogue
+
+ROOT = Path(__file__).parent
+PICTURES = ROOT / "pictures"
+FOUR = ROOT.parent / "examples" / "4.png"
+KINDS: tuple[Picture, ...] = ("heatmap", "overlay", "gray", "scaled", "mask", "outlines", "projection")
+DATA = {"dataset": "digits"}
+SEVERAL = ["gradient", "integrated_gradients", "lrp", "guided_backprop", "occlusion"]
+FITTED = {"patterns": {"name": "pattern_fit", **DATA}}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("pattern_net", "pattern_attribution"), FITTED),
+    "signal_quality": {**FITTED, **DATA},
+    "insens": {"rates": {"name": "activation_rates", **DATA}},
+    "expected_gradients": DATA,
+    "prediction_difference": {**DATA, "samples": 4},
+    "spray": {"of": "lrp", **DATA},
+    "ssa": {"branching": 3},
+    "ssa_clusters": {"graphs": [{"name": "ssa", **DATA, "classes": [k], "images": 12} for k in range(10)]},
+    "relevance_share": {"of": "lrp", **DATA, "axis": -2},
+    "temperature": DATA,
+    "randomization": {"of": SEVERAL[:4], "magnitudes": True},
+    "pointing_game": {"of": SEVERAL, "box": [0.2, 0.2, 0.8, 0.8]},
+    "box_ratio": {"of": SEVERAL, "box": [0.2, 0.2, 0.8, 0.8]},
+    **{name: {"of": SEVERAL} for name in ("compare", "conservation", "continuity", "implementation_invariance")},
+    **{
+        name: {"of": SEVERAL}
+        for name in ("input_shift_invariance", "minimal_deletion", "pixel_flipping", "sensitivity_n")
+    },
+    "consensus": {"of": SEVERAL[:3]},
+    "rise": {"score": "probability"},
+}
+
+
+def explained(client: httpx.Client, asked: dict[str, Any], shown: str = "") -> Image.Image:
+    """The picture of an explanation, once it is there; raises HTTPStatusError where there is none."""
+    answer = client.post("/api/v1/explanations", json=asked).raise_for_status()
+    place = f"/api/v1/explanations/{answer.json()['id']}"
+    while client.get(place, params={"wait": 30}).json()["status"] in ("queued", "running"):
+        pass
+    accept = {} if shown else {"Accept": "image/png"}
+    answer = client.get(f"{place}/{shown}.png" if shown else place, headers=accept).raise_for_status()
+    return Image.open(BytesIO(answer.content)).convert("RGB")
+
+
+def keep(picture: Image.Image, path: Path) -> None:
+    """As a small file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    few = picture.quantize(255, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+
+
+def digit(method: dict[str, Any]) -> dict[str, Any]:
+    """A request about the four: with an input and a target where the method takes them."""
+    kind = catalogue()[method["name"]]
+    asked: dict[str, Any] = {"model": "digits", "method": method}
+    if kind.takes_input:
+        asked["input"] = {"image": b64encode(FOUR.read_bytes()).decode()}
+    if kind.takes_target:
+        asked["target"] = "4"
+    return asked
+
+
+def methods(client: httpx.Client) -> None:
+    """One picture a method, on the digits."""
+    for name in catalogue():
+        try:
+            picture = explained(client, digit({"name": name, **PARAMETERS.get(name, {})}))
+        except httpx.HTTPStatusError as error:
+            print(f"{name}: {error.response.text[:300]}")
+        else:
+            keep(picture, PICTURES / "methods" / f"{name}.png")
+
+
+def kinds(client: httpx.Client) -> None:
+    """The seven pictures of one explanation, in two rows."""
+    drawn = [
+        explained(client, digit({"name": "lrp", "composite": "epsilon"}), kind).resize((330, 317)) for kind in KINDS
+    ]
+    sheet = Image.new("RGB", (4 * 330, 2 * 317), "white")
+    for i, picture in enumerate(drawn):
+        sheet.paste(picture, (i % 4 * 330, i // 4 * 317))
+    keep(sheet, PICTURES / "gallery" / "kinds.png")
+
+
+def others(client: httpx.Client, folder: Path) -> None:
+    """An explanation of each of the gallery's models."""
+    for path in sorted(folder.glob("*/input.npy")):
+        seen = np.load(path)
+        tensor = {"shape": list(seen.shape), "data": seen.ravel().tolist()}
+        asked = {"model": path.parent.name, "method": "integrated_gradients", "input": {"tensor": tensor}}
+        keep(explained(client, asked), PICTURES / "gallery" / f"{path.parent.name}.png")
+
+
+if __name__ == "__main__":
+    address = sys.argv[2] if len(sys.argv) > 2 else "http://localhost:8000"
+    with httpx.Client(base_url=address, timeout=120) as whence:
+        kinds(whence)
+        others(whence, Path(sys.argv[1]))
+        methods(whence)

@@ -1,0 +1,174 @@
+// One explanation: waiting, failed, or a picture with its colour bar, its checks and its files.
+
+import { addressOf, hasKey } from "./api.js";
+import { el, number, titled } from "./dom.js";
+import { cancel, retry } from "./explain.js";
+import { tableOf } from "./heat.js";
+import { look, lookQuery } from "./look.js";
+import { curlOf, pythonOf } from "./reproduce.js";
+import { targetText } from "./state.js";
+import { picture } from "./view.js";
+import { sentence } from "./words.js";
+
+const FILES = {
+  heatmap: ["PNG", "png"],
+  overlay: ["PNG, overlay", "png"],
+  png: ["PNG", "png"],
+  svg: ["SVG", "svg"],
+  npy: [".npy", "npy"],
+  safetensors: [".safetensors", "safetensors"],
+  csv: [".csv", "csv"],
+  receipt: ["receipt", "json"],
+};
+
+export function cellOf(item) {
+  const element = el("figure", { class: "cell" });
+  const cell = { element, picture: null, legend: () => {}, restyle: () => {}, update: () => fill(cell, item) };
+  cell.update();
+  return cell;
+}
+
+function fill(cell, item) {
+  const said = ["asked", "queued", "running", "new"].includes(item.status) ? waiting(item) : null;
+  if (said && cell.waiting) return cell.waiting.update();
+  cell.waiting = said;
+  const head = el(
+    "figcaption",
+    {},
+    el("h3", {}, titled(item.method.name)),
+    el("small", {}, targetText(item.model, item.result?.target ?? item.target)),
+  );
+  const body = said ? said.element : item.result ? finished(cell, item) : ended(item);
+  cell.element.replaceChildren(head, ...[body].flat());
+}
+
+function waiting(item) {
+  const bar = el("progress", { "aria-label": `Progress of ${titled(item.method.name)}` });
+  const text = el("p", { class: "faint" });
+  const button = el(
+    "button",
+    { type: "button", onclick: () => cancel(item), "aria-label": `Cancel ${titled(item.method.name)}` },
+    "Cancel",
+  );
+  const update = () => {
+    const { progress, position, status } = item;
+    if (progress) Object.assign(bar, { max: progress.total, value: progress.done });
+    else bar.removeAttribute("value");
+    if (status === "queued") text.textContent = position ? `${position} before it` : "Next";
+    else if (status === "running")
+      text.textContent = progress ? `${progress.done} of ${progress.total} ${progress.unit}` : "Running";
+    else text.textContent = "Asked for";
+  };
+  update();
+  return { element: el("div", { class: "waiting" }, bar, text, button), update };
+}
+
+function ended(item) {
+  const cancelled = item.status === "cancelled";
+  const detail = cancelled ? "Cancelled." : (item.error?.detail ?? "It failed.");
+  const again =
+    item.error && !item.error.code ? null : el("button", { type: "button", onclick: () => retry(item) }, "Try again");
+  return el("div", { class: "waiting" }, el("p", { class: cancelled ? "faint" : "error" }, detail), again);
+}
+
+function finished(cell, item) {
+  const checks = item.result.checks.map((check) => el("p", { class: "check" }, sentence(check, item.method.name)));
+  return [...(item.plane ? drawn(cell, item) : [served(cell, item)]), ...checks, timing(item), files(item)];
+}
+
+function drawn(cell, item) {
+  const { plane, result } = item;
+  const readout = el("output", { class: "readout" });
+  const { min, max, sum } = result.attribution;
+  const label = `${titled(item.method.name)} for ${targetText(item.model, result.target)}: a map of values from ${number(min)} to ${number(max)}, in sum ${number(sum)}`;
+  const say = (x, y) => number(plane.values[y * plane.width + x]);
+  const place = plane.values.reduce((best, value, i) => (Math.abs(value) > Math.abs(plane.values[best]) ? i : best), 0);
+  const [x, y] = [place % plane.width, Math.floor(place / plane.width)];
+  const rest = `strongest at x ${x}, y ${y}: ${say(x, y)}`;
+  const source = { width: plane.width, height: plane.height, canvas: new OffscreenCanvas(1, 1), say, rest };
+  cell.picture = picture(source, label, readout);
+  const bar = el("canvas", { class: "colours", width: 256, height: 1, role: "img", "aria-label": "Colour bar" });
+  const [low, middle, high] = ["low", "middle", "high"].map((name) => el("span", { class: name }));
+  cell.legend = ({ limit, signed }) => {
+    paintBar(bar, signed);
+    low.textContent = signed ? number(-limit) : "0";
+    middle.textContent = signed ? "0" : "";
+    high.textContent = number(limit);
+  };
+  return [cell.picture.canvas, el("div", { class: "legend" }, bar, low, middle, high), readout];
+}
+
+function paintBar(bar, signed) {
+  const table = tableOf(look.colours, signed);
+  const last = table.length / 3 - 1;
+  const image = new ImageData(256, 1);
+  for (let i = 0; i < 256; i++) {
+    const share = i / 255;
+    const step = Math.round(signed ? share * last : ((1 + share) * last) / 2) * 3;
+    image.data.set([table[step], table[step + 1], table[step + 2], 255], 4 * i);
+  }
+  bar.getContext("2d").putImageData(image, 0, 0);
+}
+
+// What is no map of an image is drawn by the server.
+function served(cell, { result, method }) {
+  const source = () => (result.links.heatmap ? result.links.heatmap + lookQuery() : result.links.png);
+  const scores = (result.info.methods ?? []).map(({ label, score }) => `${label} ${number(score)}`).join(", ");
+  const alt = `${titled(method.name)}${scores ? `: ${scores}` : ""}`;
+  if (!source()) return el("p", {}, alt);
+  const image = el("img", { class: "served", alt });
+  image.addEventListener("load", () =>
+    cell.element.classList.toggle("wide", image.naturalWidth > 1.4 * image.naturalHeight),
+  );
+  const link = el("a", { target: "_blank" }, image);
+  cell.restyle = async () => (image.src = link.href = await addressOf(source()));
+  cell.restyle();
+  return link;
+}
+
+function timing({ result }) {
+  const { computed_ms: computed, queued_ms: queued } = result.timing;
+  const seconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+  return el("p", { class: "faint" }, `Computed in ${seconds(computed)} after ${seconds(queued)}.`);
+}
+
+function files(item) {
+  const { links } = item.result;
+  const name = [item.method.name, item.model.name].join("-");
+  const shown = Object.entries(FILES).filter(([kind]) => links[kind]);
+  const made = shown.map(([kind, [label, ending]]) => {
+    const drawnByServer = kind === "heatmap" || kind === "overlay";
+    const address = () => links[kind] + (drawnByServer ? lookQuery() : "");
+    const link = el("a", { href: address(), download: `${name}.${ending}` }, label);
+    link.addEventListener("click", async (event) => {
+      link.href = address();
+      if (!hasKey()) return;
+      event.preventDefault();
+      el("a", { href: await addressOf(address()), download: link.download }).click();
+    });
+    return el("li", {}, link);
+  });
+  return el(
+    "details",
+    { class: "files" },
+    el("summary", {}, "Files and code"),
+    el("ul", {}, made),
+    snippet("curl", curlOf(item)),
+    snippet("Python", pythonOf(item)),
+  );
+}
+
+function snippet(name, text) {
+  const button = el("button", { type: "button", "aria-label": `Copy ${name}` }, "Copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  });
+  return el(
+    "div",
+    { class: "snippet" },
+    el("h4", {}, name),
+    button,
+    el("pre", { tabindex: 0, "data-code": name }, text),
+  );
+}

@@ -1,0 +1,109 @@
+// The address holds the ids of what is shown, and how it is drawn: following it restores all of it.
+
+import { Problem, read } from "./api.js";
+import { byId, show } from "./dom.js";
+import { begin, drop } from "./explain.js";
+import { STANDARD, look, setLook } from "./look.js";
+import { build } from "./methods.js";
+import { predictionOf, showCompare } from "./prediction.js";
+import { loadSeen } from "./seen.js";
+import { methodNamed, modelNamed, on, state, tell } from "./state.js";
+
+const COLUMNS = ["e", "f"];
+
+export function beginLinks() {
+  on("ids", write);
+  on("look", write);
+  window.addEventListener("hashchange", () => restore());
+}
+
+function write() {
+  const said = new URLSearchParams();
+  if (state.prediction?.id) said.set("p", state.prediction.id);
+  COLUMNS.forEach((name, column) => {
+    const ids = state.items.filter((item) => item.column === column && item.id).map((item) => item.id);
+    if (ids.length) said.set(name, ids.join("."));
+  });
+  for (const [name, value] of Object.entries(look)) if (value !== STANDARD[name]) said.set(name, value);
+  history.replaceState(null, "", `#${said}`);
+}
+
+// Whether the address named anything.
+export async function restore() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const ids = COLUMNS.map((name) => said.get(name)?.split(".") ?? []);
+  if (!ids[0].length) return false;
+  try {
+    const answers = await Promise.all(ids.map((column) => Promise.all(column.map((id) => read(id)))));
+    const prediction = said.get("p") ? await read(said.get("p")).catch(() => null) : null;
+    setLook(
+      Object.fromEntries(Object.keys(STANDARD).flatMap((name) => (said.has(name) ? [[name, said.get(name)]] : []))),
+    );
+    place(answers, prediction);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    show("error", `What the link names cannot be shown: ${error.message}.`);
+    return false;
+  }
+  return true;
+}
+
+function place(answers, prediction) {
+  const known = answers.map((column) => column.find((answer) => answer.links.receipt));
+  const first = known[0] ?? answers[0][0];
+  const model = modelNamed(first.model.name ?? first.model);
+  if (!model) return show("error", "The model that the link names is no longer served.");
+  byId("model").value = model.name;
+  drop();
+  Object.assign(state, { model, input: null, prediction: null });
+  tell("model");
+  state.chosen = new Map(answers[0].filter((one) => one.method).map(({ method }) => [method.name, changed(method)]));
+  build();
+  const seen = prediction ?? known[0];
+  if (seen?.input) state.input = { digest: seen.input, name: "input" };
+  state.prediction = prediction
+    ? predictionOf(prediction)
+    : ((known[0] && { id: null, top: known[0].prediction }) ?? null);
+  state.target = known[0] ? targetOf(known[0].target) : null;
+  state.compare = known[1] ? compareOf(known[1], model) : null;
+  state.items = answers.flatMap((column, at) => column.map((answer) => itemOf(answer, at)));
+  const auto = byId("auto").checked;
+  byId("auto").checked = false; // all of it is here already
+  tell("items");
+  tell("prediction");
+  byId("auto").checked = auto;
+  showCompare();
+  state.items.forEach((item, at) => begin(item, answers.flat()[at]));
+  if (state.input) loadSeen(seen.id).catch(() => {});
+}
+
+function itemOf(answer, column) {
+  const model = modelNamed(answer.model.name ?? answer.model) ?? state.model;
+  return {
+    key: answer.id,
+    column,
+    method: answer.method ?? { name: "explanation" },
+    model,
+    target: answer.target ?? null,
+    status: "asked",
+  };
+}
+
+const targetOf = (target) => {
+  if (!target || target.kind === "value") return null;
+  const { kind, label, ...rest } = target;
+  return kind === "class" ? rest.index : rest;
+};
+
+const compareOf = (answer, model) =>
+  answer.model.name === model.name ? { target: targetOf(answer.target) } : { model: modelNamed(answer.model.name) };
+
+// The parameters that are not the method's defaults.
+function changed({ name, ...parameters }) {
+  const { properties } = methodNamed(name).parameters;
+  return Object.fromEntries(
+    Object.entries(parameters).filter(
+      ([key, value]) => JSON.stringify(value) !== JSON.stringify(properties[key]?.default ?? null),
+    ),
+  );
+}

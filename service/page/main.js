@@ -1,0 +1,93 @@
+// The page begins: what there is to choose from, then what the address names.
+
+import { Problem, ask, datasets, keepKey, methods, models } from "./api.js";
+import { byId, el, show } from "./dom.js";
+import { beginExplaining, drop } from "./explain.js";
+import { loadColours } from "./heat.js";
+import { beginInput } from "./input.js";
+import { beginLinks, restore } from "./link.js";
+import { beginLook } from "./look.js";
+import { beginMethods } from "./methods.js";
+import { beginPrediction } from "./prediction.js";
+import { beginResults } from "./results.js";
+import { isImage, modelNamed, on, state, tell } from "./state.js";
+
+const PATIENCE = 2000;
+
+function chooseModel() {
+  const before = state.model;
+  state.model = modelNamed(byId("model").value);
+  if (before && !(isImage(before) && isImage(state.model))) state.input = null;
+  state.target = null;
+  if (!state.chosen.size) state.chosen.set(state.model.default_method, {});
+  drop();
+  tell("model");
+}
+
+function about({ input, outputs, accuracy, classes }) {
+  const takes = isImage(state.model)
+    ? `images as ${input.shape.slice(1).join(" × ")}`
+    : `tensors of the shape ${input.shape.join(" × ")}`;
+  const gives = classes.length ? `${classes.length} classes` : `outputs ${outputs.join(" × ")}`;
+  return `${takes}; ${gives}${accuracy ? `; ${(accuracy * 100).toFixed(1)} % right on its test data` : ""}`;
+}
+
+async function begin() {
+  try {
+    const [found, known, sets, colours] = await Promise.all([
+      models(),
+      methods(),
+      datasets(),
+      ask("/page/colours.json"),
+    ]);
+    if (!found.length)
+      throw new Problem({
+        code: "no_worker",
+        detail: "No worker has started yet, so no model is served; this page looks again.",
+      });
+    Object.assign(state, { models: found, methods: known, datasets: sets });
+    await loadColours(colours);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    show("model-error", error.message);
+    if (error.code === "key_required") askForKey();
+    else setTimeout(begin, PATIENCE);
+    return;
+  }
+  show("model-error", null);
+  byId("model").replaceChildren(...state.models.map(({ name }) => el("option", { value: name }, name)));
+  byId("model").addEventListener("change", chooseModel);
+  beginLook();
+  beginResults();
+  beginInput();
+  beginPrediction();
+  beginMethods();
+  beginExplaining();
+  beginLinks();
+  on("model", () => (byId("model-about").textContent = about(state.model)));
+  chooseModel();
+  await restore();
+}
+
+function askForKey() {
+  byId("key-asked").hidden = false;
+  byId("key").focus();
+}
+
+function useKey() {
+  keepKey(byId("key").value.trim());
+  byId("key-asked").hidden = true;
+  begin();
+}
+
+byId("key-kept").addEventListener("click", useKey);
+byId("key").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter") return;
+  event.preventDefault();
+  useKey();
+});
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address holds ids
+  byId("results").focus();
+});
+begin();

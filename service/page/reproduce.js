@@ -1,0 +1,69 @@
+// The command and the program that compute the same explanation.
+
+import { hasKey } from "./api.js";
+import { state } from "./state.js";
+
+const address = () => `${location.origin}/api/v1/explanations`;
+const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+// A target as a request names it; a result tells it with its kind.
+function targetOf({ target }) {
+  if (typeof target !== "object" || !target.kind) return target;
+  const { kind, label, ...rest } = target;
+  return kind === "class" ? rest.index : kind === "value" ? "value" : rest;
+}
+
+function requestOf(item) {
+  const request = { model: item.model.name, method: item.method, target: targetOf(item) };
+  if (!item.result.input) return { request };
+  const { blob, name, tensor } = state.input ?? {};
+  if (blob) return { request, file: name };
+  return { request: { ...request, input: tensor ? { tensor } : { digest: item.result.input } } };
+}
+
+const wanted = ({ result }) => (result.links.npy ? "application/x-npy" : "application/json");
+
+export function curlOf(item) {
+  const { request, file } = requestOf(item);
+  const picture = Boolean(item.result.links.heatmap);
+  const said = JSON.stringify(request);
+  const body = file
+    ? `-F ${quoted(`input=@${file}`)} -F ${quoted(`request=${said}`)}`
+    : `-H 'Content-Type: application/json' -d ${quoted(said)}`;
+  const accept = picture ? "image/png" : "application/json";
+  const key = hasKey() ? `-H "Authorization: Bearer $WHENCE_KEY" ` : "";
+  return `curl ${key}-H 'Prefer: wait=60' -H 'Accept: ${accept}' ${body} \\\n  ${address()} -o explanation.${picture ? "png" : "json"}`;
+}
+
+export function pythonOf(item) {
+  const { request, file } = requestOf(item);
+  const numbers = wanted(item) === "application/x-npy";
+  const body = file
+    ? `data={"request": json.dumps(request)},\n    files={"input": open(${literal(file)}, "rb")},`
+    : "json=request,";
+  const key = hasKey() ? `, "Authorization": "Bearer " + os.environ["WHENCE_KEY"]` : "";
+  return `${numbers ? "import io\n" : ""}${file ? "import json\n" : ""}${key ? "import os\n" : ""}
+import httpx
+${numbers ? "import numpy as np\n" : ""}
+request = ${literal(request)}
+answer = httpx.post(
+    "${address()}",
+    ${body}
+    headers={"Accept": "${wanted(item)}", "Prefer": "wait=60"${key}},
+    timeout=90,
+)
+answer.raise_for_status()
+${numbers ? "explanation = np.load(io.BytesIO(answer.content))" : "explanation = answer.json()"}
+`;
+}
+
+function literal(value) {
+  if (value === null || value === undefined) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([key, one]) => `${literal(key)}: ${literal(one)}`)
+      .join(", ")}}`;
+  return JSON.stringify(value);
+}

@@ -1,0 +1,58 @@
+// What is chosen and known, and who wants to hear when it changes.
+
+export const state = {
+  models: [],
+  methods: [],
+  datasets: [],
+  model: null, // the chosen model's document
+  input: null, // {blob, name} | {tensor} | {digest}, and {pixels} once the model has seen it
+  prediction: null, // {id, top: [{index, label, score, probability}]}
+  target: null, // null: the predicted class; else a class index or {layer, channel}
+  compare: null, // {target} | {model}
+  chosen: new Map(), // method name -> parameters that are not the default
+  items: [], // what was asked for, row by row
+};
+
+const listeners = new Map();
+
+export function on(name, listener) {
+  listeners.set(name, [...(listeners.get(name) ?? []), listener]);
+}
+
+export function tell(name, ...rest) {
+  for (const listener of listeners.get(name) ?? []) listener(...rest);
+}
+
+export const modelNamed = (name) => state.models.find((one) => one.name === name);
+export const methodNamed = (name) => state.methods.find((one) => one.name === name);
+export const reasonAgainst = (model, name) =>
+  model.methods.find((one) => one.name === name && !one.supported)?.reason ?? null;
+export const isImage = (model) => model.input.kind === "image";
+export const isSketch = (model) =>
+  isImage(model) && model.input.shape[0] === 1 && Math.max(...model.input.shape.slice(1)) <= 64;
+
+// The target that a request names: the predicted class by its index, so that the link says which it was.
+export function targetAsked() {
+  if (state.target !== null) return state.target;
+  const best = state.model.output === "value" ? undefined : state.prediction?.top[0]?.index;
+  return best ?? "argmax";
+}
+
+export function labelOf(model, index) {
+  if (model.output === "value") return "the output";
+  const label = model.classes[index];
+  return label === undefined || label === String(index) ? `class ${index}` : label.split(",")[0];
+}
+
+export function targetText(model, target) {
+  if (target === null || target === "argmax") return model.output === "value" ? "the output" : "the predicted class";
+  if (typeof target === "object") {
+    if (target.layer !== undefined) {
+      return target.channel === undefined
+        ? `unit ${target.index} of ${target.layer}`
+        : `channel ${target.channel} of ${target.layer}`;
+    }
+    return target.index === undefined ? "the output" : labelOf(model, target.index);
+  }
+  return labelOf(model, target);
+}

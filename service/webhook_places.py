@@ -1,0 +1,88 @@
+"""Where a webhook may go: to https on public addresses, unless the operator says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from service.errors import Invalid
+
+LONGEST = 2000
+PORTS = {"https": 443, "http": 80}
+POINTER = "/webhook/url"
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class PlaceRefused(Exception):
+    """The host has an address that nothing is sent to, or none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """`inside` lets webhooks go to http, to any port and to private addresses; `hosts`, where not empty, are all."""
+
+    inside: bool = False
+    hosts: Sequence[str] = ()
+
+
+def check(url: str, rules: Rules) -> httpx.URL:
+    """The URL, of which no name has been looked up yet; raises Invalid."""
+    try:
+        place = httpx.URL(url if len(url) <= LONGEST else "")
+    except httpx.InvalidURL:
+        raise _wrong("this is no URL") from None
+    schemes = ("https", "http") if rules.inside else ("https",)
+    if place.scheme not in schemes or not place.host:
+        raise _wrong(f"a webhook has a URL of at most {LONGEST} characters that begins with {schemes[0]}://")
+    if place.userinfo or place.fragment:
+        raise _wrong("a webhook's URL holds no user, password or fragment")
+    if not rules.inside and place.port not in (None, PORTS["https"]):
+        raise _wrong("a webhook goes to port 443")
+    if rules.hosts and place.host.lower() not in rules.hosts:
+        raise _wrong("webhooks do not go to this host; the operator lists those they go to")
+    try:
+        literal = ipaddress.ip_address(place.host)
+    except ValueError:
+        return place
+    if not rules.inside and not public(literal):
+        raise _wrong("a webhook goes to a public address")
+    return place
+
+
+def public(address: Address) -> bool:
+    """Whether the address, and any other that it stands for, is one of the public internet's."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return public(address.ipv4_mapped)
+        if address.is_site_local:
+            return False
+        held = [*(address.teredo or ()), *([address.sixtofour] if address.sixtofour is not None else [])]
+        if address in _NAT64:
+            held.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if not all(map(public, held)):
+            return False
+    return address.is_global and not address.is_multicast
+
+
+async def resolve(place: httpx.URL, rules: Rules) -> str:
+    """The one address to connect to; raises PlaceRefused where any address of the host is not public, or none is."""
+    port = place.port or PORTS[place.scheme]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(place.host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise PlaceRefused(f"the host has no address ({error.strerror})") from None
+    addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+    if not addresses or not (rules.inside or all(map(public, addresses))):
+        raise PlaceRefused("the host has an address that is not public")
+    return str(addresses[0])
+
+
+def _wrong(detail: str) -> Invalid:
+    return Invalid([{"pointer": POINTER, "detail": detail}])

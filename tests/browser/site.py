@@ -1,0 +1,120 @@
+"""What a person does on the page, as Playwright does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+SEVEN = ((0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+DESKTOP = (1280, 800)
+
+
+class Site:
+    """Whence's page in a browser; each visit is a new one, with nothing remembered."""
+
+    def __init__(self, url: str, browser: Any) -> None:
+        self.url = url
+        self._browser = browser
+        self._contexts: list[Any] = []
+        self.complaints: list[str] = []
+        self.asked: set[str] = set()
+        self.weight = 0
+        self.refusals = 0  # how many refusals of the API the test means to cause: Chromium complains of each
+
+    def visit(self, address: str = "/", size: tuple[int, int] = DESKTOP, **options: Any) -> Visit:
+        context = self._browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("response", lambda response: self.asked.add(response.url))
+        page.set_default_timeout(30_000)
+        page.goto(self.url + address if address.startswith("/") else address)
+        page.wait_for_selector("#model option", state="attached")
+        return Visit(self, page)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+        refused = [one for one in self.complaints if "status of 4" in one]
+        assert [one for one in self.complaints if one not in refused] == []
+        assert len(refused) == self.refusals
+        assert [url for url in self.asked if not url.startswith((self.url, "blob:"))] == []
+
+    def numbers(self, key: str) -> NDArray[Any]:
+        answer = httpx.get(f"{self.url}/api/v1/explanations/{key}/attribution.npy", trust_env=False)
+        found: NDArray[Any] = np.load(BytesIO(answer.raise_for_status().content))
+        return found
+
+    def status(self, key: str) -> str:
+        status: str = httpx.get(f"{self.url}/api/v1/explanations/{key}", trust_env=False).json()["status"]
+        return status
+
+
+class Visit:
+    """One page that is looked at."""
+
+    def __init__(self, site: Site, page: Any) -> None:
+        self.site = site
+        self.page = page
+
+    def draw(self, strokes: Sequence[tuple[float, float]] = SEVEN) -> None:
+        """A line through the places, which are shares of the pad."""
+        self.page.wait_for_selector("#sketch")
+        box = self.page.locator("#sketch").bounding_box()
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in strokes]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        for place in places[1:]:
+            self.page.mouse.move(*place, steps=6)
+        self.page.mouse.up()
+
+    def example(self, digit: int) -> None:
+        self.page.click(f"[aria-label='Example: {digit}']")
+
+    def choose(self, *methods: str) -> None:
+        for method in methods:
+            self.page.eval_on_selector(f"#m-{method}", "box => { box.closest('details').open = true }")
+            self.page.check(f"#m-{method}")
+
+    def parameter(self, method: str, name: str, value: str) -> None:
+        field = f"#p-{method}-{name}"
+        self.page.eval_on_selector(field, "field => { field.closest('details').open = true }")
+        self.page.fill(field, value)
+        self.page.press(field, "Tab")
+
+    def wait_for_results(self, count: int) -> None:
+        """Until so many explanations are here, and no others."""
+        self.page.wait_for_function(
+            "count => document.querySelectorAll('.cell .files').length === count"
+            " && document.querySelectorAll('.cell .waiting').length === 0",
+            arg=count,
+        )
+
+    def cells(self) -> list[tuple[str, str]]:
+        """Of each explanation, its title and target."""
+        cells = self.page.locator(".cell:has(.files)")
+        return [
+            (cell.locator("h3").inner_text(), cell.locator("figcaption small").inner_text()) for cell in cells.all()
+        ]
+
+    def ids(self, column: str = "e") -> list[str]:
+        """The explanations that the address names."""
+        parts = dict(part.split("=") for part in self.page.url.partition("#")[2].split("&") if part)
+        return str(parts.get(column, "")).split(".")
+
+    def pressed(self) -> str:
+        text: str = self.page.locator(".bars [aria-pressed=true] .label").inner_text()
+        return text
+
+    def pictures(self) -> list[str]:
+        """The pixels of all maps."""
+        canvases = self.page.locator(".cell > canvas").all()
+        return [str(canvas.evaluate("one => one.toDataURL()")) for canvas in canvases]

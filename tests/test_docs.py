@@ -1,0 +1,41 @@
+"""The documentation and the catalogue say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from workers.contract import catalogue
+
+DOCS = Path(__file__).parents[1] / "docs"
+METHODS = DOCS / "methods"
+
+
+def test_every_method_has_its_page_and_no_page_is_of_a_method_that_is_gone() -> None:
+    assert {path.stem for path in METHODS.glob("*.md")} - {"index"} == set(catalogue())
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_a_page_has_its_formula_and_says_when_the_method_misleads(name: str) -> None:
+    title, formula, misleads = (METHODS / f"{name}.md").read_text().partition("\n\n$$\n")
+    assert title == f"# {name}"
+    formula, _, misleads = misleads.partition("\n## When it misleads\n")
+    assert formula.count("$$") == 1
+    assert len(misleads.split()) > 15
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_methods_that_the_decision_table_names_are_in_the_catalogue() -> None:
+    named = re.findall(r"\[(\w+)\]\(methods/(\w+)\.md\)", (DOCS / "questions.md").read_text())
+    assert all(shown == linked for shown, linked in named)
+    # Whoever asks about one prediction, a model or a certainty finds each of these there.
+    questions = ("gradient", "lrp", "pattern", "perturbation", "structure", "synthesis", "uncertainty")
+    reached = {catalogue()[name].family for name, _ in named}
+    assert set(questions) <= reached
