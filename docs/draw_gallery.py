@@ -1,7 +1,8 @@
 """Draws the gallery and one picture a method from a running Whence.
 
-Use: python docs/gallery_models.py FOLDER, then serve FOLDER and models/digits with a labelled dataset `digits` of handwritten
-digits, and: python docs/draw_gallery.py FOLDER [URL]. What the models cannot show is named, and left without a picture.
+Use: python docs/gallery_models.py FOLDER, then serve FOLDER and models/digits with a labelled dataset `digits` of
+handwritten digits, and: python docs/draw_gallery.py FOLDER [URL]. What the models cannot show is
+named, and left without a picture.
 """
 
 from __future__ import annotations
@@ -46,18 +47,19 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         for name in ("input_shift_invariance", "minimal_deletion", "pixel_flipping", "sensitivity_n")
     },
     "consensus": {"of": SEVERAL[:3]},
+    "resampling": {"of": {"name": "pattern_attribution", **FITTED}, "splits": 4},
     "rise": {"score": "probability"},
 }
 
 
-def explained(client: httpx.Client, asked: dict[str, Any], shown: str = "") -> Image.Image:
+def explained(client: httpx.Client, asked: dict[str, Any], shown: str = "", **look: float) -> Image.Image:
     """The picture of an explanation, once it is there; raises HTTPStatusError where there is none."""
     answer = client.post("/api/v1/explanations", json=asked).raise_for_status()
     place = f"/api/v1/explanations/{answer.json()['id']}"
     while client.get(place, params={"wait": 30}).json()["status"] in ("queued", "running"):
         pass
     accept = {} if shown else {"Accept": "image/png"}
-    answer = client.get(f"{place}/{shown}.png" if shown else place, headers=accept).raise_for_status()
+    answer = client.get(f"{place}/{shown}.png" if shown else place, params=look, headers=accept).raise_for_status()
     return Image.open(BytesIO(answer.content)).convert("RGB")
 
 
@@ -91,13 +93,12 @@ def methods(client: httpx.Client) -> None:
 
 
 def kinds(client: httpx.Client) -> None:
-    """The seven pictures of one explanation, in two rows."""
-    drawn = [
-        explained(client, digit({"name": "lrp", "composite": "epsilon"}), kind).resize((330, 317)) for kind in KINDS
-    ]
-    sheet = Image.new("RGB", (4 * 330, 2 * 317), "white")
+    """The seven pictures of one explanation, three in a row."""
+    drawn = [explained(client, digit({"name": "lrp", "composite": "alpha2_beta1"}), kind, share=0.1) for kind in KINDS]
+    wide, high = max(picture.width for picture in drawn), max(picture.height for picture in drawn)
+    sheet = Image.new("RGB", (3 * wide, 3 * high), "white")
     for i, picture in enumerate(drawn):
-        sheet.paste(picture, (i % 4 * 330, i // 4 * 317))
+        sheet.paste(picture, (i % 3 * wide, i // 3 * high))
     keep(sheet, PICTURES / "gallery" / "kinds.png")
 
 

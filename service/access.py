@@ -25,7 +25,7 @@ ADMIN = re.compile(
 
 
 class Access:
-    """ASGI middleware: `scope["caller"]` becomes the id of the key. Nothing passes unnamed: what is not open is shut."""
+    """ASGI middleware: `scope["caller"]` becomes the id of the key. What is not open is shut."""
 
     def __init__(self, app: ASGIApp, keys: Keys) -> None:
         self.app = app

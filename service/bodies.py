@@ -53,7 +53,7 @@ def json_object(body: bytes | str, pointer: str) -> dict[str, Any]:
     """A JSON object; raises what `json_value` raises, and Invalid where it is no object."""
     value = json_value(body, pointer)
     if not isinstance(value, dict):
-        raise Invalid([_fault(pointer, "this is a JSON object")])
+        raise Invalid([_fault(pointer, "this should be a JSON object")])
     return value
 
 

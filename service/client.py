@@ -208,4 +208,7 @@ def _problem(answer: httpx.Response) -> str:
 
 
 def _told(problem: dict[str, Any]) -> str | None:
-    return f"{problem['detail']} ({problem['code']})" if {"detail", "code"} <= problem.keys() else None
+    if not {"detail", "code"} <= problem.keys():
+        return None
+    where = next((error["pointer"] for error in problem.get("errors", ()) if error["pointer"].count("/") > 1), None)
+    return f"{where}: {problem['detail']} ({problem['code']})" if where else f"{problem['detail']} ({problem['code']})"

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from service.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.orders import Status
 from service.problems import problem
-from service.render.kinds import drawn
+from service.render.kinds import DRAWINGS, drawn
 from service.render.look import Picture
 
 API = "/api/v1"
@@ -26,6 +26,12 @@ def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
     numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else ()
     pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
     return (JSON, *pictures, *numbers, HTML)
+
+
+def possible(kind: str) -> tuple[str, ...]:
+    """The media types that a result of this kind may be given as; which it is, is known once it is there."""
+    forms = ("png",) if kind == "attribution" else tuple(DRAWINGS.get(kind, ()))
+    return (JSON, *(MEDIA[form] for form in forms), NPY, SAFETENSORS, HTML)
 
 
 def result_document(meta: Meta) -> Meta:

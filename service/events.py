@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.orders import FINAL
 from workers.contract import keys
 
 log = structlog.get_logger()
@@ -21,32 +22,35 @@ class Events:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: dict[tuple[str, bool], set[asyncio.Event]] = defaultdict(set)
         self.ended = False
 
     def __len__(self) -> int:
         """Of how many jobs somebody waits for news."""
-        return len(self._waiting)
+        return len({job_id for job_id, _ in self._waiting})
 
     @contextlib.contextmanager
-    def of(self, ids: Iterable[str]) -> Iterator[asyncio.Event]:
-        """An event for the time being; an absence of Redis loses events, so look again from time to time."""
-        ids = list(ids)
+    def of(self, ids: Iterable[str], *, ends: bool = False) -> Iterator[asyncio.Event]:
+        """An event for the time being, with `ends` of their ends alone.
+
+        An absence of Redis loses events, so look again from time to time.
+        """
+        places = [(job_id, ends) for job_id in ids]
         news = asyncio.Event()
-        for job_id in ids:
-            self._waiting[job_id].add(news)
+        for place in places:
+            self._waiting[place].add(news)
         try:
             yield news
         finally:
-            for job_id in ids:
-                self._waiting[job_id].discard(news)
-                if not self._waiting[job_id]:
-                    del self._waiting[job_id]
+            for place in places:
+                self._waiting[place].discard(news)
+                if not self._waiting[place]:
+                    del self._waiting[place]
 
     def end(self) -> None:
         """Wake all who wait, for good: the process ends."""
         self.ended = True
-        for job_id in self._waiting:
+        for job_id, _ in self._waiting:
             self.tell(job_id)
 
     async def listen(self) -> None:
@@ -66,9 +70,11 @@ class Events:
             while True:
                 message = await channel.get_message(timeout=5)
                 if message is not None:
-                    self.tell(message["data"].decode().partition(" ")[0])
+                    job_id, _, event = message["data"].decode().partition(" ")
+                    self.tell(job_id, ends=event in FINAL)
 
-    def tell(self, job_id: str) -> None:
-        """Wake all who wait for news of the job."""
-        for news in self._waiting.get(job_id, ()):
-            news.set()
+    def tell(self, job_id: str, *, ends: bool = True) -> None:
+        """Wake all who wait for news of the job, those who wait for its end where it may have ended."""
+        for place in ((job_id, False), (job_id, True))[: 1 + ends]:
+            for news in self._waiting.get(place, ()):
+                news.set()

@@ -60,7 +60,7 @@ class Intake:
         return {job_id: Ticket(job_id, "hit", meta) for job_id, meta in (await self._finds.metas(ids)).items()}
 
     async def _enter(self, orders: Mapping[str, Order], wait: float, *, again: bool = False) -> dict[str, str]:
-        """Charge for what is new, keep the inputs, write the records, ring: what became of each id. Raises QueueFull."""
+        """Charge for what is new, keep inputs, write records, ring: what became of each id. Raises QueueFull."""
         records = [self._record(job_id, order, again) for job_id, order in orders.items()]
         caller, cost = records[0]["caller"], sum(record["cost"] for record in records)
         async with self._quota.charged(caller, cost) as bill:

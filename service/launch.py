@@ -11,7 +11,6 @@ from service.redis_binary import NoRedis
 from service.supervisor import GaveUp
 from service.up import CannotStart, Plan, check, run
 
-
 OPEN_TO_ALL = (
     "WARNING: Whence will listen on {host} without API keys: whoever reaches this machine can use it, read what others "
     "explained, and change its data sets. Make a key (whence keys add NAME --admin) and set WHENCE_KEYS=keys.json."

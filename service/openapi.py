@@ -15,6 +15,7 @@ from service.described import SCHEMAS, problems
 from service.examples import EXAMPLES
 from service.negotiation import JSON
 from service.protocols.described import SCHEMAS as PROTOCOLS
+from service.protocols.described import key_refusals
 from service.protocols.tensor_wire import InferenceRequest
 from service.requests import ExplanationRequest
 from workers.contract import Method, catalogue
@@ -69,8 +70,9 @@ def _add_keys(document: dict[str, Any]) -> None:
     scheme = {"type": "http", "scheme": "bearer", "description": "An API key, where the operator has made keys."}
     document["components"]["securitySchemes"] = {"key": scheme}
     for path, operations in document["paths"].items():
+        refusals = key_refusals(path) or problems(401, 403)
         for operation in () if OPEN.fullmatch(path) else operations.values():
-            operation["responses"] |= {str(status): answer for status, answer in problems(401, 403).items()}
+            operation["responses"] |= {str(status): answer for status, answer in refusals.items()}
 
 
 def _documents() -> dict[str, Any]:

@@ -74,6 +74,15 @@ KINDS: Mapping[str, Kind] = {
     "quota_exceeded": Kind(429, "Too much work of this caller waits"),
 }
 
+_PLAIN: Mapping[str, str] = {
+    "dict_type": "this should be a JSON object",
+    "extra_forbidden": "there is no field of this name; /docs and GET /api/v1/methods/{name} list those there are",
+    "missing": "this field is missing",
+    "model_attributes_type": "this should be a JSON object",
+    "model_type": "this should be a JSON object",
+    "tuple_type": "this should be a list",
+}  # what pydantic says in its own words
+
 _HTTP_CODES: Mapping[int, str] = {
     400: "malformed_body",
     404: "not_found",
@@ -122,7 +131,7 @@ def pointers(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict
     return [
         {
             "pointer": prefix + "".join(f"/{_escaped(step)}" for step in error["loc"]),
-            "detail": error["msg"].removeprefix("Value error, "),
+            "detail": _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, "),
         }
         for error in errors[:MOST_ERRORS]
     ]

@@ -114,7 +114,7 @@ class Queue:
         """The states of all, as soon as all are final, at the latest after so many seconds."""
         clock = asyncio.get_running_loop()
         end = clock.time() + seconds
-        with self._events.of(ids) as news:
+        with self._events.of(ids, ends=True) as news:  # each look is two round trips, and work tells much on its way
             while True:
                 news.clear()
                 found = await self.statuses(ids)

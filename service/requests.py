@@ -57,7 +57,9 @@ class WebhookField(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str = Field(description="A https address; what is sent there is signed.", examples=["https://example.org/hook"])
+    url: str = Field(
+        description="A https address; what is sent there is signed.", examples=["https://example.org/hook"]
+    )
 
 
 class ExplanationRequest(BaseModel):

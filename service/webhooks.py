@@ -1,4 +1,4 @@
-"""Webhooks: who asked to be told is told once an explanation is final. They wait in Redis, and any API process sends."""
+"""Webhooks: who asked to be told is told once an explanation is final. They wait in Redis; any API process sends."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ class Delivery(BaseModel):
 class Webhooks:
     """Use as `async with`: while it is open, what is due is sent. Without a secret there are no webhooks."""
 
-    def __init__(
-        self, queue: Queue, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, queue: Queue, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._queue = queue
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         self._rules = Rules(settings.webhook_inside, names(settings.webhook_hosts))
@@ -81,7 +79,9 @@ class Webhooks:
     def check(self, url: str) -> None:
         """Raises Invalid where nothing would be sent there."""
         if self._secret is None:
-            raise Invalid([{"pointer": "/webhook", "detail": "webhooks are not switched on here; poll, or follow events"}])
+            raise Invalid(
+                [{"pointer": "/webhook", "detail": "webhooks are not switched on here; poll, or follow events"}]
+            )
         check(url, self._rules)
 
     async def register(self, url: str, ids: Sequence[str], caller: str) -> None:
@@ -114,7 +114,9 @@ class Webhooks:
         taken = [delivery for one in found if (delivery := await self._read(one["id"], one["body"])) is not None]
         statuses = await self._queue.statuses([one.job for one in taken])
         for delivery, status in zip(taken, statuses, strict=True):
-            task = asyncio.create_task(self._settle(http, delivery, status or Status(id=delivery.job, status="expired")))
+            task = asyncio.create_task(
+                self._settle(http, delivery, status or Status(id=delivery.job, status="expired"))
+            )
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return taken

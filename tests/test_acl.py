@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from service.admission import Caps
 from service.orders import Order
@@ -23,6 +24,8 @@ from workers.contract import Job, digest_image, parse_method
 from workers.target import RankTarget
 
 ROOT = Path(__file__).parents[1]
+OLD = ["+client|setinfo", "+client|maint_notifications"]  # Redis 6.2 does not know them, and logs their refusal
+NEW = ["+client|setinfo"]
 SECONDS_LONG = {"name": "smooth_grad", "samples": 30, "of": {"name": "integrated_gradients", "steps": 50}}
 
 
@@ -35,12 +38,14 @@ def rules() -> dict[str, list[str]]:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     server = RedisServer(tmp_path, port=free_port())
-    version = tuple(map(int, server.client.info("server")["redis_version"].split(".")[:2]))
-    for name, given in rules().items():
-        newer = ["+client|setinfo"] if version >= (7, 2) else []
-        server.client.execute_command("ACL", "SETUSER", name, *given, *newer, ">secret")
-    yield server
-    server.stop()
+    try:
+        version = tuple(map(int, server.client.info("server")["redis_version"].split(".")[:2]))
+        for name, given in rules().items():
+            newer = OLD if version < (7, 0) else NEW if version >= (7, 2) else []
+            server.client.execute_command("ACL", "SETUSER", name, *given, *newer, ">secret")  # type: ignore[no-untyped-call]
+        yield server
+    finally:
+        server.stop()
 
 
 def url(server: RedisServer, user: str) -> str:
@@ -55,16 +60,16 @@ def order(queue: Queue, method: object, **fields: object) -> Order:
 
 
 async def state(queue: Queue, asked: Order, *wanted: str) -> Status:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         while (status := await queue.status(asked.job.id)) is None or status.status not in wanted:
             await asyncio.sleep(0.05)
     return status
 
 
 async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
-    settings = Settings(redis_url=url(server, "api"), webhook_secret="m" * 32, webhook_inside=True)  # type: ignore[arg-type]
+    settings = Settings(redis_url=url(server, "api"), webhook_secret="m" * 32, webhook_inside=True)
     async with Queue(settings.redis_url, caps=Caps(rate=10.0)) as queue, Webhooks(queue, settings) as hooks:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             while "digits" not in queue.cards() or not queue.workers():
                 await asyncio.sleep(0.05)
         quick, long = order(queue, "lrp"), order(queue, SECONDS_LONG, caller="a")
@@ -87,23 +92,20 @@ async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
         await asyncio.sleep(1.2)
 
 
-async def test_nothing_that_whence_does_is_refused(server: RedisServer) -> None:
+async def test_nothing_that_whence_does_is_refused(server: RedisServer, tmp_path: Path) -> None:
     told = {"WHENCE_REDIS_URL": url(server, "worker"), "WHENCE_MODELS": str(ROOT / "models"), "WHENCE_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "workers"]
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told}, stderr=subprocess.PIPE) as worker:
-        try:
-            await worked(server, worker)
-        finally:
-            worker.kill()
-            _, said = worker.communicate()
-            refused = server.client.execute_command("ACL", "LOG")
-            print({(one[b"username"], one[b"reason"], one[b"object"]) for one in map(_pairs, refused)})
+    log = tmp_path / "worker.log"  # not a pipe, which the worker's own children would keep open
+    with log.open("wb") as said:
+        worker = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told}, stderr=said, stdout=said)
+    try:
+        await worked(server, worker)
+    finally:
+        worker.kill()
+        worker.wait()
+        refused = server.client.acl_log()
     assert refused == []
-    assert b"secret" not in said  # the URL's password
-
-
-def _pairs(entry: list[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(entry[::2], entry[1::2], strict=True))
+    assert b"secret" not in log.read_bytes()  # the URL's password
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,6 @@ def _pairs(entry: list[bytes]) -> dict[bytes, bytes]:
 )
 @pytest.mark.parametrize("user", ["api", "worker"])
 def test_nothing_else_is_allowed(server: RedisServer, user: str, command: list[str]) -> None:
-    server.client.execute_command("AUTH", user, "secret")
-    with pytest.raises(Exception, match="permission|can't run"):
-        server.client.execute_command(*command)
+    server.client.auth("secret", user)
+    with pytest.raises(NoPermissionError, match=r"permission"):
+        server.client.execute_command(*command)  # type: ignore[no-untyped-call]

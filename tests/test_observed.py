@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from structlog.contextvars import clear_contextvars, merge_contextvars
@@ -193,3 +196,17 @@ async def test_the_oldest_is_of_those_that_wait(queue: Queue, store: Store, jobs
 
 async def test_an_empty_queue_has_no_oldest(queue: Queue) -> None:
     assert (await queue.measures()).oldest == {}
+
+
+async def test_what_a_claim_drops_unrun_is_counted_by_its_code(queue: Queue, store: Store, worker: Worker) -> None:
+    labels = {"model": "toy", "method": "gradient", "outcome": "deadline_exceeded"}
+    before = REGISTRY.get_sample_value("whence_jobs_total", labels) or 0
+    late = order(0, deadline=time.time() + 0.01)
+    await queue.submit([late])
+    await asyncio.sleep(0.02)
+    worker.answer("interactive")
+    status = await queue.status(late.job.id)
+    assert status is not None
+    assert status.error is not None
+    assert status.error.code == "deadline_exceeded"
+    assert REGISTRY.get_sample_value("whence_jobs_total", labels) == before + 1

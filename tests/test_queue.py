@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -242,8 +243,7 @@ async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(
     asked = order()
     await queue.submit([asked])
     with queue.news([asked.job.id]) as news:
-        while not jobs.pubsub_numsub(keys.EVENTS)[0][1]:
-            await asyncio.sleep(0.01)
+        await subscribed(jobs)
         for strange in (b"\xff", b""):
             jobs.publish(keys.EVENTS, strange)
             await asyncio.sleep(0.05)
@@ -254,3 +254,42 @@ async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(
                 await asyncio.sleep(0.05)
             while queue.workers() != [{"id": "w"}]:
                 await asyncio.sleep(0.01)
+
+
+async def test_who_waits_for_the_end_is_not_woken_on_the_way(
+    queue: Queue, store: Store, jobs: Redis, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await subscribed(jobs)
+    monkeypatch.setattr("service.queue.POLL_S", 30)
+    asked = order()
+    await queue.submit([asked])
+    looked: list[str | None] = []
+    look = queue.statuses
+
+    async def counted(ids: Sequence[str]) -> list[Status | None]:
+        found = await look(ids)
+        looked.extend(state(status) for status in found)
+        return found
+
+    monkeypatch.setattr(queue, "statuses", counted)
+    waiting = asyncio.create_task(queue.wait([asked.job.id], 30))
+    while not looked:
+        await asyncio.sleep(0.01)
+    with queue.news([asked.job.id]) as news:
+        for act in (lambda: claimed(store), lambda: store.report([asked.job.id], 1, 2, "steps")):
+            async with asyncio.timeout(10):
+                act()
+                await news.wait()
+                news.clear()
+        results.save(asked.job.id, result())
+        store.finish(asked.job.id, "w")
+    assert [state(status) for status in await waiting] == ["succeeded"]
+    assert looked == ["queued", "succeeded"]
+
+
+async def subscribed(jobs: Redis) -> None:
+    """The API's process hears events."""
+    answer: Any = jobs.pubsub_numsub(keys.EVENTS)
+    while not answer[0][1]:
+        await asyncio.sleep(0.01)
+        answer = jobs.pubsub_numsub(keys.EVENTS)

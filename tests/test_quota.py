@@ -18,7 +18,7 @@ CAPS = Caps(rate=1.0, burst=10.0)
 
 
 def saved(store: Store, caller: str = "") -> float:
-    return float(store.jobs.hget(f"{keys.PREFIX}quota:{caller}", "saved") or 0)  # type: ignore[arg-type]
+    return float(store.jobs.hget(f"{keys.PREFIX}quota:{caller}", "saved") or 0)
 
 
 async def test_a_bucket_is_emptied_by_what_is_new_and_fills_with_time(redis_server: RedisServer, store: Store) -> None:
@@ -33,7 +33,9 @@ async def test_a_bucket_is_emptied_by_what_is_new_and_fills_with_time(redis_serv
         assert 0 <= saved(store, "a") < 0.5
 
 
-async def test_what_is_joined_is_not_charged_nor_what_the_queue_refuses(redis_server: RedisServer, store: Store) -> None:
+async def test_what_is_joined_is_not_charged_nor_what_the_queue_refuses(
+    redis_server: RedisServer, store: Store
+) -> None:
     async with Queue(redis_server.url, caps=Caps(rate=0.001, burst=10.0, jobs=2)) as queue:
         await queue.submit([order(1, cost=2.0)])
         await queue.submit([order(1, cost=2.0)])

@@ -203,6 +203,17 @@ async def test_position_counts_what_alternates_with_it_and_what_goes_first(queue
     assert [await position(index) for index in (20, 23)] == [8, 11]
 
 
+async def test_many_positions_at_once_are_those_of_each_alone(queue: Queue) -> None:
+    await submit(queue, many(24, caller="a"))
+    await queue.submit(many(3, 50, caller="b"))
+    await submit(queue, [order(index, "lrp", caller="b") for index in range(3)])
+    await submit(queue, [order(index, caller="b") for index in range(3)])
+    ids = [each.job.id for each in (*many(24), *many(3, 50))]
+    alone = [await queue.status(job_id) for job_id in ids]
+    assert await queue.statuses(ids) == alone
+    assert len({status.position for status in alone if status}) > 20
+
+
 async def test_the_wait_is_estimated_from_the_work_before_it(queue: Queue) -> None:
     await submit(queue, many(4, cost=2.0))
     status = await queue.status(order(3).job.id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 from redis.exceptions import RedisError
 
-from workers import keys, metrics, progress, stopping
+from workers import keys, progress, stopping
 from workers.errors import Cancelled, DeadlineExceeded
 from workers.faults import EXIT_CODE
 from workers.store import LEASE_MS, Store, Work
@@ -130,9 +130,7 @@ class Lease:
             if self._watch is not None and self._watch.hangs():
                 self._end(self._watch.ids)
             try:
-                lost = self.store.renew(self.owner, sorted(self._held)) - self.lost
-                self.lost |= lost
-                metrics.LEASES_LOST.inc(len(lost))
+                self.lost |= self.store.renew(self.owner, sorted(self._held))
             except RedisError as error:
                 log.warning("a lease could not be renewed", error=type(error).__name__)
 

@@ -30,10 +30,10 @@ def _device(place: str) -> dict[str, str]:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return {"name": torch.cuda.get_device_name(device), "instructions": f"sm_{major}{minor}"}
-    return {"name": _processor(), "instructions": torch.backends.cpu.get_cpu_capability()}
+    return {"name": _chip(), "instructions": torch.backends.cpu.get_cpu_capability()}
 
 
-def _processor() -> str:
+def _chip() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

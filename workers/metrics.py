@@ -22,7 +22,7 @@ WAITED = Histogram("whence_wait_seconds", "Time that a job waited for a worker."
 COMPUTED = Histogram("whence_compute_seconds", "Time that a batch took.", ["model", "method"], buckets=SECONDS)
 ROWS_AT_ONCE = Histogram("whence_batch_rows", "Jobs that shared a batch.", ["method"], buckets=ROWS)
 RETRIED = Counter("whence_retries", "Jobs taken that an earlier worker had not finished.")
-LEASES_LOST = Counter("whence_leases_lost", "Jobs at work that were taken over, or withdrawn by everyone.")
+LEASES_LOST = Counter("whence_leases_lost", "Jobs done in vain: meanwhile something else had closed them.")
 REQUEUED = Counter("whence_requeued", "Jobs that the reconciler put back, for their worker was gone.")
 RUNG_AGAIN = Counter("whence_bells_rung_again", "Bells that the reconciler rang again, for nobody had answered.")
 LOADED = Histogram("whence_model_load_seconds", "Time that it took to load a model.", ["model"], buckets=SECONDS)

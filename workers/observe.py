@@ -10,20 +10,25 @@ import structlog
 
 from workers import faults, metrics, tracing
 from workers.errors import ExplainError
-from workers.store import Work
+from workers.store import Claim, Work
 
 
-def claimed(works: Sequence[Work]) -> None:
-    """Count what a claim took: how long it waited, and whether an earlier worker had it."""
-    for work in works:
+def claimed(claim: Claim) -> None:
+    """Count what a claim took (how long it waited, whether an earlier worker had it) and what it dropped."""
+    for _, model, method, code in claim.dropped:
+        metrics.JOBS.labels(model, method, code).inc()
+    for work in claim.works:
         metrics.WAITED.labels(work.priority).observe(max(0.0, work.started_at - work.created_at))
         if work.attempts > 1:
             metrics.RETRIED.inc()
 
 
-def settled(work: Work, outcome: str) -> None:
-    """Count a job that is closed."""
-    metrics.JOBS.labels(work.model, work.job.method.name, outcome).inc()
+def settled(work: Work, outcome: str, *, first: bool) -> None:
+    """Count a job that is done: by this worker, where it is the `first` to say so."""
+    if first:
+        metrics.JOBS.labels(work.model, work.job.method.name, outcome).inc()
+    else:
+        metrics.LEASES_LOST.inc()
 
 
 @contextmanager

@@ -77,10 +77,8 @@ def finished(explained: Explained) -> Finished:
     return Finished(meta, files)
 
 
-def _receipt(
-    explained: Explained, arrays: Mapping[str, NDArray[Any]], files: Mapping[str, bytes]
-) -> dict[str, Any]:
-    """All that determines the numbers, to the last bit; their digests; and sketches, for a machine that rounds otherwise."""
+def _receipt(explained: Explained, arrays: Mapping[str, NDArray[Any]], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What determines the numbers to the last bit, their digests, and sketches, for a machine that rounds otherwise."""
     work = explained.work
     told = {
         "id": work.id,

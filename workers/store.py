@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 import structlog
@@ -52,12 +52,22 @@ class Work:
     trace: str | None = None
 
 
+class Dropped(NamedTuple):
+    """A job that was too late or too often fatal to be run; `code` is its error's."""
+
+    id: str
+    model: str
+    method: str
+    code: str
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim took, and whether its bell is to be rung again for what it left."""
+    """What one claim took, whether its bell is to be rung again for what it left, and what it closed unrun."""
 
     works: Sequence[Work]
     ring: bool
+    dropped: Sequence[Dropped] = ()
 
 
 class Store:
@@ -81,7 +91,7 @@ class Store:
             except ValidationError as error:
                 log.error("a job's record cannot be read", job=raw["id"], exc_info=error)
                 self.finish(raw["id"], owner, InternalError("the job was queued by another version of Whence"))
-        return Claim(works, answer["ring"])
+        return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())])
 
     def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
         """Claimed works with their inputs; one whose input cannot be reached now fails.
@@ -155,6 +165,11 @@ def _with_input(work: Work, stored: Fields) -> Work:
     kind = stored.get(b"kind")
     named = cast(Literal["image", "tensor"], kind.decode()) if kind else None
     return replace(work, kind=named, data=stored.get(b"data"))
+
+
+def _dropped(raw: dict[str, Any]) -> Dropped:
+    method = orjson.loads(raw["spec"])["method"]["name"]
+    return Dropped(raw["id"], raw["model"], method, orjson.loads(raw["problem"])["code"])
 
 
 def _work(raw: dict[str, Any]) -> Work:

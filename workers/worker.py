@@ -44,9 +44,9 @@ class Worker:
         claim = self.store.claim(bell, owner, self.serves)
         if claim.ring:
             self._wake(bell)
+        observe.claimed(claim)
         if not claim.works:
             return
-        observe.claimed(claim.works)
         open_ids = {work.id for work in claim.works}
         pace = Pace()
         with Lease(self.store, owner, claim.works, self.time_limit, self.fit_limit) as lease:
@@ -99,7 +99,7 @@ class Worker:
             told.error("an outcome could not be stored; the job will run again", error=type(away).__name__)
             return
         became = error.code if error else "succeeded"
-        observe.settled(work, became)
+        observe.settled(work, became, first=first)
         told.info("finished", outcome=became, first=first)
 
     def _save(self, work: Work, result: Finished) -> InternalError | None:

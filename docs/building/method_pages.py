@@ -9,7 +9,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from workers.contract import Method, catalogue
+from workers.contract import Method, catalogue, parse_method
 
 MISLEADS = "## When it misleads"
 PLACES = re.compile(r",? l\.\d+(ff)?")  # lines of a text that readers do not have
@@ -48,8 +48,28 @@ def page(method: type[Method], fragment: str, picture: Path) -> str:
     said, _, details = re.sub(r"\n[ \t]+", "\n", PLACES.sub("", method.__doc__ or "")).strip().partition("\n\n")
     shown = f"![What it shows](../pictures/methods/{picture.name})" if picture.exists() else ""
     parts = [title, f"**{method.question}**", said, formula.strip(), details, _facts(method), shown]
-    parts += ["## Parameters", _parameters(method), MISLEADS, misleads.strip(), "## Source", _cited(method)]
+    parts += [
+        _ask(picture.stem, method) if shown else "",
+        "## Parameters",
+        _parameters(method),
+        MISLEADS,
+        misleads.strip(),
+        "## Source",
+        _cited(method),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _ask(name: str, method: type[Method]) -> str:
+    """A line that asks for it, where an input is all that it needs."""
+    required = [field for field in method.model_fields.values() if field.is_required()]
+    if not method.takes_input or required or _looks_at_data(parse_method(name)):
+        return ""
+    return f"```console\n$ whence explain examples/4.png --model digits --method {name}\n```"
+
+
+def _looks_at_data(method: Method) -> bool:
+    return "dataset" in method.needs or any(_looks_at_data(held) for held in method.inner())
 
 
 def _cited(method: type[Method]) -> str:

@@ -62,7 +62,9 @@ def revoke(
 
 @app.command("webhook-secret")
 def webhook_secret(
-    identity: Annotated[str, typer.Argument(metavar="[ID]", help="Of a key; none where the service knows no keys.")] = "",
+    identity: Annotated[
+        str, typer.Argument(metavar="[ID]", help="Of a key; none where the service knows no keys.")
+    ] = "",
     master: Annotated[
         str, typer.Option(envvar="WHENCE_WEBHOOK_SECRET", help="Give it in the environment.", hidden=True)
     ] = "",

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.negotiation import JSON
 from service.problems import KINDS
-from service.protocols.dialects import Error, kserve, status_of, torchserve
+from service.protocols.dialects import ERRORS, Error, kserve, status_of, torchserve
 from service.protocols.tensor_wire import InferenceRequest
 
 Schema = dict[str, Any]
@@ -51,6 +51,12 @@ def _errors(error: Error, *statuses: int) -> dict[int, Any]:
     if 503 in found:
         found[503]["headers"] = _LATE
     return found
+
+
+def key_refusals(path: str) -> dict[int, Any] | None:
+    """What a route answers to who has no key that allows it; None for a path of no protocol."""
+    error = ERRORS.get(path[1:].partition("/")[0])
+    return error and {status: _errors(error, status)[status] for status in (401, 403)}
 
 
 def _route(error: Error, schema: Schema, example: Any, *statuses: int, body: Schema | None = None) -> Route:

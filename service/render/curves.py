@@ -65,8 +65,8 @@ def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
 def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:
     """The body under what it shows, of what, and which way is better."""
     info, method = meta.get("info", {}), meta["method"]
-    inputs = info.get("inputs", 1)
-    of = f"over {inputs} inputs" if method.get("dataset") else target_text(meta)
+    over = f"over {info['inputs']} inputs" if "inputs" in info else "over a dataset"
+    of = over if method.get("dataset") else target_text(meta)
     better = {"higher": "higher is better", "lower": "lower is better"}.get(info.get("better") or "", "")
     parts = [str(info.get("measure", "")), better, f"model {meta['model']['name']}"]
     top = MARGIN + TITLE + 6 + SMALL + 12

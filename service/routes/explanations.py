@@ -13,8 +13,8 @@ from service.bodies import Body, read_body
 from service.callers import caller_of
 from service.connected import awaited, while_connected
 from service.deps import Key, Parts, Wait, parts_of
-from service.documents import API
-from service.negotiation import ALL, JSON, PNG, Prefer, choose, parse_prefer
+from service.documents import API, possible
+from service.negotiation import ALL, JSON, Prefer, choose, parse_prefer
 from service.ordering import (
     Asked,
     Terms,
@@ -106,8 +106,8 @@ def _check_accept(asked: Asked, accept: str) -> None:
     """Raises NotAcceptable before any work is queued for what could not be delivered."""
     if asked.request.many:
         choose(accept, (JSON,))
-    elif asked.methods[0].kind != "attribution":
-        choose(accept, tuple(media for media in ALL if media != PNG))
+    else:
+        choose(accept, possible(asked.methods[0].kind))
 
 
 async def _answer(parts: Parts, asked: Asked, tickets: Sequence[Ticket], prefer: Prefer, accept: str) -> Response:

@@ -125,13 +125,25 @@ def described(descr: str = "'<f4'", shape: str = "(1, 8, 8)", fortran: str = "Fa
 
 def arrays() -> Iterator[Hostile]:
     media = "application/x-npy"
-    kinds = ("'|O'", "'<U4'", "'|S8'", "'<M8[s]'", "'<c8'", "'|V8'", "[('a', '<f4')]", "'<f4, <f4'", "'<g'", "None", "7")
+    kinds = (
+        "'|O'",
+        "'<U4'",
+        "'|S8'",
+        "'<M8[s]'",
+        "'<c8'",
+        "'|V8'",
+        "[('a', '<f4')]",
+        "'<f4, <f4'",
+        "'<g'",
+        "None",
+        "7",
+    )
     for descr in kinds:
         yield sent(f"npy of dtype {descr}", npy(described(descr)), media)
     shapes = ("(1000000000000,)", "(-1, 8, 8)", "(1, 8, 9)", "(2147483648, 2147483648, 4)", "8", "None", "(1, 8, 8.0)")
     for shape in (*shapes, "()", "(0,)", "(" + "1, " * 100 + ")", "(True, 8, 8)", "(9" + "9" * 400 + ",)"):
         yield sent(f"npy of shape {shape[:24]}", npy(described(shape=shape)), media, TOO_LARGE)
-    heads = {
+    heads: dict[str, str | bytes] = {
         "of code": "__import__('os').system('false')\n",
         "of deep brackets": "(" * 5000 + "\n",
         "of no dict": "[]\n",
@@ -154,7 +166,9 @@ def arrays() -> Iterator[Hostile]:
         np.save(out, np.full((1, 8, 8), value, np.float64))
         yield sent(f"npy of {name}", out.getvalue(), media)
     for protocol in (0, 2, 5):
-        yield sent(f"npy of a pickle of protocol {protocol}", npy(described("'|O'"), pickle.dumps(Evil(), protocol)), media)
+        yield sent(
+            f"npy of a pickle of protocol {protocol}", npy(described("'|O'"), pickle.dumps(Evil(), protocol)), media
+        )
         yield sent(f"a pickle of protocol {protocol} for npy", pickle.dumps(Evil(), protocol), media)
     yield sent("npz for npy", archive({"inputs.npy": npy(described())}), media)
     yield sent("a torch archive for npy", archive({"a/data.pkl": pickle.dumps(Evil(), 2), "a/version": b"3"}), media)
@@ -240,7 +254,19 @@ def typed() -> Iterator[Hostile]:
     wrong: dict[str, list[Any]] = {
         "model": [None, 1, [], {}, True, "", "../digits", "digits\0", "digits~lrp", "*", "sha256:" + "0" * 64],
         "method": [1, True, {}, {"name": 1}, {"name": "../x"}, "__init__", [None], ["gradient", 1], nested, [[]], ""],
-        "target": [-1, 10**30, 0.5, True, [], [[]] * 5, list(range(101)), {"top_k": 10**9}, {"rank": -1}, {"x": 1}, "x"],
+        "target": [
+            -1,
+            10**30,
+            0.5,
+            True,
+            [],
+            [[]] * 5,
+            list(range(101)),
+            {"top_k": 10**9},
+            {"rank": -1},
+            {"x": 1},
+            "x",
+        ],
         "input": [1, "x", [], {"image": 1}, {"image": "!"}, {"image": "AA=A"}, {"tensor": 1}, {"digest": "sha256:x"}],
         "webhook": [1, {"url": "http://169.254.169.254/"}, {"url": "file:///etc/passwd"}, {"url": ""}, {}],
         "more": [1],
@@ -250,16 +276,27 @@ def typed() -> Iterator[Hostile]:
             text = json.dumps({"model": "digits", "input": {"tensor": tensor}, name: value}).encode()
             yield Hostile(f"{name} {index}", content=text, headers={"content-type": "application/json"})
     lies: list[dict[str, Any]] = [
-        {"shape": [10**12], "data": []}, {"shape": [-1], "data": []}, {"shape": [0], "data": []},
-        {"shape": [1] * 65, "data": [0]}, {"shape": [1, 8, 8], "data": [[0] * 8] * 7 + [[0]]},
-        {"shape": [1, 8, 8], "data": ["0"] * 64}, {"shape": [1, 8, 8], "data": [None] * 64},
-        {"shape": [1, 8, 8], "data": [1e308] * 64}, {**tensor, "dtype": "object"}, {**tensor, "dtype": "<U9"},
-        {"shape": [1, 8, 8], "data": {"0": 1}}, {**tensor, "shape": [10**400]}, {**tensor, "more": 1},
-    ]  # fmt: skip
+        {"shape": [10**12], "data": []},
+        {"shape": [-1], "data": []},
+        {"shape": [0], "data": []},
+        {"shape": [1] * 65, "data": [0]},
+        {"shape": [1, 8, 8], "data": [[0] * 8] * 7 + [[0]]},
+        {"shape": [1, 8, 8], "data": ["0"] * 64},
+        {"shape": [1, 8, 8], "data": [None] * 64},
+        {"shape": [1, 8, 8], "data": [1e308] * 64},
+        {**tensor, "dtype": "object"},
+        {**tensor, "dtype": "<U9"},
+        {"shape": [1, 8, 8], "data": {"0": 1}},
+        {**tensor, "shape": [10**400]},
+        {**tensor, "more": 1},
+    ]
     for index, lie in enumerate(lies):
         text = json.dumps({"model": "digits", "input": {"tensor": lie}}).encode()
-        yield Hostile(f"tensor {index}", content=text, headers={"content-type": "application/json"}, expected=TOO_LARGE | BAD)
-    for index, of in enumerate((-1, 0, 10**9, 1.5, "7", True, None, [], 10**40)):
+        yield Hostile(
+            f"tensor {index}", content=text, headers={"content-type": "application/json"}, expected=TOO_LARGE | BAD
+        )
+    steps: list[Any] = [-1, 0, 10**9, 1.5, "7", True, None, [], 10**40]
+    for index, of in enumerate(steps):
         method = {"name": "integrated_gradients", "steps": of}
         text = json.dumps({"model": "digits", "method": method, "input": {"tensor": tensor}}).encode()
         yield Hostile(f"steps {index}", content=text, headers={"content-type": "application/json"})
@@ -287,16 +324,27 @@ def forms() -> Iterator[Hostile]:
         "a request of brackets": part('form-data; name="request"', b"[" * 20_000) + good + end,
         "a request and a file as model": part('form-data; name="model"; filename="x"') + good + end,
         "params without a method": model + part('form-data; name="params"', b"{}") + good + end,
-        "params that are no object": model + part('form-data; name="method"', b"lrp") + part('form-data; name="params"', b"[]")
-        + good + end,
+        "params that are no object": model
+        + part('form-data; name="method"', b"lrp")
+        + part('form-data; name="params"', b"[]")
+        + good
+        + end,
         "a head that does not end": b"--b\r\n" + b"X: " + b"y" * 90_000,
         "thousands of heads": b"--b\r\n" + b"X: y\r\n" * 5000 + b"\r\n" + end,
-        "a pickle for a file": model + part('form-data; name="input"; filename="../../a.png"', pickle.dumps(Evil())) + end,
-        "an input twice": part('form-data; name="request"', b'{"model": "digits", "input": {"image": "AAAA"}}') + good + end,
-    }  # fmt: skip
+        "a pickle for a file": model
+        + part('form-data; name="input"; filename="../../a.png"', pickle.dumps(Evil()))
+        + end,
+        "an input twice": part('form-data; name="request"', b'{"model": "digits", "input": {"image": "AAAA"}}')
+        + good
+        + end,
+    }
     for name, body in bodies.items():
         yield Hostile(f"form: {name}", content=body, headers={"content-type": "multipart/form-data; boundary=b"})
-    for media in ("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "b" * 5000):
+    for media in (
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=" + "b" * 5000,
+    ):
         yield Hostile(f"form: {media[:40]} {len(media)}", content=model + end, headers={"content-type": media})
 
 
@@ -325,7 +373,9 @@ def linked(kind: bytes, name: str = "cat/a.png", to: str = "/etc/passwd") -> tar
 
 def archives() -> Iterator[Hostile]:
     def dataset(name: str, data: bytes, expected: frozenset[int] = TOO_LARGE) -> Hostile:
-        return Hostile(f"dataset: {name}", "POST", DATASETS, data, {"content-type": "application/zip"}, expected=expected)
+        return Hostile(
+            f"dataset: {name}", "POST", DATASETS, data, {"content-type": "application/zip"}, expected=expected
+        )
 
     pixels = png_of(8, 8)
     slips = ("../a.png", "../../etc/cron.d/x", "/etc/x.png", "cat/../../x.png", "C:\\x.png", "..\\x.png")
@@ -372,13 +422,31 @@ def archives() -> Iterator[Hostile]:
 def paths() -> Iterator[Hostile]:
     missing = frozenset({404, 405, 422, 400})
     for path in (
-        "/page/../settings.py", "/page/..%2fsettings.py", "/page/%2e%2e/settings.py", "/page/....//x", "/page/%00",
-        f"{URL}/../../../etc/passwd", f"{URL}/{'0' * 63}", f"{URL}/{'g' * 64}", f"{URL}/{'0' * 64}%0a", f"{URL}/%00",
-        f"{URL}/{'٠' * 64}", f"{URL}/{'x' * 8000}", f"{DATASETS}/..%2f..%2fetc", f"{DATASETS}/%2e%2e",
-        "/api/v1/models/..%2f..%2fpyproject.toml", "/api/v1/methods/__init__", "/api/v1/methods/%F0%9F%92%A9",
-        "/v1/models/..%2f", "/v2/models/x~..%2fx", "//etc/passwd", "/.git/config", "/.env", "/%c0%ae%c0%ae/",
-    ):  # fmt: skip
-        yield Hostile(f"path {path[:50]}", "GET", path, expected=missing)
+        "/page/../settings.py",
+        "/page/..%2fsettings.py",
+        "/page/%2e%2e/settings.py",
+        "/page/....//x",
+        "/page/%00",
+        f"{URL}/../../../etc/passwd",
+        f"{URL}/{'0' * 63}",
+        f"{URL}/{'g' * 64}",
+        f"{URL}/{'0' * 64}%0a",
+        f"{URL}/%00",
+        f"{URL}/{chr(0x660) * 64}",
+        f"{URL}/{'x' * 8000}",
+        f"{DATASETS}/..%2f..%2fetc",
+        f"{DATASETS}/%2e%2e",
+        "/api/v1/models/..%2f..%2fpyproject.toml",
+        "/api/v1/methods/__init__",
+        "/api/v1/methods/%F0%9F%92%A9",
+        "/v1/models/..%2f",
+        "/v2/models/x~..%2fx",
+        "//etc/passwd",
+        "/.git/config",
+        "/.env",
+        "/%c0%ae%c0%ae/",
+    ):
+        yield Hostile(f"path {path[-50:]}", "GET", path, expected=missing)
     for verb in ("PUT", "PATCH", "TRACE", "DELETE", "OPTIONS", "CONNECTED"):
         yield Hostile(f"verb {verb}", verb, URL, expected=frozenset({400, 405}))
 
@@ -445,10 +513,20 @@ def wires() -> Iterator[Hostile]:
 def protocols() -> Iterator[Hostile]:
     expected = frozenset({400, 404, 413, 415, 422})
     calls = ("/v1/models/digits:explain", "/v2/models/digits/infer", "/explanations/digits")
-    bodies = (b"", b"{", b"[" * 50_000, b'{"instances": [NaN]}', b'{"inputs": [{"name": "x", "shape": [-1]}]}', b"null", b"\xff")
+    bodies = (
+        b"",
+        b"{",
+        b"[" * 50_000,
+        b'{"instances": [NaN]}',
+        b'{"inputs": [{"name": "x", "shape": [-1]}]}',
+        b"null",
+        b"\xff",
+    )
     for path in calls:
         for index, body in enumerate(bodies):
-            yield Hostile(f"{path} {index}", "POST", path, body, {"content-type": "application/json"}, expected=expected)
+            yield Hostile(
+                f"{path} {index}", "POST", path, body, {"content-type": "application/json"}, expected=expected
+            )
     for length in ("-1", "x", "9" * 30, "0"):
         told = {"inference-header-content-length": length, "content-type": "application/octet-stream"}
         yield Hostile(f"binary head of {length[:9]}", "POST", calls[1], b'{"inputs": []}', told, expected=expected)

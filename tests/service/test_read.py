@@ -149,18 +149,26 @@ async def test_an_unknown_picture_or_array_is_not_found(client: httpx.AsyncClien
     assert (await client.get(f"{URL}/{key}/synthesis.npy")).status_code == 404
 
 
-async def test_a_prediction_has_no_picture(client: httpx.AsyncClient, png: bytes) -> None:
-    post = f"{URL}?model=digits&method=predict"
-    refused = await client.post(post, content=png, headers={"content-type": "image/png", "accept": "image/png"})
+async def test_what_a_result_can_never_be_is_refused_before_it_is_made(
+    client: httpx.AsyncClient, queue: FakeQueue, png: bytes
+) -> None:
+    headers = {"content-type": "image/png", "accept": "text/csv"}
+    refused = await client.post(f"{URL}?model=digits&method=gradient", content=png, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+    assert "image/png" in refused.json()["detail"]
+    assert "text/csv" not in refused.json()["detail"]
+    assert not queue.known
+
+
+async def test_a_prediction_is_drawn_as_bars(client: httpx.AsyncClient, png: bytes) -> None:
+    post = f"{URL}?model=digits&method=predict"
+    drawn = await client.post(post, content=png, headers={"content-type": "image/png", "accept": "image/png"})
+    assert drawn.headers["content-type"] == "image/png"
     key = (await client.post(post, content=png, headers={"content-type": "image/png"})).json()["id"]
-    refused = await client.get(f"{URL}/{key}", headers={"accept": "image/png"})
-    assert refused.status_code == 406
-    assert "application/json" in refused.json()["detail"]
-    assert "image/png" not in refused.json()["detail"]
+    assert (await client.get(f"{URL}/{key}", headers={"accept": "image/png"})).content == drawn.content
     assert np.load(io.BytesIO((await client.get(f"{URL}/{key}/scores.npy")).content)).shape == (3,)
     page = await client.get(f"{URL}/{key}", headers={"accept": "text/html"})
-    assert "<img" not in page.text
+    assert "<img" in page.text
     assert (await client.get(f"{URL}/{key}?inline=true")).json()["scores"]["data"][1] == pytest.approx(0.7)
 
 

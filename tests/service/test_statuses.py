@@ -145,7 +145,9 @@ def checked(answer: httpx.Response, status: int, code: str) -> None:
         assert answer.headers["allow"]
 
 
-@pytest.mark.parametrize(("status", "code", "ask"), MATRIX, ids=[f"{one[0]}-{one[1]}-{i}" for i, one in enumerate(MATRIX)])
+@pytest.mark.parametrize(
+    ("status", "code", "ask"), MATRIX, ids=[f"{one[0]}-{one[1]}-{i}" for i, one in enumerate(MATRIX)]
+)
 async def test_each_status_has_its_cause(
     client: httpx.AsyncClient, queue: FakeQueue, status: int, code: str | None, ask: Ask
 ) -> None:

@@ -1,4 +1,4 @@
-"""`whence verify`: what holds, what holds within the tolerance, what was tampered with, what cannot be computed again."""
+"""`whence verify`: what holds, within what tolerance, what was tampered with, what cannot be computed again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from service.app import create_app
 from service.cli import app as cli
@@ -25,7 +24,7 @@ from tests.service.fakes import DIGITS, FakeQueue, receipt_of, stored
 from tests.service.live import serving
 from workers.card import Layer
 from workers.contract import canonical_json, digest_image, digest_tensor, encode_npy, parse_targets, seal
-from workers.proof import SUMS, STEP, distance, sketch
+from workers.proof import STEP, SUMS, distance, sketch
 from workers.target import ClassTarget, MaskTarget, RankTarget, UnitTarget, ValueTarget
 
 URL = "/api/v1/explanations"
@@ -231,7 +230,11 @@ def test_a_sketch_is_the_sum_that_it_says(monkeypatch: pytest.MonkeyPatch) -> No
     sums = np.zeros(SUMS)
     for place, (bit, value) in enumerate(zip(bits, array.ravel(), strict=True)):
         sums[place % SUMS] += value if bit else -value
-    assert sketch(array, "k") == {"shape": [5, 8], "norm": float(np.sqrt((array.astype(np.float64) ** 2).sum())), "sums": sums.tolist()}
+    assert sketch(array, "k") == {
+        "shape": [5, 8],
+        "norm": float(np.sqrt((array.astype(np.float64) ** 2).sum())),
+        "sums": sums.tolist(),
+    }
     assert STEP % (8 * SUMS) == 0
     large = np.ones(STEP + 5)
     assert sketch(large, "k")["norm"] == pytest.approx(np.sqrt(large.size))

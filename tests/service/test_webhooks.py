@@ -54,10 +54,8 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
 
 @asynccontextmanager
-async def opened(
-    server: RedisServer, queue: FakeQueue, receiver: Receiver, **fields: Any
-) -> AsyncIterator[Webhooks]:
-    settings = Settings(redis_url=server.url, webhook_secret=MASTER, **fields)  # type: ignore[arg-type]
+async def opened(server: RedisServer, queue: FakeQueue, receiver: Receiver, **fields: Any) -> AsyncIterator[Webhooks]:
+    settings = Settings(redis_url=server.url, webhook_secret=MASTER, **fields)
     async with Webhooks(queue, settings, receiver) as hooks:
         yield hooks
 
@@ -199,8 +197,8 @@ def test_addresses_that_are(address: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://a.example/", "ftp://a.example/", "file:///etc/passwd", "https://", "https:///x", "no url", "//a.example",
-        "https://u:p@a.example/", "https://u@a.example/", "https://a.example:22/", "https://a.example/#x",
+        "http://a.example/", "ftp://a.example/", "file:///etc/passwd", "https://", "https:///x", "no url",
+        "//a.example",         "https://u:p@a.example/", "https://u@a.example/", "https://a.example:22/", "https://a.example/#x",
         "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://a.example/" + "x" * 2000,
         "https://a.example:99999/", "gopher://a.example", "https://a\nb.example/", "", "https://[fe80::1%25eth0]/",
     ],
@@ -249,7 +247,7 @@ async def test_asked_for_over_http(redis_server: RedisServer, jobs: Redis, clien
 
 async def test_there_is_an_end_to_how_many_wait(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "MOST", 2)
-    settings = Settings(redis_url=redis_server.url, webhook_secret=MASTER)  # type: ignore[arg-type]
+    settings = Settings(redis_url=redis_server.url, webhook_secret=MASTER)
     hooks = Webhooks(FakeQueue(), settings)
     await hooks.register(HOOK, ["a", "b"], "")
     with pytest.raises(QueueFull):

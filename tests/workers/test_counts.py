@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.orders import work
 from workers import observe
 from workers.errors import Cancelled
+from workers.store import Claim, Dropped
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +92,17 @@ def test_claims_tell_how_long_they_waited_and_which_had_failed_before() -> None:
     waited = counted("whence_wait_seconds_sum", priority="interactive")
     retried = counted("whence_retries_total")
     first = work()
-    observe.claimed([first, replace(first, attempts=2)])
+    dropped = counted("whence_jobs_total", model="toy", method="lime", outcome="worker_crashed")
+    observe.claimed(Claim([first, replace(first, attempts=2)], False, [Dropped("x", "toy", "lime", "worker_crashed")]))
     assert counted("whence_wait_seconds_sum", priority="interactive") - waited == pytest.approx(1.0)
     assert counted("whence_retries_total") == retried + 1
+    assert counted("whence_jobs_total", model="toy", method="lime", outcome="worker_crashed") == dropped + 1
+
+
+def test_what_another_closed_first_was_done_in_vain() -> None:
+    done = counted("whence_jobs_total", model="toy", method="gradient", outcome="succeeded")
+    lost = counted("whence_leases_lost_total")
+    observe.settled(work(), "succeeded", first=True)
+    observe.settled(work(), "succeeded", first=False)
+    assert counted("whence_jobs_total", model="toy", method="gradient", outcome="succeeded") == done + 1
+    assert counted("whence_leases_lost_total") == lost + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -97,6 +98,9 @@ def test_a_model_that_hangs_as_it_loads_ends_the_process_too(store: Store, monke
         while not ended:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+    for thread in threading.enumerate():
+        if thread.name == "lease":
+            thread.join()  # before it meets the real end
     assert ended[0] == [work().id]
 
 

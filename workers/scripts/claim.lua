@@ -1,13 +1,15 @@
 -- Take waiting work that may share a pass, under a lease: the next caller's next group, then others' of the same group.
 -- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
 --   problem when too late, problem when it crashes workers
--- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}]}
+-- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}],
+--   dropped: [{id, spec, model, problem}] that failed instead}
 local bell, served, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
 local SHARERS = 100 -- callers that are asked whether they have work to share the pass
-local taken, room = {}, 0
+local taken, dropped, room = {}, {}, 0
 
 local function fail(id, problem)
+  dropped[#dropped + 1] = {id = id, spec = field(id, 'spec'), model = field(id, 'model'), problem = problem}
   if close(id, ttl, 'error', problem) then tell(id, 'failed') end
 end
 
@@ -98,4 +100,6 @@ for _, priority in ipairs(PRIORITIES) do
   if not waits(priority) then redis.call('DEL', depth_key(priority)) end -- of sums of fractions something is left
 end
 redis.call('ZREM', BELLS, bell)
-return cjson.encode({ring = waits(bell) and bell_due(bell), jobs = #taken > 0 and taken or nil})
+return cjson.encode({
+  ring = waits(bell) and bell_due(bell), jobs = #taken > 0 and taken or nil, dropped = #dropped > 0 and dropped or nil,
+})
