@@ -36,6 +36,7 @@ def first_explanation(url: str) -> None:
         err.print(f"the first explanation failed: {error}", style="red")
         return
     out.print(f"Explained {DIGIT} with layer-wise relevance propagation: look at [bold]{PICTURE}[/]", soft_wrap=True)
+    out.print(f"\nDraw a digit yourself in a browser: [bold]{url}/[/]", soft_wrap=True)
     out.print("\nTry next, in another terminal:\n", soft_wrap=True)
     for line in suggestions(url):
         out.print(f"  {line}", soft_wrap=True, markup=False)
@@ -48,7 +49,7 @@ def suggestions(url: str) -> list[str]:
     post = "curl -sS -H 'Content-Type: image/png' --data-binary @examples"
     return [
         f"{post}/3.png -H 'Accept: image/png' {ask}=integrated_gradients' -o out/three.png",
-        f"{post}/4.png {ask}=lrp&target=9'      # why is it a nine? as JSON",
+        f"{post}/4.png {ask}=integrated_gradients&target=9'      # what speaks for a nine? as JSON",
         f"{post}/8.png {ask}=predict'",
         f"curl -sS '{url}/api/v1/methods'",
         f"curl -sS '{url}/api/v1/models/digits'",

@@ -24,6 +24,9 @@ Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 def png(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
     """The picture of a result of the kind scores; `arrays` are its arrays by name."""
+    if top := meta.get("info", {}).get("prediction"):
+        highest = {"scores": np.array([one["score"] for one in top])}
+        return encoded(_titled(score_bars([class_name(one["index"], one.get("label")) for one in top], highest), meta))
     names = labels(meta, arrays)
     if "matrix" in arrays:
         return encoded(_titled(pairs(names, arrays["matrix"]), meta))
@@ -59,7 +62,15 @@ def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
         found = info.get(key, ())
         if len(found) == arrays["scores"].size and all(isinstance(one, Mapping) and name in one for one in found):
             return [str(one[name]) for one in found]
+    if "prediction" in info and arrays["scores"].ndim == 1:
+        known = {one["index"]: one.get("label") for one in info["prediction"]}
+        return [class_name(i, known.get(i)) for i in range(arrays["scores"].size)]
     return [f"[{i}]" for i in range(arrays["scores"].size)]
+
+
+def class_name(index: int, label: str | None) -> str:
+    """A class by its number, and by its name where that says more."""
+    return f"{index}" if label in (None, str(index)) else f"{index} {label}"
 
 
 def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:

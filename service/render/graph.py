@@ -24,7 +24,9 @@ Colour = tuple[int, int, int]
 def svg(meta: Mapping[str, Any], _: Arrays) -> bytes:
     """The drawing as SVG; every node tells its layer, unit, frequency and in-degree when pointed at."""
     placed = layout(meta["info"])
+    room = placed.width - 2 * MARGIN
     title, subtitle = _said(meta, placed)
+    title, subtitle = fitted(title, TITLE, room), fitted(subtitle, SMALL, room)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{placed.width}" height="{placed.height}" role="img" '
         f'viewBox="0 0 {placed.width} {placed.height}" font-family="system-ui, sans-serif" font-size="{SMALL}">',

@@ -106,3 +106,17 @@ async def test_a_picture_of_another_kind_is_not_there(
     assert answer.status_code == 404
     assert "of the kind scores" in answer.json()["detail"]
     assert (await client.get(f"{URL}/{key}/heatmap.png")).status_code == 404
+
+
+async def test_a_prediction_names_the_highest_classes(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory
+) -> None:
+    short, whole = [
+        Image.open(io.BytesIO((await client.get(f"{URL}/{key}/scores.png")).content))
+        for key in (put(queue, model, resources, name="predict", top=top) for top in (1, 3))
+    ]
+    assert short.height < whole.height
+    key = put(queue, model, resources, name="predict", top=1)
+    rows = (await client.get(f"{URL}/{key}/scores.csv")).text.splitlines()
+    assert rows[0] == "name,scores"
+    assert [row.partition(",")[0] for row in rows[1:]] == ["0", "1", "2"]

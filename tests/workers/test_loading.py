@@ -317,7 +317,10 @@ def test_a_factory_that_fails_is_told(tmp_path: Path, code: str, told: str) -> N
     ("changes", "told"),
     [
         ({"labels.file": "four.txt"}, "toy: the labels file names 4 classes and the model has 5"),
-        ({"input.shape": [3, 9, 9], "input.image.resize": [9, 9]}, "toy: torch.export cannot trace the model"),
+        (
+            {"input.shape": [3, 9, 9], "input.image.resize": [9, 9]},
+            "toy: the model does not run on an input of the shape",
+        ),
     ],
 )
 def test_a_card_that_the_model_contradicts_is_told(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
@@ -403,3 +406,15 @@ def test_resnet20_gives_the_stored_logits() -> None:
     outputs = model.forward(torch.from_numpy(x)).numpy()
     assert (outputs.argmax(1) == labels).all()
     np.testing.assert_allclose(outputs, logits, atol=1e-4)
+
+
+class Forked(nn.Module):
+    """What it does depends on the values, which a graph cannot say."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_model_that_runs_but_cannot_be_traced_is_told() -> None:
+    with pytest.raises(InvalidFolder, match=r"toy: torch.export cannot trace the model .*\[4\]"):
+        export_module(Forked(), (4,), "toy")

@@ -57,6 +57,7 @@ def read_program(folder: Folder) -> ExportedProgram:
 def export_module(module: nn.Module, shape: tuple[int, ...], where: str) -> ExportedProgram:
     """The module's program for inputs (n, *shape), any n; for n = 1 alone, with a warning, where that is all it can."""
     module = module.eval().requires_grad_(False)
+    _check_runs(module, shape, where)
     try:
         try:
             return torch.export.export(module, (torch.zeros(2, *shape),), dynamic_shapes=({0: Dim("batch")},))
@@ -69,6 +70,17 @@ def export_module(module: nn.Module, shape: tuple[int, ...], where: str) -> Expo
         raise InvalidFolder(
             f"{where}: torch.export cannot trace the model for an input of the shape {list(shape)} "
             f"({type(error).__name__}: {_first_line(error)})"
+        ) from None
+
+
+def _check_runs(module: nn.Module, shape: tuple[int, ...], where: str) -> None:
+    """Raise InvalidFolder where the plain module does not take such an input: its own words are the clearest."""
+    try:
+        with torch.no_grad():
+            module(torch.zeros(1, *shape))
+    except Exception as error:
+        raise InvalidFolder(
+            f"{where}: the model does not run on an input of the shape {list(shape)}: {_first_line(error)}"
         ) from None
 
 
