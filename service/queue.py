@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from redis.exceptions import RedisError
@@ -109,6 +109,16 @@ class Queue:
             status_of(job_id, record, bool(there), workers)
             for job_id, record, there in zip(ids, records, stored, strict=True)
         ]
+
+    async def preview(self, job_id: str) -> bytes | None:
+        """What an unfinished job has made so far, as safetensors; None where it shows nothing."""
+        async with answering():
+            return cast("bytes | None", await self._cache.hget(keys.partial(job_id), keys.PREVIEW))
+
+    async def has_preview(self, job_id: str) -> bool:
+        """Whether an unfinished job has something to look at."""
+        async with answering():
+            return bool(await self._cache.hexists(keys.partial(job_id), keys.PREVIEW))
 
     async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
         """The states of all, as soon as all are final, at the latest after so many seconds."""

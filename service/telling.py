@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi.sse import ServerSentEvent
 
-from service.documents import status_document, timestamp
+from service.documents import path_of, status_document, timestamp
 from service.errors import Expired
 from service.orders import QueueAway, Status
 from service.problems import problem
@@ -38,7 +38,8 @@ async def stream(queue: Queue, job_id: str, seen: str | None) -> AsyncIterator[S
                 yield ServerSentEvent(comment=error.detail)
                 seen = None
             else:
-                for event in told(status, seen):
+                picture = await _picture(queue, status)
+                for event in told(status, seen, picture):
                     yield event
                     seen = event.id
                 if status.final:
@@ -49,14 +50,20 @@ async def stream(queue: Queue, job_id: str, seen: str | None) -> AsyncIterator[S
                 await asyncio.wait_for(news.wait(), POLL_S)
 
 
-def told(status: Status, seen: str | None) -> list[ServerSentEvent]:
+async def _picture(queue: Queue, status: Status) -> str | None:
+    """Where what is being made can be seen, while there is something to see."""
+    running = status.status == "running" and status.progress is not None
+    return f"{path_of(status.id)}/preview.png" if running and await queue.has_preview(status.id) else None
+
+
+def told(status: Status, seen: str | None, picture: str | None = None) -> list[ServerSentEvent]:
     """The events that bring a client from the last one it has seen to this status: none where it knows all."""
     if status.final:
         events = [_final(status)]
     elif status.status == "queued":
         events = [_event(status.created_at, "queued", {"position": status.position}, status.position)]
     else:
-        events = _running(status, seen or "")
+        events = _running(status, seen or "", picture)
     return [event for event in events if event.id != seen]
 
 
@@ -65,13 +72,14 @@ def last_of(status: Status) -> str | None:
     return _final(status).id if status.final else None
 
 
-def _running(status: Status, seen: str) -> list[ServerSentEvent]:
+def _running(status: Status, seen: str, picture: str | None) -> list[ServerSentEvent]:
     since, progress = status.started_at, status.progress
     started = {"started_at": timestamp(since), "attempts": status.attempts}
     events = [] if seen.startswith(f"{_run(since)}.progress.") else [_event(since, "started", started)]
     if progress is not None:
         at = f"{progress.done}.{progress.total}.{progress.unit}"
-        events.append(_event(since, "progress", progress.model_dump(), at))
+        shown = {"picture": picture} if picture else {}
+        events.append(_event(since, "progress", progress.model_dump() | shown, at))
     return events
 
 

@@ -50,8 +50,10 @@ function waiting(item) {
     { type: "button", onclick: () => cancel(item), "aria-label": `Cancel ${titled(item.method.name)}` },
     "Cancel",
   );
+  const picture = el("img", { alt: `What ${titled(item.method.name)} has made so far`, hidden: true });
   const update = () => {
     const { progress, position, status } = item;
+    if (progress?.picture) Object.assign(picture, { src: `${progress.picture}?at=${progress.done}`, hidden: false });
     if (progress) Object.assign(bar, { max: progress.total, value: progress.done });
     else bar.removeAttribute("value");
     if (status === "queued") text.textContent = position ? `${position} before it` : "Next";
@@ -60,7 +62,7 @@ function waiting(item) {
     else text.textContent = "Asked for";
   };
   update();
-  return { element: el("div", { class: "waiting" }, bar, text, button), update };
+  return { element: el("div", { class: "waiting" }, picture, bar, text, button), update };
 }
 
 function ended(item) {

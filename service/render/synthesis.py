@@ -50,7 +50,8 @@ def draw_synthesis(
         draw.rectangle((x - 1, y - 1, x + width, y + tile.height), outline=(200, 200, 204))
         note = notes[at] if at < len(notes) else ""
         write(draw, (x, y + tile.height + 5), fitted(note, SMALL, width), SMALL)
-        _curve(draw, (x, y + tile.height + SMALL + 10), width, curves[at % len(curves)])
+        if curves.shape[1]:
+            _curve(draw, (x, y + tile.height + SMALL + 10), width, curves[at % len(curves)])
     return png(canvas)
 
 

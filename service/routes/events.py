@@ -3,16 +3,20 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
+from starlette.responses import Response
 
 from service import described
 from service.callers import caller_of
 from service.deps import Key, parts_of
 from service.documents import API
-from service.errors import AllSeen
+from service.errors import AllSeen, NotFound
+from service.negotiation import PNG
 from service.reading import checked_id, refuse, state
+from service.render.preview import draw_preview
 from service.telling import last_of, stream
 
 LONGEST = 24 * 3600.0  # of a connection that nobody closes
@@ -36,6 +40,19 @@ async def _opened(request: Request, key: Key, last_event_id: LastSeen = None) ->
         return
     async with queue.attached([key], caller_of(request), LONGEST):
         yield
+
+
+@router.get("/preview.png", summary="What is being made", **described.PICTURE)
+async def preview(request: Request, key: Key) -> Response:
+    """Of a synthesis that runs: the input made up so far. Its `progress` events name this address once there is one."""
+    parts = parts_of(request)
+    status = await state(parts.queue, checked_id(key))
+    found = None if status.final else await parts.queue.preview(key)
+    if found is None:
+        raise NotFound("nothing is being shown: it is no synthesis, has only begun, or has ended")
+    card = parts.queue.cards().get(status.model or "")
+    content = await to_thread.run_sync(draw_preview, found, status, card.input.image if card else None)
+    return Response(content, headers={"cache-control": "no-store"}, media_type=PNG)
 
 
 @router.get(

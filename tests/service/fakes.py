@@ -60,6 +60,7 @@ class FakeQueue(Queue):
         self.waited: list[float] = []
         self.open: list[tuple[str, str]] = []
         self.withdrawn: list[tuple[str, str]] = []
+        self.previews: dict[str, bytes] = {}
         self._events = Events(cast(Redis, None))
 
     async def __aenter__(self) -> FakeQueue:
@@ -100,6 +101,12 @@ class FakeQueue(Queue):
             return None
         meta, held = self.results[job_id]
         return meta, [held.get(name) for name in arrays]
+
+    async def preview(self, job_id: str) -> bytes | None:
+        return self.previews.get(job_id)
+
+    async def has_preview(self, job_id: str) -> bool:
+        return job_id in self.previews
 
     async def statuses(self, ids: Sequence[str]) -> list[Status | None]:
         await self.ping()

@@ -61,8 +61,10 @@ class Ascent:
     bounds: tuple[Tensor, Tensor] | None
     diversity: float
 
-    def run(self, start: Tensor, steps: int, report: Report, source: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the steps end with, shaped like `start`, and the objective at each step, (n, steps).
+    def run(
+        self, start: Tensor, steps: int, report: Report, source: torch.Generator, show: Callable[[Tensor], None]
+    ) -> tuple[Tensor, Tensor]:
+        """What the steps end with, shaped like `start`, and the objective at each step, (n, steps); each is shown.
 
         The gradient's direction is kept: it is divided by its own running size alone, and steps shrink to nothing.
         """
@@ -79,6 +81,7 @@ class Ascent:
             if self.bounds is not None:
                 moved = moved.clamp(*self.bounds)
             trace.append(values)
+            show(moved)
             report(step + 1, steps, "steps")
         return moved, torch.stack(trace, 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from workers.engine.batch import Report
 from workers.engine.graph import Node
 from workers.engine.model import Model
 from workers.engine.places import channel_axis
+from workers.engine.preview import Preview
 from workers.engine.starts import span
 from workers.errors import InvalidParameter, MethodNotApplicable
 
@@ -34,7 +36,9 @@ class Dream:
     noise: float
     decay: float
 
-    def run(self, x: Tensor, source: torch.Generator, report: Report, done: int, total: int) -> tuple[Tensor, Tensor]:
+    def run(
+        self, x: Tensor, source: torch.Generator, report: Report, done: int, total: int, preview: Preview
+    ) -> tuple[Tensor, Tensor]:
         """One image (1, c, h, w) at the last octave's size, and the objective at each step, (octaves * steps)."""
         width, bounds = span(self.model), self.model.range()
         detail, trace = torch.zeros_like(x), []
@@ -49,6 +53,7 @@ class Dream:
                 canvas = canvas.clamp(*bounds) if bounds else canvas
                 trace.append(value)
                 done += 1
+                preview(partial(Tensor.detach, canvas))
                 report(done, total, "steps")
             detail = canvas - plain
         return canvas, torch.stack(trace)

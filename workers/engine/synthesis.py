@@ -13,6 +13,7 @@ from workers.engine import starts
 from workers.engine.ascent import Ascent, Objective, activations, terms
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.preview import Preview
 from workers.engine.priors import Priors, asks_for_mean
 from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.prior import Prior
@@ -70,7 +71,13 @@ def make(model: Model, batch: Batch, wish: Wish) -> Made:
         space.bounds,
         wish.diversity,
     )
-    moved, trace = ascent.run(space.start, wish.steps, batch.report, source)
+    preview = Preview(batch)
+
+    def show(moved: Tensor) -> None:
+        with torch.no_grad():
+            preview(lambda: _decoded(model, space.decode, moved))
+
+    moved, trace = ascent.run(space.start, wish.steps, batch.report, source, show)
     with torch.no_grad():
         first, last = (_decoded(model, space.decode, values) for values in (space.start, moved))
     before, after = (activations(objective, x) for x in (first, last))

@@ -67,6 +67,7 @@ class DeepDream(Method):
         import torch
 
         from workers.engine.dream import Dream, check_channel, octaves
+        from workers.engine.preview import Preview
         from workers.engine.spatial import spatial_layer
 
         node = spatial_layer(model, self.layer)
@@ -75,10 +76,10 @@ class DeepDream(Method):
         dream = Dream(
             model, node, self.channel, sizes, self.steps, self.rate, self.roll, self.noise, self.decay
         )  # fmt: skip
-        each = self.octaves * self.steps
+        each, preview = self.octaves * self.steps, Preview(batch)
         images, traces = zip(
             *(
-                dream.run(x[None], source, batch.report, row * each, len(batch) * each)
+                dream.run(x[None], source, batch.report, row * each, len(batch) * each, preview)
                 for row, (x, source) in enumerate(zip(batch.x, batch.generators(), strict=True))
             ),
             strict=True,
