@@ -25,7 +25,7 @@ def client(url: str) -> Redis:
             max_connections=64,
             timeout=0.3,
             socket_timeout=0.6,
-            socket_connect_timeout=0.3,
+            socket_connect_timeout=0.6,  # a burst on a busy machine opens many at once
             health_check_interval=10,
             retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
         )

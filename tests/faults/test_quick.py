@@ -24,7 +24,7 @@ def test_a_child_that_is_killed_loses_nothing(house: House, fault: Fault) -> Non
     fault.fire()
     final = house.final(job)
     assert (final["status"], final["attempts"]) == ("succeeded", 2)
-    fault.over(40)
+    fault.over(60)
     assert house.crew[0].pid == parent
     house.assert_clean()
     assert house.final(job)["finished_at"] == final["finished_at"]
@@ -48,7 +48,7 @@ def test_what_a_method_raises_ends_its_own_job_alone(house: House, fault: Fault,
     final = house.final(job)
     assert (final["status"], final["attempts"], final["code"]) == ("failed", 1, code)
     assert house.final(neighbour)["status"] == "succeeded"
-    fault.over(15, jobs=2)
+    fault.over(30, jobs=2)
     assert (house.crew[0].pid, house.crew[0].children()) == before
     house.assert_clean()
 
@@ -72,7 +72,7 @@ def test_a_batch_too_large_for_memory_is_computed_in_parts(house: House, fault: 
     job = house.ask(Do.MEMORY_ERROR_OF_MANY, method=SWEEP)
     final = house.final(job)
     assert (final["status"], final["attempts"]) == ("succeeded", 1)
-    fault.over(20)
+    fault.over(40)
 
 
 def test_without_redis_every_answer_is_a_problem_and_comes_at_once(house: House, fault: Fault) -> None:
@@ -90,7 +90,7 @@ def test_without_redis_every_answer_is_a_problem_and_comes_at_once(house: House,
     house.redis.start()
     house.works(30)
     assert house.final(waiting)["status"] == "succeeded"
-    fault.over(45, jobs=2)
+    fault.over(60, jobs=2)
     house.assert_clean()
 
 
@@ -103,6 +103,6 @@ def test_a_worker_that_must_end_finishes_or_hands_back(house: House, fault: Faul
     fault.fire()
     final = house.final(job)
     assert (final["status"], final["attempts"]) == ("succeeded", 1)
-    fault.over(40)
+    fault.over(60)
     assert house.crew[0].deaths[deaths:] == [0]
     house.assert_clean()
