@@ -22,7 +22,7 @@ from service.kept import Finds, Inputs, Room
 from service.measures import Gauge, Measures
 from service.orders import Input, Order, Page, Problem, Progress, QueueAway, State, Status, Ticket
 from service.statuses import status_of
-from workers.contract import ModelCard, keys, publisher, source
+from workers.contract import PREVIEW, ModelCard, keys, publisher, source
 
 __all__ = ["Input", "Order", "Page", "Problem", "Progress", "Queue", "QueueAway", "Status", "Ticket"]
 
@@ -113,12 +113,12 @@ class Queue:
     async def preview(self, job_id: str) -> bytes | None:
         """What an unfinished job has made so far, as safetensors; None where it shows nothing."""
         async with answering():
-            return cast("bytes | None", await self._cache.hget(keys.partial(job_id), keys.PREVIEW))
+            return cast("bytes | None", await self._cache.hget(keys.partial(job_id), PREVIEW))
 
     async def has_preview(self, job_id: str) -> bool:
         """Whether an unfinished job has something to look at."""
         async with answering():
-            return bool(await self._cache.hexists(keys.partial(job_id), keys.PREVIEW))
+            return bool(await self._cache.hexists(keys.partial(job_id), PREVIEW))
 
     async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
         """The states of all, as soon as all are final, at the latest after so many seconds."""

@@ -31,6 +31,7 @@ from workers.job import Job, canonical_json
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
 from workers.objects import SMALLEST, Objects
 from workers.proof import comparable, distance, seal
+from workers.result import PREVIEW
 from workers.results import places_of
 from workers.scripts import source
 from workers.target import Target, parse_targets
@@ -46,6 +47,7 @@ from workers.tensors import (
 
 __all__ = [
     "PASS_S",
+    "PREVIEW",
     "SMALLEST",
     "Cancelled",
     "DatasetCard",

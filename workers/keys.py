@@ -86,9 +86,6 @@ def worker(name: str) -> str:
     return f"{PREFIX}worker:{name}"
 
 
-PREVIEW = "preview"  # the phase that holds what is being made, for whoever follows the job
-
-
 def partial(job_id: str) -> str:
     """In the cache Redis: what an unfinished job has gathered, by phase."""
     return f"{PREFIX}partial:{job_id}"

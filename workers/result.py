@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Kind: TypeAlias = Literal["attribution", "synthesis", "graph", "clustering", "scores", "state"]
 Array: TypeAlias = Any  # a numpy array, or a torch tensor until the rows are split
 JSON: TypeAlias = Any
+PREVIEW = "preview"  # what is kept of unfinished work under this name is for people to look at, not to go on from
 
 
 @dataclass(frozen=True, slots=True)

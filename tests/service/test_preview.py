@@ -17,9 +17,9 @@ from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
 from tests.toys import batch_of, inputs, model_of, net
 from workers import keys
-from workers.engine.data import PREVIEW
 from workers.method import parse_method
 from workers.partial import Partials
+from workers.result import PREVIEW
 from workers.target import ClassTarget
 
 KEY = "5" * 64
@@ -66,4 +66,4 @@ def test_progress_says_where_there_is_something_to_see() -> None:
 
 def test_the_worker_keeps_it_where_the_service_looks(jobs: Redis) -> None:
     Partials(jobs).keep(KEY, PREVIEW, {PREVIEW: np.zeros((1, 1, 8, 8), np.float32)})
-    assert jobs.hexists(keys.partial(KEY), keys.PREVIEW)
+    assert jobs.hexists(keys.partial(KEY), PREVIEW)

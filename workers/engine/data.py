@@ -13,8 +13,6 @@ from torch import Tensor
 from workers.errors import InvalidParameter, UnknownModel
 from workers.method import Method
 
-PREVIEW = "preview"  # the phase that is kept for people to look at, not for another worker to go on from
-
 
 @dataclass(frozen=True)
 class Items:

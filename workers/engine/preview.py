@@ -8,7 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from workers.engine.batch import Batch
-from workers.engine.data import PREVIEW
+from workers.result import PREVIEW
 
 EVERY_S = 1.5
 
