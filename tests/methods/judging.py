@@ -42,6 +42,18 @@ def linear(weights: Any, bias: float = 0.0) -> nn.Module:
     return module
 
 
+class Difference(nn.Module):
+    """max(0, a1 - a2): S4 Fig. 13.3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 1, bias=False)
+        self.fc.weight.data = torch.tensor([[1.0, -1.0]])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.fc(x))
+
+
 class Planted(nn.Module):
     """An image's score is the sum of its places times planted weights: the gradient is these weights."""
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.methods.judging import assert_close, judged, linear, noise
+from tests.methods.judging import Difference, assert_close, judged, linear, noise
 from tests.toys import batch_of, inputs, model_of, net
 from workers.engine.model import Model
 from workers.errors import InvalidParameter
@@ -24,18 +24,6 @@ class Root(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return (x[:, :1] + x[:, 1:].sqrt()).sum(1, keepdim=True)
-
-
-class Difference(nn.Module):
-    """max(0, a1 - a2): S4 Fig. 13.3."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(2, 1, bias=False)
-        self.fc.weight.data = torch.tensor([[1.0, -1.0]])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.fc(x))
 
 
 @pytest.fixture(scope="module")

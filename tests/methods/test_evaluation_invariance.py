@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.methods.judging import assert_close, judged, noise, training
+from tests.methods.judging import Difference, assert_close, judged, noise, training
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
 from workers.engine.model import Model
@@ -22,18 +22,6 @@ from workers.target import ValueTarget
 VALUE = ValueTarget()
 GAMMA: dict[str, Any] = {"name": "lrp", "composite": "gamma"}
 EPSILON: dict[str, Any] = {"name": "lrp", "composite": "epsilon"}
-
-
-class One(nn.Module):
-    """max(0, a1 - a2)"""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(2, 1, bias=False)
-        self.fc.weight.data = torch.tensor([[1.0, -1.0]])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.fc(x))
 
 
 class Two(nn.Module):
@@ -60,7 +48,7 @@ class Two(nn.Module):
 )
 def test_two_nets_of_one_function_as_the_book_has_them(a: Any, first: Any, second: Any) -> None:
     """S4 Fig. 13.5: gradient times input is the same for both, LRP-gamma is not."""
-    one, two = model_of(One(), (2,), output="value"), model_of(Two(), (2,), output="value")
+    one, two = model_of(Difference(), (2,), output="value"), model_of(Two(), (2,), output="value")
     resources = in_memory(noise(2, 2))
     resources.models["two"] = two
     method = {"name": "implementation_invariance", "of": ["input_times_gradient", GAMMA], "other": "two", "noise": 0}
