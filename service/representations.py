@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
-from safetensors.numpy import save
+from numpy.typing import NDArray
 from starlette.responses import Response
 
 from service.documents import Meta, result_document
@@ -14,7 +15,7 @@ from service.render.kinds import DRAWINGS, Form, drawn
 from service.render.look import DEFAULT_LOOK, Look
 from service.render.page import page
 from service.render.picture import draw
-from workers.contract import decode_npy
+from workers.contract import encode_safetensors
 
 RENDERING = 1
 IMMUTABLE = "private, max-age=31536000, immutable"
@@ -77,16 +78,21 @@ def _inline(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     shown = result_document(meta)
     if arrays:
         kind = meta["kind"]
-        shown[kind] = {**shown[kind], "data": np.ascontiguousarray(decode_npy(arrays[0])).ravel()}
+        shown[kind] = {**shown[kind], "data": _loaded(arrays[0]).ravel()}
     return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def drawing(meta: Meta, arrays: Sequence[bytes], form: Form, look: Look = DEFAULT_LOOK) -> bytes:
     """A result that is no attribution in one of the forms of its kind; `arrays` are all of its arrays by name."""
     named = zip(sorted(meta["arrays"]), arrays, strict=True)
-    # Ours, so none of what a client's array may not be: an axis may be empty.
-    loaded = {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in named}
+    loaded = {name: _loaded(data) for name, data in named}
     return DRAWINGS[meta["kind"]][form](meta, loaded, look)
+
+
+def _loaded(data: bytes) -> NDArray[Any]:
+    """An array of a result: ours, so none of what a client's array may not be; an axis may be empty."""
+    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return array
 
 
 def _png(meta: Meta, arrays: Sequence[bytes]) -> bytes:
@@ -109,7 +115,7 @@ def _npy(_: Meta, arrays: Sequence[bytes]) -> bytes:
 
 def _safetensors(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     said = {"id": meta["id"], "model": meta["model"]["digest"], "method": orjson.dumps(meta["method"]).decode()}
-    return save({meta["kind"]: decode_npy(arrays[0])}, said)
+    return encode_safetensors({meta["kind"]: _loaded(arrays[0])}, said)
 
 
 def _html(meta: Meta, arrays: Sequence[bytes]) -> bytes:

@@ -42,6 +42,7 @@ from workers.tensors import (
     digest_image,
     digest_tensor,
     encode_npy,
+    encode_safetensors,
     from_json,
 )
 
@@ -88,6 +89,7 @@ __all__ = [
     "digest_tensor",
     "distance",
     "encode_npy",
+    "encode_safetensors",
     "from_json",
     "inspect",
     "keys",

@@ -9,9 +9,10 @@ import structlog
 from numpy.typing import NDArray
 from redis import Redis
 from redis.exceptions import RedisError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from workers import keys
+from workers.tensors import encode_safetensors
 
 TTL_S = 3600
 LIMIT = 64 * 2**20  # bytes of one phase: larger ones are computed again rather than written every few seconds
@@ -37,7 +38,7 @@ class Partials:
         return load(found)
 
     def keep(self, job_id: str, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        data = save(dict(arrays))
+        data = encode_safetensors(arrays)
         if len(data) > LIMIT:
             return
         try:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from workers.errors import InputTooLarge, InvalidTensor
 
@@ -45,8 +45,16 @@ def decode_npy(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
 def encode_npy(array: NDArray[Any]) -> bytes:
     """The bytes of a .npy file."""
     out = io.BytesIO()
-    npy.write_array(out, np.ascontiguousarray(array), allow_pickle=False)
+    npy.write_array(out, _dense(array), allow_pickle=False)
     return out.getvalue()
+
+
+def encode_safetensors(arrays: Mapping[str, NDArray[Any]], said: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file with `said` in its header: of arrays in any memory order, the only way to one.
+
+    The library takes an array's memory as it lies, so what is a view, or in another order, is copied before.
+    """
+    return save({name: _dense(array) for name, array in arrays.items()}, None if said is None else dict(said))
 
 
 def decode_safetensors(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
@@ -90,6 +98,11 @@ def from_json(value: Any, max_values: int = MAX_BYTES // 4) -> NDArray[Any]:
         _refuse(f"data has the shape {list(given.shape)}; it should be {list(shape)}, or flat with {math.prod(shape)} "
                 "values", "/data")  # fmt: skip
     return _cast(given, np.dtype(dtype)).reshape(shape)
+
+
+def _dense(array: NDArray[Any]) -> NDArray[Any]:
+    """The same values in C order, little endian, of the same shape: `ascontiguousarray` would give 0 axes one."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
