@@ -135,6 +135,13 @@ SpatialLayer = Annotated[
     str | None,
     Field(max_length=300, description="The layer whose channels are mapped; by default the last spatial one."),
 ]
+SignalStart = Annotated[
+    Literal["one", "score"],
+    Field(
+        description="What the signal starts from at the target: one, as a gradient does, or the target's own value, as "
+        "S2 A.2 has it."
+    ),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="Seed of the random draws; the same seed, the same numbers.")]
 
 
@@ -147,6 +154,7 @@ __all__ = [
     "ModelName",
     "Need",
     "Seed",
+    "SignalStart",
     "SpatialLayer",
     "ValidationError",
     "method_type",

@@ -124,6 +124,15 @@ RECTIFIERS: dict[str, Activation] = {
     "clamp_min": lambda x: torch.clamp_min(x, 0),
     "hardtanh": lambda x: nn.functional.hardtanh(x, 0.0, 6.0),
     "scaled": lambda x: torch.relu(x * 2) / 2,
+    "threshold": lambda x: nn.functional.threshold(x, 0.0, 0.0),
+    "leaky_of_nothing": lambda x: nn.functional.leaky_relu(x, 0.0),
+    "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "maximum_constant": lambda x: torch.fmax(torch.tensor(0.0), x),
+    "product": lambda x: x * (x > 0),
+    "product_of_numbers": lambda x: (x > 0).to(x.dtype) * x,
+    "where": lambda x: torch.where(x > 0, x, 0.0),
+    "where_not": lambda x: torch.where(x <= 0, torch.zeros_like(x), x),
+    "masked_fill": lambda x: x.masked_fill(x < 0, 0.0),
 }
 
 
@@ -149,9 +158,10 @@ def test_a_saturated_rectifier_is_not_active_and_deconvnet_does_not_ask() -> Non
 UNDEFINED: dict[str, Activation] = {
     "gelu": nn.functional.gelu, "silu": nn.functional.silu, "leaky_relu": nn.functional.leaky_relu,
     "sigmoid": torch.sigmoid, "tanh": torch.tanh, "elu": nn.functional.elu, "hardswish": nn.functional.hardswish,
-    "softmax": lambda x: x.softmax(1), "mul": lambda x: x * (x > 0), "where": lambda x: torch.where(x > 0, x, 0.0),
-    "masked_fill": lambda x: x.masked_fill(x < 0, 0.0), "maximum": lambda x: torch.maximum(x, x * 0),
-    "hardtanh": nn.functional.hardtanh, "linear": lambda x: nn.functional.linear(x, x.mean(0).expand(8, 8)),
+    "softmax": lambda x: x.softmax(1), "mul": lambda x: x * (x > 1), "where": lambda x: torch.where(x > 0, x, 1.0),
+    "masked_fill": lambda x: x.masked_fill(x < -1, 0.0), "maximum": lambda x: torch.maximum(x, x * 0),
+    "threshold": lambda x: nn.functional.threshold(x, 0.1, 0.0), "hardtanh": nn.functional.hardtanh,
+    "linear": lambda x: nn.functional.linear(x, x.mean(0).expand(8, 8)),
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -180,6 +180,11 @@ class Model:
             )
         start = targets.masks(wanted, tape.graph, tape.values)
         return targets.scores(start, tape.values), start
+
+    def signal(self, batch: Batch, start: Literal["one", "score"]) -> dict[int, Tensor]:
+        """By node what a backward walk begins with: ones where `start` has them, or the values there."""
+        ones = self.start(batch)[1]
+        return ones if start == "one" else {index: one * self.tape(batch).values[index] for index, one in ones.items()}
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""

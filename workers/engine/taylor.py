@@ -11,7 +11,7 @@ from workers.composite import EPSILON, AlphaBetaEntry, Entry
 from workers.engine import ops
 from workers.engine.batch import Batch
 from workers.engine.model import Model
-from workers.engine.rules.activation import Deconv, rectified
+from workers.engine.rules.activation import check_rectified
 from workers.engine.rules.positive import Positive
 from workers.engine.rules.rule import Rule
 from workers.errors import InvalidTarget
@@ -26,7 +26,7 @@ def deep_rules(model: Model, first: Entry | None) -> dict[int, Rule]:
 
     Raises MethodNotApplicable, naming the node, for what is neither linear nor a rectifier.
     """
-    rectified(model.folded, Deconv(), "deep_taylor")
+    check_rectified(model.folded, "deep_taylor")
     inner = AlphaBetaEntry(alpha=1)
     rules = model.rules((inner,) if first is None else (first, inner))
     positive = Positive(EPSILON)

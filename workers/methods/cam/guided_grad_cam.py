@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import Method, SpatialLayer
+from workers.method import Method, SignalStart, SpatialLayer
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -24,23 +24,24 @@ class GuidedGradCam(Method):
     needs = frozenset({"graph", "layer"})
 
     layer: SpatialLayer = None
+    start: SignalStart = "one"
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.rules.activation import Guided, rectified
+        from workers.engine.rules.activation import Guided, signals
         from workers.engine.spatial import spatial_layer
 
-        rectified(model.folded, Guided(), self.name)
+        signals(model.folded, Guided(), self.name)
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine import cam
         from workers.engine.backward import propagate
-        from workers.engine.rules.activation import Guided, rectified
+        from workers.engine.rules.activation import Guided, signals
 
         found = cam.seen(model, batch, self.layer)
         small = cam.weighted(found.activations, found.gradients.mean(found.places, keepdim=True))
         drawn = cam.drawn(found.node, small, batch, relu=True)
-        rules = rectified(model.folded, Guided(), self.name)
-        _, start = model.start(batch)
-        fine = propagate(model.tape(batch), start, lambda at: rules[at.node.index])[0]
+        rules = signals(model.folded, Guided(), self.name)
+        begin = model.signal(batch, self.start)
+        fine = propagate(model.tape(batch), begin, lambda at: rules[at.node.index])[0]
         return Attribution({**drawn.arrays, "attribution": fine * drawn.arrays["attribution"]}, info=drawn.info)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method
+from workers.method import Method, SignalStart
 from workers.result import Attribution
 from workers.units import Units
 
@@ -21,10 +21,10 @@ class Deconvnet(Method):
     """The signal sent back through transposed layers and unpooling, negative parts cut off at each rectifier.
 
     Shape of the input; units of score per unit of input, the signal starting from one; units of the input where it
-    starts from a layer's activations.
-    Partial reconstructions, by `units`, sum to the full one where no rectifier lies below. Raises MethodNotApplicable
-    for a net with activations that are no rectifiers (GELU, leaky ReLU), InvalidParameter for a layer or channels that
-    there are not. Source: Zeiler, Fergus 2014; S2 A.2.1; S3 2.2.2 (partial reconstruction).
+    starts from the score, or from a layer's activations. Gates, norms and every other node hand back their own
+    derivative. Partial reconstructions, by `units`, sum to the full one where no rectifier lies below. Raises
+    MethodNotApplicable for a net without a rectifier (one of GELU or leaky ReLU alone), InvalidParameter for a layer or
+    channels that there are not. Source: Zeiler, Fergus 2014; S2 A.2.1; S3 2.2.2 (partial reconstruction).
     """
 
     citation = "Zeiler, Fergus 2014, Visualizing and Understanding Convolutional Networks"
@@ -36,31 +36,32 @@ class Deconvnet(Method):
         max_length=300,
         description="Start from this layer's own activations; otherwise from the target.",
     )
+    start: SignalStart = "one"
     units: tuple[Units, ...] = Field(
         default=(), max_length=50, description="Partial reconstruction: of these layers, only these channels pass any."
     )
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.rules.activation import Deconv, rectified
+        from workers.engine.rules.activation import Deconv, signals
         from workers.engine.units import masks
 
-        rectified(model.folded, Deconv(), self.name)
+        signals(model.folded, Deconv(), self.name)
         masks(model, self.units)
         if self.layer is not None:
             model.layer(self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.backward import propagate
-        from workers.engine.rules.activation import Deconv, rectified
+        from workers.engine.rules.activation import Deconv, signals
         from workers.engine.units import masks
 
-        rules = rectified(model.folded, Deconv(), self.name)
+        rules = signals(model.folded, Deconv(), self.name)
         tape, start = model.tape(batch), self._start(model, batch)
         found = propagate(tape, start, lambda local: rules[local.node.index], masks=masks(model, self.units))
         return Attribution({"attribution": found[0]})
 
     def _start(self, model: Model, batch: Batch) -> dict[int, Tensor]:
         if self.layer is None:
-            return model.start(batch)[1]
+            return model.signal(batch, self.start)
         index = model.layer(self.layer).index
         return {index: model.tape(batch).values[index]}
