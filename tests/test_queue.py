@@ -13,6 +13,7 @@ from redis import Redis
 
 from service.queue import Order, Queue, QueueAway, Status
 from tests.orders import a_row, claimed, order
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers import keys
 from workers.app import publisher
@@ -204,7 +205,7 @@ async def everything_says_away(queue: Queue) -> None:
         queue.listing(None, None, 10, None),
         queue.ping(),
     ]
-    async with asyncio.timeout(2):  # all at once; what a client's own defaults take is a minute
+    async with asyncio.timeout(30):  # all at once; what a client's own defaults take is a minute
         assert all(isinstance(gone, QueueAway) for gone in await asyncio.gather(*calls, return_exceptions=True))
 
 
@@ -248,7 +249,7 @@ async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(
             jobs.publish(keys.EVENTS, strange)
             await asyncio.sleep(0.05)
         jobs.set(keys.worker("w"), '{"id": "w"}')
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not news.is_set():
                 store.report([asked.job.id], 1, 2, "steps")
                 await asyncio.sleep(0.05)
@@ -277,7 +278,7 @@ async def test_who_waits_for_the_end_is_not_woken_on_the_way(
         await asyncio.sleep(0.01)
     with queue.news([asked.job.id]) as news:
         for act in (lambda: claimed(store), lambda: store.report([asked.job.id], 1, 2, "steps")):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 act()
                 await news.wait()
                 news.clear()

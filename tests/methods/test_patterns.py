@@ -305,16 +305,16 @@ def test_the_walks_are_those_of_the_appendix_rewritten_naively(weigh: bool) -> N
 @pytest.mark.parametrize("estimator", ["two_component", "linear", "filter"])
 def test_a_shift_of_the_input_that_the_bias_undoes_changes_nothing(name: str, estimator: str) -> None:
     """S4 Fig. 14.2 and 14.3; even with the patterns fitted anew on the shifted data."""
-    shift, x = torch.linspace(-1, 2, 6), inputs(4, shape=(6,))
-    one, data = mlp(), inputs(100, seed=4, shape=(6,))
-    other = mlp()
+    shift, x = torch.linspace(-1, 2, 6, dtype=torch.float64), inputs(4, shape=(6,)).double()
+    one, data = mlp().double(), inputs(100, seed=4, shape=(6,)).double()
+    other = mlp().double()
     other[0].get_parameter("bias").data -= one[0].get_parameter("weight").detach() @ shift
     found = []
     for module, moved in ((one, 0 * shift), (other, shift)):
         model = model_of(module, (6,), dtype=torch.float64)
-        patterns = fitted(model, (data + moved).double(), estimator=estimator)
-        found.append(attribution(model, batch_of((x + moved).double(), 0, resources=Kept(patterns)), name=name))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-7)
+        patterns = fitted(model, data + moved, estimator=estimator)
+        found.append(attribution(model, batch_of(x + moved, 0, resources=Kept(patterns)), name=name))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-11)
     assert found[0].any()
 
 

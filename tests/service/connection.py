@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Self
 
 from starlette.types import ASGIApp, Message
 
+from tests.patience import PATIENCE_S
+
 
 class Told(NamedTuple):
     """One Server-Sent Event; `name` is "comment" for comments."""
@@ -59,7 +61,7 @@ class Connection:
     async def leave(self) -> None:
         """Go away, and wait until the app has noticed."""
         self._in.put_nowait({"type": "http.disconnect"})
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             await self.task
 
     async def started(self) -> int:
@@ -87,7 +89,7 @@ class Connection:
         return not (self._text or message["body"] or message["more_body"])
 
     async def _next(self) -> Message:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             return await self._out.get()
 
 

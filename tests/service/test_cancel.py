@@ -13,6 +13,7 @@ from service.app import create_app
 from service.queue import Queue
 from service.settings import Settings
 from tests.orders import order
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.service.connection import Connection
 from tests.service.fakes import FakeQueue
@@ -57,7 +58,7 @@ async def test_what_is_unknown_cannot_be_withdrawn(client: httpx.AsyncClient, ke
 
 
 async def until_waiting(queue: FakeQueue, count: int) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         while queue.waiting() != count:
             await asyncio.sleep(0.005)
 

@@ -16,6 +16,7 @@ import pytest
 from service.queue import Queue
 from service.redis_binary import free_port
 from tests.orders import order
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +28,8 @@ async def api(redis_server: RedisServer) -> AsyncIterator[tuple[subprocess.Popen
     ours = {"WHENCE_REDIS_URL": redis_server.url, "WHENCE_LOG_LEVEL": "ERROR"}
     command = [sys.executable, "-m", "service", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ours})
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-        async with asyncio.timeout(20):
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=PATIENCE_S) as client:
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await client.get("/healthz")
@@ -58,7 +59,7 @@ async def _ended(process: subprocess.Popen[bytes], client: httpx.AsyncClient, pl
         lines = stream.aiter_lines()
         assert await anext(lines) == "event: queued"
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert "" in [line async for line in lines]
             answer = await waiting
             assert (answer.status_code, answer.json()["status"]) == (200, "queued")

@@ -23,7 +23,7 @@ from workers.errors import ExplainError
 from workers.inputs import prepared
 from workers.store import Work
 
-LONGEST_S = 5.0
+LONGEST_S = 20.0
 MIB = 2**20
 
 

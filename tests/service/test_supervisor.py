@@ -17,6 +17,7 @@ import pytest
 from service import supervisor as module
 from service.reaper import alive, read_groups
 from service.supervisor import Child, GaveUp, Supervisor, how
+from tests.patience import PATIENCE_S
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -38,7 +39,7 @@ class Terminal:
         return self.lines.count((name, line))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
@@ -175,7 +176,7 @@ def test_a_supervisor_killed_outright_leaves_nothing(tmp_path: Path) -> None:
         child = int(process.stdout.readline())
         assert alive(child)
         process.kill()
-    patience = time.monotonic() + 20
+    patience = time.monotonic() + PATIENCE_S
     while (alive(child) or data.exists()) and time.monotonic() < patience:
         time.sleep(0.05)
     assert not alive(child)

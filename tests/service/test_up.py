@@ -21,6 +21,7 @@ from service.demo import suggestions
 from service.reaper import alive
 from service.redis_binary import CACHE, JOBS, NoRedis, embedded_redis, find_redis_server, free_port
 from service.up import CannotStart, Plan, check, environment
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PLAN = Plan(models=ROOT / "models")
@@ -166,7 +167,7 @@ def test_all_of_it(running: Running) -> None:
 
 def running_again(running: Running, before: dict[str, list[int]]) -> None:
     """Wait until the new API answers."""
-    patience = time.monotonic() + 60
+    patience = time.monotonic() + PATIENCE_S
     while time.monotonic() < patience:
         try:
             if httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200:

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.webhook_places import PlaceRefused, Rules, check, public, resolve
 from service.webhook_sending import secret_of, send, sender
 from service.webhooks import Delivery, Webhooks
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.service.fakes import FakeQueue
 from workers import keys
@@ -61,7 +62,7 @@ async def opened(server: RedisServer, queue: FakeQueue, receiver: Receiver, **fi
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from service.redis_binary import free_port
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +39,7 @@ def running(folder: Path, **settings: str) -> Iterator[str]:
 
 
 def _until_ready(url: str) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 3 * PATIENCE_S
     with httpx.Client(trust_env=False, base_url=url) as client:
         while time.monotonic() < end:
             try:
@@ -47,4 +48,4 @@ def _until_ready(url: str) -> None:
             except httpx.HTTPError:
                 pass
             time.sleep(0.1)
-    raise AssertionError("Whence was not ready within 60 s")
+    raise AssertionError("Whence was not ready in time")
