@@ -24,7 +24,11 @@ class Settings(BaseSettings):
     )
     body_limit: int = Field(default=32 * MIB, gt=0, description="Largest request body, in bytes.")
     body_deadline: float = Field(default=30.0, gt=0, description="Seconds by which a request body must have arrived.")
-    pixel_limit: int = Field(default=25_000_000, gt=0, description="Most pixels of an image, checked before decoding.")
+    pixel_limit: int = Field(
+        default=25_000_000,
+        gt=0,
+        description="Most pixels of an image, checked before decoding; fewer where decoding costs more.",
+    )
     most_explanations: int = Field(default=100, gt=0, description="Most explanations that one request may ask for.")
     datasets: Path = Field(default=Path("datasets"), description="The folder of datasets; workers read the same one.")
     dataset_limit: int = Field(default=256 * MIB, gt=0, description="Largest upload of a dataset, in bytes.")

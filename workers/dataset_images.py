@@ -16,7 +16,7 @@ from workers.errors import InputError, InputTooLarge, InvalidDataset
 from workers.images import inspect
 
 BLOB, SPANS, LABELS, CLASSES = "inputs.bin", "spans.npy", "labels.npy", "classes.json"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm")
 STRAY = re.compile(r"(\..*|__MACOSX|Thumbs\.db|desktop\.ini)", re.IGNORECASE)
 LONGEST_PATH = 1024
 Path_: TypeAlias = tuple[str, ...]
@@ -106,10 +106,10 @@ def sorted_out(paths: Sequence[Path_]) -> tuple[tuple[str, ...], list[int]]:
 def _check_image(data: bytes, number: int, pixels: int) -> None:
     try:
         inspect(data, pixels)
-    except InputTooLarge:
-        raise InputTooLarge(f"entry {number} of the archive has more than the {pixels} pixels allowed") from None
-    except InputError:
+    except InputTooLarge as error:
+        raise InputTooLarge(f"entry {number} of the archive: {error.detail}") from None
+    except InputError as error:
         raise InvalidDataset(
             f"entry {number} of the archive is no readable image; it holds images alone, or .npy arrays alone, and no "
-            "archives in it"
+            f"archives in it ({error.detail})"
         ) from None

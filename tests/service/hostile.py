@@ -85,7 +85,7 @@ def images() -> Iterator[Hostile]:
     jpeg = bytearray(picture("JPEG"))
     at = jpeg.index(b"\xff\xc0") + 5
     jpeg[at : at + 4] = b"\xff\xf0\xff\xf0"
-    wide |= {"GIF": bytes(gif), "BMP": bytes(bmp), "JPEG": bytes(jpeg)}
+    wide |= {"GIF": bytes(gif), "BMP": bytes(bmp), "JPEG": bytes(jpeg), "PPM": b"P6 99999 99999 255\n"}
     for name, data in wide.items():
         yield sent(f"{name}: more pixels than bytes", data, "image/png", TOO_LARGE)
     text = _chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(200_000_000), 9)[:90_000])
@@ -97,7 +97,6 @@ def images() -> Iterator[Hostile]:
         "PDF": b"%PDF-1.7\n",
         "HTML": b"<script>alert(1)</script>",
         "XML bomb": b'<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><a>&b;</a>',
-        "PPM": b"P6 99999 99999 255\n",
         "ICO": b"\0\0\1\0\1\0" + bytes(16),
         "PSD": b"8BPS" + bytes(22),
         "FLI": bytes(4) + b"\x11\xaf" + bytes(122),
