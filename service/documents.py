@@ -69,7 +69,7 @@ def status_document(status: Status) -> dict[str, Any]:
         "finished_at": timestamp(status.finished_at),
         "deadline": timestamp(status.deadline),
         "attempts": status.attempts,
-        "error": problem(error.code, error.detail, errors) if error else None,
+        "error": problem(error.code, error.detail, errors, error.alternatives) if error else None,
         "links": {"self": here} if status.final else {"self": here, "events": f"{here}/events"},
     }
 

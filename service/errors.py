@@ -1,7 +1,7 @@
 """What can be wrong with a request over HTTP, on top of what can go wrong with an explanation."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from workers.contract import ExplainError, InputError
 
@@ -118,8 +118,10 @@ class Invalid(InputError):
 class Failed(RequestError):
     """A job's stored failure: `stored` is its own code."""
 
-    def __init__(self, stored: str, detail: str, pointer: str | None) -> None:
-        super().__init__(detail, pointer=pointer)
+    def __init__(
+        self, stored: str, detail: str, pointer: str | None, alternatives: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        super().__init__(detail, pointer=pointer, alternatives=alternatives)
         self.stored = stored
 
 

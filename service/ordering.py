@@ -20,12 +20,14 @@ from workers.contract import (
     Method,
     MethodNotApplicable,
     ModelCard,
+    Target,
     UnknownDataset,
     UnknownInput,
     UnknownModel,
     cheaper,
     check_fits,
     keys,
+    parse_method,
     parse_targets,
     with_datasets,
     with_models,
@@ -61,7 +63,6 @@ def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -
     card = card_named(request.model, cards)
     methods = parse_methods(request.method if request.method is not None else card.default_method)
     for method in methods:
-        _check_support(method, card)
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
     given = read_input(request.input, body.upload, card.input, settings)
@@ -118,6 +119,8 @@ def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
 def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[Order]:
     """An order for each method and target; `given` is the input, found by digest where its bytes were not sent."""
     targets = parse_targets(asked.request.target, asked.card)
+    for method in asked.methods:
+        _check_support(method, targets, asked.card)
     jobs = [
         (Job(model=asked.card.digest, input=kept.digest if kept else None, target=target, method=method), kept)
         for method in asked.methods
@@ -164,11 +167,13 @@ def priority(header: str | None) -> keys.Priority:
     raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(keys.PRIORITIES)}"}])
 
 
-def _check_support(method: Method, card: ModelCard) -> None:
-    for one in (method, *method.inner()):
-        reason = card.reason_against(one.name)
-        if reason is not None:
-            raise MethodNotApplicable(f"{one.name} cannot explain {card.name}: {reason}", pointer="/method")
+def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -> None:
+    """Refuse at once what the card says of default parameters and the model's output; workers decide the rest."""
+    told = card.support_of(method.name)
+    of_output = all(target.kind != "unit" for target in targets) or not method.takes_target
+    if told is not None and not told.supported and of_output and method == parse_method(method.name):
+        why = f"{method.name} cannot explain {card.name}: {told.reason}"
+        raise MethodNotApplicable(why, pointer="/method", alternatives=told.alternatives)
 
 
 def _check_cost(method: Method, card: ModelCard, limit: float) -> None:

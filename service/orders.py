@@ -76,13 +76,14 @@ class Progress(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a job failed: a stable `code`, a sentence for people, and what in the request it is about."""
+    """Why a job failed: a stable `code`, a sentence for people, what in the request it is about, what works instead."""
 
     model_config = ConfigDict(frozen=True)
 
     code: str
     detail: str
     pointer: str | None = None
+    alternatives: tuple[dict[str, Any], ...] = ()
 
 
 class Status(BaseModel):

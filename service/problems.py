@@ -93,17 +93,26 @@ _HTTP_CODES: Mapping[int, str] = {
 }
 
 
-def problem(code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
-    """A problem document; an unknown code is an internal error."""
+def problem(
+    code: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    alternatives: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """A problem document; an unknown code is an internal error. `alternatives` are parts of a request that work."""
     kind = KINDS.get(code, KINDS["internal_error"])
-    document = {
+    document: dict[str, Any] = {
         "type": f"urn:whence:problem:{code}",
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
         "code": code,
     }
-    return {**document, "errors": list(errors)} if errors or kind.status == 422 else document
+    if errors or kind.status == 422:
+        document["errors"] = list(errors)
+    if alternatives:
+        document["alternatives"] = list(alternatives)
+    return document
 
 
 class ProblemResponse(Response):
@@ -119,9 +128,13 @@ class ProblemResponse(Response):
 
 
 def problem_response(
-    code: str, detail: str, errors: Sequence[Mapping[str, str]] = (), headers: Mapping[str, str] | None = None
+    code: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    alternatives: Sequence[Mapping[str, Any]] = (),
 ) -> Response:
-    document = problem(code, detail, errors)
+    document = problem(code, detail, errors, alternatives)
     extra = {"retry-after": str(RETRY_SECONDS)} if document["status"] == 503 or code == "not_finished" else {}
     return ProblemResponse(document, {"cache-control": "no-store", **extra, **(headers or {})})
 
@@ -145,7 +158,8 @@ async def on_explain_error(_: Request, error: Exception) -> Response:
     headers = {"location": error.location} if isinstance(error, StillRunning) else {}
     if isinstance(error, QueueFull):
         headers["retry-after"] = str(error.retry_after)
-    return problem_response(error.stored if isinstance(error, Failed) else error.code, error.detail, errors, headers)
+    code = error.stored if isinstance(error, Failed) else error.code
+    return problem_response(code, error.detail, errors, headers, error.alternatives)
 
 
 async def on_validation_error(_: Request, error: Exception) -> Response:

@@ -94,7 +94,7 @@ def refuse(status: Status) -> NoReturn:
     if not status.final:
         raise NotFinished(f"it is {status.status}; {path_of(status.id)} tells how far it is, and takes ?wait=")
     if status.error is not None:
-        raise Failed(status.error.code, status.error.detail, status.error.pointer)
+        raise Failed(status.error.code, status.error.detail, status.error.pointer, status.error.alternatives)
     if status.status == "cancelled":
         raise Failed("cancelled", "everyone who waited for it withdrew; a new request runs it again", None)
     raise Expired("the result is no longer stored; the same request makes it again")

@@ -22,6 +22,11 @@ class Problem(BaseModel):
     detail: str
     code: str
     errors: list[FieldError] | None = None
+    alternatives: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="Where a method is refused, what works on this model: parts of a request, {method} or {target}, to "
+        "be put in place of its own.",
+    )
 
 
 class Prediction(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -59,9 +59,16 @@ class Layer(_Frozen):
 
 
 class MethodSupport(_Frozen):
+    """Whether a model supports a method with its default parameters; with others, asking for it tells."""
+
     name: str
     supported: bool
     reason: str | None = Field(default=None, description="Why not: names the node and what is missing.")
+    alternatives: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        exclude_if=lambda found: not found,
+        description="What works instead: parts of a request, {method} or {target}, to be put in place of its own.",
+    )
 
 
 class ModelCard(_Frozen):
@@ -83,4 +90,9 @@ class ModelCard(_Frozen):
 
     def reason_against(self, method: str) -> str | None:
         """Why this model does not support the method with its default parameters; None where it does."""
-        return next((m.reason for m in self.methods if m.name == method and not m.supported), None)
+        told = self.support_of(method)
+        return None if told is None or told.supported else told.reason
+
+    def support_of(self, method: str) -> MethodSupport | None:
+        """What the worker that loaded the model says of the method; None for one that it does not know."""
+        return next((told for told in self.methods if told.name == method), None)

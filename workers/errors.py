@@ -26,18 +26,56 @@ ExplainError
     └── InternalError          a fault of ours; the log has the details
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What may be asked in place of what is refused: advice that is told only where the model supports it.
+
+    A method by its name with these parameters; without a name the refused method, these parameters changed; or another
+    target, as clients write it.
+    """
+
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    target: Any = None
+
+
+def methods(*names: str) -> tuple[Instead, ...]:
+    """Other methods, with the parameters that they have by default."""
+    return tuple(Instead(name) for name in names)
+
+
+ANY_FUNCTION = methods("gradient", "integrated_gradients", "smooth_grad", "occlusion")  # that need no rule for a node
 
 
 class ExplainError(Exception):
-    """An explanation that could not be given: `code` is stable, `detail` is a sentence for people."""
+    """An explanation that could not be given: `code` is stable, `detail` is a sentence for people.
+
+    `instead` is what might be asked, which `workers.support` tries on the model; what works becomes part of the detail,
+    and `alternatives`: parts of a request, {"method": ...} or {"target": ...}, to be put in place of its own.
+    """
 
     code: ClassVar[str] = "explain_error"
 
-    def __init__(self, detail: str, *, pointer: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        pointer: str | None = None,
+        instead: Sequence[Instead] = (),
+        alternatives: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.pointer = pointer
+        self.instead = tuple(instead)
+        self.alternatives = tuple(alternatives)
 
 
 class InputError(ExplainError):

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from workers import observe
+from workers.advice import advised
 from workers.batching import batches
 from workers.engine.batch import Batch, Report, silent
 from workers.engine.data import NoResources, Resources
-from workers.errors import Cancelled, DeadlineExceeded, ExplainError, NotFinite
+from workers.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite
 from workers.faults import DeviceLost, contained, device_lost, out_of_memory
 from workers.inputs import prepared
 from workers.machine import machine
@@ -23,6 +24,7 @@ from workers.receipt import Explained, finished
 from workers.result import Row
 from workers.results import Finished
 from workers.store import Work
+from workers.support import check
 from workers.target import Target
 
 if TYPE_CHECKING:
@@ -68,12 +70,25 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
         try:
             with contained():
                 model = load(batch[0])
-                batch[0].job.method.refuse(model)
         except Exception as error:
             failure = observe.told(error, batch)
             yield from ((work, failure) for work in batch)
         else:
-            yield from shift.prepared(model, batch)
+            refused = _refused(model, batch)
+            yield from ((work, refused[work.job.target]) for work in batch if work.job.target in refused)
+            yield from shift.prepared(model, [work for work in batch if work.job.target not in refused])
+
+
+def _refused(model: Model, works: Sequence[Work]) -> dict[Target | None, ExplainError]:
+    """By target, why the method of the works cannot explain it."""
+    found: dict[Target | None, ExplainError] = {}
+    for target in dict.fromkeys(work.job.target for work in works):
+        try:
+            with contained():
+                check(model, works[0].job.method, target)
+        except Exception as error:
+            found[target] = observe.told(error, [work for work in works if work.job.target == target])
+    return found
 
 
 @dataclass
@@ -128,7 +143,7 @@ class _Shift:
         if len(rows) == 1 and out_of_memory(error) and model.shrink():
             return None
         failure = observe.told(error, [row.work for row in rows])
-        return [(row.work, failure) for row in rows]
+        return [(row.work, _advised(failure, model, row.work)) for row in rows]
 
     def outcomes(self, model: Model, rows: Sequence[Ready]) -> Known:
         started = time.perf_counter()
@@ -163,6 +178,11 @@ class _Shift:
         batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
         self.last = places, batch
         return batch
+
+
+def _advised(error: ExplainError, model: Model, work: Work) -> ExplainError:
+    """The error of a row with what the model supports of its advice."""
+    return advised(error, model, work.job.method, work.job.target) if isinstance(error, InputError) else error
 
 
 def place(work: Work) -> Place:

@@ -157,8 +157,9 @@ class Store:
 
 
 def problem(error: ExplainError) -> bytes:
-    """What of an error is stored: its code, its sentence, and what in the request it is about."""
-    return orjson.dumps({"code": error.code, "detail": error.detail, "pointer": error.pointer})
+    """What of an error is stored: its code, its sentence, what in the request it is about, and what works instead."""
+    told = {"code": error.code, "detail": error.detail, "pointer": error.pointer}
+    return orjson.dumps({**told, "alternatives": error.alternatives} if error.alternatives else told)
 
 
 def _with_input(work: Work, stored: Fields) -> Work:

@@ -1,14 +1,17 @@
-"""Which methods a model supports: asked of each method when the model is loaded, and told on its card."""
+"""Which methods a model supports, with which parameters, for which target."""
 
 from __future__ import annotations
 
 from pydantic import ValidationError
 
+from workers.advice import advised, refuse
 from workers.card import MethodSupport, ModelCard
 from workers.catalogue import catalogue, parse_method
-from workers.engine.embeddings import check_walk
 from workers.engine.model import Model
+from workers.errors import ExplainError
 from workers.faults import told
+from workers.method import Method
+from workers.target import Target
 
 
 def with_support(model: Model) -> ModelCard:
@@ -19,11 +22,20 @@ def with_support(model: Model) -> ModelCard:
 def support(model: Model, name: str) -> MethodSupport:
     """What a method says of this model before any work; one that cannot do without a parameter says nothing yet."""
     try:
-        method = parse_method(name)
-        check_walk(model.folded, method)
-        method.refuse(model)
+        check(model, parse_method(name))
     except ValidationError:
         return MethodSupport(name=name, supported=True)
     except Exception as error:  # a fault in one method must not keep the model from being served
-        return MethodSupport(name=name, supported=False, reason=told(error).detail)
+        why = told(error)
+        return MethodSupport(
+            name=name, supported=False, reason=why.detail, alternatives=tuple(map(dict, why.alternatives))
+        )
     return MethodSupport(name=name, supported=True)
+
+
+def check(model: Model, method: Method, target: Target | None = None) -> None:
+    """Raise, with advice that holds, where the method as it is configured cannot explain this target of the model."""
+    try:
+        refuse(model.towards(target), method)
+    except ExplainError as error:
+        raise advised(error, model, method, target) from None

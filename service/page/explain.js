@@ -70,7 +70,8 @@ async function explainAll() {
 
 function itemOf(method, { model, target }, column, kept) {
   const key = JSON.stringify([model.digest, state.input?.digest ?? state.input?.name, target, method, column]);
-  const reason = reasonAgainst(model, method.name);
+  const usual = Object.keys(method).length === 1 && !target?.layer;
+  const reason = usual && reasonAgainst(model, method.name);
   const error = reason ? { detail: `Not for ${model.name}: ${reason}.` } : null;
   return kept.get(key) ?? { key, column, method, model, target, status: error ? "failed" : "new", error };
 }

@@ -58,12 +58,13 @@ function family(name) {
 
 function row(method) {
   const reason = reasonAgainst(state.model, method.name);
-  const chosen = state.chosen.has(method.name) && !reason;
+  const closed = Boolean(reason) && !hasParameters(method);
+  const chosen = state.chosen.has(method.name) && !closed;
   const box = el("input", {
     type: "checkbox",
     id: `m-${method.name}`,
     checked: chosen,
-    disabled: Boolean(reason),
+    disabled: closed,
     "aria-describedby": `q-${method.name}`,
   });
   const place = el("div", { class: "form" });
@@ -71,17 +72,22 @@ function row(method) {
   const element = el(
     "div",
     {
-      class: reason ? "method off" : "method",
+      class: closed ? "method off" : "method",
       "data-words": `${method.name} ${titled(method.name)} ${method.question}`.toLowerCase(),
     },
     box,
     el("label", { for: box.id }, titled(method.name)),
     el("span", { class: "cost", title: "How often the model runs" }, method.cost),
-    el("p", { id: `q-${method.name}` }, reason ? `Not for this model: ${reason}.` : method.question),
+    el("p", { id: `q-${method.name}` }, reason ? `Not for this model${closed ? "" : " by default"}: ${reason}.` : method.question),
     place,
   );
   if (chosen) addForm(method, place);
   return element;
+}
+
+// Where a method has parameters, what the card says of the default ones is not the last word.
+function hasParameters(method) {
+  return Object.keys(method.parameters.properties).some((name) => name !== "name" && name !== "seed");
 }
 
 function choose(method, wanted, place) {
@@ -106,7 +112,9 @@ function addForm(method, place) {
 }
 
 function count() {
-  const many = [...state.chosen.keys()].filter((name) => !reasonAgainst(state.model, name)).length;
+  const many = [...state.chosen].filter(
+    ([name, changed]) => !reasonAgainst(state.model, name) || Object.keys(changed).length,
+  ).length;
   byId("chosen").textContent = `${many} chosen`;
   for (const details of byId("methods").children) {
     const here = details.querySelectorAll(".method > input:checked").length;

@@ -25,6 +25,7 @@ export function tell(name, ...rest) {
 
 export const modelNamed = (name) => state.models.find((one) => one.name === name);
 export const methodNamed = (name) => state.methods.find((one) => one.name === name);
+// Why the model does not support the method with its default parameters; with others, the answer tells.
 export const reasonAgainst = (model, name) =>
   model.methods.find((one) => one.name === name && !one.supported)?.reason ?? null;
 export const isImage = (model) => model.input.kind === "image";

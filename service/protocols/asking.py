@@ -133,7 +133,7 @@ def _of_one(asked: Asked, instance: Instance, terms: Terms, which: str) -> list[
     except Invalid:
         raise
     except InputError as error:
-        raise type(error)(which + error.detail, pointer=error.pointer) from None
+        raise type(error)(which + error.detail, pointer=error.pointer, alternatives=error.alternatives) from None
 
 
 async def _finished(parts: Parts, tickets: Sequence[Ticket]) -> None:

@@ -80,12 +80,12 @@ async def model(request: Request, name: str) -> Response:
 @router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
 @router.get("/models/{name}/ready", summary="Is the model ready?", **described.V2_MODEL_READY)
 async def model_ready(request: Request, name: str) -> Response:
-    """400 where the method cannot explain the model, 503 where no worker is alive."""
+    """400 where the method cannot explain the model with its default parameters, 503 where no worker is alive."""
     served = _served(request, name)
     await serving(request)
     reason = served.card.reason_against(served.method) if served.method else None
     if reason is not None:
-        raise MethodNotApplicable(f"{served.method} cannot explain {served.card.name}: {reason}")
+        raise MethodNotApplicable(f"{served.method} cannot explain {served.card.name} as it is by default: {reason}")
     return _json({"name": name, "ready": True})
 
 

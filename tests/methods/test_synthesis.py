@@ -21,11 +21,13 @@ from workers.catalogue import parse_method
 from workers.engine.batch import Batch
 from workers.engine.dream import octaves
 from workers.engine.model import Model
-from workers.engine.priors import check, turned
+from workers.engine.priors import check as check_priors
+from workers.engine.priors import turned
 from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.images import prepare
 from workers.prior import GradientBlur, Rotate
 from workers.result import Row
+from workers.support import check
 from workers.target import ClassTarget, RankTarget, Target, UnitTarget
 
 
@@ -96,13 +98,17 @@ def test_the_logarithm_of_the_probability_takes_the_other_classes_down() -> None
     assert logits[0, 0] < logits[1, 0]
     assert logits.softmax(1)[0, 0] > logits.softmax(1)[1, 0]
     with pytest.raises(MethodNotApplicable, match="log_probability is of a class"):
-        made(model, UnitTarget(layer="conv1", channel=0), score="log_probability")
+        check(
+            model,
+            parse_method({"name": "activation_maximization", "score": "log_probability"}),
+            UnitTarget(layer="conv1", channel=0),
+        )
 
 
 def test_a_rank_is_refused_with_what_would_be_right() -> None:
     model, _ = linear()
-    with pytest.raises(InvalidTarget, match="name a class by its index"):
-        made(model, RankTarget(rank=0))
+    with pytest.raises(InvalidTarget, match=r"name a class by its index.*; the target 0 works here"):
+        check(model, parse_method("activation_maximization"), RankTarget(rank=0))
 
 
 def test_starts_are_the_classs_own_mean_and_items() -> None:
@@ -198,7 +204,7 @@ def test_what_cannot_be_is_refused_by_name() -> None:
     model, _ = linear()
     for prior in (Rotate(), GradientBlur()):
         with pytest.raises(MethodNotApplicable, match=f"the prior {prior.kind} needs"):
-            check((prior,), model.card.input)
+            check_priors((prior,), model.card.input)
     for fields, why in (
         ({"start": "mean"}, "name it by `dataset`"),
         ({"start": "mean", "dataset": "d", "count": 2}, "stay the same"),

@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 from service.app import create_app
+from service.documents import status_document
+from service.orders import Problem
 from service.problems import KINDS
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from workers import errors
+from workers.card import MethodSupport
 from workers.contract import encode_npy
 
 URL = "/api/v1/explanations"
@@ -49,7 +52,6 @@ def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         ({"model": "digits", "method": STEPS0}, "invalid_request", "/method/steps"),
         ({"model": "digits", "method": {"name": "smooth_grad", "of": SECRET}}, "invalid_request", "/method/of"),
         ({"model": "digits", "method": "grad_cam"}, "method_not_applicable", "/method"),
-        ({"model": "digits", "method": {"name": "smooth_grad", "of": "grad_cam"}}, "method_not_applicable", "/method"),
         ({"model": "digits", "target": 3}, "invalid_target", "/target"),
         ({"model": "digits", "target": SECRET}, "invalid_target", "/target"),
         ({"model": "digits", "input": None}, "invalid_request", "/input"),
@@ -201,3 +203,28 @@ def test_the_table_knows_every_code() -> None:
         return {kind.code}.union(*(leaves(one) for one in kind.__subclasses__()))
 
     assert leaves(errors.ExplainError) <= KINDS.keys()
+
+
+async def test_what_a_refusal_advises_comes_as_parts_of_a_request(
+    client: httpx.AsyncClient, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a worker's refusal; and from the card, at once, for default parameters alone."""
+    advice = [{"method": {"name": "lrp", "to": "emb"}}, {"target": 0}]
+    failed = Problem(code="method_not_applicable", detail="no", pointer="/method", alternatives=tuple(advice))
+    queue.put("0" * 64, "failed", failed)
+    assert check(await client.get(f"{URL}/{'0' * 64}"), 422, "method_not_applicable")["alternatives"] == advice
+    assert status_document(queue.known["0" * 64])["error"]["alternatives"] == advice
+
+    card = queue.cards()["digits"]
+    told = MethodSupport(name="grad_cam", supported=False, reason="no places", alternatives=tuple(advice))
+    monkeypatch.setattr(queue, "cards", lambda: {"digits": card.model_copy(update={"methods": (told,)})})
+    asked = {"model": "digits", "input": {"tensor": TENSOR}}
+    problem = check(await client.post(URL, json={**asked, "method": "grad_cam"}), 422, "method_not_applicable")
+    assert problem["alternatives"] == advice
+    assert queue.orders == []
+    for other in (
+        {"method": {"name": "grad_cam", "layer": "conv1"}},
+        {"method": "grad_cam", "target": {"layer": card.layers[0].name, "channel": 0}},
+        {"method": {"name": "smooth_grad", "of": "grad_cam"}},
+    ):
+        assert (await client.post(URL, json={**asked, **other})).status_code < 300  # a worker decides

@@ -13,7 +13,7 @@ from workers.card import InputSpec
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.places import channel_axis
-from workers.errors import InvalidParameter
+from workers.errors import Instead, InvalidParameter
 
 BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
 
@@ -41,9 +41,10 @@ def _range(model: Model, asked: str) -> tuple[Tensor, Tensor]:
     found = model.range()
     if found is None:
         raise InvalidParameter(
-            f"this {asked} needs the range of the input, which the model's card does not give; use zero, constant, "
-            "mean or blur, or add low and high to [input] of the card",
+            f"this {asked} needs the range of the input, which the model's card does not give: add low and high to "
+            "[input] of the card",
             pointer=f"/method/{asked}",
+            instead=[Instead(parameters={asked: kind}) for kind in ("zero", "mean", "blur")],
         )
     return found
 

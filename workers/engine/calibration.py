@@ -16,7 +16,7 @@ from workers.engine.batch import Batch
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.model import Model
 from workers.engine.streaming import items
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.errors import InvalidParameter, MethodNotApplicable, methods
 
 COLDEST, HOTTEST = 1e-2, 1e2
 
@@ -69,6 +69,7 @@ def check(model: Model) -> None:
         raise MethodNotApplicable(
             f"a temperature divides the logits of classes, and the output of {model.card.name} is {model.card.output}",
             pointer="/method",
+            instead=methods("predict"),
         )
 
 

@@ -12,8 +12,8 @@ from workers.engine.batch import Batch
 from workers.engine.graph import Node
 from workers.engine.model import Model
 from workers.engine.spatial import spatial_layer, upsample
-from workers.errors import MethodNotApplicable
-from workers.target import ClassTarget
+from workers.errors import Instead, MethodNotApplicable, methods
+from workers.target import ClassTarget, RankTarget
 
 BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
 
@@ -74,18 +74,25 @@ def pooled_layer(model: Model) -> tuple[Node, Tensor]:
 
 
 def classes(model: Model, batch: Batch) -> list[int]:
-    """The class of each row; raises MethodNotApplicable for a target that is none."""
-    found = [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
-    if len(found) != len(batch):
-        raise MethodNotApplicable("this method explains a class; grad_cam takes any target", pointer="/target")
-    return found
+    """The class of each row, all of whose targets are one (`check_class`)."""
+    return [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
+
+
+def check_class(model: Model) -> None:
+    """Raise MethodNotApplicable where the model is asked about what is no class."""
+    if any(not isinstance(target, ClassTarget | RankTarget) for target in model.asked):
+        raise MethodNotApplicable(
+            "cam explains a class, and this target is none",
+            pointer="/target",
+            instead=(*methods("grad_cam", "layer_cam"), Instead(target="argmax")),
+        )
 
 
 def _not_pooled(reason: str) -> MethodNotApplicable:
     return MethodNotApplicable(
-        f"cam needs a model that averages its last layer over all places and ends in one linear layer, and {reason}; "
-        "grad_cam works on any spatial layer",
+        f"cam needs a model that averages its last layer over all places and ends in one linear layer, and {reason}",
         pointer="/method",
+        instead=methods("grad_cam", "layer_cam"),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
@@ -14,7 +14,7 @@ from workers.engine.graph import Graph, Node
 from workers.engine.rules import linear
 from workers.engine.rules.rule import Rule
 from workers.engine.structure import Structure, Unknown, reached
-from workers.errors import InvalidParameter
+from workers.errors import Instead, InvalidParameter
 
 ZERO = 1e-9  # what LRP-0 divides by where a unit is exactly zero
 Range = tuple[Tensor, Tensor]
@@ -23,9 +23,8 @@ Range = tuple[Tensor, Tensor]
 def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Choices = DEFAULT) -> dict[int, Rule]:
     """The rule of every node that a value flows through, by index.
 
-    Raises MethodNotApplicable for an operation that no rule fits and that relevance from the output reaches, naming the
-    node; InvalidParameter for a linear node that no entry of the table matches, and for z_box where the input has no
-    range.
+    An operation that no rule fits gets one that raises (see `check`). Raises InvalidParameter for a linear node that no
+    entry of the table matches, and for z_box where the input has no range.
     """
     structure, places = Structure(graph, choices), _places(graph)
     rules: dict[int, Rule] = {}
@@ -36,10 +35,16 @@ def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Cho
             rules[node.index] = _of_table(node, table, places[node.index], box)
         else:
             rules[node.index] = structure.rule(node) or Unknown(node)
-    unknown = [rule for i in reached(graph, rules) if isinstance(rule := rules.get(i), Unknown)]
+    return rules
+
+
+def check(graph: Graph, rules: Mapping[int, Rule], ends: Collection[int], to: int) -> None:
+    """Raise MethodNotApplicable where relevance of one of `ends` comes to an operation without a rule on its way to
+    `to`, naming the node nearest to that."""
+    ahead = {i for i, flows in enumerate(graph.reaching(to)) if flows and i != to}
+    unknown = [rule for i in reached(graph, rules, ends) if isinstance(rule := rules.get(i), Unknown) and i in ahead]
     if unknown:
         raise unknown[-1].error()
-    return rules
 
 
 def linear_nodes(graph: Graph) -> list[Node]:
@@ -125,6 +130,7 @@ def _range(low: float | None, high: float | None, box: Range | None, node: Node)
             "z_box needs the range of the input, and the model's card has none: give the rule low and high, or add "
             "low and high to [input] of the card",
             pointer="/method/composite",
+            instead=[Instead(parameters={"composite": name}) for name in ("epsilon_plus", "epsilon_plus_flat")],
         )
     lowest, highest = box or (like.new_zeros(()), like.new_zeros(()))
     return (

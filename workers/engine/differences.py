@@ -15,20 +15,30 @@ from workers.engine.model import Model
 from workers.engine.picking import pick
 from workers.engine.surroundings import Gaussian, as_inputs, over_places
 from workers.engine.windows import Window, check_score
-from workers.errors import InvalidTarget, MethodNotApplicable
-from workers.target import ClassTarget
+from workers.errors import Instead, InvalidTarget, MethodNotApplicable
+from workers.target import ClassTarget, RankTarget
 
 Score: TypeAlias = Literal["weight_of_evidence", "probability", "logit"]
 Fill: TypeAlias = Callable[[int, Window, int], Tensor]  # (row, window, sample) -> values (channels, *window)
 
 
 def check(model: Model, score: Score) -> None:
-    """Raise MethodNotApplicable where the output is no probability of classes, nor can be made one."""
+    """Raise MethodNotApplicable where the output is no probability of classes, nor can be made one.
+
+    InvalidTarget for the weight of evidence of what is no class.
+    """
     if score == "weight_of_evidence" and model.card.output not in ("logits", "probabilities"):
         raise MethodNotApplicable(
             f"weight of evidence is the log-odds of a class's probability, and this model's output is "
-            f"{model.card.output}; use score=logit, which watches the output itself",
+            f"{model.card.output}",
             pointer="/method/score",
+            instead=[Instead(parameters={"score": "logit"})],
+        )
+    if score == "weight_of_evidence" and any(not isinstance(one, ClassTarget | RankTarget) for one in model.asked):
+        raise InvalidTarget(
+            "weight of evidence is the log-odds of a class, and this target is none",
+            pointer="/target",
+            instead=[Instead(parameters={"score": "logit"}), Instead(target="argmax")],
         )
     if score == "probability":
         check_score(model, score)
@@ -67,15 +77,8 @@ def conditional(model: Model, batch: Batch, gaussian: Gaussian) -> Fill:
 def unknown_scores(
     model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Fill, samples: int, score: Score
 ) -> tuple[Tensor, Tensor]:
-    """The score of each row (n, 1, 1) and, float64, with each window filled `samples` times (n, windows, samples).
-
-    Raises InvalidTarget for the weight of evidence of what is no class.
-    """
+    """The score of each row (n, 1, 1) and, float64, with each window filled `samples` times (n, windows, samples)."""
     wanted, spec = model.resolve(batch), model.card.input
-    if score == "weight_of_evidence" and not all(isinstance(t, ClassTarget) for t in wanted):
-        raise InvalidTarget(
-            "weight of evidence is the log-odds of a class; for any other target use score=logit", pointer="/target"
-        )
     probability = score != "logit" and model.card.output != "probabilities"
 
     def alter(rows: Tensor, points: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from workers.engine.model import Model
 from workers.engine.places import channel_axis
 from workers.engine.preview import Preview
 from workers.engine.starts import span
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.errors import InvalidParameter, MethodNotApplicable, methods
 
 SMALLEST = 1e-12
 
@@ -118,9 +118,9 @@ def check(spec: InputSpec) -> None:
     """Raise MethodNotApplicable for what is no image."""
     if len(spec.shape) != 3 or channel_axis(spec) != 0:
         raise MethodNotApplicable(
-            f"deep_dream works on images, channels first, and this model's input has the shape {list(spec.shape)}; "
-            "activation_maximization makes inputs of any shape",
+            f"deep_dream works on images, channels first, and this model's input has the shape {list(spec.shape)}",
             pointer="/method",
+            instead=methods("activation_maximization"),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workers.engine import ops
 from workers.engine.graph import Graph, Node
-from workers.errors import MethodNotApplicable
+from workers.errors import Instead, MethodNotApplicable, methods
 from workers.method import Method
 
 
@@ -32,14 +32,21 @@ def check_slope(graph: Graph) -> None:
     if found and not graph.reaching(0)[graph.output]:
         layer = found[0].layer
         raise MethodNotApplicable(
-            f"the input is looked up in the embedding {layer}, so no gradient or relevance goes back to it; lrp with "
-            f'"to": "{layer}" says what each token carries, and occlusion needs only the function',
+            f"the input is looked up in the embedding {layer}, so no gradient or relevance goes back to it",
             pointer="/method",
+            instead=(
+                Instead(parameters={"to": layer}),
+                Instead("lrp", {"to": layer}),
+                Instead(parameters={"layer": layer}),
+                *methods("occlusion", "kernel_shap"),
+            ),
         )
 
 
 def check_walk(graph: Graph, method: Method) -> None:
     """The same beforehand, for a method that walks back to the input with the parameters it has."""
+    if method.inner():
+        return  # those that it holds walk
     ends = (getattr(method, field, None) for field in ("to", "layer"))
     if method.takes_input and method.needs & {"gradients", "graph"} and all(end in (None, "input") for end in ends):
         check_slope(graph)

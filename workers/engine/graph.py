@@ -110,6 +110,17 @@ class Graph:
             reached[node.index] = node.carries and any(reached[i] for i in node.inputs)
         return reached
 
+    def leading(self, ends: Iterable[int]) -> list[bool]:
+        """For each node, whether its value flows into one of `ends`, or it is one."""
+        found = [False] * len(self.nodes)
+        for index in ends:
+            found[index] = True
+        for node in reversed(self.nodes):
+            if found[node.index] and node.carries:
+                for i in node.inputs:
+                    found[i] = True
+        return found
+
 
 def is_float(value: Any) -> bool:
     """Whether gradients and relevance may flow through the value."""

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
-from workers.target import ClassTarget
+from workers.errors import Instead, MethodNotApplicable
+from workers.target import ClassTarget, RankTarget
 
 
 def check_log_odds(model: Model) -> None:
@@ -16,8 +16,15 @@ def check_log_odds(model: Model) -> None:
     if model.card.output != "logits" or len(model.card.outputs) != 1 or model.card.outputs[0] < 2:
         raise MethodNotApplicable(
             f"head=log_odds needs logits of at least two classes; the output of this model is {model.card.output} of "
-            f"the shape {list(model.card.outputs)}. head=logit works here",
+            f"the shape {list(model.card.outputs)}",
             pointer="/method/head",
+            instead=[Instead(parameters={"head": "logit"})],
+        )
+    if any(not isinstance(target, ClassTarget | RankTarget) for target in model.asked):
+        raise MethodNotApplicable(
+            "head=log_odds explains a class, and this target is none",
+            pointer="/target",
+            instead=[Instead(parameters={"head": "logit"}), Instead(target="argmax")],
         )
 
 
@@ -29,11 +36,7 @@ def log_odds(model: Model, batch: Batch) -> tuple[list[float], dict[int, Tensor]
     starts as z_c at the class and -p_c' z_c' at the others. It sums to the log-odds plus the entropy of p.
     """
     logits = model.tape(batch).output
-    classes = []
-    for target in model.resolve(batch):
-        if not isinstance(target, ClassTarget):
-            raise MethodNotApplicable("head=log_odds explains a class; this target is none", pointer="/target")
-        classes.append(target.index)
+    classes = [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
     chosen = torch.zeros_like(logits, dtype=torch.bool)
     chosen[torch.arange(len(logits)), classes] = True
     others = logits.masked_fill(chosen, -torch.inf)

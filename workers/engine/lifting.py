@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -25,7 +25,7 @@ from workers.engine.rules.deep_lift import (
 from workers.engine.rules.deep_lift_normalised import Attention, Softmax, Standardise, argument
 from workers.engine.rules.reveal_cancel import Linear, RevealCancel, Signs
 from workers.engine.rules.rule import Gradient, Rule
-from workers.errors import MethodNotApplicable
+from workers.errors import ANY_FUNCTION, MethodNotApplicable
 
 Mode: TypeAlias = Literal["gradient", "rescale", "reveal_cancel"]
 ELEMENTWISE = ops.ACTIVATION | ops.ELEMENTWISE | frozenset(
@@ -46,16 +46,18 @@ NORMALISING: Mapping[str, type[Lifting]] = {
 }
 
 
-def assign(graph: Graph) -> dict[int, type[Lifting] | None]:
-    """The rule of every node that a value flows through, by index; None where the node is affine.
+def assign(graph: Graph, ends: Collection[int]) -> dict[int, type[Lifting] | None]:
+    """The rule of every node that a value flows through to one of `ends`, by index; None where the node is affine.
 
     Raises MethodNotApplicable for an operation that no rule fits, naming the node.
     """
-    flows, varies = graph.reaching(0), _varying(graph)
+    flows, varies, onward = graph.reaching(0), _varying(graph), graph.leading(ends)
     found: dict[int, type[Lifting] | None] = {}
     for node in graph.nodes[1:]:
+        if not onward[node.index]:
+            continue
         hidden = [graph.nodes[i] for i in node.inputs if varies[i] and not flows[i]]
-        if hidden and (flows[node.index] or node.index == graph.output):
+        if hidden and (flows[node.index] or node.index in ends):
             raise _refused(node, f"its argument {hidden[0].layer} depends on the input by steps that have no slope")
         if flows[node.index]:
             found[node.index] = _kind(node, graph, flows)
@@ -98,9 +100,7 @@ def _varying(graph: Graph) -> list[bool]:
 
 def _refused(node: Node, why: str) -> MethodNotApplicable:
     return MethodNotApplicable(
-        f"deep_lift cannot pass {node.layer} ({node.op}): {why}; gradient, integrated_gradients, smooth_grad and "
-        "occlusion need only the function and work here",
-        pointer="/method",
+        f"deep_lift cannot pass {node.layer} ({node.op}): {why}", pointer="/method", instead=ANY_FUNCTION
     )
 
 
@@ -109,7 +109,7 @@ def multipliers(contrast: Contrast, start: Mapping[int, Tensor], mode: Mode) -> 
     gradient = Gradient()
     if mode == "gradient":
         return propagate(contrast.tape, start, lambda _: gradient)[0]
-    kinds = assign(contrast.tape.graph)
+    kinds = assign(contrast.tape.graph, start)
     made: dict[type[Lifting] | None, Rule] = {kind: kind(contrast) for kind in set(kinds.values()) if kind is not None}
     made[None] = gradient
     if mode == "reveal_cancel":

@@ -11,7 +11,7 @@ from torch import Tensor
 from workers.card import InputSpec
 from workers.engine.baselines import blur_axis
 from workers.engine.places import channel_axis, over_channels, places
-from workers.errors import MethodNotApplicable
+from workers.errors import MethodNotApplicable, methods
 
 SMOOTHING = 0.625  # the blur of a spread mask, in cells: 5 places for cells of 8 (S4 8.3.3)
 
@@ -59,9 +59,9 @@ def check(spec: InputSpec) -> None:
     """Raise MethodNotApplicable for a flat input: its features are no neighbours of each other."""
     if channel_axis(spec) is None:
         raise MethodNotApplicable(
-            f"a smooth mask needs places beside each other, and this model's input is {spec.shape[0]} features; "
-            "kernel_shap and occlusion work here",
+            f"a smooth mask needs places beside each other, and this model's input is {spec.shape[0]} features",
             pointer="/method",
+            instead=methods("kernel_shap", "occlusion"),
         )
 
 

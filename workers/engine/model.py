@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import time
@@ -24,7 +25,7 @@ from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
 from workers.engine.rules.rule import Gradient, Rule
 from workers.engine.tape import Tape
-from workers.errors import InvalidParameter, InvalidTarget
+from workers.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.target import Target, UnitTarget
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Model:
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self.stochastic: Callable[[], Compiled] | None = None
+        self.asked: tuple[Target, ...] = ()
         self.card: ModelCard = describe.card(self)
 
     @classmethod
@@ -82,6 +84,19 @@ class Model:
         if has_dropout(program):
             model.stochastic = cache(partial(compile_program, program, place, dtype, dropout=True))
         return model
+
+    def towards(self, target: Target | None) -> Model:
+        """The same model, asked about this target: methods refuse no more than stands between it and the input."""
+        if target is None:
+            return self
+        model = copy.copy(self)
+        model.asked = (target,)
+        return model
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The folded graph's nodes that the model is asked about: its output, or where the targets are read."""
+        return frozenset(targets.node_of(t, self.folded) for t in self.asked) or frozenset({self.folded.output})
 
     @property
     def chunk(self) -> int:
@@ -172,14 +187,23 @@ class Model:
     def start(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,), and by node ones at what each row's target sums over: where a backward walk begins."""
         tape, wanted = self.tape(batch), self.resolve(batch)
-        for layer, norm in self._normed(wanted):
-            raise InvalidTarget(
-                f"{norm} is folded into {layer}, whose own value is not propagated from; name {norm} for the value "
-                "after it. gradient, input_times_gradient and integrated_gradients explain the layer itself",
-                pointer="/target/layer",
-            )
+        self.check_start(wanted)
         start = targets.masks(wanted, tape.graph, tape.values)
         return targets.scores(start, tape.values), start
+
+    def check_start(self, wanted: Sequence[Target] | None = None) -> None:
+        """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
+        for target in self.asked if wanted is None else wanted:
+            for layer, norm in self._normed([target]):
+                after = target.model_dump(mode="json", include={"channel", "index"}, exclude_none=True)
+                raise InvalidTarget(
+                    f"{norm} is folded into {layer}, whose own value is not propagated from",
+                    pointer="/target/layer",
+                    instead=(
+                        Instead(target={"layer": norm, **after}),
+                        *methods("gradient", "input_times_gradient", "integrated_gradients"),
+                    ),
+                )
 
     def signal(self, batch: Batch, start: Literal["one", "score"]) -> dict[int, Tensor]:
         """By node what a backward walk begins with: ones where `start` has them, or the values there."""
@@ -209,11 +233,15 @@ class Model:
         return propagate(self.tape(batch), start, lambda local: rules[local.node.index], to, masks, watch)
 
     def rules(self, table: Table, choices: Choices = DEFAULT) -> dict[int, Rule]:
-        """The rule of every node under a composite, made once; raises MethodNotApplicable where one has none."""
+        """The rule of every node under a composite, made once; where there is none, walking through it raises."""
         key = table, choices
         if key not in self._rules:
             self._rules[key] = composites.assign(self.folded, table, self.range(), choices)
         return self._rules[key]
+
+    def check_rules(self, table: Table, choices: Choices = DEFAULT, to: int = 0) -> None:
+        """Raise MethodNotApplicable where a node between `to` and what the model is asked about has no rule."""
+        composites.check(self.folded, self.rules(table, choices), self.ends, to)
 
     def rules_by_layer(self, table: Table, choices: Choices = DEFAULT) -> dict[str, str]:
         """The name of the rule that each layer got under a composite, in the order of the graph."""

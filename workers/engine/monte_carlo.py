@@ -12,7 +12,7 @@ from torch import Tensor
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.stochastic import Stochastic
-from workers.errors import MethodNotApplicable
+from workers.errors import Instead, MethodNotApplicable
 from workers.method import Method
 from workers.target import ClassTarget
 
@@ -146,17 +146,22 @@ def _questions(
         yield classes[:, at].tolist(), slots[:, at], torch.ones(len(classes), dtype=torch.bool)
 
 
+def check(model: Model, approach: str) -> None:
+    """Raise MethodNotApplicable for an approach by class to a model without a list of classes."""
+    if approach != "target" and (len(model.card.outputs) != 1 or model.card.output == "value"):
+        raise MethodNotApplicable(
+            f"looking at each class needs a model with a list of classes; the output of {model.card.name} is "
+            f"{model.card.output}",
+            pointer="/method/approach",
+            instead=[Instead(parameters={"approach": "target"})],
+        )
+
+
 def leading(model: Model, batch: Batch, count: int) -> Tensor:
     """The classes that are highest for each row as the model is served, and its target's, (n, count), ascending.
 
-    Raises MethodNotApplicable for a model without a list of classes.
+    The model has a list of classes (`check`).
     """
-    if len(model.card.outputs) != 1 or model.card.output == "value":
-        raise MethodNotApplicable(
-            f"looking at each class needs a model with a list of classes; the output of {model.card.name} is "
-            f"{model.card.output}: the approach target works here",
-            pointer="/method/approach",
-        )
     outputs = model.outputs(batch).clone()
     for row, target in enumerate(model.resolve(batch)):
         if isinstance(target, ClassTarget):

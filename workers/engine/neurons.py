@@ -13,7 +13,7 @@ from workers.engine.composites import is_linear
 from workers.engine.graph import Graph, Node
 from workers.engine.model import Model
 from workers.engine.rates import RECTIFIERS
-from workers.errors import MethodNotApplicable
+from workers.errors import MethodNotApplicable, methods
 
 RESCALING = ops.SCALING | ops.BATCH_NORM | ops.ADDITION  # of one value
 MOVING = ops.ROUTING | ops.MAX_POOLING | ops.AVERAGING | RECTIFIERS
@@ -141,8 +141,9 @@ def check(model: Model) -> None:
         if flows[node.index] and not _known(node, graph):
             raise MethodNotApplicable(
                 f"{node.op} at {node.layer} has no signal estimator: patterns are defined for linear neurons with "
-                "ReLUs and pooling; gradient and integrated_gradients work here",
+                "ReLUs and pooling",
                 pointer="/method",
+                instead=methods("gradient", "integrated_gradients"),
             )
 
 

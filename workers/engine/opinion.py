@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
+from workers.errors import MethodNotApplicable, methods
 
 
 class Opinion(NamedTuple):
@@ -35,7 +35,7 @@ def check(model: Model) -> None:
     if model.card.output != "evidence" or len(model.card.outputs) != 1:
         raise MethodNotApplicable(
             f"the output of {model.card.name} is {model.card.output}, and beliefs are made of evidence: of a net that "
-            'was trained with an evidential head, say output = "evidence" in [model] of its card.toml. predict gives '
-            "the probabilities of any classifier, temperature calibrates them",
+            'was trained with an evidential head, say output = "evidence" in [model] of its card.toml',
             pointer="/method",
+            instead=methods("predict"),
         )

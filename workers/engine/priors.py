@@ -14,7 +14,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from workers.card import InputSpec
 from workers.engine.baselines import blur_axis
 from workers.engine.places import channel_axis, places
-from workers.errors import MethodNotApplicable
+from workers.errors import Instead, MethodNotApplicable
 from workers.prior import L2, Blur, Centre, GradientBlur, Jitter, Noise, Prior, Rotate, Scale, TotalVariation, Transform
 
 Penalty: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (what is moved, the inputs made of it) -> (n,)
@@ -124,10 +124,11 @@ def check(chosen: Sequence[Prior], spec: InputSpec) -> None:
         wrong = not image if isinstance(prior, Rotate | Scale) else flat and not isinstance(prior, L2 | Noise)
         if wrong:
             needs = "an image, channels first" if isinstance(prior, Rotate | Scale) else "places beside each other"
+            others = [one.model_dump(mode="json") for one in chosen if one != prior]
             raise MethodNotApplicable(
-                f"the prior {prior.kind} needs {needs}, and this model's input has the shape {list(spec.shape)}; leave "
-                "it out of `priors`",
+                f"the prior {prior.kind} needs {needs}, and this model's input has the shape {list(spec.shape)}",
                 pointer="/method/priors",
+                instead=[Instead(parameters={"priors": others})],
             )
 
 

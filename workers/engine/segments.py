@@ -16,7 +16,7 @@ from workers.engine.answers import twins
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.places import channel_axis, over_channels, places
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
 from workers.perturbation import Cut
 
 if TYPE_CHECKING:
@@ -53,14 +53,16 @@ def chosen(model: Model, cut: Cut | None) -> Cut:
     if cut in ("slic", "quickshift") and (len(places(spec)) != _PLANE or channel_axis(spec) is None):
         raise MethodNotApplicable(
             f"segments={cut} draws superpixels on channels by height by width; this model's input has the shape "
-            f"{list(spec.shape)}. segments=grid works here",
+            f"{list(spec.shape)}",
             pointer="/method/segments",
+            instead=[Instead(parameters={"segments": "grid"})],
         )
     if channel_axis(spec) is None and spec.shape[0] > MOST:
         raise MethodNotApplicable(
             f"each of the {spec.shape[0]} features would be a segment of its own, and {MOST} is the most that can be "
-            "told apart; gradient methods work here",
+            "told apart",
             pointer="/method",
+            instead=ANY_FUNCTION,
         )
     return cut or ("slic" if spec.kind == "image" else "grid")
 

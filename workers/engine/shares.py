@@ -12,7 +12,7 @@ from workers.card import InputSpec
 from workers.engine.batch import Batch
 from workers.engine.labels import about, none_of
 from workers.engine.model import Model
-from workers.errors import InvalidParameter
+from workers.errors import Instead, InvalidParameter
 from workers.method import Method
 from workers.target import Target
 
@@ -70,8 +70,9 @@ def shares(
         raise none_of(name, target)
     if not found.counts[0]:
         raise InvalidParameter(
-            "the relevance of no item sums to anything that could be shared out; size=true takes its size",
+            "the relevance of no item sums to anything that could be shared out",
             pointer="/method/size",
+            instead=[Instead(parameters={"size": True})],
         )
     mean, square = found.sums / found.counts[0]
     std = np.sqrt(np.maximum(square - mean**2, 0))

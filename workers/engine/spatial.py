@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 from workers.engine import ops
 from workers.engine.graph import Graph, Node
 from workers.engine.model import Model
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable
 
 _SPATIAL = ops.LINEAR | ops.ACTIVATION | ops.BATCH_NORM | ops.ADDITION | ops.MAX_POOLING | ops.AVERAGING | {"cat"}
 _INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -38,8 +38,9 @@ def spatial_layer(model: Model, name: str | None) -> Node:
     if not found or len(graph.nodes[0].shape or ()) - 1 not in _INTERPOLATION:
         raise MethodNotApplicable(
             "no layer of this model keeps the input's places (channels by height by width), which a class activation "
-            "map is drawn from; gradient methods and occlusion work here",
+            "map is drawn from",
             pointer="/method",
+            instead=ANY_FUNCTION,
         )
     return found[-1]
 

@@ -17,7 +17,7 @@ from workers.engine.rules.linear import Epsilon
 from workers.engine.rules.product import Product
 from workers.engine.rules.rule import Gradient, Pass, Rule
 from workers.engine.tape import Local
-from workers.errors import MethodNotApplicable
+from workers.errors import ANY_FUNCTION, MethodNotApplicable
 
 STABILISER = 1e-6  # of sums, averages, products and norms, which no entry names
 
@@ -90,18 +90,18 @@ class Unknown:
 
     def error(self) -> MethodNotApplicable:
         return MethodNotApplicable(
-            f"no propagation rule is known for {self.node.op} at {self.node.layer}; "
-            "gradient, integrated_gradients, smooth_grad and occlusion need only the function and work here",
+            f"no propagation rule is known for {self.node.op} at {self.node.layer}",
             pointer="/method",
+            instead=ANY_FUNCTION,
         )
 
     def backward(self, _local: Local, _relevance: Any) -> Sequence[Tensor | None]:
         raise self.error()
 
 
-def reached(graph: Graph, rules: Mapping[int, Rule]) -> list[int]:
-    """The nodes that relevance from the output comes to, last first."""
-    found = {graph.output}
+def reached(graph: Graph, rules: Mapping[int, Rule], ends: Collection[int]) -> list[int]:
+    """The nodes that relevance from the ends comes to, last first."""
+    found = set(ends)
     for node in reversed(graph.nodes):
         if node.index in found and node.index in rules:
             found.update(getattr(rules[node.index], "carriers", node.inputs))

@@ -21,7 +21,7 @@ from workers.engine.graph import Node, Ref, references
 from workers.engine.model import Model
 from workers.engine.rules.rule import Gradient
 from workers.engine.tape import Flow, Local
-from workers.errors import MethodNotApplicable
+from workers.errors import MethodNotApplicable, methods
 
 _HOMOGENEOUS = (
     (ops.ROUTING - {"pad", "constant_pad_nd", "masked_fill", "where"})
@@ -59,16 +59,16 @@ class Projection:
 
 
 def check(model: Model, to: int | None = None) -> None:
-    """Raise MethodNotApplicable, naming the first node between input and `to` (default: output) that is not linear by
-    pieces."""
+    """Raise MethodNotApplicable, naming the first node before `to`, or the targets, that is not linear by pieces."""
     graph = model.folded
-    into, until = graph.reaching(0), graph.output if to is None else to
-    for node in graph.nodes[1 : until + 1]:
-        if into[node.index] and not _piecewise_linear(node) and graph.reaching(node.index)[until]:
+    into, onward = graph.reaching(0), graph.leading(model.ends if to is None else [to])
+    for node in graph.nodes[1:]:
+        if into[node.index] and onward[node.index] and not _piecewise_linear(node):
             raise MethodNotApplicable(
                 f"{node.op} at {node.layer} is not piecewise linear, and a switched projection is exact only in nets "
-                "that are; gradient and integrated_gradients work here",
+                "that are",
                 pointer="/method",
+                instead=methods("gradient", "integrated_gradients"),
             )
 
 

@@ -15,7 +15,7 @@ from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.preview import Preview
 from workers.engine.priors import Priors, asks_for_mean
-from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
+from workers.errors import Instead, InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.prior import Prior
 from workers.target import ClassTarget, RankTarget, Target, parse_targets
 
@@ -56,9 +56,8 @@ class Space(NamedTuple):
 
 def make(model: Model, batch: Batch, wish: Wish) -> Made:
     """Inputs made up for the batch's target, by its first seed."""
-    target, source = named(batch.targets[0]), batch.generators()[0] if len(batch) else _source(batch)
+    target, source = batch.targets[0], batch.generators()[0] if len(batch) else _source(batch)
     objective = Objective(model, terms(target, _also(model, wish.also)), wish.selective)
-    check(model, target, wish)
     priors = Priors(wish.priors, model.card.input, starts.span(model))
     space = _space(model, batch, wish, target, source)
     mean = starts.mean(model, batch, wish.dataset or "", target) if asks_for_mean(wish.priors) else None
@@ -98,17 +97,19 @@ def named(target: Target) -> Target:
             "activation_maximization makes an input up, so there is none yet whose classes could be ranked; name a "
             "class by its index or label, or a unit by its layer",
             pointer="/target",
+            instead=[Instead(target=0)],
         )
     return target
 
 
-def check(model: Model, target: Target, wish: Wish) -> None:
+def check(model: Model, target: Target, selective: bool) -> None:
     """Raise MethodNotApplicable where the logarithm of the softmax of the target means nothing."""
-    if wish.selective and not (isinstance(target, ClassTarget) and model.card.output == "logits"):
+    if selective and not (isinstance(target, ClassTarget) and model.card.output == "logits"):
         raise MethodNotApplicable(
             f"log_probability is of a class of a model with logits; the output of {model.card.name} is "
-            f"{model.card.output} and the target a {target.kind}: the score activation takes any",
+            f"{model.card.output} and the target a {target.kind}",
             pointer="/method/score",
+            instead=[Instead(parameters={"score": "activation"})],
         )
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from workers.composite import EPSILON, AlphaBetaEntry, Entry
+from workers.composite import EPSILON, AlphaBetaEntry, Entry, Table
 from workers.engine import ops
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.rules.activation import check_rectified
 from workers.engine.rules.positive import Positive
 from workers.engine.rules.rule import Rule
-from workers.errors import InvalidTarget
+from workers.errors import ANY_FUNCTION, Instead, InvalidTarget
 from workers.target import Target
 
 CLOSE = 1e-6  # share of the score that counts as zero
@@ -24,13 +24,22 @@ _SUMS = ops.ADDITION | ops.AVERAGING | ops.BATCH_NORM
 def deep_rules(model: Model, first: Entry | None) -> dict[int, Rule]:
     """alpha1_beta0 with `first` at the layers that read the input, and positive parts alone where values are summed.
 
-    Raises MethodNotApplicable, naming the node, for what is neither linear nor a rectifier.
+    `check_deep` says for which nodes.
     """
-    check_rectified(model.folded, "deep_taylor")
-    inner = AlphaBetaEntry(alpha=1)
-    rules = model.rules((inner,) if first is None else (first, inner))
+    rules = model.rules(_table(first))
     positive = Positive(EPSILON)
     return {i: positive if model.folded.nodes[i].op in _SUMS else rule for i, rule in rules.items()}
+
+
+def check_deep(model: Model, first: Callable[[], Entry | None]) -> None:
+    """Raise MethodNotApplicable, naming the node, for what is neither linear nor a rectifier; then look at `first`."""
+    check_rectified(model.folded, "deep_taylor", model.ends)
+    model.check_rules(_table(first()))
+
+
+def _table(first: Entry | None) -> Table:
+    inner = AlphaBetaEntry(alpha=1)
+    return (inner,) if first is None else (first, inner)
 
 
 def nearest_root(model: Model, batch: Batch, wanted: Sequence[Target], steps: int, halvings: int) -> Tensor:
@@ -77,7 +86,7 @@ def remainder(model: Model, root: Tensor, wanted: Sequence[Target]) -> list[floa
 def _all_there(there: Tensor, scores: Tensor) -> None:
     if not bool(there.all()):
         raise InvalidTarget(
-            f"no zero of this target's score, {float(scores[~there][0]):.4g}, was found along its gradients; "
-            "root=origin expands at the origin instead",
+            f"no zero of this target's score, {float(scores[~there][0]):.4g}, was found along its gradients",
             pointer="/target",
+            instead=(Instead(parameters={"root": "origin"}), *ANY_FUNCTION),
         )

@@ -13,7 +13,7 @@ from workers.engine.answers import altered_scores
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.places import channel_axis, over_channels, places
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.errors import Instead, InvalidParameter, MethodNotApplicable
 
 Window: TypeAlias = tuple[slice, ...]
 
@@ -71,7 +71,7 @@ def check_score(model: Model, score: str) -> None:
     """Raise MethodNotApplicable where a softmax of the output makes no sense."""
     if score == "probability" and model.card.output not in ("logits", "segmentation"):
         raise MethodNotApplicable(
-            f"score=probability takes the softmax of logits, and this model's output is {model.card.output}; "
-            "use score=logit, which watches the output itself",
+            f"score=probability takes the softmax of logits, and this model's output is {model.card.output}",
             pointer="/method/score",
+            instead=[Instead(parameters={"score": "logit"})],
         )

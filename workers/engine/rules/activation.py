@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from workers.engine import ops
+from workers.engine.embeddings import check_slope
 from workers.engine.graph import Graph, Node, Ref, references
 from workers.engine.rules.rule import Gradient, Rule, fit
 from workers.engine.tape import Local
-from workers.errors import MethodNotApplicable
+from workers.errors import ANY_FUNCTION, MethodNotApplicable
 
 _BOUNDED = {"hardtanh": "min_val", "clamp": "min", "clamp_min": "min"}
 _CHOICES = frozenset({"where", "masked_fill", "index", "index_select", "gather", "take_along_dim"})
@@ -39,6 +40,7 @@ def signals(graph: Graph, rectifier: Rule, method: str) -> dict[int, Rule]:
 
     Raises MethodNotApplicable where no rectifier is, naming the activation that there is.
     """
+    check_slope(graph)
     flows, gradient = graph.reaching(0), Gradient()
     found: dict[int, Rule] = {
         node.index: rectifier if is_rectifier(node, graph) else gradient
@@ -49,21 +51,23 @@ def signals(graph: Graph, rectifier: Rule, method: str) -> dict[int, Rule]:
         other = next(iter(_neither(graph)), None)
         what = f"its first activation, {other.layer} ({other.op}), is none" if other else "it is linear"
         raise MethodNotApplicable(
-            f"{method} changes what rectifiers (ReLU) hand back, and this model has none: {what}. "
-            "gradient, integrated_gradients and occlusion need only the function and work here",
+            f"{method} changes what rectifiers (ReLU) hand back, and this model has none: {what}",
             pointer="/method",
+            instead=ANY_FUNCTION,
         )
     return found
 
 
-def check_rectified(graph: Graph, method: str) -> None:
-    """Raise MethodNotApplicable, naming the node, for what is neither a rectifier, nor linear, nor picks a maximum."""
+def check_rectified(graph: Graph, method: str, ends: Collection[int]) -> None:
+    """Raise MethodNotApplicable, naming the node, where one between input and `ends` is no rectifier and not linear."""
+    within = graph.leading(ends)
     for node in _neither(graph):
-        raise MethodNotApplicable(
-            f"{method} is defined for rectifiers (ReLU) and linear layers; {node.layer} ({node.op}) is neither. "
-            "gradient, integrated_gradients and occlusion need only the function and work here",
-            pointer="/method",
-        )
+        if within[node.index]:
+            raise MethodNotApplicable(
+                f"{method} is defined for rectifiers (ReLU) and linear layers; {node.layer} ({node.op}) is neither",
+                pointer="/method",
+                instead=ANY_FUNCTION,
+            )
 
 
 def is_rectifier(node: Node, graph: Graph) -> bool:

@@ -25,8 +25,9 @@ class Cam(Method):
     needs = frozenset({"graph"})
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.cam import pooled_layer
+        from workers.engine.cam import check_class, pooled_layer
 
+        check_class(model)
         pooled_layer(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

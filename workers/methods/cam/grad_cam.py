@@ -30,6 +30,7 @@ class GradCam(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.spatial import spatial_layer
 
+        model.check_start()
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

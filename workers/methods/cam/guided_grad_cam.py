@@ -31,6 +31,7 @@ class GuidedGradCam(Method):
         from workers.engine.spatial import spatial_layer
 
         signals(model.folded, Guided(), self.name)
+        model.check_start()
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -47,7 +47,9 @@ class Deconvnet(Method):
 
         signals(model.folded, Deconv(), self.name)
         masks(model, self.units)
-        if self.layer is not None:
+        if self.layer is None:
+            model.check_start()
+        else:
             model.layer(self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -50,8 +50,9 @@ class DeepLift(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.lifting import assign
 
+        model.check_start()
         if self._mode != "gradient":
-            assign(model.folded)
+            assign(model.folded, model.ends)
 
     @property
     def _mode(self) -> Literal["gradient", "rescale", "reveal_cancel"]:

@@ -30,6 +30,7 @@ class GuidedBackprop(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.rules.activation import Guided, signals
 
+        model.check_start()
         signals(model.folded, Guided(), self.name)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

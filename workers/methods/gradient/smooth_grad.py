@@ -47,6 +47,9 @@ class SmoothGrad(Method):
         return self.samples * self.of.passes()
 
     def refuse(self, model: Model) -> None:
+        from workers.engine.embeddings import check_slope
+
+        check_slope(model.folded)
         self.of.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -37,6 +37,7 @@ class SwitchedProjection(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.switched import check
 
+        model.check_start()
         check(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

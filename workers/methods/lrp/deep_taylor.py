@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from workers.composite import Entry, WSquareEntry, ZBoxEntry
-from workers.errors import InvalidParameter, InvalidTarget
+from workers.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.method import Method
 from workers.result import Attribution, Check
 
@@ -43,9 +43,10 @@ class DeepTaylor(Method):
         return bounds
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.taylor import deep_rules
+        from workers.engine.taylor import check_deep
 
-        deep_rules(model, self._first(model))
+        model.check_start()
+        check_deep(model, lambda: self._first(model))
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.backward import propagate
@@ -58,9 +59,9 @@ class DeepTaylor(Method):
         lowest = min(float(values.min()) for values in start.values())
         if lowest < 0:
             raise InvalidTarget(
-                f"deep_taylor decomposes a positive score, and it would start from {lowest:.4g} here; "
-                "lrp explains scores of either sign",
+                f"deep_taylor decomposes a positive score, and it would start from {lowest:.4g} here",
                 pointer="/target",
+                instead=methods("lrp", "gradient"),
             )
         values = propagate(tape, start, lambda local: rules[local.node.index], watch=held.watch)[0]
         sums, lows = by_row(values.double()).tolist(), values.flatten(1).amin(1).clamp(max=0).tolist()
@@ -83,8 +84,8 @@ class DeepTaylor(Method):
             return ZBoxEntry(where="first", low=self.bounds[0], high=self.bounds[1])
         if model.range() is None:
             raise InvalidParameter(
-                "the model's card gives no range of the input; say where inputs lie: bounds=[low, high], 'positive' "
-                "or 'real'",
+                "the model's card gives no range of the input; say where inputs lie, as bounds=[low, high]",
                 pointer="/method/bounds",
+                instead=(Instead(parameters={"bounds": "positive"}), Instead(parameters={"bounds": "real"})),
             )
         return ZBoxEntry(where="first")

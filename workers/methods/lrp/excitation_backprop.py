@@ -40,8 +40,8 @@ class ExcitationBackprop(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.excitation import TABLES
 
-        model.rules(TABLES[self.bias])
-        model.layer(self.layer)
+        model.check_start()
+        model.check_rules(TABLES[self.bias], to=model.layer(self.layer).index)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.backward import propagate

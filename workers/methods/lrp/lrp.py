@@ -76,8 +76,8 @@ class Lrp(Method):
         from workers.engine.heads import check_log_odds
         from workers.engine.units import masks
 
-        model.rules(self.table, self.choices)
-        model.layer(self.to)
+        model.check_start()
+        model.check_rules(self.table, self.choices, model.layer(self.to).index)
         masks(model, self.units)
         if self.head == "log_odds":
             check_log_odds(model)

@@ -113,11 +113,14 @@ class ActivationMaximization(Method):
         return 3 * self.steps * self.count
 
     def refuse(self, model: Model) -> None:
+        from workers.engine import synthesis
         from workers.engine.embeddings import check_slope
         from workers.engine.priors import check
 
         check_slope(model.graph)
         check(self.priors or (), model.card.input)
+        for target in model.asked:
+            synthesis.check(model, synthesis.named(target), self.score == "log_probability")
 
     def explain(self, model: Model, batch: Batch) -> Synthesis:
         from workers.engine.priors import usual

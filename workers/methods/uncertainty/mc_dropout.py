@@ -48,9 +48,10 @@ class McDropout(Method):
         return self.samples * self.of.passes() * walks[self.approach]
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.stochastic import check
+        from workers.engine import monte_carlo, stochastic
 
-        check(model)
+        stochastic.check(model)
+        monte_carlo.check(model, self.approach)
         self.of.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
