@@ -122,12 +122,12 @@ def main() -> int:
     x, test = (torch.from_numpy(stored[name][:, None]).float() / 255 for name in ("x_train", "x_test"))
     model = model_of(train(x, torch.from_numpy(stored["y_train"]).long(), epochs), (1, 28, 28), low=0.0, high=1.0)
     truth = torch.from_numpy(stored["y_test"]).long()
-    print("   digits   accuracy (seed)   units passed on (seed)   active before pooling")
+    print("   digits   accuracy (seed)   units active, v > 0 (seed)   passed on by pooling")
     for kind, (accuracy, share) in SEED.items():
         shown = noisy(test, kind)
         found = shares(model, shown[:2000])
         right = float((model.forward(shown).argmax(1) == truth).double().mean())
-        units = f"{found['passed']:6.1%} of {found['units']} ({share} %)   {found['active']:6.1%}"
+        units = f"{found['active']:6.1%} of {found['units']} ({share} %)   {found['passed']:6.1%}"
         print(f"   {kind:8} {right:6.1%} ({accuracy} %)   {units}", flush=True)
     PICTURE.parent.mkdir(exist_ok=True)
     sheet(model, test[list(DIGITS)], InMemory({"training": InMemoryDataset(x[:2000])})).save(PICTURE)

@@ -1,8 +1,9 @@
 """Which signal estimator is best, unit by unit and for the whole net? (seed 002, Fig. 3 and 4)
 
 Use: python -m reproductions.flipping MODEL IMAGES, a folder of ResNet-20 and an .npz of CIFAR-10: x_train (n, 32, 32,
-3) uint8. Fits the estimators on the first 1000 images, measures rho on the next 250, degrades the next 250, patch by
-patch, prints both and draws pictures/flipping.png.
+3) uint8. For rho the images are three sets as in the seed: estimators are fitted on the first 700, v is found on the
+next 550, rho read on the last 250. Those are then degraded patch by patch, by estimators fitted on the first 1000. Prints
+both and draws pictures/flipping.png.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from workers.engine.model import Model
 from workers.folder import read_folder
 
 PICTURE = Path(__file__).parent / "pictures" / "flipping.png"
-FITTED, MEASURED, DEGRADED = slice(0, 1000), slice(1000, 1250), slice(1250, 1500)
+FITTED, OPTIMISED, READ, EXPLAINING = slice(0, 700), slice(700, 1250), slice(1250, 1500), slice(0, 1000)
 ESTIMATORS = {"filter": "S_w", "linear": "S_a", "two_component": "S_a+-"}
 PATCH, STEPS = 3, 100
 
@@ -34,15 +35,16 @@ class Resources(InMemory):
         return None
 
 
-def patterns(estimator: str) -> dict[str, Any]:
-    return {"name": "pattern_fit", "dataset": "fitted", "estimator": estimator}
+def patterns(estimator: str, dataset: str) -> dict[str, Any]:
+    return {"name": "pattern_fit", "dataset": dataset, "estimator": estimator}
 
 
 def quality(model: Model, resources: Resources) -> None:
     """The mean rho over the units of each layer; of all layers the mean."""
     found = {}
     for estimator in ESTIMATORS:
-        asked = {"name": "signal_quality", "patterns": patterns(estimator), "dataset": "measured"}
+        sets = {"patterns": patterns(estimator, "fitted"), "dataset": "optimised", "read_on": "read"}
+        asked = {"name": "signal_quality", **sets}
         row = parse_method(asked).explain(model, no_input(model, resources)).rows()[0]
         found[estimator], found["random"] = row.arrays["scores"], row.arrays["random"]
         layers = [one["layer"] for one in row.info["layers"]]
@@ -55,10 +57,10 @@ def quality(model: Model, resources: Resources) -> None:
 
 def degrade(model: Model, resources: Resources) -> None:
     """The probability of the class as patches go; and the same in an order by chance."""
-    of = [{"name": "pattern_attribution", "patterns": patterns(one)} for one in ESTIMATORS]
+    of = [{"name": "pattern_attribution", "patterns": patterns(one, "explaining")} for one in ESTIMATORS]
     of += [{"name": "lrp", "composite": "zero"}, "gradient"]
     names = [f"PatternAttribution, {sign}" for sign in ESTIMATORS.values()] + ["S_x (LRP-0)", "gradient"]
-    asked = {"name": "pixel_flipping", "of": of, "dataset": "degraded", "patch": PATCH, "steps": STEPS}
+    asked = {"name": "pixel_flipping", "of": of, "dataset": "read", "patch": PATCH, "steps": STEPS}
     method = parse_method(asked)
     row = method.explain(model, no_input(model, resources)).rows()[0]
     chance = parse_method({**asked, "of": "gradient", "order": "random"})
@@ -81,7 +83,7 @@ def main() -> int:
     assert spec is not None
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     x = (torch.from_numpy(np.load(sys.argv[2])["x_train"]).permute(0, 3, 1, 2).float() / 255 - mean) / std
-    parts = {"fitted": FITTED, "measured": MEASURED, "degraded": DEGRADED}
+    parts = {"fitted": FITTED, "optimised": OPTIMISED, "read": READ, "explaining": EXPLAINING}
     resources = Resources({name: InMemoryDataset(x[part]) for name, part in parts.items()})
     quality(model, resources)
     degrade(model, resources)

@@ -105,7 +105,7 @@ def first_steps(model: Model, resources: Items, c: int, layers: Sequence[str]) -
             with torch.no_grad():
                 _, values = model.folded.run(chunk, between.reads)
             omegas.append(of.one_by_one(between, values, [unit])[:, 0])
-        return outliers(torch.cat(omegas), 1.5).numpy()
+        return outliers(torch.cat(omegas), 1.5, zeros=False).numpy()
 
     sure = beyond(softmax, 0, c)
     below = int(sure.sum(0).argmax())

@@ -76,6 +76,7 @@ _DATASET = {
     "shape": None,
     "classes": ["cat", "dog"],
     "concepts": 0,
+    "categories": 0,
     "boxes": False,
     "bytes": 4_194_304,
     "created_at": "2026-01-01T00:00:00.000Z",

@@ -26,6 +26,7 @@ class InMemoryDataset:
     masks: Tensor | None = None
     boxes: NDArray[np.float32] | None = None
     classes: tuple[str, ...] = ()
+    categories: tuple[int, ...] = ()
     digest: str = "sha256:" + "d" * 64
 
     @property

@@ -1,4 +1,7 @@
-"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box."""
+"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box.
+
+`categories` says of each concept that masks show of which kind it is.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from workers.dataset_contents import Contents
 from workers.errors import InvalidDataset
 from workers.tensors import DTYPES, MAX_AXES
 
-ARRAYS = ("inputs", "labels", "masks", "boxes")
+OF_ITEMS = ("inputs", "labels", "masks", "boxes")
+ARRAYS = (*OF_ITEMS, "categories")
 CHUNK = 2**20
 
 
@@ -42,9 +46,10 @@ def arrays(folder: Path) -> Contents:
     if inputs.ndim < 2 or inputs.ndim > MAX_AXES + 1:
         _refuse(f"inputs has the shape {list(inputs.shape)}; it should be (n, ...), the items along the first axis")
     for name, array in found.items():
-        if len(array) != len(inputs):
+        if name in OF_ITEMS and len(array) != len(inputs):
             _refuse(f"{name} has {len(array)} items and inputs has {len(inputs)}")
     labels = _labels(found["labels"]) if "labels" in found else None
+    masks = _masks(found["masks"], inputs.shape) if "masks" in found else None
     return Contents(
         kind="tensors",
         count=len(inputs),
@@ -52,7 +57,8 @@ def arrays(folder: Path) -> Contents:
         classes=tuple(str(i) for i in range(int(labels.max()) + 1)) if labels is not None else (),
         shape=inputs.shape[1:],
         labels=labels,
-        masks=_masks(found["masks"], inputs.shape) if "masks" in found else None,
+        masks=masks,
+        categories=_categories(found["categories"], masks) if "categories" in found else (),
         boxes=_boxes(found["boxes"]) if "boxes" in found else None,
     )
 
@@ -84,6 +90,17 @@ def _masks(given: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     if given.ndim != 4 or given.shape[2:] != shape[-2:] or given.dtype.kind not in "biu":
         _refuse("masks should have the shape (n, concepts, H, W), H and W those of the inputs, and be bool or 0 and 1")
     return given
+
+
+def _categories(given: NDArray[Any], masks: NDArray[Any] | None) -> tuple[int, ...]:
+    if masks is None:
+        _refuse("categories are of the concepts that masks show, and there are no masks; send both, or neither")
+    concepts = masks.shape[1]
+    if given.shape != (concepts,) or given.dtype.kind not in "iu":
+        _refuse(f"categories should have the shape ({concepts},), a whole number for each concept of masks")
+    if given.min() < 0 or given.max() >= concepts:
+        _refuse(f"categories should lie from 0 to {concepts - 1}, below the number of concepts")
+    return tuple(given.tolist())
 
 
 def _boxes(given: NDArray[Any]) -> NDArray[np.float32]:

@@ -21,13 +21,16 @@ class DatasetCard(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    digest: str = Field(description="SHA-256 over its items in order, with their labels, masks and boxes.")
+    digest: str = Field(
+        description="SHA-256 over its items in order, with their labels, masks and boxes, and the categories."
+    )
     name: str | None = Field(default=None, description="Of a dataset that the operator placed; null for an upload.")
     kind: DatasetKind
     count: int = Field(description="How many items it has.")
     shape: tuple[int, ...] | None = Field(description="Of each tensor; null for images.")
     classes: tuple[str, ...] = Field(description="The class names that labels index; empty where items have no label.")
     concepts: int = Field(default=0, description="How many masks each item has.")
+    categories: int = Field(default=0, description="In how many categories the concepts lie; 0 where it does not say.")
     boxes: bool = Field(default=False, description="Whether each item has a box.")
     bytes: int
     created_at: float

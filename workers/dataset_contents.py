@@ -20,7 +20,8 @@ from workers.tensors import as_float32, digest_image, digest_tensor
 class Contents:
     """`item(i)` is an image's bytes or a tensor (*shape); nothing is read before it is asked for.
 
-    `labels` (n,) int64 index `classes`; `masks` (n, concepts, H, W); `boxes` (n, 4) left, top, right, bottom fractions.
+    `labels` (n,) int64 index `classes`; `masks` (n, concepts, H, W), whose `categories`
+    (concepts,) may be given; `boxes` (n, 4) left, top, right, bottom fractions.
     """
 
     kind: DatasetKind
@@ -30,6 +31,7 @@ class Contents:
     shape: tuple[int, ...] | None = None
     labels: NDArray[np.int64] | None = None
     masks: NDArray[Any] | None = None
+    categories: tuple[int, ...] = ()
     boxes: NDArray[np.float32] | None = None
 
     def digest(self) -> str:
@@ -37,7 +39,9 @@ class Contents:
 
         An item counts by the digest that it would have as an input. Raises InvalidDataset for a tensor not finite.
         """
-        head = {"classes": self.classes, "boxes": self.boxes is not None, "concepts": self.concepts}
+        head: dict[str, Any] = {"classes": self.classes, "boxes": self.boxes is not None, "concepts": self.concepts}
+        if self.categories:  # what has none keeps the digest that it had before there were any
+            head["categories"] = self.categories
         total = hashlib.sha256(orjson.dumps(head, option=orjson.OPT_SORT_KEYS))
         for i in range(self.count):
             total.update(f"\n{self._item_digest(i)}".encode())

@@ -172,6 +172,7 @@ def described(folder: Path) -> DatasetCard:
         shape=found.shape,
         classes=found.classes,
         concepts=found.concepts,
+        categories=len(set(found.categories)),
         boxes=found.boxes is not None,
         bytes=sum(size for _, size, _ in _state(folder)),
         created_at=folder.stat().st_mtime,

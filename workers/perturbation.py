@@ -21,5 +21,10 @@ SegmentCount = Annotated[
         "flat input are one segment each.",
     ),
 ]
+NoiseOf: TypeAlias = Literal["range", "std"]
+SHARE_OF = (
+    "What the standard deviation of Gaussian noise is a share of: the width of the input's range (the row's own where "
+    "the card gives none), or the standard deviation of the input's own values."
+)
 FillValue = Annotated[float, Field(description="The value of a constant fill.")]
 Score = Annotated[Literal["logit", "probability"], Field(description="Watch the model's own output, or its softmax.")]

@@ -173,6 +173,10 @@ class ModelDataset:
     def classes(self) -> tuple[str, ...]:
         return self.card.classes
 
+    @property
+    def categories(self) -> tuple[int, ...]:
+        return self.contents.categories
+
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         """The items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
         of = self.contents

@@ -1,7 +1,7 @@
 """What a method returns: named arrays and small info, one item per row of the batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -83,10 +83,23 @@ class Synthesis(Result):
     kind = "synthesis"
 
 
+@dataclass(frozen=True)
 class Graph(Result):
-    """`info`: nodes and edges."""
+    """`info`: nodes and edges; `own`: further arrays of each row, without the batch axis, named for its layers."""
+
+    own: Sequence[Mapping[str, Array]] = ()
 
     kind = "graph"
+
+    def rows(self) -> list[Row]:
+        """As of any result, each with its own arrays."""
+        rows = super().rows()
+        if not self.own:
+            return rows
+        return [
+            replace(row, arrays={**row.arrays, **{name: to_numpy(array) for name, array in mine.items()}})
+            for row, mine in zip(rows, self.own, strict=True)
+        ]
 
 
 class Clustering(Result):

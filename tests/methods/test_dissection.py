@@ -82,6 +82,31 @@ def test_it_equals_equation_12_1_on_a_whole_dataset(quantile: float) -> None:
     torch.testing.assert_close(result.arrays["iou"][0].float(), naive(maps, data.masks, quantile), rtol=0, atol=2e-3)
 
 
+class Bright(nn.Module):
+    """One unit, on where the input is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.fc = nn.Conv2d(1, 1, 1, bias=False), nn.Linear(1, 2)
+        self.layer.weight.data.fill_(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.fc(self.layer(x).relu().mean((2, 3)))
+        return output
+
+
+@pytest.mark.parametrize(("categories", "iou"), [((0, 1), [0.5, 0.5]), ((), [0.25, 1 / 3]), ((0, 0), [0.25, 1 / 3])])
+def test_items_of_another_category_do_not_count_against_a_unit(categories: tuple[int, ...], iou: list[float]) -> None:
+    """S4 l.4399. Each of two items shows one concept and has the unit on at two places."""
+    x, masks = torch.zeros(2, 1, 4, 4), torch.zeros(2, 2, 4, 4, dtype=torch.bool)
+    x[:, 0, 0, :2] = 1
+    masks[0, 0, 0, 0] = True  # one of the unit's two places
+    masks[1, 1, 0, :2] = masks[1, 1, 1, :2] = True  # both of them, and two more
+    found = dissected(model_of(Bright(), (1, 4, 4)), InMemoryDataset(x, masks=masks, categories=categories),
+                      layer="relu", quantile=0.2)  # fmt: skip
+    assert found.arrays["iou"][0, 0].tolist() == pytest.approx(iou)
+
+
 def test_it_goes_on_where_a_worker_died(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.engine.streaming.KEEP_S", -1.0)
     model, data = model_of(net(), (1, 8, 8)), InMemoryDataset(inputs(30), masks=inputs(30, seed=2, shape=(3, 8, 8)) > 1)

@@ -10,7 +10,7 @@ import torch
 from captum.attr import GradientShap
 from torch import Tensor, nn
 
-from tests.methods.test_gradient_family import attribution, explain
+from tests.methods.test_gradient_family import Squares, attribution, explain
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
 from workers.errors import InvalidParameter
@@ -40,6 +40,18 @@ def test_what_it_sums_to_is_the_score_less_that_of_the_datasets_items() -> None:
     result = expected(x, samples=4000, dataset="training")
     due = float(module(x)[0, 1] - scores.mean())
     assert result.checks[0][0].expected == pytest.approx(due, abs=4 * float(scores.std()) / 4000**0.5)
+
+
+@pytest.mark.parametrize(("noise_of", "width"), [("range", 3.0), ("std", 0.5)])
+def test_gaussian_noise_is_a_share_of_the_range_or_of_the_inputs_own_deviation(noise_of: str, width: float) -> None:
+    """Of a sum of n squares the score less that of the noisy baselines is -n sigma^2 in expectation."""
+    x = torch.tensor([[0.5, -0.5] * 20]).double()  # of the deviation .5
+    model = model_of(Squares(), (40,), dtype=torch.float64, output="value", low=-1.0, high=2.0)
+    asked = {"noise": "gaussian", "noise_of": noise_of, "width": 0.4, "samples": 2000}
+    (check,) = explain(model, batch_of(x, 0, seeds=[3]), name="expected_gradients", **asked).checks[0]
+    sigma = 0.4 * width
+    error = (2 * 40 * sigma**4 + 4 * 10 * sigma**2) ** 0.5 / 2000**0.5  # of the mean of |x + e|^2, |x|^2 = 10
+    assert check.expected == pytest.approx(-40 * sigma**2, abs=5 * error)
 
 
 def test_it_equals_captums_but_for_chance() -> None:

@@ -191,6 +191,23 @@ def test_smooth_grad_without_noise_is_the_method_itself() -> None:
         torch.testing.assert_close(smooth, parse_method(of).explain(model, batch).arrays["attribution"])
 
 
+class Squares(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.square().flatten(1).sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("noise_of", ["range", "std"])
+def test_the_noise_is_a_share_of_the_range_or_of_the_inputs_own_deviation(noise_of: str) -> None:
+    """The gradient of a sum of squares is 2x, and its variance under noise 4 sigma^2; sigma = .15 std(x) (S3)."""
+    x = torch.stack([torch.linspace(0, 1, 40), torch.linspace(-3, 9, 40)]).double()
+    model = model_of(Squares(), (40,), dtype=torch.float64, output="value", low=-2.0, high=8.0)
+    spread = [10.0, 10.0] if noise_of == "range" else x.std(1, correction=0).tolist()
+    asked = {"samples": 400, "reduce": "variance", "noise_of": noise_of}
+    found = attribution(model, batch_of(x, 0, seeds=[1, 2]), name="smooth_grad", **asked).mean(1)
+    # The mean of 40 variances of 400 draws misses sigma^2 by about sqrt(2 / 16000), a hundredth.
+    assert found.tolist() == pytest.approx([4 * (0.15 * width) ** 2 for width in spread], rel=0.06)
+
+
 def test_smooth_grad_draws_from_the_rows_seed() -> None:
     model, x = model_of(net(), (1, 8, 8)), inputs(1).repeat(2, 1, 1, 1)
     values = attribution(model, batch_of(x, 1, seeds=[3, 4]), name="smooth_grad", samples=4)

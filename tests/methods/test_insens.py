@@ -51,6 +51,20 @@ def test_the_closed_form() -> None:
     resources = in_memory(torch.tensor([[2.0, 1.0], [3.0, 1.0]]))
     found = attribution(model, batch_of(x, 0, resources=resources), name="insens", layer="0")
     assert found[0].tolist() == pytest.approx([-0.45, -0.15])
+    mean = explain(model, batch_of(x, 0, resources=resources), name="insens", layer="0", reduce="mean")
+    assert mean.arrays["attribution"][0].tolist() == pytest.approx([-0.225, -0.075])
+    assert mean.info[0]["inactive"] == mean.info[0]["summed"] == 2
+
+
+def test_the_mean_is_over_all_inactive_units_and_of_none_it_is_zero() -> None:
+    """One that the data never switches on is of I_l too, with the weight m_i / N = 0 (S0 eq. 8)."""
+    model, x = model_of(two_layers(), (2,)), torch.tensor([[0.0, 0.5], [2.0, 1.0]])
+    resources = in_memory(torch.tensor([[1.0, -1.0], [0.4, 0.3]]))  # the first unit is on, the second always off
+    batch = batch_of(x, 0, resources=resources)
+    total, mean = (explain(model, batch, name="insens", layer="0", reduce=way) for way in ("sum", "mean"))
+    torch.testing.assert_close(mean.arrays["attribution"][0], total.arrays["attribution"][0] / 2)
+    assert [(one["inactive"], one["summed"]) for one in mean.info] == [(2, 1), (0, 0)]
+    assert not mean.arrays["attribution"][1].any()
 
 
 def test_rates_are_shares_of_the_data() -> None:

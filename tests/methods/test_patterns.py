@@ -1,4 +1,4 @@
-"""Signal estimators, PatternNet, PatternAttribution and their quality hold to their theory (S2; TRUTHS 4)."""
+"""Signal estimators, PatternNet and PatternAttribution hold to their theory (S2; TRUTHS 4)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution, explain
-from tests.references import SHARED, needs_references
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
 from workers.catalogue import parse_method
@@ -21,25 +20,15 @@ from workers.engine.data import Items
 from workers.engine.model import Model
 from workers.errors import MethodNotApplicable
 from workers.method import Method
-from workers.result import Result
 
 ESTIMATORS = ("two_component", "linear", "filter", "identity")
 
 
 def fitted(model: Model, data: Tensor, **parameters: object) -> dict[str, Tensor]:
-    """A pattern_fit's arrays, without their leading axis."""
+    """A pattern_fit's patterns, without their leading axis."""
     method = parse_method({"name": "pattern_fit", **parameters})
     arrays = method.explain(model, no_input(model, in_memory(data))).arrays
-    return {name: array[0] for name, array in arrays.items()}
-
-
-def quality(model: Model, data: Tensor, other: Tensor | None = None, **parameters: object) -> Result:
-    """signal_quality of patterns fitted on `data`, on other data where they are given."""
-    resources = in_memory(data, other=data if other is None else other)
-    return explain(
-        model, no_input(model, resources), name="signal_quality", dataset="other",
-        patterns={"name": "pattern_fit", **parameters},
-    )  # fmt: skip
+    return {name: array[0] for name, array in arrays.items() if not name.endswith(".mean")}
 
 
 class Kept(InMemory):
@@ -109,13 +98,6 @@ def test_signal_and_attribution_of_the_toy(estimator: str, signal: tuple[float, 
         found = attribution(model, batch, name=name, patterns={"name": "pattern_fit", "estimator": estimator})
         ours = torch.stack([expected[0] * y + expected[1] * e, expected[2] * y + expected[3] * e], 1)
         torch.testing.assert_close(found, ours, rtol=1e-5, atol=1e-5)
-
-
-def test_the_quality_of_the_toys_estimators() -> None:
-    model, data = toy()
-    for estimator, rho in (("linear", 1), ("two_component", 1), ("filter", 1 - 1 / np.sqrt(13)), ("identity", 1)):
-        found = quality(model, data, estimator=estimator)
-        assert float(found.arrays["scores"][0, 0]) == pytest.approx(rho, abs=2e-3 if rho == 1 else 1e-4)
 
 
 # The fit --------------------------------------------------------------------------------------------------------------
@@ -235,6 +217,7 @@ class Watched:
     count: int = 400
     digest: str = "sha256:" + "e" * 64
     classes: tuple[str, ...] = ()
+    categories: tuple[int, ...] = ()
     held: int = 0
 
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
@@ -347,63 +330,3 @@ def test_what_is_no_linear_neuron_is_refused_by_name() -> None:
         for method in ("pattern_fit", "pattern_net", "pattern_attribution", "signal_quality"):
             with pytest.raises(MethodNotApplicable, match=name):
                 parse_method(method).refuse(model)
-
-
-# Quality --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_closed_form_of_the_quality_is_the_regression(estimator: str) -> None:
-    """rho of every unit by least squares from the residuals themselves to y."""
-    module, data = Layers().double(), inputs(40, shape=(2, 9, 8)).double()
-    model = model_of(Layers(), (2, 9, 8), dtype=torch.float64)
-    other = 0.5 + inputs(60, seed=8, shape=(2, 9, 8)).double()
-    found = quality(model, data, other, estimator=estimator, centred=False)
-    patterns = fitted(model, data, estimator=estimator, centred=False)
-    z = module.grouped(other).detach()
-    patches = nn.functional.unfold(other, 3, padding=1, stride=2)
-    expected = []
-    for unit in range(6):
-        x = patches[:, 9 * (unit // 3) : 9 * (unit // 3) + 9].transpose(1, 2).reshape(-1, 9)
-        y = x @ module.grouped.weight[unit].detach().flatten()
-        on = (z[:, unit].flatten() > 0)[:, None]
-        if estimator == "identity":
-            expected.append(1.0)
-            continue
-        up, down = (
-            patterns.get(f"grouped.{sign}", patterns.get("grouped.pattern"))[unit].flatten()  # type: ignore[index]
-            for sign in ("positive", "negative")
-        )
-        d = x - torch.where(on, up, down) * y[:, None]
-        d, y = d - d.mean(0), y - y.mean()
-        v = torch.linalg.lstsq(d, y[:, None], driver="gelsd", rcond=1e-10).solution
-        expected.append(1 - float((d @ v)[:, 0].norm() / y.norm()))
-    entry = found.info[0]["layers"][0]
-    assert entry["layer"] == "grouped"
-    assert entry["rho"] == pytest.approx(np.mean(expected), abs=1e-4)
-    assert found.info[0]["left_out"] == ["up"]
-
-
-@needs_references
-def test_on_a_trained_net_fitted_patterns_beat_filters_beat_random_ones() -> None:
-    """S2 Fig. 3's order in every hidden layer, on data that nothing was fitted to."""
-    stored = np.load(SHARED / "data" / "mnist.npz")
-    images = torch.from_numpy(stored["x_train"][:3000, None]).float() / 255
-    labels = torch.from_numpy(stored["y_train"][:2000]).long()
-    torch.manual_seed(0)
-    module = nn.Sequential(
-        nn.Conv2d(1, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(),
-        nn.Flatten(), nn.Linear(400, 32), nn.ReLU(), nn.Linear(32, 10),
-    )  # fmt: skip
-    optimiser = torch.optim.Adam(module.parameters(), 3e-3)
-    for _ in range(3):
-        for part in torch.randperm(2000).chunk(40):
-            optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.cross_entropy(module(images[part]), labels[part]))
-            optimiser.step()
-    model = model_of(module, (1, 28, 28))
-    rhos = {name: quality(model, images[:2000], images[2000:], estimator=name) for name in ("two_component", "filter")}
-    two, one = (rhos[name].arrays["scores"][0] for name in ("two_component", "filter"))
-    random = rhos["filter"].arrays["random"][0]
-    assert (two > one).all()
-    assert (one > random).all()

@@ -16,11 +16,12 @@ from tests.methods.test_gradient_family import explain
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, inputs, model_of, net
 from workers.catalogue import parse_method
+from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.stepwise import Steps
 from workers.engine.tally import outliers
 from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.target import UnitTarget
+from workers.target import ClassTarget, Target, UnitTarget
 
 Stage = Callable[[Tensor], Tensor]
 Edges = set[tuple[tuple[str, int], tuple[str, int]]]
@@ -283,8 +284,86 @@ def test_outliers_lie_beyond_tukeys_upper_fence_and_above_zero() -> None:
     values = torch.tensor(
         [[0, 1, 2, 3, 4, 5, 6, 7, 8, 100.0], [0] * 9 + [1.0], [-9, -8, -8, -8, -8, -8, -8, -8, -8, -1.0]]
     )
-    assert outliers(values, 1.5).nonzero().tolist() == [[0, 9]]
-    assert not outliers(torch.zeros(2, 5), 1.5).any()
+    assert outliers(values, 1.5, zeros=False).nonzero().tolist() == [[0, 9]]
+    assert not outliers(torch.zeros(2, 5), 1.5, zeros=False).any()
+
+
+def test_zeros_are_left_out_of_the_quartiles_or_counted_as_the_paper_does() -> None:
+    """Of [0 x 12, 1, 2, 3, 4] the quartiles are 0 and .25, the fence is .625, and 4 lie beyond it."""
+    row = torch.tensor([[0.0] * 12 + [1, 2, 3, 4]])
+    assert outliers(row, 1.5, zeros=True).sum() == 4
+    assert not outliers(row, 1.5, zeros=False).any()
+    at_the_fence = torch.tensor([[0.0] * 11 + [0.62, 1, 2, 3, 4]])  # quartiles 0 and .715
+    assert outliers(at_the_fence, 1.5, zeros=True).sum() == 3
+    first, last = nn.Linear(3, 16), nn.Linear(16, 2)
+    with torch.no_grad():
+        last.weight[0] = row[0]
+        first.bias.fill_(1)
+    model, data = model_of(nn.Sequential(first, nn.ReLU(), last), (3,)), dataset(0.1 * inputs(4, shape=(3,)))
+    found = over(model, data, layers=["1"], branching=10, zeros=True)
+    assert {unit for _, (layer, unit) in edges(found) if layer == "1"} == {12, 13, 14, 15}
+    assert not edges(over(model, data, layers=["1"], branching=10))
+
+
+def test_counts_and_omegas_of_every_unit_are_arrays() -> None:
+    """Not those of the units that are followed alone; each row has what its own target leads to."""
+    model = model_of(Planted(), (1, 8, 8), dtype=torch.float64)
+    data = dataset(inputs(5).double())
+    batch = no_input(model, data)
+    asked = {"dataset": "pictures", "classes": [0, 1], "branching": 1, "omegas": True}
+    result = explain(model, batch, name="ssa", **asked)
+    arrays = result.rows()[0].arrays
+    assert arrays["fc.units"].tolist() == [0, 1]
+    assert arrays["fc.counts"].tolist() == [[5] + [0] * 9, [0, 5] + [0] * 8]
+    assert arrays["relu_1.units"].tolist() == [0, 1]
+    assert [row.nonzero()[0].tolist() for row in arrays["relu_1.counts"]] == [[1, 4], [4, 9]]
+    assert [layer["below"] for layer in result.info[0]["layers"]] == [["relu_1"], ["relu"], []]
+    assert arrays["fc.omega"].shape == (5, 2, 10)
+    assert arrays["relu_1.omega"].shape == (5, 2, 12)
+    np.testing.assert_array_equal(
+        arrays["relu_1.counts"], outliers(torch.from_numpy(arrays["relu_1.omega"]), 1.5, zeros=False).sum(0)
+    )
+    assert "fc.omega" not in explain(model, batch, name="ssa", **{**asked, "omegas": False}).rows()[0].arrays
+    mixed: list[Target] = [UnitTarget(layer="relu_1", channel=0), ClassTarget(index=1)]
+    both = explain(model, Batch(inputs(2).double(), mixed), name="ssa").rows()
+    assert [sorted(row.arrays) for row in both] == [
+        ["frequency", "relu_1.counts", "relu_1.units"],
+        ["fc.counts", "fc.units", "frequency", "relu_1.counts", "relu_1.units"],
+    ]
+    assert both[1].arrays["fc.counts"].tolist() == [[0, 1] + [0] * 8]
+
+
+def test_the_derivative_of_a_probability_is_the_seeds() -> None:
+    """p_c (w_c - sum_j p_j w_j), which differs from input to input; that of a logit is w_c for all."""
+    last = nn.Linear(8, 4)
+    module = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), last)
+    model, x = model_of(module, (3,), dtype=torch.float64), inputs(5, shape=(3,)).double()
+    module.double()
+    weight = last.weight.detach()
+    p = module(x).detach().softmax(1)
+    expected = {"probability": p[:, 2:3] * (weight[2] - p @ weight), "logit": weight[2].expand(5, -1)}
+    for score, omega in expected.items():
+        batch = no_input(model, dataset(x))
+        asked = {"dataset": "pictures", "classes": [2], "layers": ["1"], "omegas": True, "score": score}
+        found = explain(model, batch, name="ssa", **asked).rows()[0].arrays["2.omega"]
+        np.testing.assert_allclose(found[:, 0], omega, rtol=1e-5, atol=1e-8)  # results are float32
+
+
+def test_more_branches_than_a_hundred_may_be_followed() -> None:
+    first, last = nn.Linear(2, 800), nn.Linear(800, 2)
+    with torch.no_grad():
+        first.bias.fill_(9)
+        last.weight[0] = torch.cat([torch.linspace(-0.01, 0.01, 680), torch.full((120,), 1.0)])
+    model = model_of(nn.Sequential(first, nn.ReLU(), last), (2,))
+    assert len(edges(over(model, dataset(inputs(2, shape=(2,))), layers=["1"], branching=200))) == 120
+
+
+def test_omegas_beyond_what_a_result_may_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.engine.stepwise.OMEGAS", 100)
+    model, data = model_of(Planted(), (1, 8, 8)), dataset(inputs(12))
+    with pytest.raises(InvalidParameter, match="leave omegas out, or look at fewer images"):
+        over(model, data, omegas=True)
+    over(model, data, omegas=True, images=2)
 
 
 def test_items_count_by_label_confidence_and_number() -> None:

@@ -85,12 +85,20 @@ def test_images_in_no_folder_have_no_class(datasets: Datasets) -> None:
 def test_arrays_come_back_as_they_were_sent(datasets: Datasets) -> None:
     card = sent(datasets, npz(inputs=X, labels=LABELS, masks=MASKS, boxes=BOXES))
     assert (card.kind, card.count, card.shape, card.concepts, card.boxes) == ("tensors", 3, (2, 4, 5), 2, True)
-    assert card.classes == ("0", "1", "2")
+    assert (card.classes, card.categories) == (("0", "1", "2"), 0)
     contents = datasets.contents(card)
     np.testing.assert_array_equal([np.asarray(contents.item(i)) for i in range(3)], X)
     for found, given in ((contents.labels, LABELS), (contents.masks, MASKS), (contents.boxes, BOXES)):
         assert found is not None
         np.testing.assert_array_equal(found, given)
+
+
+def test_the_categories_of_concepts_are_said_by_an_array(datasets: Datasets) -> None:
+    card = sent(datasets, npz(inputs=X, masks=MASKS, categories=np.array([1, 0], np.uint8)))
+    assert (card.concepts, card.categories, datasets.contents(card).categories) == (2, 2, (1, 0))
+    alike = sent(datasets, npz(inputs=X, masks=MASKS, categories=np.array([0, 0])))
+    assert (alike.concepts, alike.categories) == (2, 1)
+    assert len({card.digest, alike.digest, sent(datasets, npz(inputs=X, masks=MASKS)).digest}) == 3
 
 
 def test_an_item_counts_by_its_digest_as_an_input(datasets: Datasets) -> None:
@@ -110,6 +118,7 @@ def test_an_item_counts_by_its_digest_as_an_input(datasets: Datasets) -> None:
         {"labels": np.array([2, 1, 2])},
         {"labels": None},
         {"masks": ~MASKS},
+        {"categories": np.arange(MASKS.shape[1]) * 0},
         {"masks": None},
         {"boxes": BOXES / 2},
         {"boxes": None},
@@ -186,6 +195,10 @@ REFUSED: dict[str, bytes] = {
     "masks of another size": npz(inputs=X, masks=MASKS[..., 1:]),
     "masks without concepts": npz(inputs=X, masks=MASKS[:, 0]),
     "masks that are fractions": npz(inputs=X, masks=MASKS / 2),
+    "categories without masks": npz(inputs=X, categories=np.zeros(2, int)),
+    "categories of other concepts": npz(inputs=X, masks=MASKS, categories=np.zeros(MASKS.shape[1] + 1, int)),
+    "categories that are fractions": npz(inputs=X, masks=MASKS, categories=np.zeros(MASKS.shape[1])),
+    "categories beyond the concepts": npz(inputs=X, masks=MASKS, categories=np.full(MASKS.shape[1], MASKS.shape[1])),
     "boxes of corners and sizes": npz(inputs=X, boxes=np.array([[0.5, 0.5, 0.2, 0.2]] * 3)),
     "boxes in pixels": npz(inputs=X, boxes=BOXES * 224),
 }

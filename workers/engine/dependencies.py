@@ -17,7 +17,7 @@ from workers.engine.choice import Choice, assigned
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.levels import levels
 from workers.engine.model import Model
-from workers.engine.stepwise import Dependencies, Steps, Values
+from workers.engine.stepwise import Dependencies, Steps, Values, Walk
 from workers.engine.streaming import items
 from workers.errors import InvalidParameter
 from workers.target import ClassTarget, MaskTarget, Target, UnitTarget
@@ -25,12 +25,11 @@ from workers.target import ClassTarget, MaskTarget, Target, UnitTarget
 
 @dataclass(frozen=True)
 class Rules:
-    """How the graph is walked: down which layers, with how many branches, and what counts as an outlier."""
+    """How the graph is walked: down which layers, from a logit or its softmax, and how at each step."""
 
     layers: Sequence[str]
-    branching: int
-    fence: float
     softmax: bool
+    walk: Walk
 
 
 def of_inputs(model: Model, batch: Batch, rules: Rules) -> list[tuple[Steps, Dependencies]]:
@@ -49,7 +48,7 @@ def of_inputs(model: Model, batch: Batch, rules: Rules) -> list[tuple[Steps, Dep
         def report(done: int, of: int, row: int = row) -> None:
             batch.report(row * of + done, len(wanted) * of, "steps")
 
-        found.append((one, one.walk(start, one.statistics(values), again, rules.branching, rules.fence, report)))
+        found.append((one, one.walk(start, one.statistics(values), again, rules.walk, report)))
     return found
 
 
@@ -82,7 +81,7 @@ def of_dataset(model: Model, batch: Batch, rules: Rules, choice: Choice) -> tupl
     def report(done: int, of: int) -> None:
         batch.report(done, of, "steps")
 
-    return steps, steps.walk(start, statistics, again, rules.branching, rules.fence, report)
+    return steps, steps.walk(start, statistics, again, rules.walk, report)
 
 
 @dataclass
@@ -158,6 +157,18 @@ def _unit(target: Target, steps: Steps) -> int:
     return 0
 
 
+def arrays(model: Model, found: Dependencies) -> dict[str, Tensor]:
+    """Of every step, by its upper layer: the units that it goes down from, the counts, and where kept the omegas."""
+    named: dict[str, Tensor] = {}
+    for step in found.steps:
+        layer = model.folded.nodes[step.top].layer
+        named[f"{layer}.units"] = torch.tensor(step.units, dtype=torch.int32)
+        named[f"{layer}.counts"] = step.counts
+        if step.omega is not None:
+            named[f"{layer}.omega"] = step.omega
+    return named
+
+
 def told(model: Model, steps: Steps, found: Dependencies) -> dict[str, Any]:
     """The graph as JSON: nodes from the top down, edges by their numbers, and the layers that they are of."""
     level_of = {level.index: at for at, level in enumerate(reversed(steps.levels))}
@@ -183,8 +194,14 @@ def told(model: Model, steps: Steps, found: Dependencies) -> dict[str, Any]:
         }
         for edge in found.edges
     ]
+    below = {step.top: [model.folded.nodes[i].layer for i in step.below] for step in found.steps}
     layers = [
-        {"layer": level.node.layer, "units": level.units, "outliers": found.outliers.get(level.index)}
+        {
+            "layer": level.node.layer,
+            "units": level.units,
+            "outliers": found.outliers.get(level.index),
+            "below": below.get(level.index, []),
+        }
         for level in reversed(steps.levels)
     ]
     return {"images": found.images, "layers": layers, "nodes": nodes, "edges": edges}

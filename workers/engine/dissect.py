@@ -27,22 +27,27 @@ AT_ONCE = 2**22  # numbers of upsampled activations
 
 @dataclass
 class Overlaps:
-    """Over the places of all items: what each channel picks out (k,), each concept, and both (k, c)."""
+    """What each channel picks out, each concept, and both, over the places of the items that count: all (k, c).
+
+    For a concept those items count that show some concept of its category; `alike` (c, c) says which are of one.
+    """
 
     both: Tensor
     channel: Tensor
     concept: Tensor
+    alike: Tensor
 
     def add(self, picked: Tensor, masks: Tensor, part: slice) -> None:
         """Take in some channels of some items: picked (n, k, places) and masks (n, c, places)."""
+        counts = (masks.any(2).double() @ self.alike > 0).double()  # (n, c): whether the item counts for the concept
         self.both[part] += torch.einsum("nkp,ncp->kc", picked, masks).double()
-        self.channel[part] += picked.sum((0, 2), dtype=torch.float64)
+        self.channel[part] += picked.sum(2, dtype=torch.float64).T @ counts
         self.concept[part] += masks.sum((0, 2), dtype=torch.float64)
 
     @property
     def iou(self) -> Tensor:
         """Of every channel and concept the intersection over the union; 0 of what is never picked out."""
-        union = self.channel[:, None] + self.concept - self.both
+        union = self.channel + self.concept - self.both
         return torch.where(union > 0, self.both / union.clamp(min=1), 0.0)
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -80,8 +85,9 @@ def dissect(model: Model, batch: Batch, node: Node, dataset: str, quantile: floa
     for part, maps, _ in _maps(model, batch, node, dataset, _Counted(second), "finer thresholds"):
         second.add(maps.movedim(1, 0).flatten(1), part)
     above = threshold(first, second, most)
-    sizes = ((channels, concepts), (channels,), (channels, concepts))
-    found = Overlaps(*(torch.zeros(size, dtype=torch.float64, device=model.device) for size in sizes))
+    both, channel, concept = torch.zeros(3, channels, concepts, dtype=torch.float64, device=model.device)
+    category = torch.tensor(nonempty(batch, dataset).categories or [0] * concepts, device=model.device)
+    found = Overlaps(both, channel, concept, (category[:, None] == category).double())
     for part, maps, masks in _maps(model, batch, node, dataset, found, "overlaps"):
         shown = masks.flatten(1).any(1)
         picked = maps[shown] > above[part, None, None]

@@ -85,7 +85,8 @@ def fit(model: Model, batch: Batch, dataset: str, estimator: Estimator, centred:
     """The patterns of every linear neuron, by layer and by what they hold for; raises MethodNotApplicable.
 
     `layer.positive` and `layer.negative` hold where a unit's output is positive and where it is not, `layer.pattern`
-    everywhere; `layer.identity` says that all of the input is signal.
+    everywhere; `layer.identity` says that all of the input is signal. Centred ones come with the units' mean outputs
+    `layer.mean`, for their estimator is a (y - E[y]).
     """
     found = neurons(model)
     if estimator == "identity":
@@ -102,11 +103,15 @@ def fit(model: Model, batch: Batch, dataset: str, estimator: Estimator, centred:
                 y = values[n.node.index]
                 for regime, moment in of_regime.items():
                     moment.add([values[i] for i in n.node.inputs], y, _within(regime, y))
-    return {
+    patterns = {
         f"{n.node.layer}.{regime}": normalised(n, _direction(moment, of_regime, centred), moment.floor())
         for n, of_regime in zip(found, moments, strict=True)
         for regime, moment in of_regime.items()
     }
+    if estimator == "linear" or not centred:  # of one pattern for all inputs a mean changes nothing but a constant
+        return patterns
+    means = {f"{n.node.layer}.mean": _output(n, of_regime) for n, of_regime in zip(found, moments, strict=True)}
+    return patterns | means
 
 
 def normalised(neuron: Neuron, direction: Tensor, floor: Tensor | None = None) -> Tensor:
@@ -120,6 +125,14 @@ def _within(regime: str, y: Tensor) -> Tensor:
     if regime == "pattern":
         return torch.ones_like(y)
     return ((y > 0) if regime == "positive" else (y <= 0)).to(y.dtype)
+
+
+def _output(neuron: Neuron, of_regime: Mapping[str, Moments]) -> Tensor:
+    """Each unit's mean of y = w . x over all regimes, its bias left out."""
+    count = torch.stack([m.count for m in of_regime.values()])
+    shares = zip(of_regime.values(), count / count.sum(0), strict=True)
+    mean: Tensor = sum(neuron.spread(share) * m.x for m, share in shares)  # type: ignore[assignment]  # never empty
+    return neuron.total(neuron.weight.double() * mean)
 
 
 def _direction(moment: Moments, of_regime: Mapping[str, Moments], centred: bool) -> Tensor:

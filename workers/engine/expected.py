@@ -10,9 +10,10 @@ from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.model import Model
-from workers.engine.noise import Moments
+from workers.engine.noise import Moments, extent, own_range
 from workers.engine.picking import pick
 from workers.engine.sweep import sweep
+from workers.perturbation import NoiseOf
 
 Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order
 
@@ -58,7 +59,7 @@ def from_dataset(model: Model, batch: Batch, name: str, samples: int, sources: l
 
 def uniform(model: Model, batch: Batch, sources: list[torch.Generator]) -> Draw:
     """Baselines that are noise over the range of the input: the card's, else each row's own."""
-    low, high = (bound.expand_as(batch.x) for bound in model.range() or _own_range(batch.x))
+    low, high = (bound.expand_as(batch.x) for bound in model.range() or own_range(batch.x))
 
     def draw(rows: Tensor, _: Tensor) -> Tensor:
         shares = torch.stack([torch.rand(batch.x.shape[1:], generator=sources[row]) for row in rows])
@@ -67,18 +68,12 @@ def uniform(model: Model, batch: Batch, sources: list[torch.Generator]) -> Draw:
     return draw
 
 
-def gaussian(model: Model, batch: Batch, sources: list[torch.Generator], width: float) -> Draw:
-    """Baselines that are the input under noise whose standard deviation is `width` times the range."""
-    low, high = model.range() or _own_range(batch.x)
-    scale = (width * (high - low)).expand_as(batch.x)
+def gaussian(model: Model, batch: Batch, sources: list[torch.Generator], width: float, noise_of: NoiseOf) -> Draw:
+    """Baselines that are the input under noise whose standard deviation is `width` times what `noise_of` says."""
+    scale = (width * extent(model, batch.x, noise_of)).expand_as(batch.x)
 
     def draw(rows: Tensor, _: Tensor) -> Tensor:
         noise = torch.stack([torch.randn(batch.x.shape[1:], generator=sources[row]) for row in rows])
         return batch.x[rows] + scale[rows] * noise.to(batch.x)
 
     return draw
-
-
-def _own_range(x: Tensor) -> tuple[Tensor, Tensor]:
-    axes = tuple(range(1, x.dim()))
-    return x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)

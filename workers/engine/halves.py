@@ -35,6 +35,10 @@ class Half:
     def classes(self) -> tuple[str, ...]:
         return self.whole.classes
 
+    @property
+    def categories(self) -> tuple[int, ...]:
+        return self.whole.categories
+
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         done = 0
         for items in self.whole.batches(size):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
@@ -52,14 +53,26 @@ class Layer:
             yield (channel, *steps)
 
 
-def insens(layer: Layer, x: Tensor, rates: Tensor, active: bool, report: Progress) -> tuple[Tensor, int]:
-    """Omega of one input (1, *shape), and how many units it sums over: the inactive ones, or with `active` all."""
+@dataclass(frozen=True)
+class Omega:
+    """The terms of one input added up (1, *shape): of how many units, how many of them add something; all inactive."""
+
+    values: Tensor
+    of: int
+    summed: int
+    inactive: int
+
+
+def insens(layer: Layer, x: Tensor, rates: Tensor, active: bool, report: Progress) -> Omega:
+    """Of one input, over the inactive units of the layer, or with `active` over all."""
     tape = Tape(layer.graph, x)
     activity = tape.output[0]
-    wanted = (rates > 0) & (activity <= 0 if not active else torch.ones_like(activity, dtype=torch.bool))
+    inactive = activity <= 0
+    of = torch.ones_like(inactive) if active else inactive
+    wanted = (rates > 0) & of
     sizes = squared_weights(layer, x, wanted, report)
     scale = torch.where(wanted & (sizes > 0), rates * activity / sizes, 0.0)
-    return _back(tape, layer.node, scale[None]), int(wanted.sum())
+    return Omega(_back(tape, layer.node, scale[None]), *(int(which.sum()) for which in (of, wanted, inactive)))
 
 
 def squared_weights(layer: Layer, x: Tensor, wanted: Tensor, report: Progress) -> Tensor:

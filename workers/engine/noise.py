@@ -11,6 +11,7 @@ from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.engine.sweep import sweep
 from workers.method import Method
+from workers.perturbation import NoiseOf
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ class Moments:
         return (self.variance / max(1, self.samples - 1)).sqrt()
 
 
-def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float) -> Moments:
-    """Moments of `of` on inputs with Gaussian noise, whose standard deviation is `noise` times the input's range.
+def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float, noise_of: NoiseOf) -> Moments:
+    """Moments of `of` on inputs with Gaussian noise, whose standard deviation is `noise` times what `noise_of` says.
 
     The target is the one of the input itself. Each row draws from its own seed, its samples in order.
     """
-    wanted, generators, scale = model.resolve(batch), batch.generators(), noise * _range(model, batch.x)
+    wanted, generators, scale = model.resolve(batch), batch.generators(), noise * extent(model, batch.x, noise_of)
     seed = getattr(of, "seed", 0)
     total = square = torch.zeros(())
     for rows, _ in sweep(model, batch, samples, "samples"):
@@ -51,10 +52,17 @@ def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float) -
     return Moments(total / samples, square / samples, samples)
 
 
-def _range(model: Model, x: Tensor) -> Tensor:
-    """The width of the input's range by channel, as the card says; else of each row's own values."""
-    known = model.range()
-    if known is not None:
-        return known[1] - known[0]
-    flat = x.flatten(1)
-    return (flat.amax(1) - flat.amin(1)).view(-1, *[1] * (x.dim() - 1))
+def extent(model: Model, x: Tensor, noise_of: NoiseOf) -> Tensor:
+    """What noise is a share of: the width of the input's range by channel, as the card says, else of each row's own
+    values; or the standard deviation of each row's values. Broadcasts to x."""
+    axes = tuple(range(1, x.dim()))
+    if noise_of == "std":
+        return x.std(axes, correction=0, keepdim=True)
+    low, high = model.range() or own_range(x)
+    return high - low
+
+
+def own_range(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest and highest value of each row."""
+    axes = tuple(range(1, x.dim()))
+    return x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)

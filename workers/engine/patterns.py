@@ -48,6 +48,12 @@ def of_neuron(neuron: Neuron, state: Mapping[str, Any]) -> tuple[Tensor, Tensor]
     return positive, negative
 
 
+def mean_of(neuron: Neuron, state: Mapping[str, Any]) -> Tensor | None:
+    """The mean output of each unit (units,), where the patterns are centred: their estimator is a (y - E[y])."""
+    found = state.get(f"{neuron.node.layer}.mean")
+    return None if found is None else torch.as_tensor(found).to(neuron.weight)
+
+
 def _rules(model: Model, state: Mapping[str, Any], weigh: bool) -> dict[int, Rule]:
     return {neuron.node.index: _rule(neuron, of_neuron(neuron, state), weigh) for neuron in neurons(model)}
 

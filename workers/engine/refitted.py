@@ -34,6 +34,10 @@ class Shifted:
     def classes(self) -> tuple[str, ...]:
         return self.given.classes
 
+    @property
+    def categories(self) -> tuple[int, ...]:
+        return self.given.categories
+
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         for part in self.given.batches(size, start):
             yield replace(part, x=part.x.to(self.shift) + self.shift)

@@ -20,12 +20,13 @@ from workers.engine.levels import Between, between, levels
 from workers.engine.model import Model
 from workers.engine.tally import Tally
 from workers.engine.ways import channelwise
-from workers.errors import MethodNotApplicable
+from workers.errors import InvalidParameter, MethodNotApplicable
 
 Values: TypeAlias = Mapping[int, Any]
 Again: TypeAlias = Callable[[], Iterator[Values]]
 KEPT = 2**26  # numbers that one pass keeps for the steps
 AT_ONCE = 2**24  # numbers of omega
+OMEGAS = 2**26  # numbers of omega in a result
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,30 @@ class Edge:
     weight: float
 
 
+@dataclass(frozen=True)
+class Walk:
+    """How many branches are followed, what counts as an outlier, and whether each input's derivatives are kept."""
+
+    branching: int
+    fence: float
+    zeros: bool = False
+    omegas: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step down from `units` of the level `top`, by units and units below.
+
+    `counts` says for how many inputs one below was an outlier; where kept, `omega` (inputs, ...) are the derivatives.
+    """
+
+    top: int
+    below: tuple[int, ...]
+    units: Sequence[int]
+    counts: Tensor
+    omega: Tensor | None
+
+
 @dataclass
 class Dependencies:
     """The graph from the units at `start`, each a (node, unit) with the share of the inputs in which it matters."""
@@ -46,6 +71,7 @@ class Dependencies:
     frequency: dict[tuple[int, int], float]
     edges: list[Edge] = field(default_factory=list)
     outliers: dict[int, float] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
 
     def in_degree(self, unit: tuple[int, int]) -> int:
         return sum(edge.below == unit for edge in self.edges)
@@ -96,8 +122,7 @@ class Steps:
         start: Sequence[tuple[int, int]],
         statistics: Sequence[Tensor],
         again: Again,
-        branching: int,
-        fence: float,
+        how: Walk,
         report: Callable[[int, int], None],
     ) -> Dependencies:
         """The dependencies of the units at `start`; `again` gives the values of the nodes in `keep_mixed` by chunks.
@@ -115,10 +140,16 @@ class Steps:
             units = sorted(wanted[part.top.index])
             if not units:
                 continue
-            tally = Tally()
+            tally, kept = Tally(), list[Tensor]()
             for omega in self._omegas(part, way, mine, units, again):
-                tally.add(omega, fence)
-            _take(found, part, units, tally, branching)
+                tally.add(omega, how.fence, how.zeros)
+                if how.omegas:
+                    _check_room(tally.images * omega[0].numel())
+                    kept.append(omega.cpu())
+            below = tuple(level.index for level in part.below)
+            whole = torch.cat(kept) if how.omegas else None
+            found.steps.append(Step(part.top.index, below, units, tally.counts.int(), whole))
+            _take(found, part, units, tally, how.branching)
             for edge in found.edges:
                 wanted[edge.below[0]].add(edge.below[1])
         return found
@@ -154,6 +185,16 @@ class Steps:
             )
             rows.append(torch.cat([level.by_unit(s) for level, s in zip(part.below, slopes, strict=True)], 1))
         return torch.stack(rows, 1)
+
+
+def _check_room(numbers: int) -> None:
+    """Raise InvalidParameter where the derivatives of one step would be too many to be kept."""
+    if numbers > OMEGAS:
+        raise InvalidParameter(
+            f"the derivatives of one step are more than {OMEGAS} numbers; leave omegas out, or look at fewer images or "
+            "with less branching",
+            pointer="/method/omegas",
+        )
 
 
 def _take(found: Dependencies, part: Between, units: Sequence[int], tally: Tally, branching: int) -> None:

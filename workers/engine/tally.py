@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 
-def outliers(omega: Tensor, fence: float) -> Tensor:
+def outliers(omega: Tensor, fence: float, zeros: bool) -> Tensor:
     """Whether each value lies beyond Tukey's upper fence of its row, and above zero.
 
-    A value of exactly zero is left out of the quartiles: a unit that cannot be depended on, or a top that is off.
+    Without `zeros` a value of exactly zero is left out of the quartiles: a unit that cannot be depended on, or a top
+    that is off.
     """
-    counted = omega != 0
+    counted = torch.ones_like(omega, dtype=torch.bool) if zeros else omega != 0
     last = counted.sum(-1, keepdim=True) - 1
     ordered = torch.where(counted, omega, torch.inf).sort(-1).values
 
@@ -36,9 +37,9 @@ class Tally:
     counts: Tensor = field(default_factory=lambda: torch.zeros(()))
     sums: Tensor = field(default_factory=lambda: torch.zeros(()))
 
-    def add(self, omega: Tensor, fence: float) -> None:
+    def add(self, omega: Tensor, fence: float, zeros: bool) -> None:
         """Take in the derivatives of some inputs (rows, units, units below)."""
-        beyond = outliers(omega, fence)
+        beyond = outliers(omega, fence, zeros)
         self.images += len(omega)
         self.counts = self.counts + beyond.sum(0)
         self.sums = self.sums + (omega * beyond).sum(0, dtype=torch.float64)

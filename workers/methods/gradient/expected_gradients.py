@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.method import DatasetName, Method, Seed
+from workers.perturbation import SHARE_OF, NoiseOf
 from workers.result import Attribution, Check
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class ExpectedGradients(Method):
     question = "How is the difference in score between typical inputs and this one shared among the features?"
     needs = frozenset({"gradients"})
     cost = "hundreds of passes"
+    revision = 2
 
     samples: int = Field(default=100, ge=1, le=10000, description="Random baselines, each with one point of its line.")
     dataset: DatasetName | None = Field(
@@ -41,8 +43,12 @@ class ExpectedGradients(Method):
         "gives none), or the input itself under Gaussian noise.",
     )
     width: float = Field(
-        default=0.5, gt=0, le=10, description="Standard deviation of Gaussian noise, as a share of the input's range."
+        default=0.5,
+        gt=0,
+        le=10,
+        description="Standard deviation of Gaussian noise, as a share of what `noise_of` says.",
     )
+    noise_of: NoiseOf = Field(default="range", description=SHARE_OF)
     seed: Seed = 0
 
     def passes(self) -> int:
@@ -57,7 +63,7 @@ class ExpectedGradients(Method):
         elif self.noise == "uniform":
             baselines = expected.uniform(model, batch, sources)
         else:
-            baselines = expected.gaussian(model, batch, sources, self.width)
+            baselines = expected.gaussian(model, batch, sources, self.width, self.noise_of)
         found = expected.expect(model, batch, self.samples, sources, baselines)
         return Attribution(
             {"attribution": found.moments.mean, "standard_error": found.moments.standard_error},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from workers.method import AnyMethod, Method, Seed
+from workers.perturbation import SHARE_OF, NoiseOf
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ class SmoothGrad(Method):
     question = "What does the method say once the noise of a single gradient is averaged away?"
     needs = frozenset({"gradients"})
     cost = "tens of passes"
+    revision = 2
 
     of: AnyMethod = Field(default="gradient", description="The method that is averaged.")  # type: ignore[assignment]  # validated from its name
     samples: int = Field(default=50, ge=1, le=5000, description="Noisy copies of the input.")
     noise: float = Field(
-        default=0.15, ge=0, le=10, description="Standard deviation of the noise, as a share of the input's range."
+        default=0.15, ge=0, le=10, description="Standard deviation of the noise, as a share of what `noise_of` says."
     )
+    noise_of: NoiseOf = Field(default="range", description=f"{SHARE_OF} The seed's is the latter (S3 l.141).")
     reduce: Literal["mean", "square", "variance"] = Field(
         default="mean", description="What is made of the samples; variance is VarGrad."
     )
@@ -55,7 +58,7 @@ class SmoothGrad(Method):
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.noise import sample
 
-        moments = sample(model, batch, self.of, self.samples, self.noise)
+        moments = sample(model, batch, self.of, self.samples, self.noise, self.noise_of)
         if self.reduce == "mean":
             return Attribution({"attribution": moments.mean, "standard_error": moments.standard_error})
         return Attribution({"attribution": moments.square if self.reduce == "square" else moments.variance})

@@ -19,6 +19,7 @@ class PatternFit(Method):
 
     Arrays `layer.positive` and `layer.negative`, or `layer.pattern` where one holds for both signs, shaped like the
     layer's weights, at the length where w . a = 1 (zero for a unit that never varies); of a sum (summands, channels).
+    Where centred with two components, `layer.mean` (units,) holds E[y]: the estimator is then a (y - E[y]).
     Biases are no part of y. One pass over the data, in memory that does not grow with it. Raises MethodNotApplicable,
     naming the node, for a net with more than linear neurons, ReLUs and pooling. Source: S2 eq. 3-8; Haufe et al. 2014.
     """
@@ -30,6 +31,7 @@ class PatternFit(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     dataset: DatasetName = "training"
     estimator: Literal["two_component", "linear", "filter", "identity"] = Field(

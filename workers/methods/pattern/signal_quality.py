@@ -19,9 +19,10 @@ class SignalQuality(Method):
     """How little of a unit's output a linear readout finds in what an estimator leaves of its input (S2 eq. 1).
 
     `scores` holds, for every layer with weights, the mean over its units of rho = 1 - max_v corr(y, v . (x - S(x))):
-    1 where nothing is left; `random` that of random patterns, drawn by `seed`. rho is measured on `dataset`: give one
-    that the patterns were not fitted on. `layers` in the info names the layers, `left_out` those that are
-    too wide to measure or transposed. Raises MethodNotApplicable as pattern_fit does. Source: S2 4.1, Fig. 3.
+    1 where nothing is left; `random` that of random patterns, drawn by `seed`. S is a y as printed, and a (y - E[y]) of
+    centred patterns. v is found on `dataset` and rho read on `read_on`: give two that the patterns were not fitted on,
+    as the seed does. `layers` in the info names the layers, `left_out` those that are too wide to measure or
+    transposed. Raises MethodNotApplicable as pattern_fit does. Source: S2 4.1, 5, Fig. 3.
     """
 
     kind = "scores"
@@ -31,9 +32,15 @@ class SignalQuality(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     patterns: Patterns = Field(default="pattern_fit", description="The pattern_fit that is measured.")  # type: ignore[assignment]  # validated from its name
     dataset: DatasetName = "training"
+    read_on: DatasetName | None = Field(
+        default=None,
+        description="The dataset that rho is read on; by default that on which v is found, which lowers it by chance: "
+        "to 1 - sqrt(d / (N - 1)) for N items of a residual in d dimensions that tells nothing of the output.",
+    )
     seed: Seed = 0
 
     def refuse(self, model: Model) -> None:
@@ -46,7 +53,7 @@ class SignalQuality(Method):
 
         state = batch.resources.state(model, self.patterns)
         generator = torch.Generator().manual_seed(self.seed)
-        found, left_out = qualities(model, batch, state, self.dataset, generator)
+        found, left_out = qualities(model, batch, state, self.dataset, self.read_on, generator)
         columns = {"scores": [q.fitted for q in found], "random": [q.random for q in found]}
         layers = [{"layer": q.layer, "units": q.units, "rho": q.fitted, "random": q.random} for q in found]
         return Scores(

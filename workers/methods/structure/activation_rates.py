@@ -16,9 +16,9 @@ class ActivationRates(Method):
     """The share m_i / N of a dataset's items for which each rectified unit is active (S0 eq. 8, Table 2).
 
     One array per rectified layer, named for the layer before its ReLU and of its shape; shares from 0 to 1. The info
-    holds the number of units, the mean share of them that an input activates, and the share that is active and passed
-    on by max pooling, which is what the seed counts. Raises MethodNotApplicable for a net
-    without ReLUs, InvalidParameter for an unknown or empty dataset. Source: S0 l.230.
+    holds the number of units, the mean share of them that an input activates (`active`, v > 0, which is what Table 2
+    counts), and the share that is active and passed on by max pooling (`passed`: S0's active subnetwork). Raises
+    MethodNotApplicable for a net without ReLUs, InvalidParameter for an unknown or empty dataset. Source: S0 l.230.
     """
 
     kind = "state"

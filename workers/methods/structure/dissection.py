@@ -19,9 +19,10 @@ class Dissection(Method):
 
     `scores` (units,) the IoU with the concept that a unit fits best, `concept` which that is, `iou` of all, `threshold`
     in units of activation. A unit's threshold is passed by the share `quantile` of all places, its map enlarged to the
-    masks' size; it is exact to 2**-15 of itself, in two passes, and the overlaps take a third. Only items that show
-    some concept count for these. The info lists `detectors`. Raises InvalidDataset for a dataset
-    without masks, MethodNotApplicable for a net that keeps no places. Source: S4 eq. 12.1.
+    masks' size; it is exact to 2**-15 of itself, in two passes, and the overlaps take a third. For a concept those
+    items count that show some concept of its category, which the dataset's `categories` say; else all are of one. The
+    info lists `detectors`. Raises InvalidDataset for a dataset without masks, MethodNotApplicable for a net that keeps
+    no places. Source: S4 eq. 12.1.
     """
 
     kind = "scores"
@@ -31,6 +32,7 @@ class Dissection(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     dataset: DatasetName = "training"
     layer: SpatialLayer = None

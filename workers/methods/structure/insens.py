@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Insens(Method):
-    """The sum over a layer's inactive units of v / (w . w) w, weighted by how often each is active elsewhere (S0).
+    """The sum or mean over a layer's inactive units of v / (w . w) w, weighted by how often each is active elsewhere.
 
     v and w are a unit's activity and switched weights, so that the term is the input as that unit sees it from its
-    centre. Shape and units of the input. Raises MethodNotApplicable for a net that is not piecewise linear up to the
+    centre. The mean is over all inactive units, also those that are never active and add nothing. Shape and units of
+    the input. Raises MethodNotApplicable for a net that is not piecewise linear up to the
     layer, naming the node, or has no ReLU; InvalidParameter for a layer that is not rectified. Source: S0 eq. 7, 8.
     """
 
@@ -30,12 +31,16 @@ class Insens(Method):
     needs = frozenset({"gradients", "graph", "layer", "dataset"})
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     layer: str | None = Field(
         default=None, max_length=300, description="A layer followed by a ReLU; by default the last such layer."
     )
     rates: Rates = Field(default="activation_rates", description="The activation_rates that weight the units.")  # type: ignore[assignment]  # validated from its name
-    include_active: bool = Field(default=False, description="Sum over the active units too.")
+    include_active: bool = Field(default=False, description="Take in the active units too.")
+    reduce: Literal["sum", "mean"] = Field(
+        default="sum", description="Add the units' terms up, or average them, which compares layers of different size."
+    )
 
     def passes(self) -> int:
         return 1000
@@ -60,6 +65,11 @@ class Insens(Method):
                 batch.report(row * total + done, len(batch) * total, "groups of units")
 
             found.append(insens(layer, batch.x[row : row + 1], rates, self.include_active, report))
-        units = rates.numel()
-        info = [{"layer": layer.node.layer, "units": units, "summed": summed} for _, summed in found]
-        return Attribution({"attribution": torch.cat([values for values, _ in found])}, info=info)
+        values = torch.cat([one.values for one in found])
+        if self.reduce == "mean":
+            values = values / values.new_tensor([max(1, one.of) for one in found]).view(-1, *[1] * (values.dim() - 1))
+        info = [
+            {"layer": layer.node.layer, "units": rates.numel(), "inactive": one.inactive, "summed": one.summed}
+            for one in found
+        ]
+        return Attribution({"attribution": values}, info=info)

@@ -26,9 +26,12 @@ class Ssa(Method):
 
     A step takes the derivative of a unit's mean over places in each unit of the layer below, summed over its places;
     units beyond Tukey's upper fence are outliers, and the most frequent over the inputs are kept. `nodes` in the info
-    (layer, unit, frequency from 0 to 1, in_degree from above) and `edges` between their numbers; the array holds the
-    frequency of every unit of every layer. With a dataset it takes no input. Raises MethodNotApplicable for a
-    net without layers between input and output, InvalidParameter for items that show no such class. Source: S1 Alg. 1.
+    (layer, unit, frequency from 0 to 1, in_degree from above) and `edges` between their numbers; `frequency` holds that
+    of every unit of every layer. Of each step, by the layer that it goes down from: `layer.units` (n,) those that were
+    followed, `layer.counts` (n, units below) for how many inputs each unit below was an outlier, chosen or not, and
+    `layer.omega` (inputs, n, units below) the derivatives; the units below are those of the layers that `below` in the
+    info names, one after the other. With a dataset it takes no input. Raises MethodNotApplicable for a net without
+    layers between input and output, InvalidParameter for items that show no such class. Source: S1 Alg. 1.
     """
 
     kind = "graph"
@@ -36,6 +39,7 @@ class Ssa(Method):
     question = "Which units of each layer does this class build on, and which are shared?"
     needs = frozenset({"graph"})
     cost = "tens of passes"
+    revision = 2
     takes_input = _WithoutDataset()
     takes_target = _WithoutDataset()
 
@@ -53,10 +57,16 @@ class Ssa(Method):
         "Where items have labels, those of other classes never count.",
     )
     images: int = Field(default=100, ge=1, le=1000, description="With a dataset: how many items of each class.")
-    branching: int = Field(default=3, ge=1, le=100, description="How many units below each unit are followed.")
+    branching: int = Field(default=3, ge=1, le=65536, description="How many units below each unit are followed.")
     fence: float = Field(
         default=1.5, ge=0, le=100, description="How many interquartile ranges above the third quartile outliers begin."
     )
+    zeros: bool = Field(
+        default=False,
+        description="Count derivatives of exactly zero in the quartiles, as the paper does. By default they are left "
+        "out: units on which there is no path, which would draw the fence to zero.",
+    )
+    omegas: bool = Field(default=False, description="Give each input's derivatives too, not their counts alone.")
     layers: tuple[Annotated[str, Field(max_length=300)], ...] = Field(
         default=(),
         max_length=1000,
@@ -64,8 +74,10 @@ class Ssa(Method):
     )
     score: Literal["logit", "probability"] = Field(
         default="logit",
-        description="What the first step goes down from. A logit's derivative in the last layer is the same for every "
-        "input; a probability's is not, and the seed's frequencies are of that.",
+        description="What the first step goes down from. The logit is what other methods explain, and says nothing of "
+        "other classes; but its derivative in the last layer is the same for every input, so that each frequency of "
+        "that step is 0 or 1. The seed's is the probability, p_c (w_c - sum_j p_j w_j). Of a unit, and of an output "
+        "that is no logits, both are its own value.",
     )
 
     @model_validator(mode="after")
@@ -87,12 +99,16 @@ class Ssa(Method):
 
         from workers.engine import dependencies
         from workers.engine.choice import Choice
+        from workers.engine.stepwise import Walk
 
-        rules = dependencies.Rules(self.layers, self.branching, self.fence, self.score == "probability")
+        walk = Walk(self.branching, self.fence, self.zeros, self.omegas)
+        rules = dependencies.Rules(self.layers, self.score == "probability", walk)
         if self.dataset is None:
             found = dependencies.of_inputs(model, batch, rules)
         else:
             choice = Choice(self.dataset, self.classes, self.confidence, self.images)
             found = [dependencies.of_dataset(model, batch, rules, choice)]
         rows = [torch.tensor(dependencies.frequencies(model, self.layers, one)) for _, one in found]
-        return Graph({"frequency": torch.stack(rows)}, info=[dependencies.told(model, *one) for one in found])
+        info = [dependencies.told(model, *one) for one in found]
+        own = [dependencies.arrays(model, one) for _, one in found]
+        return Graph({"frequency": torch.stack(rows)}, info=info, own=own)
