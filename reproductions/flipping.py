@@ -2,8 +2,8 @@
 
 Use: python -m reproductions.flipping MODEL IMAGES, a folder of ResNet-20 and an .npz of CIFAR-10: x_train (n, 32, 32,
 3) uint8. For rho the images are three sets as in the seed: estimators are fitted on the first 700, v is found on the
-next 550, rho read on the last 250. Those are then degraded patch by patch, by estimators fitted on the first 1000. Prints
-both and draws pictures/flipping.png.
+next 550, rho read on the last 250. Those are then degraded patch by patch, by estimators fitted on the first 1000.
+Prints both and draws pictures/flipping.png.
 """
 
 from __future__ import annotations
