@@ -15,9 +15,27 @@ from service.errors import Invalid
 LONGEST = 2000
 PORTS = {"https": 443, "http": 80}
 POINTER = "/webhook/url"
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# IANA's special-purpose registries of 2026, whole: no receiver of a webhook is in any of them. And multicast.
+_SPECIAL_4 = tuple(
+    map(
+        ipaddress.IPv4Network,
+        (
+            "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+            "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
+            "192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        ),
+    )
+)  # fmt: skip
+_UNICAST_6 = ipaddress.IPv6Network("2000::/3")  # beyond it nothing of the public internet has been given out
+_SPECIAL_6 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"),
+    )
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # how a network of IPv6 alone reaches the rest
 
 
 class PlaceRefused(Exception):
@@ -57,18 +75,12 @@ def check(url: str, rules: Rules) -> httpx.URL:
 
 
 def public(address: Address) -> bool:
-    """Whether the address, and any other that it stands for, is one of the public internet's."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return public(address.ipv4_mapped)
-        if address.is_site_local:
-            return False
-        held = [*(address.teredo or ()), *([address.sixtofour] if address.sixtofour is not None else [])]
-        if address in _NAT64:
-            held.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if not all(map(public, held)):
-            return False
-    return address.is_global and not address.is_multicast
+    """Whether the address is one of the public internet's, and no other way to write one that is not."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return not any(address in network for network in _SPECIAL_4)
+    if address in _NAT64:
+        return public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return address in _UNICAST_6 and not any(address in network for network in _SPECIAL_6)
 
 
 async def resolve(place: httpx.URL, rules: Rules) -> str:
