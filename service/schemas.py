@@ -131,6 +131,14 @@ class Listing(BaseModel):
     links: dict[str, str]
 
 
+class Signature(BaseModel):
+    """The operator's, over the seal: `key` is the SHA-256 of the public key, `value` 64 bytes in base64."""
+
+    algorithm: Literal["ed25519"]
+    key: str
+    value: str
+
+
 class Receipt(BaseModel):
     """What determines an explanation, and the digests of its arrays; `whence verify` computes it again and compares."""
 
@@ -143,6 +151,7 @@ class Receipt(BaseModel):
     sha256: dict[str, str]
     sketches: dict[str, dict[str, Any]]
     seal: str
+    signature: Signature | None = Field(default=None, description="Where the operator signs receipts.")
 
 
 class MethodDocument(BaseModel):

@@ -20,6 +20,7 @@ from workers.contract import (
     seal,
 )
 
+SIGNATURE = "signature"
 FIELDS = ("id", "job", "versions", "device", "machine", "computed_at", "sha256", "sketches", "seal")
 CIRCUMSTANCES = ("versions", "device", "machine")
 TOLERANCE = 1e-3
@@ -43,7 +44,7 @@ class Verdict:
 
 def tampered(receipt: Any) -> str | None:
     """What in a receipt contradicts another part of it; None where all agrees."""
-    if not isinstance(receipt, dict) or set(receipt) != set(FIELDS):
+    if not isinstance(receipt, dict) or set(receipt) - {SIGNATURE} != set(FIELDS):
         return f"a receipt is a JSON object of {', '.join(FIELDS)}"
     if hashlib.sha256(canonical_json(receipt["job"])).hexdigest() != receipt["id"]:
         return "its id is not the hash of its job: model, input, target, method or revision were changed"

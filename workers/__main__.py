@@ -1,15 +1,22 @@
 """`python -m workers`: a Celery worker of one child process, which explains."""
 
 import os
+import sys
 import tempfile
 
 from workers.settings import Settings
+from workers.signing import KeyFileRefused, Signer
 
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks for it when it is first imported
 
 
 def main() -> None:
     settings = Settings()
+    try:
+        if settings.receipt_key:
+            Signer.from_file(settings.receipt_key)
+    except KeyFileRefused as error:
+        sys.exit(f"WHENCE_RECEIPT_KEY: {error}")
     if settings.metrics_port is None:
         serve(settings)
         return

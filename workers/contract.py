@@ -34,6 +34,7 @@ from workers.proof import comparable, distance, seal
 from workers.result import PREVIEW
 from workers.results import places_of
 from workers.scripts import source
+from workers.signing import KeyFileRefused, is_signed_by, name_of, new_key, public_key
 from workers.target import Target, parse_targets
 from workers.tensors import (
     as_float32,
@@ -65,6 +66,7 @@ __all__ = [
     "InvalidTarget",
     "InvalidTensor",
     "Job",
+    "KeyFileRefused",
     "Limits",
     "Method",
     "MethodNotApplicable",
@@ -92,12 +94,16 @@ __all__ = [
     "encode_safetensors",
     "from_json",
     "inspect",
+    "is_signed_by",
     "keys",
     "log",
     "method_type",
+    "name_of",
+    "new_key",
     "parse_method",
     "parse_targets",
     "places_of",
+    "public_key",
     "publisher",
     "ring",
     "seal",

@@ -18,6 +18,7 @@ from workers.partial import Partials
 from workers.resources import Stock
 from workers.results import Results
 from workers.settings import Settings
+from workers.signing import Signer
 from workers.store import Store
 from workers.warm import Warm
 from workers.worker import Worker
@@ -40,7 +41,8 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     Beat(jobs, describe).start(warm.each)
     objects = Objects(settings.objects, settings.objects_from)
-    results = Results(cache, settings.result_ttl, objects)
+    signer = Signer.from_file(settings.receipt_key) if settings.receipt_key else None
+    results = Results(cache, settings.result_ttl, objects, signer)
     return Worker(
         name=name,
         store=Store(jobs, objects),

@@ -16,8 +16,9 @@ STEP = 2**20  # values at once: a multiple of 8 and of SUMS
 
 
 def seal(receipt: Mapping[str, Any]) -> str:
-    """SHA-256 of all of a receipt but its seal."""
-    return hashlib.sha256(canonical_json({k: v for k, v in receipt.items() if k != "seal"})).hexdigest()
+    """SHA-256 of all of a receipt but its seal and what is signed of that."""
+    sealed = {name: value for name, value in receipt.items() if name not in ("seal", "signature")}
+    return hashlib.sha256(canonical_json(sealed)).hexdigest()
 
 
 def sketch(array: NDArray[Any], key: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from redis.exceptions import OutOfMemoryError
 
 from workers import keys
 from workers.objects import Objects, ObjectsAway
+from workers.signing import Signer
 
 log = structlog.get_logger()
 
@@ -30,12 +31,16 @@ class Finished:
 
 
 class Results:
-    """Finished explanations by id. What `objects` cannot give now is not there: the worker computes it again."""
+    """Finished explanations by id; their receipts are signed where there is a `signer`.
 
-    def __init__(self, cache: Redis, ttl: int, objects: Objects | None = None) -> None:
+    What `objects` cannot give now is not there: the worker computes it again.
+    """
+
+    def __init__(self, cache: Redis, ttl: int, objects: Objects | None = None, signer: Signer | None = None) -> None:
         self.cache = cache
         self.ttl = ttl
         self.objects = objects or Objects(None)
+        self.signer = signer
 
     def save(self, job_id: str, result: Finished) -> None:
         """Store a result in one transaction, in place of an older one; raises RedisError.
@@ -55,7 +60,10 @@ class Results:
 
     def _write(self, job_id: str, result: Finished, places: Mapping[str, str]) -> None:
         fields: dict[Any, Any] = {f"a:{name}": data for name, data in result.arrays.items() if name not in places}
-        fields["meta"] = orjson.dumps(result.meta, option=orjson.OPT_SERIALIZE_NUMPY)
+        meta = dict(result.meta)
+        if self.signer is not None:
+            meta["receipt"] = self.signer.signed(meta["receipt"])
+        fields["meta"] = orjson.dumps(meta, option=orjson.OPT_SERIALIZE_NUMPY)
         if places:
             fields["objects"] = orjson.dumps(places)
         with self.cache.pipeline(transaction=True) as pipe:

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     queues: str = Field(default="interactive,batch", description="Celery queues to serve, comma-separated.")
     model_memory: ByteSize = Field(default=ByteSize(4 * 2**30), description="Bytes of models to keep loaded.")
     result_ttl: int = Field(default=7 * 86400, ge=1, description="Seconds that a result is kept.")
+    receipt_key: Path | None = Field(
+        default=None, description="An Ed25519 private key in PEM, without a password, that receipts are signed with."
+    )
     time_limit: int = Field(default=300, ge=1, description="Seconds that one batch may compute.")
     fit_limit: int = Field(default=3600, ge=1, description="Seconds that what takes no input may compute.")
     objects: str | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from rich.table import Table
 from service import api_keys
 from service.console import err, fail, out
 from service.webhook_sending import secret_of
+from workers.contract import new_key
 
 app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 File = Annotated[Path, typer.Option("--file", "-f", envvar="WHENCE_KEYS", help="The file of keys.")]
@@ -76,6 +78,22 @@ def webhook_secret(
     if identity and all(key.id != identity for key in _read(file)):
         fail(f"{file} has no key of this id; whence keys list shows those it has")
     out.print(secret_of(master, identity), soft_wrap=True)
+
+
+@app.command()
+def signing(
+    file: Annotated[Path, typer.Argument(help="Where the private key goes; the public one goes to FILE.pub.")],
+) -> None:
+    """Make the Ed25519 key that workers sign receipts with, where WHENCE_RECEIPT_KEY names its file."""
+    private, public = new_key()
+    published = file.with_name(file.name + ".pub")
+    try:
+        with published.open("xb") as beside, open(file, "xb", opener=lambda p, flags: os.open(p, flags, 0o600)) as kept:
+            kept.write(private)
+            beside.write(public)
+    except OSError as error:
+        fail(f"{error.filename} cannot be written: {error.strerror}")
+    err.print(f"{file} is for the workers alone; {published} is for who verifies receipts", markup=False)
 
 
 def _read(file: Path) -> tuple[api_keys.Key, ...]:

@@ -11,7 +11,8 @@ import typer
 
 from service.client import API, Refused, connect, found, get, repeat
 from service.console import fail, out, progress
-from service.verification import TOLERANCE, Verdict, compare, is_of, request_of, tampered
+from service.verification import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
+from workers.contract import KeyFileRefused, is_signed_by, name_of, public_key
 
 DIFFERS, UNCHECKED = 1, 3
 HERE = "http://127.0.0.1:8000"
@@ -25,6 +26,10 @@ def verify(
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far apart an array may be on another machine, over its norm.")
     ] = TOLERANCE,
+    signer: Annotated[
+        Path | None,
+        typer.Option("--signer", exists=True, dir_okay=False, help="The issuer's public key: it must have signed."),
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Nothing less than the same bits will do.")] = False,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the result.")] = 600,
     url: Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")] = HERE,
@@ -36,6 +41,7 @@ def verify(
     told = _read(receipt)
     if (wrong := tampered(told)) is not None:
         fail(f"the receipt is not as it was issued: {wrong}", DIFFERS)
+    _check_signature(told, signer)
     data = given.read_bytes() if given else None
     if told["job"]["input"] is not None and (data is None or not is_of(told["job"]["input"], data)):
         fail(f"{given} is not the input of this receipt" if given else "this receipt needs its --input", DIFFERS)
@@ -65,6 +71,28 @@ def _conclude(verdict: Verdict, tolerance: float | None, told: dict[str, Any], f
     out.print("verified within the tolerance, not to the last bit", soft_wrap=True)
 
 
+def _check_signature(told: dict[str, Any], signer: Path | None) -> None:
+    """Ends with what is wrong where `signer` did not sign it; without one, says who claims to have."""
+    claimed = told.get(SIGNATURE)
+    if signer is None:
+        if isinstance(claimed, dict):
+            out.print(
+                f"signed with the key {claimed.get('key')}; give its public key by --signer to check that",
+                soft_wrap=True,
+                markup=False,
+            )
+        return
+    try:
+        key = public_key(signer)
+    except KeyFileRefused as error:
+        fail(str(error), code=2)
+    if claimed is None:
+        fail("the receipt is not signed", DIFFERS)
+    if not is_signed_by(told, key):
+        fail(f"the receipt is not signed with the key in {signer}, {name_of(key)}", DIFFERS)
+    out.print(f"signed with the key in {signer}", soft_wrap=True, markup=False)
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
@@ -90,7 +118,7 @@ def _same_as_issued(client: httpx.Client, told: dict[str, Any]) -> float | None:
     if issued is None:
         return None
     if issued["computed_at"] == told["computed_at"] and issued != told:
-        changed = ", ".join(name for name in told if issued.get(name) != told[name])
+        changed = ", ".join(sorted(name for name in {*told, *issued} if issued.get(name) != told.get(name)))
         fail(f"the receipt is not as it was issued: {changed} is not what the service has stored", DIFFERS)
     when: float = issued["computed_at"]
     return when
