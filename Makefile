@@ -12,11 +12,11 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check format openapi docs bench clean
+.PHONY: help setup run test faults soak fuzz check format openapi operators docs bench clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(TEST_READY)  ## install everything into .venv, tests and all
 
@@ -31,6 +31,9 @@ faults: $(TEST_READY)  ## kill, freeze and cut off real processes; print what wa
 
 soak: $(TEST_READY)  ## twice the load that can be served, with deaths all along (MINUTES=10)
 	@$(BIN)/python -W ignore -m tests.faults.soak --minutes $(MINUTES)
+
+fuzz: $(TEST_READY)  ## break archives at random, load each; print what became of them (MINUTES=10)
+	@nice -n 15 $(BIN)/python -W ignore -m tests.fuzz.archives --minutes $(MINUTES)
 
 check: $(TEST_READY)  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
@@ -47,6 +50,11 @@ openapi: $(RUN_READY)  ## write openapi/openapi.json from the code
 	@$(BIN)/python -m service.openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
 	@echo "wrote openapi/openapi.json"
+
+operators: $(RUN_READY)  ## write docs/operators.md from the list of operators that archives may call
+	@$(BIN)/python -m workers.operators > docs/operators.md.new
+	@mv docs/operators.md.new docs/operators.md
+	@echo "wrote docs/operators.md"
 
 docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an error
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs out/docs

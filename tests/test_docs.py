@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from workers import operators
 from workers.contract import catalogue
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -39,3 +40,8 @@ def test_methods_that_the_decision_table_names_are_in_the_catalogue() -> None:
     questions = ("gradient", "lrp", "pattern", "perturbation", "structure", "synthesis", "uncertainty")
     reached = {catalogue()[name].family for name, _ in named}
     assert set(questions) <= reached
+
+
+def test_the_operators_that_an_archive_may_call_are_those_of_the_page() -> None:
+    assert (DOCS / "operators.md").read_text() == operators.page()
+    assert not [name for name in operators.operators() if name in {"from_file", "set_", "_print", "resize_", "data"}]

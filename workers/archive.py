@@ -1,4 +1,4 @@
-"""A .pt2 archive read as the zip it is: what would be unpickled or run is refused, what loading needs is copied out."""
+"""A .pt2 archive read as the zip it is: what would be unpickled or run is refused, what was understood is copied."""
 
 from __future__ import annotations
 
@@ -8,44 +8,56 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from itertools import pairwise
+from pathlib import Path
+from stat import S_ISLNK
 from typing import Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as zlib_error
 
-from workers.errors import InvalidFolder, PickledPayload
+from workers.errors import InvalidFolder
+from workers.payloads import check_table, pickled
 from workers.serialized import check_program
 
 MAX_ENTRIES = 100_000
 MAX_RATIO = 100
-MAX_JSON = 512 * 2**20
+MAX_JSON = 128 * 2**20
+MAX_NAME = 500
+LOCAL_HEADER = 30  # bytes before an entry's name
 PROGRAM = "models/model.json"
 SAMPLE_INPUTS = "data/sample_inputs/"
 PAYLOADS = {"data/weights/": "model_weights_config.json", "data/constants/": "model_constants_config.json"}
-HEADERS = ("archive_format", "archive_version", "byteorder", ".data/version")
+HEADERS = {"archive_format": "pt2", "archive_version": "0", "byteorder": "little", ".data/version": "6"}
 PICKLES = re.compile(r".*\.(pt|pth|pkl|pickle)|data/constants/(custom|opaque)_obj_.*")
 
 
 class Archive:
-    """An open archive that passed every check; `entries` are those that loading reads, by name under the root."""
+    """An open archive that passed every check; `entries` are the tensors that loading reads, by name under the root."""
 
     def __init__(self, file: ZipFile, where: str) -> None:
         self._file = file
         self._where = where
         found = self._rooted()
-        self._refuse_code(found)
-        self._json: dict[str, Any] = {}
-        self.entries = {name: found[name] for name in HEADERS if name in found}
+        self._check_kind(found)
+        self.entries: dict[str, ZipInfo] = {}
+        self._told: dict[str, Any] = {}  # as it came: what the digest is of
+        self._json: dict[str, Any] = {}  # as it was understood: what torch gets
+        sizes = {name: info.file_size for name, info in found.items()}
         for directory, config in PAYLOADS.items():
-            self._take_payloads(directory, directory + config, found)
-        self._json[PROGRAM] = check_program(self._load(PROGRAM, found), where)
+            self._told[directory + config] = told = self._load(directory + config, found)
+            table = check_table(told, directory, directory + config, sizes, where)
+            self._json[directory + config] = table.model_dump(exclude_unset=True)
+            self.entries |= {n: found[n] for n in (directory + p.path_name for p in table.config.values())}
+        program = self._load(PROGRAM, found)
+        self._json[PROGRAM] = check_program(program, where)
+        self._told[PROGRAM] = {**program, "guards_code": []}
 
     def digest(self) -> str:
         """SHA-256 over weights, constants and graph: the same whatever the zip's root, order and times."""
         total = hashlib.sha256()
-        for name in sorted({*self.entries, *self._json} - set(HEADERS)):
-            if name in self._json:
-                content = hashlib.sha256(json.dumps(self._json[name], sort_keys=True).encode()).hexdigest()
+        for name in sorted({*self.entries, *self._told}):
+            if name in self._told:
+                content = hashlib.sha256(json.dumps(self._told[name], sort_keys=True).encode()).hexdigest()
             else:
                 with self._file.open(self.entries[name]) as entry:
                     content = hashlib.file_digest(entry, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -53,9 +65,11 @@ class Archive:
         return total.hexdigest()
 
     def copy(self) -> io.BytesIO:
-        """A fresh archive of the checked entries alone, without sample inputs."""
+        """A fresh archive of what was understood alone, without sample inputs."""
         out = io.BytesIO()
         with ZipFile(out, "w") as fresh:
+            for name, content in HEADERS.items():
+                fresh.writestr(f"model/{name}", content)
             for name, info in self.entries.items():
                 fresh.writestr(f"model/{name}", self._file.read(info))
             for name, value in self._json.items():
@@ -71,37 +85,44 @@ class Archive:
         found: dict[str, ZipInfo] = {}
         for info in infos:
             root, _, name = info.filename.partition("/")
-            if root in ("", ".", "..") or {"", ".", ".."} & set(name.split("/")) or "\\" in name:
-                raise self._wrong(f"its entry {info.filename[:100]!r} is no plain path below the archive's root")
+            if {"", ".", ".."} & {root, *name.split("/")} or not _plain(info):
+                raise self._wrong(
+                    f"its entry {info.filename[:100]!r} is no plain path below the archive's root, or no plain file"
+                )
             if name in found or root != infos[0].filename.partition("/")[0]:
                 raise self._wrong(f"its entry {info.filename[:100]!r} comes twice or lies outside the archive's root")
             if info.file_size > MAX_RATIO * max(info.compress_size, 1024):
                 raise self._wrong(f"its entry {name[:100]!r} unpacks to more than {MAX_RATIO} times its size")
             found[name] = info
+        self._check_places(infos)
         return found
 
-    def _refuse_code(self, found: dict[str, ZipInfo]) -> None:
+    def _check_places(self, infos: list[ZipInfo]) -> None:
+        """No two entries share bytes: what is small on disk would unpack to as much as one likes."""
+        placed = sorted(infos, key=lambda info: info.header_offset)
+        starts = [*(info.header_offset for info in placed), self._file.start_dir]
+        for info, (start, end) in zip(placed, pairwise(starts), strict=True):
+            if start + LOCAL_HEADER + len(info.filename) + info.compress_size > end:
+                raise self._wrong(f"its entry {info.filename[:100]!r} overlaps the next one")
+
+    def _check_kind(self, found: dict[str, ZipInfo]) -> None:
         for name in found:
             if name.startswith("data/aotinductor/"):
                 raise self._wrong(f"it carries compiled code ({name[:100]}), which is not run; export the graph")
             if PICKLES.fullmatch(name) and not name.startswith(SAMPLE_INPUTS):
-                raise self._pickled(name)
-        if found.get("archive_format") is None or self._file.read(found["archive_format"]).strip() != b"pt2":
+                raise pickled(self._where, name)
+        headers = {name: self._header(found[name]) for name in HEADERS if name in found}
+        if headers.get("archive_format") != HEADERS["archive_format"]:
             raise self._wrong("it was not written by torch.export.save; write one with `whence export`")
+        if headers.get("byteorder", "little") != "little":
+            raise self._wrong("its bytes are not in little-endian order; export it on a machine of that order")
+        if headers.get("archive_version", "0") != "0":
+            raise self._wrong("its archive_version is not 0; write it again with `whence export`")
 
-    def _take_payloads(self, directory: str, config_name: str, found: dict[str, ZipInfo]) -> None:
-        config = self._load(config_name, found)
-        tensors = config.get("config") if isinstance(config, dict) else None
-        if not isinstance(tensors, dict) or not all(isinstance(meta, dict) for meta in tensors.values()):
-            raise self._wrong(f"its entry {config_name} has no table of tensors")
-        for tensor, meta in tensors.items():
-            if meta.get("use_pickle") is not False:
-                raise self._pickled(f"{directory}{meta.get('path_name')} (the tensor {tensor})")
-            name = f"{directory}{meta.get('path_name')}"
-            if PurePosixPath(name).parent.as_posix() + "/" != directory or name not in found:
-                raise self._wrong(f"its entry {name[:100]!r}, for the tensor {tensor[:100]!r}, is missing")
-            self.entries[name] = found[name]
-        self._json[config_name] = config
+    def _header(self, entry: ZipInfo) -> str:
+        """One of the short entries that say what the archive is."""
+        with self._file.open(entry) as content:
+            return content.read(100).decode("latin-1").strip()
 
     def _load(self, name: str, found: dict[str, ZipInfo]) -> Any:
         if name not in found:
@@ -116,11 +137,17 @@ class Archive:
     def _wrong(self, detail: str) -> InvalidFolder:
         return InvalidFolder(f"{self._where}: {detail}")
 
-    def _pickled(self, entry: str) -> PickledPayload:
-        return PickledPayload(
-            f"{self._where}: its entry {entry[:200]} could only be read by unpickling, which may run any code; "
-            "export a model of plain tensors"
-        )
+
+def _plain(info: ZipInfo) -> bool:
+    """A stored or deflated file with a printable name; what hides behind a NUL in it is none."""
+    name = info.orig_filename
+    return (
+        len(name) <= MAX_NAME
+        and name.isprintable()
+        and "\\" not in name
+        and info.compress_type in (ZIP_STORED, ZIP_DEFLATED)
+        and not S_ISLNK(info.external_attr >> 16)
+    )
 
 
 @contextmanager
@@ -129,6 +156,6 @@ def open_archive(source: Path | io.BytesIO, where: str) -> Iterator[Archive]:
     try:
         with ZipFile(source) as file:
             yield Archive(file, where)
-    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib_error) as error:
+    except (BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib_error) as error:
         detail = f"it is no readable zip ({type(error).__name__}); write the archive again"
         raise InvalidFolder(f"{where}: {detail}") from None

@@ -16,6 +16,7 @@ from workers.cardrules import check_input
 from workers.errors import InvalidFolder
 
 FILE = "card.toml"
+MAX_BYTES = 256 * 2**10
 
 
 class _Section(BaseModel):
@@ -76,7 +77,7 @@ RIGHT = {
 def read_card(path: Path, where: str) -> CardFile:
     """The checked card; `where` names the file in errors. Raises InvalidFolder for the first mistake found."""
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        document = tomllib.loads(read_text(path, MAX_BYTES, where))
         text = json.dumps(document, allow_nan=False, default=str)
     except FileNotFoundError:
         raise InvalidFolder(f"{where}: there is no such file; it should say [model] and [input]") from None
@@ -86,13 +87,25 @@ def read_card(path: Path, where: str) -> CardFile:
         raise InvalidFolder(f"{where}: it is not TOML: {error}") from None
     except UnicodeDecodeError:
         raise InvalidFolder(f"{where}: it is not UTF-8 text; save it as UTF-8") from None
-    except ValueError:
-        raise InvalidFolder(f"{where}: it holds nan or inf; every number should be finite") from None
+    except RecursionError:
+        raise InvalidFolder(f"{where}: it is nested too deep; its tables are [model], [input] and [labels]") from None
+    except ValueError as error:
+        what = "a number of too many digits" if "digits" in str(error) else "nan or inf"
+        raise InvalidFolder(f"{where}: it holds {what}; every number should be finite") from None
     try:
         card = CardFile.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise InvalidFolder(f"{where}: {_sentence(error)}") from None
     return card.model_copy(update={"input": check_input(_filled(card.input), where)})
+
+
+def read_text(path: Path, limit: int, where: str) -> str:
+    """The UTF-8 text of a file of at most so many bytes; raises InvalidFolder, OSError and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InvalidFolder(f"{where}: it is larger than {limit} bytes")
+    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _filled(spec: InputSpec) -> InputSpec:

@@ -12,11 +12,12 @@ import orjson
 
 from workers.archive import open_archive
 from workers.card import InputSpec, Output
-from workers.cardfile import FILE, CardFile, read_card
+from workers.cardfile import FILE, CardFile, read_card, read_text
 from workers.catalogue import catalogue
 from workers.errors import InvalidFolder, ModelError
 from workers.source import Source, parse_source
 
+MAX_LABELS = 16 * 2**20  # bytes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -114,7 +115,7 @@ def _weights(path: Path, card: CardFile, source: Source) -> Path | None:
 def _labels(path: Path, file: str) -> tuple[str, ...]:
     where = f"{path.resolve().name}/{file}"
     try:
-        labels = tuple(_inside(path, file, "[labels] file").read_text("utf-8").rstrip().splitlines())
+        labels = tuple(read_text(_inside(path, file, "[labels] file"), MAX_LABELS, where).rstrip().splitlines())
     except UnicodeDecodeError:
         raise InvalidFolder(f"{where}: it is not UTF-8 text; it should have one class name a line") from None
     empty = next((i for i, label in enumerate(labels, 1) if not label.strip()), 1 if not labels else None)

@@ -1,100 +1,256 @@
-"""A serialised graph is text, and torch's reader evaluates parts of it: only what the writer writes is let through.
+"""The graph of an archive, checked before torch sees it; what torch gets is written anew from what was understood.
 
-Symbolic sizes go through sympy, which evaluates Python; names become source code of the graph's module; a tree
-specification may import any module; guards are compiled. So each of these is held to its own narrow form.
+Torch's reader evaluates sizes, imports what a tree names, compiles names and guards, looks operators up in Python, and
+calls them: docs/adr/0009 lists each place. So every part is held to its form, and what has none is left out.
 """
 
 from __future__ import annotations
 
-import ast
-import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from workers.errors import InvalidFolder
+from workers.operators import allowed, cleared, is_region
+from workers.schema import (
+    MANY,
+    MAX_LIST,
+    Argument,
+    Int,
+    Name,
+    Part,
+    Qualified,
+    Symbol,
+    SymBool,
+    SymFloat,
+    SymInt,
+    TensorMeta,
+    TensorName,
+    Text,
+    Union,
+    Value,
+)
+from workers.trees import normal_tree
 
-MAX_EXPRESSION = 10_000
-IDENTIFIER = re.compile(r"\w*")
-QUALIFIED = re.compile(r"[^\"'\\\n\r{}]*")
-OPERATOR = re.compile(r"(torch\.(ops(\.\w+){2,3}|sym_\w+|_sym_\w+)|_operator\.\w+|math\.\w+)")
-CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
-ARITHMETIC = (
-    ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.BinOp, ast.UnaryOp, ast.Compare,
-    ast.BoolOp, ast.operator, ast.unaryop, ast.cmpop, ast.boolop,
-)  # fmt: skip
-
-
-def check_program(program: Any, where: str) -> Any:
-    """The program less its guards, which would be compiled; raises InvalidFolder, naming the text that is refused."""
-    if not isinstance(program, dict) or not isinstance(program.get("graph_module"), dict):
-        raise InvalidFolder(f"{where}: its entry models/model.json has no graph")
-    for key, text in _texts(program):
-        if key in _FORMS and not _FORMS[key](text):
-            raise InvalidFolder(
-                f"{where}: the graph's {key} {text[:80]!r} is none that torch.export writes; it could be run as code"
-            )
-    return {**program, "guards_code": []}
-
-
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
-    """Every string of the program, with the key that it stands under."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        key, item = waiting.pop()
-        if isinstance(item, str):
-            yield key, item
-        elif isinstance(item, dict):
-            waiting.extend((str(k), v) for k, v in item.items())
-        elif isinstance(item, list):
-            waiting.extend((key, v) for v in item)
+MAX_NODES = 200_000
+ENTRY = "models/model.json"
+STACK = "nn_module_stack"  # which module each node came from: the one trace that is read, for the names of layers
+BRACKETS = {"[": 1, "(": 1, "]": -1, ")": -1}
 
 
-def _expression(text: str) -> bool:
-    """Arithmetic over symbols: calls of capitalised names; strings only to name a symbol, for others are evaluated."""
-    if len(text) > MAX_EXPRESSION:
-        return False
-    try:
-        nodes = list(ast.walk(ast.parse(text, mode="eval")))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    if not all(isinstance(node, ARITHMETIC) for node in nodes):
-        return False
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
-    names = [call.func.id if isinstance(call.func, ast.Name) else "" for call in calls]
-    symbols = [call.args[0] for call, name in zip(calls, names, strict=True) if name == "Symbol" and call.args]
-    strings = [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)]
-    return all(name[:1].isupper() for name in names) and all(
-        node in symbols and isinstance(node.value, str) and node.value.isidentifier() for node in strings
+class UnknownOperator(ValueError):
+    """A target in the form of an operator, which a graph may not call."""
+
+
+def _target(text: str) -> str:
+    if not allowed(text):
+        known = text.startswith("torch.ops.") and text.replace(".", "_").isidentifier()
+        raise UnknownOperator if known else ValueError("it is no operator")
+    return text
+
+
+def _traces(metadata: dict[str, str]) -> dict[str, str]:
+    """The stack of modules, `key,path,type` of each with `;` between; the rest is left out."""
+    stack = metadata.get(STACK)
+    if not stack:
+        return {}
+    calls = [_split(call) for call in stack.split(";")]
+    if not all(len(call) == 3 for call in calls):
+        raise ValueError(f"its {STACK} is no list of key, path and type")
+    return {STACK: ";".join(",".join(call) for call in calls)}
+
+
+def _split(call: str) -> list[str]:
+    """At its commas outside of brackets."""
+    parts, depth = [""], 0
+    for letter in call:
+        depth += BRACKETS.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+Traces: TypeAlias = Annotated[dict[Text, Annotated[str, Field(max_length=1_000_000)]], AfterValidator(_traces)]
+
+
+class Region(Part):
+    name: Name
+    graph: Graph
+
+
+class InnerArgument(Argument):
+    """What a node is called with: a graph too."""
+
+    as_graph: Region | None = None
+
+
+class NamedArgument(Part):
+    name: Name
+    arg: InnerArgument
+    kind: Literal[0, 1, 2] | None = None
+
+
+class Node(Part):
+    target: Annotated[str, Field(max_length=200), AfterValidator(_target)]
+    inputs: Annotated[list[NamedArgument], MANY]
+    outputs: Annotated[list[Argument], MANY]
+    metadata: Traces
+    is_hop_single_tensor_return: bool | None = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _checked(self) -> Self:
+        regions = [argument for argument in self.inputs if argument.arg.as_graph is not None]
+        if len(regions) != is_region(self.target):
+            raise ValueError("a graph within the graph belongs to a region without gradients or mixed precision alone")
+        if (twin := cleared(self.target)) != self.target:
+            self.inputs = [argument for argument in self.inputs if argument.name != "memory_format"]
+            self.target = twin
+        return self
+
+
+class Graph(Part):
+    inputs: Annotated[list[Value], MANY]
+    outputs: Annotated[list[Value], MANY]
+    nodes: Annotated[list[Node], Field(max_length=MAX_NODES)]
+    tensor_values: Annotated[dict[Name, TensorMeta], Field(max_length=4 * MAX_NODES)]
+    sym_int_values: Annotated[dict[Name, SymInt], MANY]
+    sym_bool_values: Annotated[dict[Name, SymBool], MANY]
+    sym_float_values: Annotated[dict[Name, SymFloat], MANY] = Field(default_factory=dict)
+    is_single_tensor_return: bool = False
+    custom_obj_values: Annotated[dict[str, Any], Field(max_length=0)] = Field(default_factory=dict)
+
+
+class UserInput(Part):
+    arg: Value
+
+
+class Parameter(Part):
+    arg: TensorName
+    parameter_name: Qualified
+
+
+class Buffer(Part):
+    arg: TensorName
+    buffer_name: Qualified
+    persistent: bool = True
+
+
+class TensorConstant(Part):
+    arg: TensorName
+    tensor_constant_name: Qualified
+
+
+class UserMutation(Part):
+    arg: TensorName
+    user_input_name: Qualified
+
+
+class ConstantValue(Union):
+    as_none: bool | None = None
+    as_int: Int | None = None
+    as_float: float | None = None
+    as_string: Text | None = None
+    as_bool: bool | None = None
+
+
+class ConstantInput(Part):
+    name: Name
+    value: ConstantValue
+
+
+NO_OBJECTS = "a custom object, which only code could make, is not taken"
+
+
+class InputSpec(Union):
+    refused: ClassVar[dict[str, str]] = {"custom_obj": NO_OBJECTS, "token": NO_OBJECTS}
+    user_input: UserInput | None = None
+    parameter: Parameter | None = None
+    buffer: Buffer | None = None
+    tensor_constant: TensorConstant | None = None
+    constant_input: ConstantInput | None = None
+
+
+class OutputSpec(Union):
+    refused: ClassVar[dict[str, str]] = {"token": NO_OBJECTS}
+    user_output: UserInput | None = None
+    buffer_mutation: Buffer | None = None
+    parameter_mutation: Parameter | None = None
+    user_input_mutation: UserMutation | None = None
+
+
+class Signature(Part):
+    input_specs: Annotated[list[InputSpec], MANY]
+    output_specs: Annotated[list[OutputSpec], MANY]
+
+
+class CallSignature(Part):
+    inputs: Annotated[list[Value], MANY]
+    outputs: Annotated[list[Value], MANY]
+    in_spec: Annotated[str, AfterValidator(normal_tree)]
+    out_spec: Annotated[str, AfterValidator(normal_tree)]
+    forward_arg_names: Annotated[list[Name], MANY] | None = None
+
+
+class Call(Part):
+    fqn: Qualified
+    signature: CallSignature | None = None
+
+
+class GraphModule(Part):
+    graph: Graph
+    signature: Signature
+    module_call_graph: Annotated[list[Call], MANY]
+
+
+class Range(Part):
+    min_val: Int | None
+    max_val: Int | None
+
+
+class SchemaVersion(Part):
+    major: Annotated[int, Field(ge=0, le=1000)]
+    minor: Annotated[int, Field(ge=0, le=1000)]
+
+
+class Program(Part):
+    graph_module: GraphModule
+    opset_version: Annotated[dict[Name, Annotated[int, Field(ge=0, le=1000)]], Field(max_length=100)]
+    range_constraints: Annotated[dict[Symbol, Range], Field(max_length=MAX_LIST)]
+    schema_version: SchemaVersion
+    verifiers: Annotated[list[Literal["ATEN", "TRAINING", "EDGE", ""]], Field(max_length=10)] = Field(
+        default_factory=list
     )
 
 
-def _tree(text: str) -> bool:
-    """A tree of plain containers, which needs no import to rebuild."""
+def check_program(program: Any, where: str) -> dict[str, Any]:
+    """The program as it was understood; raises InvalidFolder, naming the text, the operator or the place."""
+    if not isinstance(program, dict) or not isinstance(program.get("graph_module"), dict):
+        raise InvalidFolder(f"{where}: its entry {ENTRY} has no graph")
     try:
-        _, spec = json.loads(text)
-        waiting = [spec]
-        while waiting:
-            node = waiting.pop()
-            if node["type"] not in CONTAINERS or "__enum__" in str(node["context"]):
-                return False
-            waiting.extend(node["children_spec"])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return False
-    return True
+        return Program.model_validate(program).model_dump(mode="python", exclude_unset=True, warnings=False)
+    except ValidationError as error:
+        raise InvalidFolder(f"{where}: {_sentence(error)}") from None
+    except RecursionError:
+        raise InvalidFolder(f"{where}: the graph is nested too deep") from None
 
 
-def _matches(form: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda text: form.fullmatch(text) is not None
-
-
-_FORMS: dict[str, Callable[[str], bool]] = {
-    "expr_str": _expression,
-    "in_spec": _tree,
-    "out_spec": _tree,
-    "target": _matches(OPERATOR),
-    "as_operator": _matches(OPERATOR),
-    **dict.fromkeys(("name", "as_name", "forward_arg_names"), _matches(IDENTIFIER)),
-    **dict.fromkeys(("fqn", "class_fqn", "parameter_name", "buffer_name"), _matches(QUALIFIED)),
-    **dict.fromkeys(("tensor_constant_name", "custom_obj_name", "user_input_name"), _matches(QUALIFIED)),
-}
+def _sentence(error: ValidationError) -> str:
+    """What the first mistake is: a text that could be run, an operator, or a part out of its form."""
+    first = error.errors(include_url=False)[0]
+    key = next((part for part in reversed(first["loc"]) if isinstance(part, str) and part != "[key]"), "")
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownOperator):
+        return (
+            f"the graph calls the operator {first['input'][:80]}, which is not among those that a model may call "
+            "(docs/operators.md); export the model with others"
+        )
+    why = str(cause) if cause else first["msg"]
+    if isinstance(first["input"], str):
+        return (
+            f"the graph's {key} {first['input'][:80]!r} is none that torch.export writes; "
+            f"it could be run as code ({why})"
+        )
+    return f"its entry {ENTRY} is wrong at {'.'.join(map(str, first['loc']))[-120:]}: {why}"
