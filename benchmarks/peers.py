@@ -17,7 +17,7 @@ from benchmarks.side_by_side import Aim, Call, alternate, report
 from benchmarks.vision import squeezenet
 from workers.card import ImageSpec, InputSpec
 from workers.engine.batch import Batch
-from workers.engine.loading import export_module
+from workers.engine.exporting import export_module
 from workers.engine.model import Model
 from workers.folder import Folder
 from workers.images import prepare

@@ -16,7 +16,7 @@ from benchmarks.side_by_side import Call, alternate
 from benchmarks.vision import squeezenet, torchvision
 from workers.card import ImageSpec, InputSpec
 from workers.engine.batch import Batch
-from workers.engine.loading import export_module
+from workers.engine.exporting import export_module
 from workers.engine.model import Model
 from workers.folder import Folder
 from workers.method import parse_method

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from service.render.colormaps import colours
 from workers.catalogue import parse_method
 from workers.engine.batch import Batch
-from workers.engine.loading import export_module, load
+from workers.engine.exporting import export_module
+from workers.engine.loading import load
 from workers.engine.model import Model
 from workers.export import archive
 from workers.folder import read_folder

@@ -82,6 +82,10 @@ class ModelCard(_Frozen):
     labels: tuple[str, ...] = ()
     default_method: str = "integrated_gradients"
     accuracy: float | None = None
+    precision: str = Field(default="float32", description="The type that everything is computed in.")
+    stored: tuple[str, ...] = Field(
+        default=(), description="Types that weights are stored in, where others than `precision`, as bfloat16."
+    )
     layers: tuple[Layer, ...] = ()
     methods: tuple[MethodSupport, ...] = ()
 

@@ -4,40 +4,57 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from workers.archive import open_archive
-from workers.cardfile import FILE
-from workers.engine.loading import export_module, load
+from workers.cardfile import FILE, read_card
+from workers.engine.exporting import export_module
+from workers.engine.loading import compare, load_program, sample
 from workers.engine.modules import build_module, load_weights
-from workers.errors import ExplainError, InvalidFolder
+from workers.engine.tracebacks import first_line, place_of
+from workers.errors import ExplainError, InputError, InvalidFolder
 from workers.folder import read_folder
+from workers.images import prepare
 from workers.source import Source, parse_source
+from workers.tensors import as_float32, decode_npy, decode_safetensors
 
 ARCHIVE = "model.pt2"
 LABELS = "labels.txt"
-TOLERANCE = 1e-4
+EXAMPLES = 8  # of a file of many, more would take long and show no more
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 where the folder was written and reads back, else 1 with the reason on stderr."""
     options = _parser().parse_args(arguments)
+    logging.basicConfig(format="whence export: %(message)s", level=logging.WARNING, force=True)
+    logging.getLogger("torch").setLevel(logging.CRITICAL)
     try:
-        export(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            export(options)
     except ExplainError as error:
         print(f"whence export: {error.detail}", file=sys.stderr)
         return 1
-    print(f"wrote {options.out}: its outputs agree with the model's; the card is {options.out / FILE}")
+    except Exception as error:
+        log.debug("the export failed", exc_info=True)
+        told = f"{type(error).__name__}{place_of(error)}: {first_line(error)}"
+        print(f"whence export: {options.out.name}: the model could not be exported: {told}", file=sys.stderr)
+        return 1
+    print(f"wrote {options.out}: its outputs and gradients agree with the model's; the card is {options.out / FILE}")
     return 0
 
 
@@ -54,8 +71,9 @@ def export(options: argparse.Namespace) -> None:
         (folder / FILE).write_text(_card(options), "utf-8")
         if options.labels:
             shutil.copyfile(options.labels, folder / LABELS)
-        (folder / ARCHIVE).write_bytes(archive(export_module(module, options.shape, out.name), out.name))
-        _compare(module, folder, options.shape)
+        example = _example(options, folder)
+        (folder / ARCHIVE).write_bytes(archive(export_module(module, options.shape, out.name, example), out.name))
+        _compare(module, folder, example)
         folder.rename(out)
 
 
@@ -100,15 +118,35 @@ def _card(options: argparse.Namespace) -> str:
     return tomli_w.dumps(card)
 
 
-def _compare(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
-    """Read the folder back as the server will; raises InvalidFolder where its outputs are not the module's."""
-    model = load(read_folder(path))
-    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        expected, observed = torch.cat([module(row[None]) for row in x]), model.forward(x)
-    if not torch.allclose(expected, observed, rtol=TOLERANCE, atol=TOLERANCE):
-        gap = (expected - observed).abs().max().item()
-        raise InvalidFolder(f"{path.name}: the exported model's outputs miss the model's by up to {gap:.3g}")
+def _example(options: argparse.Namespace, folder: Path) -> Tensor | None:
+    """The inputs in the file of --example (n, *shape), a picture prepared as the card says; None without one."""
+    if options.example is None:
+        return None
+    spec = read_card(folder / FILE, FILE).input
+    data, shape = options.example.read_bytes(), tuple(options.shape)
+    try:
+        if options.example.suffix == ".npy":
+            values = as_float32(decode_npy(data, len(data)))
+        elif options.example.suffix == ".safetensors":
+            values = as_float32(decode_safetensors(data, len(data)))
+        elif spec.image is not None:
+            values = prepare(data, spec.image, shape)[0]
+        else:
+            raise InvalidFolder(f"--example {options.example}: it should be a .npy or a .safetensors file")
+    except InputError as error:
+        raise InvalidFolder(f"--example {options.example}: {error.detail}") from None
+    if values.shape not in (shape, (len(values), *shape)):
+        raise InvalidFolder(
+            f"--example {options.example}: its shape is {list(values.shape)}; it should be {list(shape)}, or several"
+        )
+    return torch.from_numpy(values).reshape(-1, *shape)[:EXAMPLES]
+
+
+def _compare(module: nn.Module, path: Path, example: Tensor | None) -> None:
+    """Read the folder back as the server will; raises InvalidFolder where its answers are not the module's."""
+    folder = read_folder(path)
+    program = load_program(folder)
+    compare(module, folder, program, sample(module, folder, program, example))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write, as models/NAME")
     parser.add_argument("--shape", type=whole_numbers, required=True, help="input without the batch axis, as 3,224,224")
     parser.add_argument("--weights", type=existing_file, help="a safetensors file; without it the factory's own")
+    parser.add_argument("--example", type=existing_file, help="an image, .npy or .safetensors that the model is meant "
+                        "for: outputs and gradients are compared on it, else on plausible inputs")  # fmt: skip
     parser.add_argument("--labels", type=existing_file, help="a text file with one class name a line")
     parser.add_argument("--output", default="logits", help="logits, probabilities, value, evidence or segmentation")
     images = parser.add_argument_group("how an image becomes the tensor")

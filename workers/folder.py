@@ -14,6 +14,7 @@ from workers.archive import open_archive
 from workers.card import InputSpec, Output
 from workers.cardfile import FILE, CardFile, read_card, read_text
 from workers.catalogue import catalogue
+from workers.code import code_of
 from workers.errors import InvalidFolder, ModelError
 from workers.source import Source, parse_source
 
@@ -78,7 +79,7 @@ def read_folder(path: Path) -> Folder:
         labels=labels,
         default_method=card.model.default_method,
         accuracy=card.model.accuracy,
-        digest=_digest(path, card, source, weights),
+        digest=_digest(path, card, source),
     )
 
 
@@ -124,20 +125,17 @@ def _labels(path: Path, file: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels)
 
 
-def _digest(path: Path, card: CardFile, source: Source, weights: Path | None) -> str:
-    """Over weights and graph (or the module's source text), and the card's [model] and [input]; not over labels."""
+def _digest(path: Path, card: CardFile, source: Source) -> str:
+    """Over what computes, and the card's [model] and [input]; not over labels.
+
+    That is an archive's weights and graph; else every file of the folder, and the packages that hold the code.
+    """
     parts = [orjson.dumps(card.canonical(), option=orjson.OPT_SORT_KEYS)]
     if source.kind == "archive":
         assert source.file is not None
         with open_archive(path / source.file, f"{path.resolve().name}/{source.file}") as archive:
             parts.append(archive.digest().encode())
-    elif source.file is not None:
-        parts.append(_hash(path / source.file))
-    if weights is not None:
-        parts.append(_hash(weights))
+    else:
+        apart = {path / FILE, *([path / card.labels.file] if card.labels else ())}
+        parts.extend(line.encode() for line in code_of(source, path, apart))
     return "sha256:" + hashlib.sha256(b"\n".join(parts)).hexdigest()
-
-
-def _hash(file: Path) -> bytes:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest().encode()

@@ -179,13 +179,18 @@ def test_regions_are_part_of_the_graph() -> None:
     assert attribution(model, batch_of(x, 0), name="gradient").any()
 
 
-def test_mixed_precision_and_control_flow_are_refused() -> None:
+def test_mixed_precision_is_computed_as_the_rest_is() -> None:
+    mixed, precise = Regions(precise=False), Regions()
+    precise.load_state_dict(mixed.state_dict())
+    x = inputs(2, shape=(4,))
+    torch.testing.assert_close(model_of(mixed, (4,)).forward(x), precise(x))
+
+
+def test_control_flow_is_refused() -> None:
     class Chooses(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             chosen: Tensor = torch.cond(x.sum() > 0, lambda x: x * 2, lambda x: x * 3, (x,))
             return chosen
 
-    with pytest.raises(InvalidFolder, match="mixed precision"):
-        model_of(Regions(precise=False), (4,))
     with pytest.raises(InvalidFolder, match="by the values it meets"):
         model_of(Chooses(), (4,))

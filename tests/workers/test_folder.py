@@ -184,6 +184,7 @@ def test_the_digest_is_of_what_determines_the_result(tmp_path: Path) -> None:
     assert len(same) == 71
     assert read_folder(write_folder(tmp_path / "b", {f"{IMAGE}.scale": 1.0, "model.output": "logits"})).digest == same
     other_labels = write_folder(tmp_path / "labels", {"labels.file": "names.txt"})
+    (other_labels / "labels.txt").unlink()
     (other_labels / "names.txt").write_text("v\nw\nx\ny\nz\n")
     assert read_folder(other_labels).digest == same
 

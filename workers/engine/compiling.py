@@ -14,6 +14,7 @@ from workers.engine.dropout import Dropout, switch_on
 from workers.engine.graph import Graph, Node, Ref, references
 from workers.engine.inlining import inline
 from workers.engine.naming import Name, layer_names
+from workers.engine.precision import in_precision, unify
 from workers.errors import InvalidFolder
 
 
@@ -37,6 +38,7 @@ def compile_program(
     With `dropout`, what drops values in training is kept, as a product with a mask.
     """
     graph, constants, source = _unlifted(program)
+    constants = unify(graph, constants, dtype)
     fold_constants(graph, constants)
     plain.plain_forms(graph, constants)
     names = layer_names(graph.nodes)
@@ -48,14 +50,14 @@ def compile_program(
         layout.channels_last(graph, constants)
     named = _with_aliases(names, stands)
     recurrent.differentiable(graph)
-    exported = _compile(graph, constants, source, named, device, dtype)
+    exported = _compile(graph, constants, source, named, device)
     calls = list(graph.nodes)
     recurrent.unroll(graph, constants, named)
     folded = folding.fold_batch_norm(graph, constants)
     plain.separate(graph)
     if list(graph.nodes) == calls:
         return Compiled(exported, exported, dropouts)
-    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device, dtype), dropouts)
+    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device), dropouts)
 
 
 def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:
@@ -78,14 +80,24 @@ def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str
     constants = {name: stored[target] for name, target in lifted.items()}
     # the copy renames what Python has a name for, such as `input`, the input of every nn.Sequential
     source = next(copy for node, copy in copies.items() if node.name == signature.user_inputs[0])
+    _take_floats(graph, source)
     return graph, constants, source
 
 
+def _take_floats(graph: fx.Graph, source: fx.Node) -> None:
+    """Let a program that was exported for whole numbers (ids of tokens) take them as floats, as all input comes."""
+    given = source.meta["val"]
+    if given.is_floating_point():
+        return
+    with graph.inserting_after(source):
+        whole = graph.call_function(torch.ops.aten.to.dtype, (source, given.dtype))
+    whole.meta = {"val": given}
+    source.replace_all_uses_with(whole, delete_user_cb=lambda user: user is not whole)
+    source.meta["val"] = given.to(torch.float32)
+
+
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    if not isinstance(value, torch.Tensor):
-        return value
-    value = value.detach().to(device)
-    return value.to(dtype) if value.is_floating_point() else value
+    return in_precision(value.detach().to(device), dtype) if isinstance(value, torch.Tensor) else value
 
 
 def _with_aliases(names: dict[fx.Node, Name], stands: dict[fx.Node, fx.Node]) -> dict[fx.Node, Name]:
@@ -106,7 +118,6 @@ def _compile(
     source: fx.Node,
     names: dict[fx.Node, Name],
     device: torch.device,
-    dtype: torch.dtype,
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
@@ -124,9 +135,8 @@ def _compile(
             continue
         index = len(nodes)
         args = tuple(bound(a) for a in node.args)
-        # the program names the device and the precision that it was exported with
-        placed = {"device": device} | ({"dtype": dtype} if node.kwargs.get("dtype") is torch.float32 else {})
-        kwargs = {key: placed.get(key, bound(value)) for key, value in node.kwargs.items()}
+        # the program names the device that it was exported with
+        kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
         name = names.get(node, Name(node.name, ()))
         nodes.append(

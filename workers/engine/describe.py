@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.card import InputSpec, Layer, ModelCard
+from workers.engine.precision import spoken
 from workers.errors import InvalidFolder
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def card(model: Model) -> ModelCard:
     return ModelCard(
         name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
         labels=folder.labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
+        precision=spoken(model.dtype), stored=tuple(name for name in model.stored if name != spoken(model.dtype)),
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Inlining: regions that a model ran without gradients or without mixed precision become part of its graph."""
+"""Inlining: regions that a model ran without gradients, or in mixed precision, become part of its graph.
+
+Their precision is the whole graph's, as `precision` says.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _REGIONS = frozenset({"wrap_with_set_grad_enabled", "wrap_with_autocast"})
 def inline(graph: fx.Graph, owner: fx.GraphModule) -> None:
     """Put each region's calls in its place; `owner` holds their graphs.
 
-    Raises InvalidFolder for mixed precision and for control flow that depends on values.
+    Raises InvalidFolder for control flow that depends on values.
     """
     _inline(graph, list(graph.nodes), owner)
     for node in list(graph.nodes):
@@ -33,10 +36,6 @@ def _inline(graph: fx.Graph, nodes: Iterable[fx.Node], owner: fx.GraphModule) ->
     for node in nodes:
         if ops.name(node) not in _REGIONS:
             continue
-        if ops.name(node) == "wrap_with_autocast" and node.args[2]:
-            raise InvalidFolder(
-                f"{node.name} is a region of mixed precision (torch.autocast); export the model without it"
-            )
         start = next(i for i, a in enumerate(node.args) if isinstance(a, fx.Node) and a.op == "get_attr")
         called: Any = node.args[start]
         body = owner.get_submodule(called.target)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
-from torch.export import Dim, ExportedProgram
+from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from workers.archive import open_archive
+from workers.engine import faithful
+from workers.engine.exporting import export_module
 from workers.engine.model import Model
 from workers.engine.modules import build_module, load_weights
 from workers.errors import InvalidFolder
@@ -21,22 +25,60 @@ log = logging.getLogger(__name__)
 
 
 def load(folder: Folder, device: str = "cpu") -> Model:
-    """The model of a folder, on the device; raises InvalidFolder and PickledPayload, naming the folder."""
-    program = load_program(folder)
+    """The model of a folder, on the device; raises InvalidFolder and PickledPayload, naming the folder.
+
+    One whose source is code is compared with what was exported of it, where an input for that can be guessed.
+    """
+    if folder.source.kind == "archive":
+        return _model(folder, read_program(folder), device)
+    module = _module(folder)
+    program = export_module(module, folder.input.shape, folder.name)
     try:
-        return Model.from_program(folder, program, device)
+        x = sample(module, folder, program)
     except InvalidFolder as error:
-        raise InvalidFolder(f"{folder.name}: {error.detail}") from None
+        log.warning("%s; what is served was not compared with the module", error.detail)
+    else:
+        compare(module, folder, program, x)
+    return _model(folder, program, device)
 
 
 def load_program(folder: Folder) -> ExportedProgram:
     """The exported program of a folder: read from its archive, or exported from its module with its weights."""
     if folder.source.kind == "archive":
         return read_program(folder)
+    return export_module(_module(folder), folder.input.shape, folder.name)
+
+
+def sample(module: nn.Module, folder: Folder, program: ExportedProgram, example: Tensor | None = None) -> Tensor:
+    """The example (n, *shape), else plausible inputs; raises InvalidFolder where the module gives no finite numbers."""
+    with _naming(folder):
+        return faithful.sample(module, Model.from_program(folder, program), program, example)
+
+
+def compare(module: nn.Module, folder: Folder, program: ExportedProgram, x: Tensor) -> None:
+    """Raise InvalidFolder where a program's outputs or gradients on x (n, *shape) are not its module's."""
+    with _naming(folder):
+        faithful.check(module, Model.from_program(folder, program), program, x)
+
+
+@contextmanager
+def _naming(folder: Folder) -> Iterator[None]:
+    try:
+        yield
+    except InvalidFolder as error:
+        raise InvalidFolder(f"{folder.name}: {error.detail}") from None
+
+
+def _model(folder: Folder, program: ExportedProgram, device: str) -> Model:
+    with _naming(folder):
+        return Model.from_program(folder, program, device)
+
+
+def _module(folder: Folder) -> nn.Module:
     assert folder.weights is not None
     module = build_module(folder.source, folder.path, len(folder.labels) or None, folder.name)
     load_weights(module, folder.weights, f"{folder.name}/{folder.weights.name}")
-    return export_module(module, folder.input.shape, folder.name)
+    return module
 
 
 def read_program(folder: Folder) -> ExportedProgram:
@@ -47,42 +89,8 @@ def read_program(folder: Folder) -> ExportedProgram:
     try:
         return torch.export.load(copy)
     except Exception as error:
-        log.warning("torch.export.load failed on %s", where, exc_info=True)
+        log.debug("torch.export.load failed on %s", where, exc_info=True)
         raise InvalidFolder(
             f"{where}: torch {torch.__version__} cannot read it ({type(error).__name__}); export the model again "
             "with this or an earlier torch"
         ) from None
-
-
-def export_module(module: nn.Module, shape: tuple[int, ...], where: str) -> ExportedProgram:
-    """The module's program for inputs (n, *shape), any n; for n = 1 alone, with a warning, where that is all it can."""
-    module = module.eval().requires_grad_(False)
-    _check_runs(module, shape, where)
-    try:
-        try:
-            return torch.export.export(module, (torch.zeros(2, *shape),), dynamic_shapes=({0: Dim("batch")},))
-        except Exception as error:
-            program = torch.export.export(module, (torch.zeros(1, *shape),))
-            log.warning("%s: its inputs run one at a time, for its batch axis cannot stay open: %s", where, error)
-            return program
-    except Exception as error:
-        log.warning("torch.export.export failed on %s", where, exc_info=True)
-        raise InvalidFolder(
-            f"{where}: torch.export cannot trace the model for an input of the shape {list(shape)} "
-            f"({type(error).__name__}: {_first_line(error)})"
-        ) from None
-
-
-def _check_runs(module: nn.Module, shape: tuple[int, ...], where: str) -> None:
-    """Raise InvalidFolder where the plain module does not take such an input: its own words are the clearest."""
-    try:
-        with torch.no_grad():
-            module(torch.zeros(1, *shape))
-    except Exception as error:
-        raise InvalidFolder(
-            f"{where}: the model does not run on an input of the shape {list(shape)}: {_first_line(error)}"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

@@ -23,6 +23,7 @@ from workers.engine.compiling import Compiled, compile_program
 from workers.engine.dropout import has_dropout
 from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
+from workers.engine.precision import stored_types
 from workers.engine.rules.rule import Gradient, Rule
 from workers.engine.tape import Tape
 from workers.errors import Instead, InvalidParameter, InvalidTarget, methods
@@ -50,12 +51,14 @@ class Model:
         dtype: torch.dtype,
         rows: int | None,
         chunk: int | None,
+        stored: tuple[str, ...] = (),
     ) -> None:
         self.folder = folder
         self.graph = compiled.exported
         self.folded = compiled.folded
         self.device = device
         self.dtype = dtype
+        self.stored = stored
         self.rows = rows
         self._chunk = rows or chunk
         self._shrunk_at = -math.inf
@@ -80,7 +83,7 @@ class Model:
         """
         place = torch.device(device)
         compiled = compile_program(program, place, dtype)
-        model = cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk)
+        model = cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk, stored_types(program))
         if has_dropout(program):
             model.stochastic = cache(partial(compile_program, program, place, dtype, dropout=True))
         return model

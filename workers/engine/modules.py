@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
-import sys
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from workers.engine.importing import from_python, reason
+from workers.engine.tracebacks import place_of
 from workers.errors import InvalidFolder
 from workers.source import Source
 
 SHOWN = 3
+
+log = logging.getLogger(__name__)
 
 
 def build_module(source: Source, folder: Path, classes: int | None, where: str) -> nn.Module:
@@ -27,23 +29,40 @@ def build_module(source: Source, folder: Path, classes: int | None, where: str) 
     `classes`: how many the labels name, for the libraries' architectures; nothing is downloaded.
     """
     builders: dict[str, Callable[[], Any]] = {
-        "python": lambda: _from_python(source, folder),
+        "python": lambda: from_python(source, folder),
         "torchvision": lambda: _from_torchvision(source.name, classes),
         "timm": lambda: _from_timm(source.name, classes),
         "transformers": lambda: _from_transformers(source.name, folder, classes),
     }
     try:
         module = builders[source.kind]()
-    except ModuleNotFoundError as error:
-        raise InvalidFolder(
-            f"{where}: the source {source} needs the package {error.name}, which is not installed; install it, "
-            "or export the model to a .pt2 where it is"
-        ) from None
     except Exception as error:
-        raise InvalidFolder(f"{where}: the source {source} failed: {type(error).__name__}: {error}") from error
+        log.debug("the source %s failed", source, exc_info=True)
+        raise InvalidFolder(f"{where}: the source {source} {reason(error, source)}") from None
+    except SystemExit as error:
+        raise InvalidFolder(
+            f"{where}: the source {source} ends the process{place_of(error)}; put what is for the command line below "
+            'if __name__ == "__main__":'
+        ) from None
     if not isinstance(module, nn.Module):
-        raise InvalidFolder(f"{where}: the source {source} gave no torch.nn.Module; it should return the model")
-    return module.eval()
+        raise InvalidFolder(f"{where}: the source {source} gave no torch.nn.Module{_instead(module)}")
+    return _unwrapped(module).eval()
+
+
+def _instead(given: Any) -> str:
+    """What was given, and what would be right."""
+    if isinstance(given, type) and issubclass(given, nn.Module):
+        return f", but the class {given.__name__}; it should return {given.__name__}(...)"
+    if isinstance(given, Mapping) and given and all(isinstance(value, Tensor) for value in given.values()):
+        return ", but a table of weights; it should return the model, and --weights give a safetensors file of them"
+    return f", but {type(given).__name__}; it should return the model"
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module within DataParallel, DistributedDataParallel and torch.compile."""
+    while isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(module, "_orig_mod"):
+        module = module._orig_mod if hasattr(module, "_orig_mod") else module.module  # type: ignore[assignment]
+    return module
 
 
 def load_weights(module: nn.Module, file: Path, where: str) -> None:
@@ -52,7 +71,8 @@ def load_weights(module: nn.Module, file: Path, where: str) -> None:
         given = load_file(file)
     except (SafetensorError, OSError) as error:
         raise InvalidFolder(f"{where}: it is no safetensors file ({type(error).__name__})") from None
-    expected = module.state_dict()
+    given = _without_wrapper(given, module)
+    expected = {name: value for name, value in module.state_dict().items() if not is_lazy(value)}
     if mis_shaped := [name for name in given if name in expected and given[name].shape != expected[name].shape]:
         told = [f"{n} is {list(given[n].shape)}, should be {list(expected[n].shape)}" for n in mis_shaped[:SHOWN]]
         raise InvalidFolder(f"{where}: {len(mis_shaped)} tensors have another shape than the model: {'; '.join(told)}")
@@ -61,6 +81,14 @@ def load_weights(module: nn.Module, file: Path, where: str) -> None:
         raise InvalidFolder(f"{where}: {len(missing)} tensors of the model are missing: {_some(missing)}")
     if extra:
         raise InvalidFolder(f"{where}: {len(extra)} tensors are not of the model: {_some(extra)}")
+
+
+def _without_wrapper(given: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """The tensors without the prefix that DataParallel or torch.compile put before every name."""
+    for prefix in ("module.", "_orig_mod."):
+        if given and all(name.startswith(prefix) for name in given) and not hasattr(module, prefix[:-1]):
+            given = {name.removeprefix(prefix): value for name, value in given.items()}
+    return given
 
 
 def _tied(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -72,28 +100,6 @@ def _tied(module: nn.Module, given: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
-
-
-def _from_python(source: Source, folder: Path) -> Any:
-    code = _module_file(folder / source.file) if source.file is not None else importlib.import_module(source.name)
-    if not hasattr(code, source.factory):
-        raise AttributeError(f"{source.name} has no {source.factory}")
-    return getattr(code, source.factory)()
-
-
-def _module_file(file: Path) -> ModuleType:
-    """The module of a file, under a name of its own: two folders may each have a net.py."""
-    name = f"whence_model_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _from_torchvision(name: str, classes: int | None) -> Any:

@@ -112,9 +112,12 @@ def is_identity(node: fx.Node) -> bool:
 
 
 def _same_type(node: fx.Node) -> bool:
+    """Whether the type stays; all floats are one in the engine."""
     source = node.args[0]
     before, after = (n.meta.get("val") if isinstance(n, fx.Node) else None for n in (source, node))
-    return before is not None and after is not None and before.dtype == after.dtype
+    if before is None or after is None:
+        return False
+    return bool(before.dtype == after.dtype or (before.is_floating_point() and after.is_floating_point()))
 
 
 def batch_norm_parts(node: fx.Node) -> tuple[str | None, str | None, str, str, float]:
