@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ Epsilon_: TypeAlias = Annotated[float, Field(ge=0, le=1e3, description="Added to
 
 
 Where: TypeAlias = Literal["first", "lower_half", "upper_half"]
+Ops: TypeAlias = Literal[
+    "convolution", "linear", "average_pooling", "max_pooling", "sum", "normalisation", "product"
+]  # fmt: skip
 
 
 class _Entry(BaseModel):
@@ -19,15 +22,22 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     layers: str | None = Field(default=None, max_length=300, description="Layers by name; * and ? stand for anything.")
-    ops: Literal["convolution", "linear"] | None = Field(default=None, description="The class of operation.")
+    ops: Ops | None = Field(
+        default=None,
+        description="The class of operation. Only this reaches maximum pools, or `layers` with their whole name.",
+    )
     where: Where | None = Field(
-        default=None, description="The layers that read the input, or the lower or upper half of the convolutions."
+        default=None,
+        description="Of the layers with weights: those that read the input, or the lower or upper half of the "
+        "convolutions (of the linear layers, where `ops` is linear), counted along the longest way from the input; the "
+        "middle one of an odd number is in the lower half. Linear layers lie above all convolutions.",
     )
 
 
 class ZeroEntry(_Entry):
-    """LRP-0: in proportion to the contributions, unstabilised but for 1e-9 against division by zero."""
+    """LRP-0: in proportion to the contributions, unstabilised; what a node of value zero is given it absorbs."""
 
+    epsilon: ClassVar[float] = 0.0
     rule: Literal["zero"] = "zero"
 
 
@@ -94,11 +104,24 @@ Pooling: TypeAlias = Literal["winner_take_all", "proportional"]
 Gate: TypeAlias = Literal["all", "prop", "abs", "half"]
 
 
+class NamedGate(BaseModel):
+    """Which factor of a product is its gate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    products: str = Field(default="*", max_length=300, description="Products by name; * and ? stand for anything.")
+    gate: str = Field(
+        max_length=300, description="`first` or `second`, as the factors are written; or the name of the gate's layer."
+    )
+
+
 class Choices(NamedTuple):
     """How relevance passes nodes without weights, where there is a choice."""
 
     pooling: Pooling = "winner_take_all"
     gate: Gate = "all"
+    gates: tuple[NamedGate, ...] = ()
+    stabiliser: float | None = None
 
 
 DEFAULT = Choices()

@@ -79,13 +79,17 @@ def times_output(**method: object) -> Attribute:
 
 
 def rule(**spec: object) -> Attribute:
-    return of(name="lrp", composite=[{"epsilon": 1e-12, **spec}])
+    """The rule at layers with weights; theirs share averages in proportion under every rule."""
+    weighted = [{"ops": ops, "epsilon": 1e-12, **spec} for ops in ("convolution", "linear")]
+    return of(name="lrp", composite=[*weighted, {"rule": "zero"}])
 
 
 def preset(alpha: float) -> Attribute:
     """alpha-beta in convolutions, epsilon 0.1 in dense layers; their Flat twins are flat in the first layer."""
     convolution = {"ops": "convolution", "rule": "alpha_beta", "alpha": alpha, "epsilon": 1e-12}
-    return of(name="lrp", composite=[convolution, {"rule": "epsilon", "epsilon": 0.1}])
+    return of(
+        name="lrp", composite=[convolution, {"ops": "linear", "rule": "epsilon", "epsilon": 0.1}, {"rule": "zero"}]
+    )
 
 
 def sixty_four_points(model: Model, x: Tensor) -> Tensor:

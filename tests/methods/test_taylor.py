@@ -83,7 +83,7 @@ def test_each_row_finds_its_own_root() -> None:
         assert abs(root.observed) < 1e-5 * abs(score.expected)
 
 
-POSITIVE = [{"rule": "alpha_beta", "alpha": 1}]
+POSITIVE = [{"rule": "alpha_beta", "alpha": 1, "epsilon": 0}]
 
 
 def chain(bias: bool = True) -> nn.Sequential:
@@ -116,7 +116,7 @@ def test_inside_deep_taylor_is_alpha1_beta0() -> None:
     [
         ("card", {"rule": "z_box", "low": -3, "high": 3}),
         ([-4, 5], {"rule": "z_box", "low": -4, "high": 5}),
-        ("real", {"rule": "w_square"}),
+        ("real", {"rule": "w_square", "epsilon": 0}),
     ],
 )
 def test_the_bounds_set_the_first_layers_rule(bounds: object, first: dict[str, object]) -> None:
@@ -153,6 +153,17 @@ def test_it_is_nowhere_negative_for_a_positive_score_even_where_signed_values_ar
     assert all(lowest.gap == 0 and whole.observed > 0 for whole, lowest in result.checks)
     table = [{"where": "first", "rule": "w_square"}, *POSITIVE]
     assert (attribution(model, batch, name="lrp", composite=table) < 0).any()
+
+
+@pytest.mark.parametrize("name", ["deep_taylor", "excitation_backprop"])
+@pytest.mark.parametrize("size", [1.0, 1e-7])
+def test_no_stabiliser_takes_anything_of_small_values(name: str, size: float) -> None:
+    """Averages, sums of what is not negative, and weights; in float64 all of it arrives."""
+    model = model_of(chain(bias=False), (1, 8, 8), dtype=torch.float64)
+    batch = positive(model, inputs(6).double().abs() * size)
+    fields: dict[str, object] = {"bounds": "positive"} if name == "deep_taylor" else {}
+    result = explain(model, batch, name=name, **fields)
+    assert all(checks[0].gap < 1e-9 for checks in result.checks)
 
 
 def test_without_biases_the_score_is_conserved() -> None:

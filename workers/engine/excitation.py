@@ -8,14 +8,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from workers.composite import Table, ZPlusEntry
-from workers.engine.composites import is_linear
 from workers.engine.graph import Graph, Node
+from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.rules.linear import ZPlus
 from workers.engine.rules.rule import Rule
 from workers.engine.tape import Local
 
-EPSILON = 1e-9  # probabilities are all of one sign: only where nothing excites is there zero to divide by
+EPSILON = 0.0  # what excites is all of one sign: only where nothing does is there nothing to divide by
 TABLES: dict[bool, Table] = {bias: (ZPlusEntry(bias=bias, epsilon=EPSILON),) for bias in (False, True)}
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from workers.engine import ops
-from workers.engine.composites import is_linear
 from workers.engine.graph import Graph, Node
+from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.rates import RECTIFIERS
 from workers.errors import MethodNotApplicable, methods

@@ -50,6 +50,7 @@ ADDITION = frozenset({"add", "sub", "rsub"})
 SCALING = frozenset({"mul", "div", "neg"})
 NORMALISING = frozenset({"layer_norm", "group_norm", "instance_norm", "rms_norm"})
 BILINEAR = frozenset({"matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention"})
+PRODUCT = frozenset({"mul", "matmul", "bmm", "mm", "einsum"})
 AFFINE_IN_EACH = frozenset({"addmm", "baddbmm", "addcmul"})
 CREATION = frozenset(
     {"new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"}
@@ -68,6 +69,8 @@ WEIGHTING = frozenset(
         "norm",
     }
 )
+SHARING = frozenset({"softmax", "rsqrt", "reciprocal", "linalg_vector_norm", "norm"})
+RECTIFYING = frozenset({"relu", "gelu", "silu", "mish", "elu", "selu", "celu", "leaky_relu", "softplus", "hardswish"})
 _SYNONYMS = {
     "multiply": "mul", "divide": "div", "true_divide": "div", "subtract": "sub", "negative": "neg", "concat": "cat",
     "concatenate": "cat", "_softmax": "softmax", "_safe_softmax": "softmax", "_log_softmax": "log_softmax",

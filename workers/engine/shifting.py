@@ -10,8 +10,8 @@ from torch import Tensor
 
 from workers.card import InputSpec
 from workers.engine import ops
-from workers.engine.composites import is_linear
 from workers.engine.graph import Graph, Node, Ref, references
+from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.sketch import Sketch, edited, variant
 from workers.errors import MethodNotApplicable

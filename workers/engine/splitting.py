@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from workers.engine import ops
-from workers.engine.composites import is_linear, linear_nodes
 from workers.engine.graph import Graph, Node, Ref
+from workers.engine.matching import is_linear, linear_nodes
 from workers.engine.model import Model
 from workers.engine.neurons import Weighted
 from workers.engine.sketch import Sketch, edited, variant

@@ -7,19 +7,17 @@ from typing import Any
 
 from torch import Tensor
 
-from workers.composite import Choices
+from workers.composite import Choices, Entry
 from workers.engine import ops
 from workers.engine.embeddings import flows
-from workers.engine.gates import gates
+from workers.engine.gates import Gates
 from workers.engine.graph import Graph, Node, references
-from workers.engine.rules import normalisation, pooling, shared
-from workers.engine.rules.linear import Epsilon
+from workers.engine.rules import alike, normalisation, pooling, shared
+from workers.engine.rules.linear import Epsilon, Zero
 from workers.engine.rules.product import Product
 from workers.engine.rules.rule import Gradient, Pass, Rule
 from workers.engine.tape import Local
 from workers.errors import ANY_FUNCTION, MethodNotApplicable
-
-STABILISER = 1e-6  # of sums, averages, products and norms, which no entry names
 
 
 class Structure:
@@ -29,40 +27,44 @@ class Structure:
         self.graph = graph
         self.choices = choices
         self.flows = flows(graph)
-        self.gates = gates(graph)
+        self.gates = Gates(graph, choices.gates)
 
-    def rule(self, node: Node) -> Rule | None:
-        """The rule of a node without weights; None where none is known."""
+    def rule(self, node: Node, entry: Entry, named: bool) -> Rule | None:
+        """The rule of a node without weights, by an entry of the composite; None where none is known.
+
+        A maximum pool follows the entry where that has `named` it.
+        """
         sources = [i for i in node.inputs if self.flows[i]]
         if node.op in ops.ACTIVATION or node.op in ops.ELEMENTWISE or node.op in ("softmax", "rms_norm"):
             return Pass() if len(sources) == 1 else None
-        if node.op in ops.MAX_POOLING and self.choices.pooling == "proportional":
-            return pooling.Proportional(node, STABILISER) if pooling.averages(node) else None
+        if pooling.pools(node) and (named or self.choices.pooling == "proportional"):
+            return _pool(node, entry, sources, named)
         if node.op in ops.ROUTING or node.op in ops.MAX_POOLING or node.op in ops.CHOOSING:
             return Gradient()
         if node.op in ops.AVERAGING or node.op in ops.ADDITION or node.op in ops.BATCH_NORM:
-            return Epsilon(STABILISER)
+            return _sum(node, entry, sources)
         if node.op in ops.NORMALISING:
-            return normalisation.rule(node, STABILISER) if len(node.inputs) == 1 else None
+            return _norm(node, entry)
         if node.op == "log_softmax":
-            return normalisation.Shifted(STABILISER)
-        return self._product(node, sources)
+            return normalisation.Shifted(entry.epsilon)
+        return self._product(node, entry, sources)
 
-    def _product(self, node: Node, sources: Sequence[int]) -> Rule | None:
+    def _product(self, node: Node, entry: Entry, sources: Sequence[int]) -> Rule | None:
         if node.op == "neg":
             return Pass()
         if node.op == "div":
-            return _elementwise([i for i in references(node.args[0]) if self.flows[i]] or sources)
+            return shared.Carrier([i for i in references(node.args[0]) if self.flows[i]] or sources)
         if node.op == "mul" and self.choices.gate != "all" and len(sources) == 2:
-            return Product(self.choices.gate, {i: self._before(i) for i in sources}, STABILISER)
+            stabiliser = entry.epsilon if self.choices.stabiliser is None else self.choices.stabiliser
+            return Product(self.choices.gate, {i: self._before(i) for i in sources}, stabiliser)
         if node.op == "mul":
-            return _elementwise(self._signals(sources))
+            return shared.Carrier(self.gates.signals(node, sources))
         if node.op == "scaled_dot_product_attention":
-            return shared.Carriers([i for i in references(node.args[2]) if self.flows[i]], STABILISER)
+            return shared.Carriers([i for i in references(node.args[2]) if self.flows[i]], entry.epsilon)
         if node.op in ops.BILINEAR:
-            return shared.Carriers(self._signals(sources), STABILISER)
+            return shared.Carriers(self.gates.signals(node, sources), entry.epsilon)
         if node.op in ops.AFFINE_IN_EACH and len(self._flowing(node.args[1:3])) < 2:
-            return Epsilon(STABILISER)
+            return by_contribution(entry)
         return None
 
     def _before(self, index: int) -> int:
@@ -70,16 +72,35 @@ class Structure:
         node = self.graph.nodes[index]
         return node.inputs[0] if node.op in ops.ACTIVATION and len(node.inputs) == 1 else index
 
-    def _signals(self, sources: Sequence[int]) -> Sequence[int]:
-        """The factors that are no gates; all, where that leaves none."""
-        return [i for i in sources if i not in self.gates] or sources
-
     def _flowing(self, arguments: Sequence[Any]) -> Collection[int]:
         return {i for i in references(list(arguments)) if self.flows[i]}
 
 
-def _elementwise(carriers: Sequence[int]) -> Rule:
-    return shared.Carrier(carriers[0]) if len(carriers) == 1 else shared.Carriers(carriers, STABILISER)
+def by_contribution(entry: Entry) -> Rule:
+    """In proportion to the contributions, which is every signed rule's share where all weights have one sign."""
+    if entry.rule == "zero" or not (entry.epsilon or (entry.rule == "epsilon" and entry.std)):
+        return Zero()
+    return Epsilon(entry.epsilon, entry.std if entry.rule == "epsilon" else 0.0)
+
+
+def _sum(node: Node, entry: Entry, sources: Sequence[int]) -> Rule:
+    if entry.rule not in ("flat", "w_square"):
+        return by_contribution(entry)
+    if node.op in ops.BATCH_NORM:
+        return Pass()
+    return (alike.Flat if entry.rule == "flat" else alike.WSquare)(node, entry.epsilon, sources)
+
+
+def _pool(node: Node, entry: Entry, sources: Sequence[int], named: bool) -> Rule:
+    if named and entry.rule in ("flat", "w_square"):
+        return (alike.Flat if entry.rule == "flat" else alike.WSquare)(node, entry.epsilon, sources)
+    return pooling.Proportional(node, entry.epsilon)
+
+
+def _norm(node: Node, entry: Entry) -> Rule | None:
+    if len(node.inputs) != 1:
+        return None
+    return Pass() if entry.rule in ("flat", "w_square") else normalisation.rule(node, entry.epsilon)
 
 
 class Unknown:

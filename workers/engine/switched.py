@@ -15,9 +15,9 @@ from torch import Tensor
 from workers.engine import ops
 from workers.engine.backward import propagate
 from workers.engine.batch import Batch
-from workers.engine.composites import is_linear
 from workers.engine.conservation import by_row
 from workers.engine.graph import Node, Ref, references
+from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.rules.rule import Gradient
 from workers.engine.tape import Flow, Local

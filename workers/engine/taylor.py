@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from workers.composite import EPSILON, AlphaBetaEntry, Entry, Table
+from workers.composite import AlphaBetaEntry, Choices, Entry, Pooling, Table
 from workers.engine import ops
 from workers.engine.batch import Batch
+from workers.engine.graph import Node
 from workers.engine.model import Model
+from workers.engine.rules import pooling
 from workers.engine.rules.activation import check_rectified
 from workers.engine.rules.positive import Positive
 from workers.engine.rules.rule import Rule
@@ -21,14 +23,20 @@ CLOSE = 1e-6  # share of the score that counts as zero
 _SUMS = ops.ADDITION | ops.AVERAGING | ops.BATCH_NORM
 
 
-def deep_rules(model: Model, first: Entry | None) -> dict[int, Rule]:
+def deep_rules(model: Model, first: Entry | None, pooled: Pooling) -> dict[int, Rule]:
     """alpha1_beta0 with `first` at the layers that read the input, and positive parts alone where values are summed.
 
     `check_deep` says for which nodes.
     """
-    rules = model.rules(_table(first))
-    positive = Positive(EPSILON)
-    return {i: positive if model.folded.nodes[i].op in _SUMS else rule for i, rule in rules.items()}
+    rules = model.rules(_table(first), Choices(pooling=pooled))
+    return {i: _positive(model.folded.nodes[i], rule) for i, rule in rules.items()}
+
+
+def _positive(node: Node, rule: Rule) -> Rule:
+    """The rule of a node, by what adds to it alone."""
+    if isinstance(rule, pooling.Proportional):
+        return pooling.Proportional(node, 0.0, positive=True)
+    return Positive(0.0) if node.op in _SUMS else rule
 
 
 def check_deep(model: Model, first: Callable[[], Entry | None]) -> None:
@@ -38,7 +46,7 @@ def check_deep(model: Model, first: Callable[[], Entry | None]) -> None:
 
 
 def _table(first: Entry | None) -> Table:
-    inner = AlphaBetaEntry(alpha=1)
+    inner = AlphaBetaEntry(alpha=1, epsilon=0)
     return (inner,) if first is None else (first, inner)
 
 

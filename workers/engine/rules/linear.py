@@ -84,7 +84,7 @@ def split_by_sign(
 class Epsilon:
     """R_j = sum_k a_j w_jk / (z_k + eps sign z_k) R_k; eps absolute, or in standard deviations of z per sample.
 
-    With eps 0 this is LRP-0. Needs no second forward: z is the node's own output. Serves every node that is linear or
+    Needs no second forward: z is the node's own output. Serves every node that is linear or
     affine in its inputs, so sums and averages too, which it splits by contribution.
     """
 
@@ -104,6 +104,13 @@ class Epsilon:
         return [
             None if share is None else leaf.detach() * share for leaf, share in zip(local.leaves, shares, strict=True)
         ]
+
+
+class Zero(Epsilon):
+    """LRP-0: R_j = sum_k a_j w_jk / z_k R_k; where z_k is zero, R_k is absorbed."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
 
 
 class ZPlus(_Linear):

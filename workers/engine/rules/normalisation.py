@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import Node
-from workers.engine.rules.linear import Epsilon
+from workers.engine.rules.linear import Epsilon, Zero
 from workers.engine.rules.rule import Rule, stabilise
 from workers.engine.tape import Local
 
@@ -17,7 +17,8 @@ from workers.engine.tape import Local
 def rule(node: Node, epsilon: float) -> Rule:
     """The rule of a normalisation; one by stored statistics is affine."""
     stored = node.op == "instance_norm" and not node.args[5]
-    return Epsilon(epsilon) if stored else Normalise(node, epsilon)
+    affine = Epsilon(epsilon) if epsilon else Zero()
+    return affine if stored else Normalise(node, epsilon)
 
 
 class Normalise:

@@ -26,7 +26,9 @@ class Positive:
             leaves = [part.requires_grad_() for part in self._adding(local)]
             constant = self._run(local, [torch.zeros_like(leaf) for leaf in leaves]).detach()
             z = self._run(local, leaves) - constant + constant.clamp(min=0)
-        shares = torch.autograd.grad(z, leaves, relevance / stabilise(z.detach(), self.epsilon))
+        rounding = 4 * torch.finfo(z.dtype).eps * constant.abs()
+        adding = torch.where(z.detach() > rounding, z.detach(), 0.0)
+        shares = torch.autograd.grad(z, leaves, relevance / stabilise(adding, self.epsilon))
         return [leaf.detach() * share for leaf, share in zip(leaves, shares, strict=True)]
 
     def _adding(self, local: Local) -> list[Tensor]:

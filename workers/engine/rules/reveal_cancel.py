@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from workers.engine import ops
-from workers.engine.composites import is_linear
 from workers.engine.contrast import Contrast
 from workers.engine.graph import Node
+from workers.engine.matching import is_linear
 from workers.engine.rules.deep_lift import PRODUCTS, Elementwise, Lifting, negligible
 from workers.engine.tape import Local
 

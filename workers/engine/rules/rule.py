@@ -40,9 +40,22 @@ def fit(relevance: Tensor, leaf: Tensor) -> Tensor:
 
 
 def stabilise(z: Tensor, epsilon: float | Tensor) -> Tensor:
-    """z moved away from zero by epsilon, with z's sign; zero counts as positive."""
+    """z moved away from zero by epsilon, with z's sign; zero counts as positive.
+
+    Where that leaves nothing to divide by it is infinite: what has no contributions to be shared by is absorbed.
+    """
     step = epsilon if isinstance(epsilon, Tensor) else z.new_full((), epsilon)
-    return torch.copysign(step, z).add_(z)
+    below = torch.copysign(step, z).add_(z)
+    least = smallest(z.dtype)
+    if isinstance(epsilon, Tensor) or epsilon < least:
+        below.masked_fill_(below.abs() < least, torch.inf)
+    return below
+
+
+def smallest(dtype: torch.dtype) -> float:
+    """What a quotient may be divided by without leaving the range of numbers."""
+    kind = torch.finfo(dtype)
+    return float(kind.tiny / kind.eps)
 
 
 def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor) -> Tensor:

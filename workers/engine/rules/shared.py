@@ -34,13 +34,13 @@ class Carriers:
 
 
 class Carrier:
-    """All relevance to one input unchanged, as where another value scales it elementwise."""
+    """Relevance goes unchanged to the value that others scale elementwise; to several such in equal parts."""
 
-    def __init__(self, carrier: int) -> None:
-        self.carriers = (carrier,)
+    def __init__(self, carriers: Sequence[int]) -> None:
+        self.carriers = tuple(carriers)
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
+        part = relevance if len(self.carriers) == 1 else relevance / len(self.carriers)
         return [
-            fit(relevance, leaf) if i in self.carriers else None
-            for i, leaf in zip(local.inputs, local.leaves, strict=True)
+            fit(part, leaf) if i in self.carriers else None for i, leaf in zip(local.inputs, local.leaves, strict=True)
         ]

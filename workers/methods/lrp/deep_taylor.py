@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.composite import Entry, WSquareEntry, ZBoxEntry
+from workers.composite import Entry, Pooling, WSquareEntry, ZBoxEntry
 from workers.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.method import Method
 from workers.result import Attribution, Check
@@ -28,11 +28,18 @@ class DeepTaylor(Method):
     citation = "Montavon et al. 2017, Explaining nonlinear classification decisions with deep Taylor decomposition"
     question = "Which input features carry a positive score, counting only what speaks for it?"
     needs = frozenset({"graph"})
+    revision = 2
 
     bounds: Literal["card", "positive", "real"] | tuple[float, float] = Field(
         default="card",
         description="Where inputs lie, which sets the first layer's rule: the range of the model's card or [low, high] "
         "(z_box), positive numbers (z+), or any real numbers (w_square).",
+    )
+
+    pooling: Pooling = Field(
+        default="winner_take_all",
+        description="How maximum pooling shares relevance: all to the maximum, or in proportion to the positive values "
+        "that it read.",
     )
 
     @field_validator("bounds")
@@ -53,7 +60,7 @@ class DeepTaylor(Method):
         from workers.engine.conservation import Held, by_row
         from workers.engine.taylor import deep_rules
 
-        rules, held, tape = deep_rules(model, self._first(model)), Held(), model.tape(batch)
+        rules, held, tape = deep_rules(model, self._first(model), self.pooling), Held(), model.tape(batch)
         scores, ones = model.start(batch)
         start = {index: one * tape.values[index] for index, one in ones.items()}
         lowest = min(float(values.min()) for values in start.values())
@@ -79,7 +86,7 @@ class DeepTaylor(Method):
         if self.bounds == "positive":
             return None
         if self.bounds == "real":
-            return WSquareEntry(where="first")
+            return WSquareEntry(where="first", epsilon=0)
         if self.bounds != "card":
             return ZBoxEntry(where="first", low=self.bounds[0], high=self.bounds[1])
         if model.range() is None:

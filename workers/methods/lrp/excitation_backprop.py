@@ -26,6 +26,7 @@ class ExcitationBackprop(Method):
     citation = "Zhang et al. 2018, Top-Down Neural Attention by Excitation Backprop"
     question = "Where would a winner-take-all search for what excites the target end up?"
     needs = frozenset({"graph"})
+    revision = 2
 
     contrastive: bool = Field(
         default=False, description="Take away what speaks against the target: a map that singles it out."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.composite import PRESETS, Choices, Gate, Pooling, Preset, Table
+from workers.composite import PRESETS, Choices, Gate, NamedGate, Pooling, Preset, Table
 from workers.method import Method
 from workers.result import Attribution, Check
 from workers.units import Units
@@ -29,6 +29,7 @@ class Lrp(Method):
     citation = "Bach et al. 2015, On Pixel-Wise Explanations; Montavon et al. 2019, book ch. 10"
     question = "Which input features carry the score, when every layer hands its relevance on to what caused it?"
     needs = frozenset({"graph"})
+    revision = 2
 
     composite: Preset | Table = Field(
         default="epsilon_plus_flat",
@@ -41,12 +42,26 @@ class Lrp(Method):
     )
     pooling: Pooling = Field(
         default="winner_take_all",
-        description="How maximum pooling shares relevance: all to the maximum, or in proportion to the values it read.",
+        description="How maximum pooling shares relevance: all to the maximum, or in proportion to the values it read "
+        "(meant for values of one sign; of values that nearly cancel each gets much more than there is).",
     )
     gate: Gate = Field(
         default="all",
         description="How a product of two values shares relevance: all to the signal, none to the gate; or to both, in "
         "proportion to what they were before their activations, to the size of that, or half each (S4 table 11.1).",
+    )
+    gates: tuple[NamedGate, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Which factor of which product is the gate, where `gate` is all; the first that matches holds. A "
+        "product that none names goes by its form: squashed values, attention weights and sizes are gates.",
+    )
+    stabiliser: float | None = Field(
+        default=None,
+        ge=0,
+        le=1e3,
+        description="Added to the denominators of `gate` prop (with their sign) and abs, as .001 or .2 in S4 11.4; the "
+        "epsilon of the composite where not given.",
     )
     to: str = Field(
         default="input", max_length=300, description="Where relevance is read: the input, or a layer by its name."
@@ -70,7 +85,7 @@ class Lrp(Method):
     @property
     def choices(self) -> Choices:
         """How relevance passes nodes that the composite is not about."""
-        return Choices(pooling=self.pooling, gate=self.gate)
+        return Choices(self.pooling, self.gate, self.gates, self.stabiliser)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.heads import check_log_odds
