@@ -14,18 +14,21 @@ from redis.exceptions import RedisError
 
 from service.orders import QueueAway
 
+WAIT_S = 0.3  # for a connection of the pool
+ANSWER_S = 0.6  # a burst on a busy machine opens many connections at once
+
 log = structlog.get_logger()
 
 
 def client(url: str) -> Redis:
-    """Fails within 0.6 s; tries again at once only where a kept connection proves dead."""
+    """Fails within `ANSWER_S`; tries again at once only where a kept connection proves dead."""
     return Redis.from_pool(
         BlockingConnectionPool.from_url(
             url,
             max_connections=64,
-            timeout=0.3,
-            socket_timeout=0.6,
-            socket_connect_timeout=0.6,  # a burst on a busy machine opens many at once
+            timeout=WAIT_S,
+            socket_timeout=ANSWER_S,
+            socket_connect_timeout=ANSWER_S,
             health_check_interval=10,
             retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
         )

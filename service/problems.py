@@ -68,6 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "internal_error": Kind(500, "Something went wrong on our side"),
     "deadline_exceeded": Kind(503, "The work could not start before its deadline"),
     "still_running": Kind(503, "The explanation takes longer than this call waits"),
+    "revision_not_served": Kind(503, "The API and the workers are of different versions"),
     "queue_unavailable": Kind(503, "The queue cannot be reached"),
     "no_worker": Kind(503, "No worker is ready"),
     "queue_full": Kind(503, "The queue is full"),

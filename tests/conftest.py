@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from redis import Redis
 
+from service import connection
 from service.queue import Queue
 from tests import skipped
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.results import Results
 from workers.store import Store
@@ -48,8 +50,10 @@ def redis_server(_server: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
-async def queue(redis_server: RedisServer) -> AsyncIterator[Queue]:
-    """The API's side."""
+async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
+    """The API's side, on a Redis that answers, if slowly on a slow machine."""
+    for patience in ("WAIT_S", "ANSWER_S"):
+        monkeypatch.setattr(connection, patience, PATIENCE_S)
     async with Queue(redis_server.url) as queue:
         yield queue
 

@@ -150,6 +150,12 @@ class NotFinite(WorkError):
     code = "not_finite"
 
 
+class RevisionNotServed(WorkError):
+    """The job's id is of a revision of its method that no worker here has."""
+
+    code = "revision_not_served"
+
+
 class OutOfMemory(WorkError):
     code = "out_of_memory"
 

@@ -29,9 +29,10 @@ class Job(BaseModel):
 
     @property
     def group(self) -> str:
-        """What jobs that may share one pass have in common: the model, and the method less its seed."""
+        """What jobs that may share one pass have in common: the model, and the method and revisions less its seed."""
         parameters = {name: value for name, value in self.method.to_json().items() if name != "seed"}
-        alike = {"model": self.model, "method": parameters, "input": self.input is not None}
+        revisions = self.method.revisions()
+        alike = {"model": self.model, "method": parameters, "revisions": revisions, "input": self.input is not None}
         return hashlib.sha256(canonical_json(alike)).hexdigest()[:32]
 
     def canonical(self) -> dict[str, Any]:

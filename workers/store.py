@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal, NamedTuple, cast
 
 import orjson
 import structlog
-from pydantic import ValidationError
 from redis import Redis
 
-from workers import keys
-from workers.errors import DeadlineExceeded, ExplainError, InputError, InternalError, WorkerCrashed
+from workers import keys, revisions
+from workers.errors import (
+    DeadlineExceeded,
+    ExplainError,
+    InputError,
+    InternalError,
+    RevisionNotServed,
+    WorkerCrashed,
+)
 from workers.input_store import Fields, read_inputs
 from workers.job import Job
 from workers.objects import Objects
@@ -61,13 +67,26 @@ class Dropped(NamedTuple):
     code: str
 
 
+class Foreign(NamedTuple):
+    """A job that was claimed and is of another version of Whence: `group` is its kind of work, `error` says why."""
+
+    id: str
+    group: str
+    created_at: float
+    error: RevisionNotServed
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim took, whether its bell is to be rung again for what it left, and what it closed unrun."""
+    """What one claim took, whether its bell is to be rung again for what it left, and what it closed unrun.
+
+    `foreign` is held under the same lease as the works, and is not to be run here.
+    """
 
     works: Sequence[Work]
     ring: bool
     dropped: Sequence[Dropped] = ()
+    foreign: Sequence[Foreign] = ()
 
 
 class Store:
@@ -77,21 +96,20 @@ class Store:
         self.jobs = jobs
         self.objects = objects or Objects(None)
 
-    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
+    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES), but: Collection[str] = ()) -> Claim:
         """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
 
-        The works come without their inputs.
+        Groups in `but` are passed by. The works come without their inputs.
         """
-        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES))
+        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), " ".join(but))
         answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
-        works = []
+        works, foreign = [], []
         for raw in answer.get("jobs", []):
             try:
                 works.append(_work(raw))
-            except ValidationError as error:
-                log.error("a job's record cannot be read", job=raw["id"], exc_info=error)
-                self.finish(raw["id"], owner, InternalError("the job was queued by another version of Whence"))
-        return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())])
+            except RevisionNotServed as error:
+                foreign.append(Foreign(raw["id"], raw["group"], float(raw["created_at"]), error))
+        return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
 
     def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
         """Claimed works with their inputs; one whose input cannot be reached now fails.
@@ -174,11 +192,9 @@ def _dropped(raw: dict[str, Any]) -> Dropped:
 
 
 def _work(raw: dict[str, Any]) -> Work:
-    spec = orjson.loads(raw["spec"])
-    spec.pop("revisions", None)
     return Work(
         id=raw["id"],
-        job=Job.model_validate(spec),
+        job=revisions.read(raw["id"], orjson.loads(raw["spec"])),
         model=raw["model"],
         created_at=float(raw["created_at"]),
         started_at=float(raw["started_at"]),

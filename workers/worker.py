@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 from kombu.exceptions import OperationalError
@@ -12,11 +13,15 @@ from redis.exceptions import RedisError
 
 from workers import keys, observe
 from workers.errors import Cancelled, InternalError
+from workers.foreign import Passed
 from workers.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.pace import Pace
 from workers.results import Finished, Results
 from workers.run import Load, Outcome, Supply, run, unsupplied
-from workers.store import Store, Work
+from workers.store import Foreign, Store, Work
+
+PATIENCE_S = 60.0  # that work of another version waits for a worker of that version
+AWHILE_S = 0.1
 
 log = structlog.get_logger()
 
@@ -37,13 +42,18 @@ class Worker:
     supply: Supply = unsupplied
     fit_limit: float = FIT_LIMIT_S
     serves: str = ",".join(keys.PRIORITIES)
+    passed: Passed = field(default_factory=Passed)
 
     def answer(self, bell: str) -> None:
         """Do what is next, as much as may run together; for what is left the bell rings before the work begins."""
         owner = f"{self.name}:{uuid.uuid4().hex}"
-        claim = self.store.claim(bell, owner, self.serves)
-        if claim.ring:
-            self._wake(bell)
+        claim = self.store.claim(bell, owner, self.serves, self.passed.groups())
+        ring = {bell} if claim.ring else set()
+        ring.update(self._declined(claim.foreign, owner))
+        if not claim.works and ring:
+            time.sleep(AWHILE_S)  # what waits is for another worker, who waits longer than this one for the next bell
+        for priority in ring:
+            self._wake(priority)
         observe.claimed(claim)
         if not claim.works:
             return
@@ -63,6 +73,15 @@ class Worker:
                 if isinstance(end, SystemExit):
                     raise
         self._tell(pace)
+
+    def _declined(self, foreign: Sequence[Foreign], owner: str) -> list[str]:
+        """Work of another version goes back, and its kind is passed by for a while; what no worker took fails."""
+        old = [one for one in foreign if self.store.now() - one.created_at > PATIENCE_S]
+        for one in old:
+            log.warning("work of another version was taken by no worker", job=one.id, reason=one.error.detail)
+            self.store.finish(one.id, owner, one.error)
+        self.passed.note({one.group for one in foreign})
+        return self.store.hand_back(owner, [one.id for one in foreign if one not in old])
 
     def _wake(self, bell: str) -> None:
         try:

@@ -186,17 +186,17 @@ async def test_a_bell_that_nobody_answers_is_rung_again(queue: Queue, store: Sto
 
 
 @pytest.mark.parametrize("more", ["", ', "revisions": [1]'])
-async def test_a_record_of_another_version_fails_alone(queue: Queue, store: Store, jobs: Redis, more: str) -> None:
+async def test_a_record_of_another_version_is_told_apart_from_its_neighbours(
+    queue: Queue, store: Store, jobs: Redis, more: str
+) -> None:
     strange, plain = order(0), order(1)
     for each in (strange, plain):
         await queue.submit([each])
     spec = f'{{"input": null, "model": "m", "method": {{"name": "of_tomorrow"}}, "target": null{more}}}'
     jobs.hset(keys.job(strange.job.id), "spec", spec)
-    assert claimed(store) == [plain.job.id]
-    status = await queue.status(strange.job.id)
-    assert status is not None
-    assert status.error is not None
-    assert status.error.code == "internal_error"
+    claim = store.claim("interactive", "w")
+    assert [work.id for work in claim.works] == [plain.job.id]
+    assert [(one.id, one.error.code) for one in claim.foreign] == [(strange.job.id, "revision_not_served")]
 
 
 async def test_a_clients_mistake_is_remembered_for_a_minute_and_other_failures_are_not(
@@ -210,3 +210,19 @@ async def test_a_clients_mistake_is_remembered_for_a_minute_and_other_failures_a
     assert [ticket.outcome for ticket in await queue.submit([mistake, fault])] == ["refused", "created"]
     jobs.hset(keys.job(mistake.job.id), "remembered_until", store.now() - 1)
     assert [ticket.outcome for ticket in await queue.submit([mistake])] == ["created"]
+
+
+@pytest.mark.parametrize("how", ["succeeded", "failed", "withdrawn"])
+async def test_the_record_of_a_closed_job_is_small(queue: Queue, store: Store, jobs: Redis, how: str) -> None:
+    table = [{"layers": f"conv{i}", "rule": "flat"} for i in range(50)] + [{"rule": "epsilon"}]
+    await queue.submit([asked := order(0, {"name": "lrp", "composite": table})])
+    if how == "withdrawn":
+        await queue.withdraw(asked.job.id, "")
+    else:
+        assert claimed(store) == [asked.job.id]
+        store.finish(asked.job.id, "w", InternalError("no") if how == "failed" else None)
+    assert jobs.hget(keys.job(asked.job.id), "finished_at")
+    assert (jobs.memory_usage(keys.job(asked.job.id)) or 0) < 1500
+    (found,) = await queue.statuses([asked.job.id])
+    assert found is not None
+    assert found.final

@@ -1,12 +1,13 @@
 -- Take waiting work that may share a pass, under a lease: the next caller's next group, then others' of the same group.
 -- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
---   problem when too late, problem when it crashes workers
+--   problem when too late, problem when it crashes workers, groups to pass by, separated by spaces
 -- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}],
 --   dropped: [{id, spec, model, problem}] that failed instead}
 local bell, served, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
 local SHARERS = 100 -- callers that are asked whether they have work to share the pass
-local taken, dropped, room = {}, {}, 0
+local taken, dropped, room, passed = {}, {}, 0, {}
+for group in string.gmatch(ARGV[9], '%S+') do passed[group] = true end
 
 local function fail(id, problem)
   dropped[#dropped + 1] = {id = id, spec = field(id, 'spec'), model = field(id, 'model'), problem = problem}
@@ -40,7 +41,7 @@ local function take(id)
   redis.call('HSET', key, 'started_at', stamp(now))
   tell(id, 'started')
   local found = {id = id}
-  local told = {'spec', 'model', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute'}
+  local told = {'spec', 'model', 'group', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute'}
   for _, name in ipairs(told) do
     found[name] = field(id, name) or nil
   end
@@ -71,10 +72,23 @@ local function take_from(priority, group, caller)
   return closed
 end
 
-local function take_turn(priority)
-  while #taken == 0 and waits(priority) do
+-- The least served caller who has a group that is not passed by, and the least served of these.
+local function next_turn(priority)
+  if not next(passed) then
     local caller = least(priority)
-    local group = least(groups_of(priority, caller))
+    return caller, caller and least(groups_of(priority, caller))
+  end
+  for _, caller in ipairs(redis.call('ZRANGE', turns_key(priority), 0, -1)) do
+    for _, group in ipairs(redis.call('ZRANGE', turns_key(groups_of(priority, caller)), 0, -1)) do
+      if not passed[group] then return caller, group end
+    end
+  end
+end
+
+local function take_turn(priority)
+  while #taken == 0 do
+    local caller, group = next_turn(priority)
+    if not group then break end
     local closed = take_from(priority, group, caller)
     if #taken > 0 then
       for _, other in ipairs(redis.call('ZRANGE', turns_key(priority), 0, SHARERS - 1)) do
