@@ -13,6 +13,8 @@ from service.api_keys import Keys
 from service.deps import Parts
 from service.docs import router as docs
 from service.edge import Edge
+from service.encodings import Encodings
+from service.heads import Heads
 from service.kept import Room
 from service.metrics import Metrics
 from service.openapi import schema_of
@@ -69,6 +71,8 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     app.state.parts = parts
     for router in ROUTERS:
         app.include_router(router)
+    app.add_middleware(Heads)
+    app.add_middleware(Encodings, limit=settings.body_limit)
     if settings.keys is not None:
         app.add_middleware(Access, keys=Keys(settings.keys))
     if settings.traces:

@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from json import loads
 from typing import Any
 
-import orjson
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from service.errors import Invalid, MalformedBody
+from service.json_text import json_object, json_value
 from workers.contract import UnsupportedMedia
 
 RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
 FIELDS = ("model", "method", "target", "params")
+JSON_TYPES = ("application/json", "text/json")
 PARTS = ("input", "request", *FIELDS)
 
 
@@ -33,8 +33,8 @@ class Body:
 
 async def read_body(request: Request) -> Body:
     """Raises MalformedBody, Invalid, UnsupportedMedia, and what the edge raises of the body's size and time."""
-    media = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    if media == "application/json":
+    media = media_type(request) or "application/octet-stream"
+    if media in JSON_TYPES or media.endswith("+json"):
         raw = await request.body()
         return Body(json_object(raw, ""), None, len(raw))
     if media == "multipart/form-data":
@@ -49,23 +49,9 @@ async def read_body(request: Request) -> Body:
     )
 
 
-def json_object(body: bytes | str, pointer: str) -> dict[str, Any]:
-    """A JSON object; raises what `json_value` raises, and Invalid where it is no object."""
-    value = json_value(body, pointer)
-    if not isinstance(value, dict):
-        raise Invalid([_fault(pointer, "this should be a JSON object")])
-    return value
-
-
-def json_value(body: bytes | str, pointer: str) -> Any:
-    """Any JSON; raises MalformedBody, or Invalid where only a number is out of JSON's range."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        if _is_json_but_for_numbers(body):
-            raise Invalid([_fault(pointer, "NaN, infinities and numbers beyond float64 are not allowed")]) from None
-        reason = error.msg.partition(":")[0]
-        raise MalformedBody(f"no JSON at line {error.lineno}, column {error.colno}: {reason}") from None
+def media_type(request: Request) -> str:
+    """The media type of a body, in small letters and without its parameters; empty where the client names none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _read_form(request: Request) -> Body:
@@ -111,15 +97,6 @@ def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
             raise Invalid([_fault("/method", "params need the name of their method")])
         fields["method"] = {**json_object(given["params"], "/params"), "name": given["method"]}
     return fields
-
-
-def _is_json_but_for_numbers(body: bytes | str) -> bool:
-    """Whether Python's own reader, which takes NaN and 1e999, can read it."""
-    try:
-        loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _fault(pointer: str, detail: str) -> dict[str, str]:

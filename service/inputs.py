@@ -1,12 +1,11 @@
 """The input of a request: sniffed, checked against the model's card before anything is decoded, and digested."""
 
-import binascii
 import re
-from base64 import b64decode
 from typing import Any
 
 from numpy.typing import NDArray
 
+from service.base64_text import from_base64
 from service.orders import Input
 from service.requests import InputField
 from service.settings import Settings
@@ -22,6 +21,7 @@ from workers.contract import (
     encode_npy,
     from_json,
     inspect,
+    told,
 )
 
 _NPY = b"\x93NUMPY"
@@ -34,24 +34,36 @@ def read_input(given: InputField | None, upload: bytes | None, spec: InputSpec, 
     Raises InvalidImage, InvalidTensor, InputTooLarge.
     """
     if upload is not None:
-        return _from_bytes(upload, spec, settings)
+        return file_input(upload, spec, settings)
     if given is None or given.digest is not None:
         return None
     if given.image is not None:
-        return image_input(_base64(given.image), spec, settings)
+        return file_input(from_base64(given.image, "/input/image"), spec, settings)
     assert given.tensor is not None
     return tensor_input(from_json(given.tensor), spec, "/input/tensor")
 
 
-def image_input(data: bytes, spec: InputSpec, settings: Settings) -> Input:
+def file_input(data: bytes, spec: InputSpec, settings: Settings) -> Input:
+    """What the first bytes say it is, whatever it is called and however it came."""
+    if data.startswith(_NPY):
+        return tensor_input(decode_npy(data, settings.body_limit), spec)
+    if _SAFETENSORS.match(data):
+        return tensor_input(decode_safetensors(data, settings.body_limit), spec)
     if spec.kind != "image":
-        raise InvalidImage(f"the model takes a tensor of the shape {list(spec.shape)}, not an image", pointer="/input")
+        takes = f"the model takes a tensor of the shape {list(spec.shape)}"
+        if (what := told(data)) is not None:
+            raise InvalidTensor(f"{takes}; the file is {what.removeprefix('the file is ')}", pointer="/input")
+        raise InvalidImage(f"{takes}, not an image", pointer="/input")
     inspect(data, settings.pixel_limit)
     return Input(digest_image(data), "image", data)
 
 
 def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input") -> Input:
     """The tensor as float32 of the model's shape; a leading axis of 1 is dropped."""
+    if values.ndim == 0:
+        raise InvalidTensor(
+            f"the tensor is a single number, without axes; the model takes {list(spec.shape)}", pointer=pointer
+        )
     row = values[0] if values.shape == (1, *spec.shape) else values
     if row.shape != spec.shape:
         raise InvalidTensor(
@@ -59,19 +71,3 @@ def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input")
         )
     tensor = as_float32(row)
     return Input(digest_tensor(tensor), "tensor", encode_npy(tensor))
-
-
-def _from_bytes(data: bytes, spec: InputSpec, settings: Settings) -> Input:
-    """What the first bytes say it is, whatever the Content-Type."""
-    if data.startswith(_NPY):
-        return tensor_input(decode_npy(data, settings.body_limit), spec)
-    if _SAFETENSORS.match(data):
-        return tensor_input(decode_safetensors(data, settings.body_limit), spec)
-    return image_input(data, spec, settings)
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidImage("the image is no base64", pointer="/input/image") from None

@@ -199,10 +199,9 @@ async def on_all_seen(_: Request, __: Exception) -> Response:
 def _taken(request: Request) -> str:
     """The methods of all routes on this path; Starlette itself names those of the first alone."""
     routes: Sequence[BaseRoute] = request.app.routes
-    scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "HEAD", "POST"))
-    return ", ".join(
-        scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)
-    )
+    scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST"))
+    taken = [one["method"] for one in scopes if any(route.matches(one)[0] is Match.FULL for route in routes)]
+    return ", ".join(name for method in taken for name in ((method, "HEAD") if method == "GET" else (method,)))
 
 
 def _escaped(step: object) -> str:

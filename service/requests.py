@@ -47,7 +47,7 @@ class InputField(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if len(self.model_fields_set) != 1 or all(getattr(self, name) is None for name in self.model_fields_set):
+        if sum(one is not None for one in (self.image, self.tensor, self.digest)) != 1:
             raise ValueError("an input is exactly one of image, tensor and digest")
         return self
 
@@ -84,8 +84,9 @@ class ExplanationRequest(BaseModel):
 
 def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
     """Raises Invalid, with a pointer for each fault."""
+    given = {name: one for name, one in fields.items() if one is not None}  # null is what is not there
     try:
-        return ExplanationRequest.model_validate(fields)
+        return ExplanationRequest.model_validate(given)
     except ValidationError as error:
         raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
 

@@ -35,6 +35,7 @@ from workers.result import PREVIEW
 from workers.results import places_of
 from workers.scripts import source
 from workers.signing import KeyFileRefused, is_signed_by, name_of, new_key, public_key
+from workers.sniffed import told
 from workers.target import Target, parse_targets
 from workers.tensors import (
     as_float32,
@@ -44,6 +45,7 @@ from workers.tensors import (
     digest_tensor,
     encode_npy,
     encode_safetensors,
+    from_bfloat16,
     from_json,
 )
 
@@ -92,6 +94,7 @@ __all__ = [
     "distance",
     "encode_npy",
     "encode_safetensors",
+    "from_bfloat16",
     "from_json",
     "inspect",
     "is_signed_by",
@@ -109,6 +112,7 @@ __all__ = [
     "seal",
     "share",
     "source",
+    "told",
     "tracing",
     "with_datasets",
     "with_models",

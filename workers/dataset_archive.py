@@ -14,6 +14,8 @@ from workers.dataset_images import pack
 from workers.dataset_tar import BLOCK, looks_like_tar, tar_entries
 from workers.dataset_zip import open_zip, zip_entries
 from workers.errors import InputTooLarge, InvalidDataset
+from workers.sniffed import told
+from workers.tensors import MAGIC
 
 ZIP, GZIP = b"PK\3\4", b"\x1f\x8b"
 
@@ -34,8 +36,10 @@ def unpack(upload: Path, into: Path, limits: Limits) -> None:
         elif looks_like_tar(head):
             pack(tar_entries(file, limits.item), into, limits)
         else:
+            what = "an array in .npy; save it with numpy.savez(file, inputs=array)" if head[:6] == MAGIC else told(head)
             raise InvalidDataset(
                 "a dataset is a .npz with an array inputs, or a .zip, .tar or .tar.gz of images in class folders"
+                + (f"; this is {what}" if what else "")
             )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from workers.dataset_card import MAX_CLASSES
 from workers.dataset_contents import Contents
 from workers.errors import InvalidDataset
-from workers.tensors import DTYPES, MAX_AXES
+from workers.tensors import MAX_AXES, unread
 
 OF_ITEMS = ("inputs", "labels", "masks", "boxes")
 ARRAYS = (*OF_ITEMS, "categories")
@@ -67,11 +67,15 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
     """Nothing is unpickled: an array of objects cannot be mapped."""
     try:
         array = npy.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OverflowError, TypeError):
+    except (ValueError, EOFError, OverflowError, TypeError) as error:
+        if "objects" in str(error):
+            _refuse(f"{name} is not read: {unread(np.dtype(object))}")
         _refuse(f"{name} is no array of numbers, or is cut off; save it with numpy.savez")
-    if array.dtype.name not in (*DTYPES, "bool"):
-        _refuse(f"{name} has a dtype that is not read; it should be bool or one of {', '.join(DTYPES)}")
-    if array.ndim == 0 or array.size == 0:
+    if (wrong := unread(array.dtype)) is not None:
+        _refuse(f"{name} is not read: {wrong}")
+    if array.ndim == 0:
+        _refuse(f"{name} is a single number, without axes; it should be an array with an item for each input")
+    if array.size == 0:
         _refuse(f"{name} is empty")
     if array.offset + array.nbytes != path.stat().st_size:
         _refuse(f"{name} is followed by bytes that are not its own")

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from workers.errors import InputTooLarge, InvalidImage
-from workers.sniffed import told
+from workers.sniffed import told_of_image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 READ = "PNG, JPEG, WebP, GIF, BMP, TIFF and PNM are read"
@@ -62,7 +62,7 @@ def opened(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
         ) from None
     except Exception:
         if found == "no image":
-            raise unreadable(told(data) or f"{READ} ({len(data)} bytes came)") from None
+            raise unreadable(told_of_image(data) or f"{READ} ({len(data)} bytes came)") from None
         raise unreadable(f"a {found} whose header is sound and whose pixels are cut off or damaged") from None
 
 

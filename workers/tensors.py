@@ -15,9 +15,24 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from workers.errors import InputTooLarge, InvalidTensor
+from workers.sniffed import told
 
-DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-SAFETENSORS_DTYPES = ("F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64")
+DTYPES = (
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+)  # fmt: skip
+SAFETENSORS_DTYPES = ("F16", "BF16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+# Of dtypes that are not read, by NumPy's letter of the kind.
+UNREAD = {
+    "O": "Python objects, which only unpickling could read; make it an array of numbers",
+    "c": "complex numbers; make their real and imaginary parts numbers of their own",
+    "U": "texts; a model takes numbers",
+    "S": "bytes; a model takes numbers",
+    "M": "dates; make them numbers",
+    "m": "times; make them numbers",
+    "V": "records, or numbers that .npy has no name for, as bfloat16; make it float32",
+    "f": "floats beyond 64 bits; make it float64",
+}
+MAGIC = b"\x93NUMPY"
 MAX_AXES = 8
 MAX_BYTES = 64 * 2**20
 MAX_HEADER = 2**20
@@ -32,7 +47,11 @@ def decode_npy(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, fortran, dtype = read_header(stream)
     except Exception:
-        _refuse("the bytes are no .npy array; write one with numpy.save(file, array, allow_pickle=False)")
+        what = told(data) if not data.startswith(MAGIC) else "its header is damaged, or cut off"
+        _refuse(f"the bytes are no .npy array{what and ': '}{what or ''}; write one with numpy.save(file, array, "
+                "allow_pickle=False)")  # fmt: skip
+    if (wrong := unread(dtype)) is not None:
+        _refuse(f".npy: {wrong}", "/dtype")
     _check(shape, dtype.name)
     body = data[stream.tell() :]
     if len(body) != math.prod(shape) * dtype.itemsize:
@@ -70,15 +89,31 @@ def decode_safetensors(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
     except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
         _refuse("the header of the safetensors file is damaged")
     if len(entries) != 1:
-        _refuse(f"the safetensors file holds {len(entries)} tensors; an input is exactly one")
+        _refuse(f"the safetensors file holds {len(entries)} tensors; an input is exactly one: save it alone")
     if dtypes[0] not in SAFETENSORS_DTYPES:
         _refuse(f"safetensors: the dtype should be one of {', '.join(SAFETENSORS_DTYPES)}")
+    if dtypes[0] == "BF16":  # NumPy has none; its bits are the upper half of a float32's
+        entries[0]["dtype"] = "U16"
+        text = json.dumps(header).encode()
+        data = len(text).to_bytes(8, "little") + text + data[8 + length :]
     try:
         (array,) = load(data).values()
     except Exception:
-        _refuse("the safetensors file is damaged: its offsets do not fit its bytes")
+        _refuse("the safetensors file is damaged or cut off: its offsets do not fit its bytes")
     _check(array.shape, array.dtype.name)
-    return array
+    return from_bfloat16(array) if dtypes[0] == "BF16" else array
+
+
+def from_bfloat16(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The values of these bits, to the last one."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def unread(dtype: np.dtype[Any]) -> str | None:
+    """What is wrong with an array's dtype; None for those that are read."""
+    if dtype.name in DTYPES:
+        return None
+    return f"it holds {UNREAD.get(dtype.kind, 'no numbers')} (its dtype should be one of {', '.join(DTYPES)})"
 
 
 def from_json(value: Any, max_values: int = MAX_BYTES // 4) -> NDArray[Any]:
@@ -93,7 +128,7 @@ def from_json(value: Any, max_values: int = MAX_BYTES // 4) -> NDArray[Any]:
     _check(tuple(shape), dtype)
     if math.prod(shape) > max_values:
         raise InputTooLarge(f"the tensor has more than the {max_values} values allowed", pointer="/input/tensor")
-    given = _numbers(data)
+    given = _numbers(data, "b" if dtype == "bool" else "")
     if given.shape != tuple(shape) and given.shape != (math.prod(shape),):
         _refuse(f"data has the shape {list(given.shape)}; it should be {list(shape)}, or flat with {math.prod(shape)} "
                 "values", "/data")  # fmt: skip
@@ -126,14 +161,14 @@ def digest_image(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _numbers(data: Any) -> NDArray[Any]:
+def _numbers(data: Any, more: str) -> NDArray[Any]:
     if not isinstance(data, list):
         _refuse("data should be a list of numbers, flat or nested as shape says", "/data")
     try:
         given = np.asarray(data)
     except (ValueError, OverflowError, RecursionError):
         _refuse("data is ragged; lists of one depth should have one length", "/data")
-    if given.dtype.kind not in "iuf":
+    if given.dtype.kind not in "iuf" + more:
         _refuse("data should hold numbers only", "/data")
     return given
 
@@ -142,9 +177,9 @@ def _cast(given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return given.astype(dtype)
-    bounds = np.iinfo(dtype)
-    whole = given.dtype.kind in "iu" or bool((given == np.floor(given)).all())
-    if not whole or given.min() < bounds.min or given.max() > bounds.max:
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    whole = given.dtype.kind in "iub" or bool((given == np.floor(given)).all())
+    if not whole or given.min() < low or given.max() > high:
         _refuse(f"data holds values that are not of dtype {dtype.name}", "/data")
     return given.astype(dtype)
 

@@ -31,7 +31,7 @@ from service.ordering import (
 from service.orders import Input, Order, Status, Ticket
 from service.queue import Queue
 from service.reading import refuse
-from workers.contract import InputError, ModelCard, UnsupportedMedia, decode_npy
+from workers.contract import InputError, ModelCard, decode_npy
 
 LARGE = 2**16  # bytes from which decoding would hold up other requests
 
@@ -65,13 +65,6 @@ async def serving(request: Request) -> None:
     await queue.ping()
     if not queue.workers():
         raise NoWorker("no worker is alive")
-
-
-async def body_of(request: Request) -> bytes:
-    """The whole body; raises UnsupportedMedia where it came compressed."""
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMedia("the body came compressed; send it as it is, without Content-Encoding")
-    return await request.body()
 
 
 async def apart(size: int, work: Callable[[], T]) -> T:

@@ -7,12 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.bodies import json_value
 from service.errors import Invalid
+from service.json_text import json_value
 
 OURS = "whence."
-# What the protocol's own clients send; a priority and a sequence mean nothing here, and every request is whole.
-THEIRS = ("binary_data_output", "priority", "sequence_end", "sequence_id", "sequence_start", "timeout")
+# What the protocol's own clients send; a priority and a sequence mean nothing here, and every request is whole. What
+# MLServer's codecs say of the content, a tensor's datatype says too, and its headers are the request's own.
+THEIRS = (
+    "binary_data_output",
+    "content_type",
+    "headers",
+    "priority",
+    "sequence_end",
+    "sequence_id",
+    "sequence_start",
+    "timeout",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,10 @@ def read_parameters(given: Mapping[str, Any], method: str | None, default: str) 
     """`method`: the one that the model's name holds. Raises Invalid, MalformedBody."""
     own: dict[str, Any] = {}
     for key, value in sorted(given.items()):  # sorted: `whence.of` comes before `whence.of.steps`
+        if value is None:
+            continue
+        if isinstance(value, Mapping) and key != "headers":
+            raise _wrong(key, f"a number or a text; parameters of a method are flattened, as {OURS}of.steps")
         if key.startswith(OURS):
             _put(own, key.removeprefix(OURS).split("."), value, key)
         elif key not in THEIRS:
@@ -37,7 +51,7 @@ def read_parameters(given: Mapping[str, Any], method: str | None, default: str) 
     if method is not None and named != method:
         raise _wrong(f"{OURS}method", f"this call is for {method} already")
     asked = {"name": default if named is None else named, **own}
-    return Flattened(asked, target, _until(given.get("timeout", 0)))
+    return Flattened(asked, target, _until(given.get("timeout") or 0))
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any, key: str) -> None:

@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from service.bodies import json_object, json_value
+from service.bodies import media_type
 from service.errors import Invalid, MalformedBody
-from service.protocols.asking import body_of
+from service.json_text import json_object, json_value, looks_like_json
 
 FILES = ("data", "body", "input")
 FIELDS = ("method", "target", "params")
@@ -32,17 +32,18 @@ class Call:
 async def read_call(request: Request) -> Call:
     """Raises MalformedBody, Invalid, UnsupportedMedia."""
     query = _known(dict(request.query_params), FIELDS)
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if media_type(request) == "multipart/form-data":
         data, fields = await _form(request)
         return _call(data, query | fields, len(data))
-    body = await body_of(request)
-    if not body.lstrip().startswith((b"{", b"[")):  # curl -T and -d name no media type worth trusting
+    body = await request.body()
+    if not looks_like_json(body):  # curl -T and -d name no media type worth trusting
         if not body:
             raise MalformedBody("the body is empty; send an image, a tensor or JSON")
         return _call(body, query, len(body))
     content = json_value(body, "")
     if not isinstance(content, dict):
         return _call(content, query, len(body))
+    content = {name: one for name, one in content.items() if one is not None}
     names = [name for name in (*FILES, "instances") if name in content]
     if len(names) != 1:
         raise Invalid([{"pointer": "", "detail": 'a JSON body is nested numbers, {"data": ..} or {"instances": [..]}'}])

@@ -43,17 +43,18 @@ def from_data(data: Any, spec: InputSpec, settings: Settings, target: Any) -> tu
 def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> Instance:
     """An instance such as `[[0.1, ..]]`, `"<base64>"`, `{"b64": ..}` or `{"data": .., "target": 3}`."""
     if isinstance(raw, Mapping) and "shape" not in raw:
-        names = [name for name in raw if name != "target"]
+        given = {name: one for name, one in raw.items() if one is not None}
+        names = [name for name in given if name != "target"]
         if len(names) != 1 or names[0] not in NAMES:
             raise _wrong(where, f"an instance is an object with one of {', '.join(NAMES)}, and a target if need be")
-        target, raw = raw.get("target", target), raw[names[0]]
-    given = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
-    if isinstance(given, str):
-        field = InputField(image=given)
-    elif isinstance(given, Mapping):
-        field = InputField(tensor=dict(given))
+        target, raw = given.get("target", target), given[names[0]]
+    own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
+    if isinstance(own, str):
+        field = InputField(image=own)
+    elif isinstance(own, Mapping):
+        field = InputField(tensor=dict(own))
     else:
-        field = InputField(tensor={"shape": spec.shape, "data": given})
+        field = InputField(tensor={"shape": spec.shape, "data": own})
     try:
         found = read_input(field, None, spec, settings)
     except InputError as error:
@@ -64,11 +65,11 @@ def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where:
 
 def _targets(raw: Any, count: int) -> list[Any]:
     if not isinstance(raw, Sequence) or isinstance(raw, str):
-        return [raw] * count
+        return ["argmax" if raw is None else raw] * count
     if len(raw) != count:
         detail = f"a list of targets has one for each instance: there are {count} instances and {len(raw)} targets"
         raise _wrong("/target", detail)
-    return list(raw)
+    return ["argmax" if one is None else one for one in raw]
 
 
 def _depth(data: Any) -> int:

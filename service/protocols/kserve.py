@@ -11,13 +11,13 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.bodies import json_object
 from service.deps import parts_of
 from service.documents import result_document
 from service.errors import Invalid
+from service.json_text import json_object
 from service.negotiation import JSON
 from service.protocols import described
-from service.protocols.asking import Answer, Instance, answers, apart, body_of, card_of, serving
+from service.protocols.asking import Answer, Instance, answers, apart, card_of, serving
 from service.protocols.instances import from_rows
 from service.settings import Settings
 from workers.contract import InputSpec
@@ -74,14 +74,14 @@ async def explain(request: Request, name: str) -> Response:
 
 
 async def _asked(request: Request, name: str) -> tuple[Any, Sequence[Instance]]:
-    card, body = card_of(request, name), await body_of(request)
+    card, body = card_of(request, name), await request.body()
     method, rows = await apart(len(body), lambda: _read(body, card.input, parts_of(request).settings))
     return method if method is not None else card.default_method, rows
 
 
 def _read(body: bytes, spec: InputSpec, settings: Settings) -> tuple[Any, list[Instance]]:
     """The method and the instances of a body; raises MalformedBody, Invalid, InputError."""
-    fields = json_object(body, "")
+    fields = {name: one for name, one in json_object(body, "").items() if one is not None}
     names = [name for name in ROWS if name in fields]
     if len(names) != 1 or fields.keys() - {*ROWS, "parameters", "signature_name"}:
         _refuse("", 'the body is {"instances": [..]} or {"inputs": [..]}, and "parameters" if need be')

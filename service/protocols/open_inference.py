@@ -15,20 +15,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.bodies import json_object
 from service.deps import parts_of
 from service.errors import Invalid, NotFound
+from service.json_text import json_object
 from service.negotiation import JSON
 from service.protocols import described
-from service.protocols.asking import answers, apart, body_of, card_of, serving
+from service.protocols.asking import answers, apart, card_of, serving
 from service.protocols.flattened import read_parameters
-from service.protocols.rows import gives, outputs, rows, takes
-from service.protocols.tensor_wire import LENGTH, InferenceRequest, Output, read_request, written
+from service.protocols.rows import classified, gives, outputs, rows, takes
+from service.protocols.tensor_wire import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
 from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
 
-EXTENSIONS = ["binary_tensor_data", "model_repository"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 VERSION = "1"  # a model has one; which one it is, its digest tells
-PREDICT = "predict"
+PREDICT, SCORES = "predict", "scores"
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -108,7 +108,7 @@ async def explain(request: Request, name: str) -> Response:
 @router.post("/repository/index", summary="The models and their states", **described.V2_INDEX)
 async def index(request: Request) -> Response:
     """`{"ready": true}` asks for those that are ready."""
-    body = await body_of(request)
+    body = await request.body()
     asked = json_object(body, "") if body else {}
     alive = bool(parts_of(request).queue.workers())
     state = {"state": "READY", "reason": ""} if alive else {"state": "UNAVAILABLE", "reason": "no worker is alive"}
@@ -131,9 +131,10 @@ async def unload(request: Request, name: str) -> Response:
 
 
 async def _answered(request: Request, served: Served, method: str | None) -> Response:
-    body = await body_of(request)
+    body = await request.body()
     length, settings, card = request.headers.get(LENGTH), parts_of(request).settings, served.card
     asked, values = await apart(len(body), lambda: read_request(body, length))
+    _check_classes(asked, card)
     wanted = read_parameters(asked.parameters, method, card.default_method)
     found = await apart(len(body), lambda: rows(values, card.input, settings, wanted.target))
     done = [one for (one,) in await answers(request, card, [wanted.method], found, wanted.until)]
@@ -145,8 +146,8 @@ def _written(asked: InferenceRequest, name: str, held: Mapping[str, Output], car
     for index, one in enumerate(asked.outputs):
         if one.name not in held:
             raise Invalid([{"pointer": f"/outputs/{index}", "detail": f"the outputs are {', '.join(held)}"}])
-    chosen = {one.name: held[one.name] for one in asked.outputs} or held
-    everywhere = asked.parameters.get("binary_data_output", False) is True
+    chosen = {one.name: _as_asked(one, held[one.name], card) for one in asked.outputs} or held
+    everywhere = asked.parameters.get("binary_data_output") is True
     own = {one.name: one.parameters.get("binary_data", everywhere) is True for one in asked.outputs}
     head = {"model_name": name, "model_version": VERSION, "parameters": {"whence.model": card.digest}}
     told, rest = written(chosen, {**head, "id": asked.id} if asked.id else head, dict.fromkeys(held, everywhere) | own)
@@ -154,6 +155,20 @@ def _written(asked: InferenceRequest, name: str, held: Mapping[str, Output], car
         return _json(told)
     content = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content + rest, headers={LENGTH: str(len(content))}, media_type="application/octet-stream")
+
+
+def _check_classes(asked: InferenceRequest, card: ModelCard) -> None:
+    """Raises Invalid where classes are asked for of what has none."""
+    for index, one in enumerate(asked.outputs):
+        if one.classes is not None and (one.name != SCORES or len(card.outputs) != 1):
+            of = f"of {SCORES}, where they have an axis of classes alone"
+            raise Invalid([{"pointer": f"/outputs/{index}/parameters/classification", "detail": f"this is {of}"}])
+
+
+def _as_asked(asked: OutputAsked, values: Output, card: ModelCard) -> Output:
+    if asked.classes is None or isinstance(values, list):
+        return values
+    return classified(values, asked.classes, card.labels)
 
 
 def _served(request: Request, name: str) -> Served:

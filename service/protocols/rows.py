@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
-from service.bodies import json_value
+from service.base64_text import from_base64
 from service.documents import result_document
 from service.errors import Invalid
-from service.inputs import image_input, tensor_input
+from service.inputs import file_input, tensor_input
+from service.json_text import json_value
 from service.protocols.asking import Answer, Instance
 from service.protocols.tensor_wire import BYTES, Output, Values
 from service.settings import Settings
 from workers.contract import InputSpec, ModelCard
 
 INPUT, IMAGE, TARGET = "input", "image", "target"
+UNNAMED = "input-0"  # as MLServer's codecs name the one input of a request
 EXPLANATION = "explanation"
 
 
@@ -43,6 +45,8 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
 
     Raises Invalid, InvalidTensor, InvalidImage, InputTooLarge.
     """
+    if UNNAMED in values and not values.keys() & {INPUT, IMAGE}:
+        values = {_named(name, given): given for name, given in values.items()}
     names = values.keys() - {TARGET}
     if names not in ({INPUT}, {IMAGE}):
         _refuse(f"the inputs are one of {INPUT} and {IMAGE}, and {TARGET} if need be")
@@ -50,7 +54,7 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
     if not 0 < len(given) <= settings.most_explanations:
         _refuse(f"one call has 1 to {settings.most_explanations} rows")
     if isinstance(given, list):
-        found = [image_input(_image(one), spec, settings) for one in given]
+        found = [file_input(_file(one), spec, settings) for one in given]
     elif given.shape[1:] == spec.shape:
         found = [tensor_input(row, spec, "/inputs") for row in given]
     else:
@@ -63,6 +67,24 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
     return [Instance(each, own) for each, own in zip(found, targets, strict=True)]
 
 
+def _named(name: str, given: Values) -> str:
+    """The name of an input that came under none: texts and bytes are files, numbers the model's own input."""
+    return name if name != UNNAMED else IMAGE if isinstance(given, list) else INPUT
+
+
+def classified(scores: NDArray[Any], count: int, labels: Sequence[str]) -> NDArray[Any]:
+    """Triton's classification extension: of each row the highest `count` of its scores, as `score:index:label`.
+
+    (n, classes) becomes (n, count) of bytes.
+    """
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    told = [
+        [f"{row[i]:f}:{i}" + (f":{labels[i]}" if i < len(labels) else "") for i in chosen]
+        for row, chosen in zip(scores, best.tolist(), strict=True)
+    ]
+    return np.array([[one.encode() for one in each] for each in told], dtype=object)
+
+
 def outputs(kind: str, found: Sequence[Answer]) -> dict[str, Output]:
     """The arrays with a batch axis, where they are of one shape, and the document of each as JSON."""
     arrays = [one.array for one in found if one.array is not None]
@@ -72,14 +94,9 @@ def outputs(kind: str, found: Sequence[Answer]) -> dict[str, Output]:
     return told
 
 
-def _image(given: bytes | str) -> bytes:
+def _file(given: bytes | str) -> bytes:
     """A file's bytes; as JSON they are base64."""
-    if isinstance(given, bytes):
-        return given
-    try:
-        return b64decode(given, validate=True)
-    except ValueError:
-        _refuse(f"as JSON, {IMAGE} holds files in base64")
+    return given if isinstance(given, bytes) else from_base64(given, "/inputs")
 
 
 def _targets(given: Values, count: int) -> list[Any]:

@@ -9,15 +9,15 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
-from service.bodies import json_value
 from service.errors import Invalid, MalformedBody
+from service.json_text import json_value
 from service.problems import pointers
-from workers.contract import InvalidTensor, from_json
+from workers.contract import InvalidTensor, from_bfloat16, from_json
 
 LENGTH = "inference-header-content-length"
-BYTES = "BYTES"
+BYTES, BFLOAT = "BYTES", "BF16"
 DATATYPES = {
     "BOOL": "bool",
     **{f"UINT{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
@@ -30,30 +30,51 @@ Values: TypeAlias = NDArray[Any] | list[bytes] | list[str]  # elements that came
 Output: TypeAlias = NDArray[Any] | list[bytes]
 
 
-class InputTensor(BaseModel):
+class _Lenient(BaseModel):
+    """What is null counts as what is not there, as clients write it that know of members which they do not use."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, given: Any) -> Any:
+        return {name: one for name, one in given.items() if one is not None} if isinstance(given, dict) else given
+
+
+class InputTensor(_Lenient):
     """A tensor of a request: its values in `data`, or in `binary_data_size` bytes after the JSON."""
 
     name: str
     shape: list[NonNegativeInt] = Field(max_length=8)
-    datatype: str = Field(json_schema_extra={"enum": [*DATATYPES, BYTES]})
+    datatype: str = Field(json_schema_extra={"enum": [*DATATYPES, BFLOAT, BYTES]})
     parameters: dict[str, Any] = Field(default={}, description="`binary_data_size`.")
     data: list[Any] | None = Field(default=None, description="Row by row in one list, or nested; images in base64.")
 
 
-class OutputAsked(BaseModel):
+class OutputAsked(_Lenient):
     """An output that the client wants."""
 
     name: str
-    parameters: dict[str, Any] = Field(default={}, description="`binary_data`: after the JSON instead of in it.")
+    parameters: dict[str, Any] = Field(
+        default={},
+        description="`binary_data`: after the JSON instead of in it. `classification`: so many of the highest scores, "
+        "as texts `score:index:label`.",
+    )
+
+    @property
+    def classes(self) -> int | None:
+        """How many of the highest classes are asked for, instead of the scores."""
+        count: int | None = self.parameters.get("classification")
+        return count
 
 
-class InferenceRequest(BaseModel):
+class InferenceRequest(_Lenient):
     """A request of the Open Inference Protocol."""
 
     id: str = ""
     inputs: list[InputTensor] = Field(min_length=1, max_length=2)
     outputs: list[OutputAsked] = []
-    parameters: dict[str, bool | int | float | str] = Field(default={}, description="Of the method: `whence.steps`.")
+    parameters: dict[str, bool | int | float | str | dict[str, Any] | None] = Field(
+        default={}, description="Of the method: `whence.steps`."
+    )
 
 
 def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dict[str, Values]]:
@@ -69,8 +90,11 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dic
         request = InferenceRequest.model_validate(content)
     except ValidationError as error:
         raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
+    _check_parameters(request)
     values: dict[str, Values] = {}
     for index, tensor in enumerate(request.inputs):
+        if tensor.name in values:
+            raise Invalid([_fault(index, "two tensors have this name")])
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             values[tensor.name] = _from_json(tensor, f"/inputs/{index}")
@@ -84,19 +108,39 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dic
     return request, values
 
 
+def _check_parameters(request: InferenceRequest) -> None:
+    """Raises Invalid for what would change the answer and is not done here."""
+    for place, each in (("inputs", request.inputs), ("outputs", request.outputs)):
+        for index, parameters in enumerate(one.parameters for one in each):
+            for name, value in parameters.items():
+                pointer, wrong = f"/{place}/{index}/parameters/{name}", None
+                if name.startswith("shared_memory"):
+                    wrong = "memory is not shared here; send data, or binary_data_size, and read the answer's"
+                elif name == "classification" and value is not None and not (type(value) is int and value > 0):
+                    wrong = "a number of classes, at least 1"
+                elif name == "binary_data" and not isinstance(value, bool | None):
+                    wrong = "this is true or false"
+                if wrong is not None:
+                    raise Invalid([{"pointer": pointer, "detail": wrong}])
+
+
 def written(outputs: Mapping[str, Output], head: Mapping[str, Any], binary: Mapping[str, bool]) -> tuple[Any, bytes]:
     """The JSON of an answer, and the bytes that follow it."""
     told, rest = [], b""
     for name, values in outputs.items():
-        listed = isinstance(values, list)
-        datatype = BYTES if isinstance(values, list) else NAMES[values.dtype.name]
-        about = {"name": name, "datatype": datatype, "shape": [len(values)] if listed else list(np.shape(values))}
+        texts = values if isinstance(values, list) else values.ravel().tolist() if values.dtype == object else None
+        datatype = BYTES if texts is not None else NAMES[np.asarray(values).dtype.name]
+        about = {
+            "name": name,
+            "datatype": datatype,
+            "shape": [len(values)] if values is texts else list(np.shape(values)),
+        }
         if binary[name]:
-            data = _packed(values) if isinstance(values, list) else _little(values).tobytes()
+            data = _packed(texts) if texts is not None else _little(np.asarray(values)).tobytes()
             told.append({**about, "parameters": {"binary_data_size": len(data)}})
             rest += data
         else:
-            flat: Any = [one.decode() for one in values] if isinstance(values, list) else _little(values).ravel()
+            flat: Any = [one.decode() for one in texts] if texts is not None else _little(np.asarray(values)).ravel()
             told.append({**about, "data": flat})
     return {**head, "outputs": told}, rest
 
@@ -109,8 +153,10 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
         if any(not isinstance(one, str) for one in flat) or len(flat) != math.prod(tensor.shape):
             _refuse(f"data holds {math.prod(tensor.shape)} strings, as shape says", where)
         return flat
+    if tensor.datatype == BFLOAT:
+        _refuse(f"{BFLOAT} comes as binary data alone; as JSON, send FP32", where)
     if tensor.datatype not in DATATYPES:
-        _refuse(f"datatype is one of {', '.join([*DATATYPES, BYTES])}", where)
+        _refuse(f"datatype is one of {', '.join([*DATATYPES, BFLOAT, BYTES])}", where)
     try:
         return from_json({"shape": tensor.shape, "dtype": DATATYPES[tensor.datatype], "data": tensor.data})
     except InvalidTensor as error:
@@ -120,13 +166,14 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
 def _from_binary(tensor: InputTensor, data: bytes, where: str) -> Values:
     if tensor.datatype == BYTES:
         return _unpacked(data, math.prod(tensor.shape), where)
-    if tensor.datatype not in DATATYPES:
-        _refuse(f"datatype is one of {', '.join([*DATATYPES, BYTES])}", where)
-    dtype = np.dtype(DATATYPES[tensor.datatype]).newbyteorder("<")
+    if tensor.datatype not in (*DATATYPES, BFLOAT):
+        _refuse(f"datatype is one of {', '.join([*DATATYPES, BFLOAT, BYTES])}", where)
+    dtype = np.dtype(DATATYPES.get(tensor.datatype, "uint16")).newbyteorder("<")
     wanted = math.prod(tensor.shape) * dtype.itemsize
     if len(data) != wanted:
         _refuse(f"{tensor.datatype} of the shape {tensor.shape} takes {wanted} bytes; there are {len(data)}", where)
-    return np.frombuffer(data, dtype).reshape(tensor.shape).astype(dtype.newbyteorder("="))
+    found = np.frombuffer(data, dtype).reshape(tensor.shape).astype(dtype.newbyteorder("="))
+    return from_bfloat16(found) if tensor.datatype == BFLOAT else found
 
 
 def _unpacked(data: bytes, count: int, where: str) -> list[bytes]:

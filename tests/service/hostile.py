@@ -477,7 +477,7 @@ def headers() -> Iterator[Hostile]:
             yield Hostile(f"{name}: {value[:20]}", "POST", f"{URL}?model=digits", good, told, expected=expected)
     squeezed = {"content-type": "image/png", "content-encoding": "gzip"}
     bomb = zlib.compress(bytes(10_000_000), 9, 31)
-    yield Hostile("a gzipped body", "POST", f"{URL}?model=digits", bomb, squeezed, expected=BAD)
+    yield Hostile("a gzipped bomb", "POST", f"{URL}?model=digits", bomb, squeezed, expected=TOO_LARGE)
 
 
 def wires() -> Iterator[Hostile]:

@@ -157,10 +157,10 @@ async def test_paths_and_verbs_there_are_none_of(client: httpx.AsyncClient) -> N
     check(await client.get("/api/v1/nothing"), 404, "not_found")
     refused = await client.put(URL)
     check(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "GET, POST"
+    assert refused.headers["allow"] == "GET, HEAD, POST"
     refused = await client.post(f"{URL}/{'0' * 64}")
     check(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "DELETE, GET"
+    assert refused.headers["allow"] == "DELETE, GET, HEAD"
     check(await client.get(f"/api/v1/models/{SECRET}"), 404, "not_found")
     check(await client.get(f"/api/v1/methods/{SECRET}"), 404, "not_found")
 

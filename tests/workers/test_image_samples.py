@@ -6,7 +6,9 @@ where Pillow's own arithmetic of 8 bits takes part within one and a half.
 
 from __future__ import annotations
 
+import gzip
 import io
+import pickle
 import struct
 from typing import Any
 
@@ -265,3 +267,20 @@ def test_deep_pictures_are_turned_upright_too(orientation: int) -> None:
     shape = (3, *picture.shape[:2])
     found = prepare(png(values, 16, 2, (b"eXIf", exif.tobytes()[6:])), SPEC, shape)[0]
     np.testing.assert_allclose(np.moveaxis(found, 0, 2), picture, rtol=0, atol=HALF)
+
+
+@pytest.mark.parametrize(("data", "said"), [
+    (b"", "the file is empty"), (encoded(Image.new("L", (9, 9)))[:20], "a PNG that is damaged or cut off"),
+    (b"PK\3\4" + bytes(26) + b"inputs.npy", "a .npz"), (b"PK\5\6" + bytes(18), "a zip archive"),
+    (pickle.dumps([1]), "a pickle"), (pickle.dumps(Image.Resampling, 0), "a pickle"), (gzip.compress(b"a"), "by gzip"),
+    (b"\0\0\0\x1cftypheic", "a HEIC photo"), (b"\0\0\0\x1cftypavif", "an AVIF"), (b"%PDF-1.7", "a PDF"),
+    (b'<?xml version="1.0"?>\n<svg>', "an SVG"), (b"<!DOCTYPE html>", "an error page"),
+    (b"P7\nWIDTH 1", "P1 to P6 and Pf"),
+    (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"), (b"iVBORw0KGgoAAA", "in base64"),
+    (b'{"image": ""}', "Content-Type: application/json"),
+    (encoded(Image.new("L", (9, 9))).replace(b"\r\n", b"\n"), "as text"),
+    (bytes(99), r"PNM are read \(99 bytes came\)"),
+])  # fmt: skip
+def test_what_is_no_image_is_told_what_it_is(data: bytes, said: str) -> None:
+    with pytest.raises(InvalidImage, match=said):
+        read(data)

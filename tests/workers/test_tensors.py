@@ -121,7 +121,7 @@ def damaged(entry: Any) -> bytes:
         (b"abc", "no safetensors file"),
         (struct.pack("<Q", 2**40) + b"{}", "no safetensors file, or its header is longer"),
         (struct.pack("<Q", 4) + b"null", "damaged"),
-        (damaged({"dtype": "BF16", "shape": [8], "data_offsets": [0, 16]}), "dtype should be one of F16"),
+        (damaged({"dtype": "F8_E4M3", "shape": [16], "data_offsets": [0, 16]}), "dtype should be one of F16"),
         (damaged({"dtype": "F32", "shape": [400], "data_offsets": [0, 1600]}), "offsets do not fit"),
         (damaged({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}), "offsets do not fit"),
         (damaged({"shape": [4]}), "damaged"),
@@ -131,6 +131,49 @@ def damaged(entry: Any) -> bytes:
 def test_wrong_safetensors_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(InvalidTensor, match=told):
         decode_safetensors(data)
+
+
+def test_bfloat16_is_read_to_the_last_bit() -> None:
+    values = np.array([1.5, -2.0, 3e38, 2.0**-130], np.float32)
+    bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+    data = save({"x": bits}).replace(b'"U16"', b'"BF16"')
+    length = int.from_bytes(data[:8], "little")
+    found = decode_safetensors(struct.pack("<Q", length + 1) + data[8:])
+    np.testing.assert_array_equal(found.view(np.uint32), bits.astype(np.uint32) << 16)
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (np.array([1, None], object), "Python objects, which only unpickling could read"),
+        (np.array([1 + 2j]), "complex numbers; make their real and imaginary parts"),
+        (np.array(["seven"]), "texts"),
+        (np.array([b"seven"]), "bytes"),
+        (np.array(["2026-01-01"], "M8[D]"), "dates"),
+        (np.array([1], "m8[s]"), "times"),
+        (np.array([(1, 2.0)], [("a", "i4"), ("b", "f4")]), "records"),
+        (np.array([b"ab"], "V2"), "as bfloat16; make it float32"),
+        (np.array([1.0], np.longdouble), "floats beyond 64 bits"),
+    ],
+)
+def test_arrays_of_other_kinds_are_told_what_they_hold(array: NDArray[Any], told: str) -> None:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    with pytest.raises(InvalidTensor, match=told):
+        decode_npy(out.getvalue())
+
+
+def test_truth_values_are_zeros_and_ones() -> None:
+    wanted = np.array([True, False])
+    for found in (
+        decode_npy(encode_npy(wanted)),
+        decode_safetensors(save({"x": wanted})),
+        from_json({"shape": [2], "dtype": "bool", "data": [True, False]}),
+        from_json({"shape": [2], "dtype": "bool", "data": [1, 0]}),
+    ):
+        np.testing.assert_array_equal(as_float32(found), [1, 0])
+    with pytest.raises(InvalidTensor, match="not of dtype bool"):
+        from_json({"shape": [2], "dtype": "bool", "data": [2, 0]})
 
 
 @pytest.mark.parametrize("data", [[0, 1, 2, 3, 4, 5], [[0, 1, 2], [3, 4, 5]], [[0.0, 1, 2], [3, 4.0, 5]]])

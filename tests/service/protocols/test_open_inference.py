@@ -34,7 +34,8 @@ def binary(head: dict[str, Any], *data: bytes) -> dict[str, Any]:
 
 
 async def test_the_server(client: httpx.AsyncClient, queue: FakeQueue) -> None:
-    assert (await client.get("/v2")).json()["extensions"] == ["binary_tensor_data", "model_repository"]
+    extensions = ["binary_tensor_data", "classification", "model_repository"]
+    assert (await client.get("/v2")).json()["extensions"] == extensions
     assert (await client.get("/v2/health/live")).json() == {"live": True}
     assert (await client.get("/v2/health/ready")).json() == {"ready": True}
     assert (await client.get("/v2/models")).json() == {"models": ["digits", "table"]}

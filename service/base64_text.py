@@ -1,0 +1,41 @@
+"""Files as base64 in a text, as people and libraries write it (RFC 4648, RFC 2397)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from binascii import Error
+
+from workers.contract import InvalidImage
+
+DATA_URL = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
+LONGEST_HEAD = 1000  # of a data: URL
+OTHER_ALPHABET = bytes.maketrans(b"-_", b"+/")
+LINE_ENDS = b"\r\n\t"
+
+
+def from_base64(text: str, pointer: str) -> bytes:
+    """The bytes; line ends, a data: URL, the URL-safe alphabet and missing padding are understood.
+
+    Raises InvalidImage for what is no base64.
+    """
+    head = DATA_URL.match(text[:LONGEST_HEAD])
+    if head is not None:
+        if not head[1].rstrip().lower().endswith("base64"):
+            raise InvalidImage("the data: URL is not base64; it should begin data:image/png;base64,", pointer=pointer)
+        text = text[head.end() :]
+    elif not text.isascii():
+        raise InvalidImage("the image is no base64: a character is none of its alphabet", pointer=pointer)
+    given = text.encode("ascii", "replace").translate(OTHER_ALPHABET, LINE_ENDS).strip(b" ").rstrip(b"=")
+    if b" " in given:
+        raise InvalidImage(
+            "the image is no base64: there are spaces in it; were they + before a form was decoded?", pointer=pointer
+        )
+    if not given:
+        raise InvalidImage("the image is empty: its base64 has no characters", pointer=pointer)
+    try:
+        return b64decode(given + b"=" * (-len(given) % 4), validate=True)
+    except Error:
+        cut = len(given) % 4 == 1
+        why = "its length says that it was cut off" if cut else "a character is none of its alphabet"
+        raise InvalidImage(f"the image is no base64: {why}", pointer=pointer) from None
