@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.engine import ops
+
 
 @dataclass(frozen=True, slots=True)
 class Ref:
@@ -71,6 +73,7 @@ class Graph:
 
     nodes: tuple[Node, ...]
     output: int
+    affine: dict[int, bool] = field(init=False, default_factory=dict, compare=False)  # what `linearity` found out
     _last_use: dict[int, tuple[int, ...]] = field(init=False)
     _names: dict[str, int] = field(init=False)
 
@@ -109,6 +112,14 @@ class Graph:
         for node in self.nodes[start + 1 :]:
             reached[node.index] = node.carries and any(reached[i] for i in node.inputs)
         return reached
+
+    def varying(self) -> list[bool]:
+        """For each node, whether its value, and not its shape alone, depends on the input, by whatever steps."""
+        varies = [True] + [False] * (len(self.nodes) - 1)
+        for node in self.nodes[1:]:
+            read = [] if node.op in ops.SHAPES else references(node.args[0]) if node.op in ops.LIKE else node.inputs
+            varies[node.index] = any(varies[i] for i in read)
+        return varies
 
     def leading(self, ends: Iterable[int]) -> list[bool]:
         """For each node, whether its value flows into one of `ends`, or it is one."""

@@ -11,6 +11,7 @@ from workers.engine import ops
 from workers.engine.backward import propagate
 from workers.engine.contrast import Contrast
 from workers.engine.graph import Graph, Node, references
+from workers.engine.linearity import is_affine
 from workers.engine.rules.deep_lift import (
     PRODUCTS,
     Halfway,
@@ -33,10 +34,11 @@ ELEMENTWISE = ops.ACTIVATION | ops.ELEMENTWISE | frozenset(
 )  # fmt: skip
 SUMS = ops.ROUTING | ops.AVERAGING | ops.ADDITION | ops.BATCH_NORM | {"neg", "diff"}
 SQUARES = frozenset({"square", "var"})
-SHAPES = ops.CREATION | {"sym_size", "sym_numel", "sym_stride"}  # what reads of a value its shape alone
 COMPARING: Mapping[str, type[Lifting]] = {
     **dict.fromkeys(("max_pool1d", "max_pool2d", "max_pool3d"), MaxPool),
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "amax", "max", "maximum"), Winner),
+    **dict.fromkeys(("scatter_reduce_amax", "index_reduce_amax"), Winner),
+    **dict.fromkeys(("scatter_reduce_amin", "index_reduce_amin"), Loser),
     **dict.fromkeys(("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"), Winner),
     **dict.fromkeys(("amin", "min", "minimum"), Loser),
 }
@@ -51,7 +53,7 @@ def assign(graph: Graph, ends: Collection[int]) -> dict[int, type[Lifting] | Non
 
     Raises MethodNotApplicable for an operation that no rule fits, naming the node.
     """
-    flows, varies, onward = graph.reaching(0), _varying(graph), graph.leading(ends)
+    flows, varies, onward = graph.reaching(0), graph.varying(), graph.leading(ends)
     found: dict[int, type[Lifting] | None] = {}
     for node in graph.nodes[1:]:
         if not onward[node.index]:
@@ -83,19 +85,13 @@ def _kind(node: Node, graph: Graph, flows: list[bool]) -> type[Lifting] | None:
         return COMPARING[node.op]
     if node.op in NORMALISING and only:
         return NORMALISING[node.op]
+    if is_affine(node, graph):
+        return None
     raise _refused(node, f"no rule is known for {node.op}")
 
 
 def _mask(node: Node) -> tuple[object, ...]:
     return (*node.args[3:], *node.kwargs.values())
-
-
-def _varying(graph: Graph) -> list[bool]:
-    """For each node, whether its value, and not its shape alone, depends on the input, by whatever steps."""
-    varies = [True] + [False] * (len(graph.nodes) - 1)
-    for node in graph.nodes[1:]:
-        varies[node.index] = node.op not in SHAPES and any(varies[i] for i in node.inputs)
-    return varies
 
 
 def _refused(node: Node, why: str) -> MethodNotApplicable:

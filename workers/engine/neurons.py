@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workers.engine import ops
 from workers.engine.graph import Graph, Node
+from workers.engine.linearity import adds_up
 from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.rates import RECTIFIERS
@@ -150,7 +151,8 @@ def check(model: Model) -> None:
 def _known(node: Node, graph: Graph) -> bool:
     if is_sum(node):
         return all(graph.nodes[i].shape == node.shape and len(node.shape or ()) > 0 for i in node.inputs)
-    return is_linear(node) or node.op in MOVING or (node.op in RESCALING and len(node.inputs) == 1)
+    known = is_linear(node) or node.op in MOVING or (node.op in RESCALING and len(node.inputs) == 1)
+    return known or adds_up(node, graph)
 
 
 def _slopes(node: Node, graph: Graph, model: Model) -> Tensor:

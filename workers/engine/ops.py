@@ -43,6 +43,7 @@ AVERAGING = frozenset(
 MAX_POOLING = frozenset(
     {"max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
     | {"max_pool2d_with_indices", "max_pool3d_with_indices", "amax", "amin", "max", "min", "topk", "sort"}
+    | {"scatter_reduce_amax", "scatter_reduce_amin", "index_reduce_amax", "index_reduce_amin"}
 )
 EMBEDDING = frozenset({"embedding", "embedding_bag", "_embedding_bag"})
 CHOOSING = frozenset({"maximum", "minimum", "fmax", "fmin"})
@@ -55,6 +56,12 @@ AFFINE_IN_EACH = frozenset({"addmm", "baddbmm", "addcmul"})
 CREATION = frozenset(
     {"new_zeros", "new_ones", "new_full", "new_empty", "zeros_like", "ones_like", "full_like", "empty_like"}
 )
+SHAPES = CREATION | {"sym_size", "sym_numel", "sym_stride"}  # what reads of a value its shape alone
+LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})  # and of the second one
+SCATTERING = frozenset(
+    {"scatter_add", "index_add", "scatter", "index_put", "index_copy", "index_fill", "diag_embed"}
+    | {"scatter_reduce_sum", "scatter_reduce_mean", "index_reduce_mean"}
+)  # what moves values to other places, or adds them up there
 WEIGHTING = frozenset(
     {
         "softmax",
@@ -85,6 +92,8 @@ def name(node: fx.Node) -> str:
     target = node.target
     if isinstance(target, torch._ops.OpOverload):
         called = target._schema.name.partition("::")[2]
+        if called in ("scatter_reduce", "index_reduce"):
+            return f"{called}_{node.args[4]}"
         return _SYNONYMS.get(called, called)
     return cast(str, getattr(target, "__name__", str(target)))
 

@@ -12,12 +12,13 @@ from workers.engine import ops
 from workers.engine.embeddings import flows
 from workers.engine.gates import Gates
 from workers.engine.graph import Graph, Node, references
+from workers.engine.linearity import is_affine
 from workers.engine.rules import alike, normalisation, pooling, shared
 from workers.engine.rules.linear import Epsilon, Zero
 from workers.engine.rules.product import Product
 from workers.engine.rules.rule import Gradient, Pass, Rule
 from workers.engine.tape import Local
-from workers.errors import ANY_FUNCTION, MethodNotApplicable
+from workers.errors import ANY_FUNCTION, Instead, MethodNotApplicable
 
 
 class Structure:
@@ -47,7 +48,8 @@ class Structure:
             return _norm(node, entry)
         if node.op == "log_softmax":
             return normalisation.Shifted(entry.epsilon)
-        return self._product(node, entry, sources)
+        found = self._product(node, entry, sources)
+        return found or (by_contribution(entry) if is_affine(node, self.graph) else None)
 
     def _product(self, node: Node, entry: Entry, sources: Sequence[int]) -> Rule | None:
         if node.op == "neg":
@@ -113,7 +115,7 @@ class Unknown:
         return MethodNotApplicable(
             f"no propagation rule is known for {self.node.op} at {self.node.layer}",
             pointer="/method",
-            instead=ANY_FUNCTION,
+            instead=(Instead(parameters={"pooling": "winner_take_all"}), *ANY_FUNCTION),
         )
 
     def backward(self, _local: Local, _relevance: Any) -> Sequence[Tensor | None]:

@@ -17,6 +17,7 @@ from workers.engine.backward import propagate
 from workers.engine.batch import Batch
 from workers.engine.conservation import by_row
 from workers.engine.graph import Node, Ref, references
+from workers.engine.linearity import is_affine
 from workers.engine.matching import is_linear
 from workers.engine.model import Model
 from workers.engine.rules.rule import Gradient
@@ -63,7 +64,7 @@ def check(model: Model, to: int | None = None) -> None:
     graph = model.folded
     into, onward = graph.reaching(0), graph.leading(model.ends if to is None else [to])
     for node in graph.nodes[1:]:
-        if into[node.index] and onward[node.index] and not _piecewise_linear(node):
+        if into[node.index] and onward[node.index] and not (_piecewise_linear(node) or is_affine(node, graph)):
             raise MethodNotApplicable(
                 f"{node.op} at {node.layer} is not piecewise linear, and a switched projection is exact only in nets "
                 "that are",

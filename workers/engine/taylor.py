@@ -10,7 +10,8 @@ from torch import Tensor
 from workers.composite import AlphaBetaEntry, Choices, Entry, Pooling, Table
 from workers.engine import ops
 from workers.engine.batch import Batch
-from workers.engine.graph import Node
+from workers.engine.graph import Graph, Node
+from workers.engine.linearity import adds_up
 from workers.engine.model import Model
 from workers.engine.rules import pooling
 from workers.engine.rules.activation import check_rectified
@@ -28,15 +29,15 @@ def deep_rules(model: Model, first: Entry | None, pooled: Pooling) -> dict[int, 
 
     `check_deep` says for which nodes.
     """
-    rules = model.rules(_table(first), Choices(pooling=pooled))
-    return {i: _positive(model.folded.nodes[i], rule) for i, rule in rules.items()}
+    rules, graph = model.rules(_table(first), Choices(pooling=pooled)), model.folded
+    return {i: _positive(graph.nodes[i], rule, graph) for i, rule in rules.items()}
 
 
-def _positive(node: Node, rule: Rule) -> Rule:
+def _positive(node: Node, rule: Rule, graph: Graph) -> Rule:
     """The rule of a node, by what adds to it alone."""
     if isinstance(rule, pooling.Proportional):
         return pooling.Proportional(node, 0.0, positive=True)
-    return Positive(0.0) if node.op in _SUMS else rule
+    return Positive(0.0) if node.op in _SUMS or adds_up(node, graph) else rule
 
 
 def check_deep(model: Model, first: Callable[[], Entry | None]) -> None:

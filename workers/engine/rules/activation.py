@@ -10,6 +10,7 @@ from torch import Tensor
 from workers.engine import ops
 from workers.engine.embeddings import check_slope
 from workers.engine.graph import Graph, Node, Ref, references
+from workers.engine.linearity import adds_up
 from workers.engine.rules.rule import Gradient, Rule, fit
 from workers.engine.tape import Local
 from workers.errors import ANY_FUNCTION, MethodNotApplicable
@@ -117,10 +118,10 @@ def _is_zero(argument: Any, graph: Graph) -> bool:
 
 def _neither(graph: Graph) -> Sequence[Node]:
     """The nodes that the input flows into and that are neither rectifiers, nor linear, nor pick a maximum."""
-    flows, derived = graph.reaching(0), _derived(graph)
+    flows, derived = graph.reaching(0), graph.varying()
     found = []
     for node in graph.nodes[1:]:
-        if not flows[node.index] or is_rectifier(node, graph):
+        if not flows[node.index] or is_rectifier(node, graph) or adds_up(node, graph):
             continue
         chosen = node.op in _CHOICES and any(derived[i] and not flows[i] for i in node.inputs)
         product = node.op in ops.LINEAR and len(node.inputs) > 1
@@ -134,11 +135,3 @@ def _scales(node: Node) -> bool:
     return node.op in ops.SCALING and len(list(references(node.args))) == 1 and (
         node.op != "div" or isinstance(node.args[0], Ref)
     )  # fmt: skip
-
-
-def _derived(graph: Graph) -> list[bool]:
-    """For each node, whether it is computed from the input in any way, conditions included."""
-    found = [True] + [False] * (len(graph.nodes) - 1)
-    for node in graph.nodes[1:]:
-        found[node.index] = any(found[i] for i in node.inputs)
-    return found

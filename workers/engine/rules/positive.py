@@ -28,19 +28,22 @@ class Positive:
             z = self._run(local, leaves) - constant + constant.clamp(min=0)
         rounding = 4 * torch.finfo(z.dtype).eps * constant.abs()
         adding = torch.where(z.detach() > rounding, z.detach(), 0.0)
-        shares = torch.autograd.grad(z, leaves, relevance / stabilise(adding, self.epsilon))
+        part = relevance / stabilise(adding, self.epsilon)
+        shares = torch.autograd.grad(z, leaves, part, materialize_grads=True, allow_unused=True)
         return [leaf.detach() * share for leaf, share in zip(leaves, shares, strict=True)]
 
     def _adding(self, local: Local) -> list[Tensor]:
         """Each leaf's part that raises the output: what is positive, or negative under a negative factor."""
         slopes = local.vjp(torch.ones_like(local.output))
         return [
-            torch.where(slope >= 0, leaf.clamp(min=0), leaf.clamp(max=0)).detach()
+            (
+                leaf.clamp(min=0) if slope is None else torch.where(slope >= 0, leaf.clamp(min=0), leaf.clamp(max=0))
+            ).detach()
             for leaf, slope in zip(local.leaves, slopes, strict=True)
-            if slope is not None
         ]
 
     def _run(self, local: Local, leaves: Sequence[Tensor]) -> Tensor:
-        given: dict[int, Any] = dict(zip(local.inputs, leaves, strict=True))
+        given: dict[int, Any] = {i: local.values[i] for i in local.node.inputs}
+        given |= dict(zip(local.inputs, leaves, strict=True))
         output: Tensor = local.node.run(given)
         return output
