@@ -158,7 +158,7 @@ def test_without_dropout_it_is_refused_with_the_remedy() -> None:
         parse_method({"name": "mc_dropout", "of": "predict"})
     value = model_of(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 1)), (1, 8, 8), output="value")
     with pytest.raises(MethodNotApplicable, match="looking at each class"):
-        explained(value, "mc_dropout", inputs(1), 0, approach="all", samples=2)
+        parse_method({"name": "mc_dropout", "approach": "all"}).refuse(value)
 
 
 def test_entropy_splits_into_what_the_model_and_what_the_data_leave_open() -> None:

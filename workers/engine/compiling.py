@@ -43,6 +43,8 @@ def compile_program(
     plain.plain_forms(graph, constants)
     names = layer_names(graph.nodes)
     canonizers.functionalise(graph)
+    if dropout:
+        recurrent.unroll(graph, constants, names)  # where its dropout is the layer's argument, no node has it
     dropouts = switch_on(graph, constants, names) if dropout else ()
     stands = canonizers.drop_identity(graph)
     constants = {name: _placed(value, device, dtype) for name, value in constants.items()}

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from workers.engine import ops
 from workers.engine.constants import Constants, add_constant
 from workers.engine.naming import Name
+from workers.engine.recurrent import drops
 
 WHOLE_CHANNELS = "feature_dropout"
 KINDS = frozenset({"dropout", WHOLE_CHANNELS})
@@ -34,8 +35,8 @@ class Dropout:
 
 
 def has_dropout(program: ExportedProgram) -> bool:
-    """Whether anything is dropped when the program trains."""
-    return any(_is_dropout(node) for node in program.graph.nodes)
+    """Whether anything is dropped when the program trains: by a call of its own, or between recurrent layers."""
+    return any(_is_dropout(node) or drops(node) for node in program.graph.nodes)
 
 
 def switch_on(graph: fx.Graph, constants: Constants, names: dict[fx.Node, Name]) -> tuple[Dropout, ...]:

@@ -26,8 +26,17 @@ def differentiable(graph: fx.Graph) -> None:
             node.args = (*node.args[:5], 0.0, True, *node.args[7:])
 
 
+def drops(node: fx.Node) -> bool:
+    """Whether a recurrent call drops values between its layers when it trains, and its steps are known."""
+    if ops.name(node) not in CELLS or len(node.args) != 9:
+        return False
+    return bool(node.args[5]) and cast(int, node.args[4]) > 1 and _is_fixed(node)
+
+
 def unroll(graph: fx.Graph, constants: Constants, names: dict[fx.Node, Name]) -> None:
     """Unroll every recurrent call whose number of steps is fixed; what takes a result's place takes its name.
+
+    What it drops between its layers becomes a dropout of each step.
 
     The new layers are called `rnn.l0.t3.gates` or `rnn.l0_reverse.t3.c`; those of a cell `cell.gates`.
     """
@@ -79,7 +88,7 @@ def _cell(node: fx.Node, write: Writer) -> State:
 def _layers(node: fx.Node, write: Writer) -> Sequence[fx.Node]:
     """The output sequence, then the last states of all layers and directions."""
     arguments: tuple[Any, ...] = node.args
-    x, before, parts, _, count, _, _, bidirectional, _ = arguments
+    x, before, parts, _, count, rate, _, bidirectional, _ = arguments
     states = before if isinstance(before, list | tuple) else [before]
     time = _time(node)
     directions = ("", "_reverse") if bidirectional else ("",)
@@ -99,6 +108,9 @@ def _layers(node: fx.Node, write: Writer) -> Sequence[fx.Node]:
         if len(ways) > 1:
             pairs = enumerate(zip(*ways, strict=True))
             sequence = [write(aten.cat.default, list(pair), -1, name=f"l{layer}_both.t{t}") for t, pair in pairs]
+        if rate and layer + 1 < count:
+            steps = enumerate(sequence)
+            sequence = [write(aten.dropout.default, h, rate, False, name=f"l{layer}_dropout.t{t}") for t, h in steps]
     finals = [write(aten.stack.default, list(s), 0, name=f"last{i}") for i, s in enumerate(zip(*last, strict=True))]
     return [write(aten.stack.default, sequence, time, name="y"), *finals]
 

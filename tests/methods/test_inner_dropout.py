@@ -1,0 +1,85 @@
+"""Dropout that is an argument of a recurrent layer, or of attention: mc_dropout finds it, and switches it on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.methods.test_uncertainty import explained
+from tests.toys import inputs, model_of
+from workers.catalogue import parse_method
+from workers.engine.stochastic import Stochastic
+
+STEPS, RATE = 4, 0.4
+GXI = "input_times_gradient"
+KINDS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers with dropout between them, read at the last step."""
+
+    def __init__(self, kind: str, layers: int = 2, both_ways: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.r = KINDS[kind](3, 4, layers, batch_first=True, dropout=RATE, bidirectional=both_ways)
+        self.fc = nn.Linear(4 * (1 + both_ways), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.fc(self.r(x)[0][:, -1])
+        return output
+
+
+def by_layer(module: Recurrent, x: Tensor, masks: list[Tensor]) -> Tensor:
+    """The same net, each of its layers a recurrent net of its own, with a mask for each step in between."""
+    both_ways, layers = module.r.bidirectional, module.r.num_layers
+    for at in range(layers):
+        width = x.shape[-1]
+        alone = type(module.r)(width, 4, 1, batch_first=True, bidirectional=both_ways).to(x.dtype)
+        for name, value in module.r.named_parameters():
+            if f"_l{at}" in name:
+                getattr(alone, name.replace(f"_l{at}", "_l0")).data = value.detach().to(x.dtype)
+        x = alone(x)[0]
+        if at + 1 < layers:
+            x = x * torch.stack(masks[at * STEPS : (at + 1) * STEPS])
+    return nn.functional.linear(x[:, -1], module.fc.weight.to(x.dtype), module.fc.bias.to(x.dtype))
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "both_ways"), [("gru", 2, False), ("lstm", 2, True), ("rnn", 3, False), ("gru", 3, True)]
+)
+def test_what_a_recurrent_layer_drops_is_dropped_at_each_step(kind: str, layers: int, both_ways: bool) -> None:
+    """The maps are those of the net written out with masks drawn from the row's seed, alone and in a batch."""
+    module, x = Recurrent(kind, layers, both_ways).eval(), inputs(2, shape=(STEPS, 3)).double()
+    model = model_of(module, (STEPS, 3), dtype=torch.float64)
+    rows = explained(model, "mc_dropout", x, 1, seeds=[5, 6], of=GXI, samples=3)
+    width = 4 * (1 + both_ways)
+    for row, (seed, one) in zip(rows, ((5, x[:1]), (6, x[1:])), strict=True):
+        source = torch.Generator().manual_seed(seed)
+        maps = []
+        for _ in range(3):
+            masks = [
+                (torch.rand(width, generator=source) >= RATE).double() / (1 - RATE) for _ in range(STEPS * (layers - 1))
+            ]
+            leaf = one.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(by_layer(module, leaf, masks)[0, 1], leaf)
+            maps.append((one * slope)[0])
+        np.testing.assert_allclose(row.arrays["attribution"], torch.stack(maps).mean(0), rtol=1e-5, atol=1e-6)
+    (alone,) = explained(model, "mc_dropout", x[1:], 1, seeds=[6], of=GXI, samples=3)
+    np.testing.assert_allclose(alone.arrays["attribution"], rows[1].arrays["attribution"], rtol=1e-6, atol=1e-7)
+    assert {one["rate"] for one in rows[0].info["dropout"]} == {RATE}
+    assert rows[0].info["dropout"][0]["layer"] == "r.l0_dropout.t0"
+
+
+def test_a_recurrent_net_is_served_without_its_dropout() -> None:
+    module, x = Recurrent("gru").eval(), inputs(2, shape=(STEPS, 3))
+    model = model_of(module, (STEPS, 3))
+    torch.testing.assert_close(model.forward(x), module(x).detach(), rtol=1e-5, atol=1e-6)
+    twin = Stochastic(model).twin([torch.Generator().manual_seed(0)])
+    assert not torch.allclose(twin.forward(x), model.forward(x))
+    parse_method("mc_dropout").refuse(model)
+    (row,) = explained(model, "mc_dropout", x[:1], 1, seeds=[1], of={"name": "lrp", "to": "r.l1.t0.h"}, samples=2)
+    assert row.arrays["attribution"].shape == (4,)
