@@ -217,11 +217,11 @@ def test_another_target_of_the_same_input_costs_no_further_pass() -> None:
 
 def test_what_has_no_probability_is_refused() -> None:
     line = model_of(nn.Linear(4, 1), (4,), output="value")
-    with pytest.raises(MethodNotApplicable, match="score=logit"):
+    with pytest.raises(MethodNotApplicable, match="and this model's output is value"):
         parse_method("prediction_difference").refuse(line)
     parse_method({"name": "prediction_difference", "score": "logit"}).refuse(line)
     unit = batch_of(inputs(1), UnitTarget(layer="conv1", channel=0))
-    with pytest.raises(InvalidTarget, match="score=logit"):
+    with pytest.raises(InvalidTarget, match="this target is none"):
         difference(unit)
     large = model_of(nn.Sequential(nn.Flatten(), nn.Linear(60 * 60, 2)), (1, 60, 60))
     of = batch_of(torch.zeros(1, 1, 60, 60), 0, resources=in_memory(torch.zeros(2, 1, 60, 60)))

@@ -184,7 +184,7 @@ def test_items_whose_relevance_cancels_are_left_out() -> None:
     assert (row.info["items"], row.info["left_out"]) == (1, 2)
     sized = explained(model, "relevance_share", ClassTarget(index=0), in_memory(x), of=GXI, axis=0, size=True)
     assert (sized.info["items"], sized.info["left_out"]) == (2, 1)
-    with pytest.raises(InvalidParameter, match="size=true takes its size"):
+    with pytest.raises(InvalidParameter, match="could be shared out"):
         explained(model, "relevance_share", ClassTarget(index=0), in_memory(x[1:2]), of=GXI, axis=0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from workers.engine.graph import Node
 from workers.engine.model import Model
 from workers.engine.spatial import spatial_layer, upsample
 from workers.errors import Instead, MethodNotApplicable, methods
-from workers.target import ClassTarget, RankTarget
+from workers.target import ClassTarget, RankTarget, Target
 
 BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
 
@@ -74,13 +75,14 @@ def pooled_layer(model: Model) -> tuple[Node, Tensor]:
 
 
 def classes(model: Model, batch: Batch) -> list[int]:
-    """The class of each row, all of whose targets are one (`check_class`)."""
+    """The class of each row; raises as `check_class`."""
+    check_class(batch.targets)
     return [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
 
 
-def check_class(model: Model) -> None:
-    """Raise MethodNotApplicable where the model is asked about what is no class."""
-    if any(not isinstance(target, ClassTarget | RankTarget) for target in model.asked):
+def check_class(wanted: Sequence[Target]) -> None:
+    """Raise MethodNotApplicable for a target that is no class."""
+    if any(not isinstance(target, ClassTarget | RankTarget) for target in wanted):
         raise MethodNotApplicable(
             "cam explains a class, and this target is none",
             pointer="/target",

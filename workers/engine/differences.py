@@ -16,7 +16,7 @@ from workers.engine.picking import pick
 from workers.engine.surroundings import Gaussian, as_inputs, over_places
 from workers.engine.windows import Window, check_score
 from workers.errors import Instead, InvalidTarget, MethodNotApplicable
-from workers.target import ClassTarget, RankTarget
+from workers.target import ClassTarget, RankTarget, Target
 
 Score: TypeAlias = Literal["weight_of_evidence", "probability", "logit"]
 Fill: TypeAlias = Callable[[int, Window, int], Tensor]  # (row, window, sample) -> values (channels, *window)
@@ -34,14 +34,19 @@ def check(model: Model, score: Score) -> None:
             pointer="/method/score",
             instead=[Instead(parameters={"score": "logit"})],
         )
-    if score == "weight_of_evidence" and any(not isinstance(one, ClassTarget | RankTarget) for one in model.asked):
+    check_class(score, model.asked)
+    if score == "probability":
+        check_score(model, score)
+
+
+def check_class(score: Score, wanted: Sequence[Target]) -> None:
+    """Raise InvalidTarget for the weight of evidence of what is no class."""
+    if score == "weight_of_evidence" and any(not isinstance(one, ClassTarget | RankTarget) for one in wanted):
         raise InvalidTarget(
             "weight of evidence is the log-odds of a class, and this target is none",
             pointer="/target",
             instead=[Instead(parameters={"score": "logit"}), Instead(target="argmax")],
         )
-    if score == "probability":
-        check_score(model, score)
 
 
 def known(x: Tensor) -> Fill:
@@ -78,6 +83,7 @@ def unknown_scores(
     model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Fill, samples: int, score: Score
 ) -> tuple[Tensor, Tensor]:
     """The score of each row (n, 1, 1) and, float64, with each window filled `samples` times (n, windows, samples)."""
+    check_class(score, batch.targets)
     wanted, spec = model.resolve(batch), model.card.input
     probability = score != "logit" and model.card.output != "probabilities"
 

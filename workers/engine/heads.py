@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.errors import Instead, MethodNotApplicable
-from workers.target import ClassTarget, RankTarget
+from workers.target import ClassTarget, RankTarget, Target
 
 
 def check_log_odds(model: Model) -> None:
@@ -20,7 +22,11 @@ def check_log_odds(model: Model) -> None:
             pointer="/method/head",
             instead=[Instead(parameters={"head": "logit"})],
         )
-    if any(not isinstance(target, ClassTarget | RankTarget) for target in model.asked):
+    _check_class(model.asked)
+
+
+def _check_class(wanted: Sequence[Target]) -> None:
+    if any(not isinstance(target, ClassTarget | RankTarget) for target in wanted):
         raise MethodNotApplicable(
             "head=log_odds explains a class, and this target is none",
             pointer="/target",
@@ -36,6 +42,7 @@ def log_odds(model: Model, batch: Batch) -> tuple[list[float], dict[int, Tensor]
     starts as z_c at the class and -p_c' z_c' at the others. It sums to the log-odds plus the entropy of p.
     """
     logits = model.tape(batch).output
+    _check_class(batch.targets)
     classes = [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
     chosen = torch.zeros_like(logits, dtype=torch.bool)
     chosen[torch.arange(len(logits)), classes] = True
