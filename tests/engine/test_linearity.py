@@ -15,6 +15,7 @@ from workers.catalogue import parse_method
 from workers.engine.linearity import is_affine
 from workers.engine.model import Model
 from workers.errors import MethodNotApplicable
+from workers.support import check
 
 FROM, TO = torch.tensor([0, 1, 1, 2, 3, 4, 0]), torch.tensor([1, 0, 2, 3, 4, 0, 2])
 ADJACENCY = torch.zeros(5, 5).index_put((TO, FROM), torch.ones(7))
@@ -162,3 +163,10 @@ def test_kinks_and_curves_are_found_at_any_scale() -> None:
     assert others == {
         "relu", "abs", "hardshrink", "floor", "sin", "square", "tanh", "sigmoid", "clamp", "amax", "mul", "softmax",
     }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+def test_maxima_by_index_share_by_the_winner_or_not_at_all() -> None:
+    sent = parse_method({"name": "lrp", "pooling": "proportional"})
+    with pytest.raises(MethodNotApplicable, match=r'scatter_reduce_amax.*; "pooling": "winner_take_all"'):
+        check(passing_model("amax"), sent)

@@ -40,10 +40,10 @@ AVERAGING = frozenset(
     | {"upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "cumsum", "col2im"}
     | {"_upsample_bicubic2d_aa", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_adaptive_avg_pool2d"}
 )
-MAX_POOLING = frozenset(
+INDEXED_MAXIMA = frozenset({"scatter_reduce_amax", "scatter_reduce_amin", "index_reduce_amax", "index_reduce_amin"})
+MAX_POOLING = INDEXED_MAXIMA | frozenset(
     {"max_pool1d", "max_pool2d", "max_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"}
     | {"max_pool2d_with_indices", "max_pool3d_with_indices", "amax", "amin", "max", "min", "topk", "sort"}
-    | {"scatter_reduce_amax", "scatter_reduce_amin", "index_reduce_amax", "index_reduce_amin"}
 )
 EMBEDDING = frozenset({"embedding", "embedding_bag", "_embedding_bag"})
 CHOOSING = frozenset({"maximum", "minimum", "fmax", "fmin"})

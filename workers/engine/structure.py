@@ -40,6 +40,8 @@ class Structure:
             return Pass() if len(sources) == 1 else None
         if pooling.pools(node) and (named or self.choices.pooling == "proportional"):
             return _pool(node, entry, sources, named)
+        if node.op in ops.INDEXED_MAXIMA and self.choices.pooling == "proportional":
+            return None
         if node.op in ops.ROUTING or node.op in ops.MAX_POOLING or node.op in ops.CHOOSING:
             return Gradient()
         if node.op in ops.AVERAGING or node.op in ops.ADDITION or node.op in ops.BATCH_NORM:
