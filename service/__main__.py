@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from service.api_keys import KeyFileError
 from service.app import create_app
@@ -18,6 +19,9 @@ from service.settings import Settings
 from workers.contract import log, tracing
 
 SHUTDOWN_S = 10
+# Longer than clients and proxies keep an idle connection (Go 90 s, nginx and load balancers 60 s, aiohttp 15 s, httpx
+# 5 s): who closes first must be the one who sends next, or the request is met by a close without an answer.
+KEEP_ALIVE_S = 120
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -51,7 +55,16 @@ def main(
             tracing.start("whence-api")
         except tracing.NoTracing as error:
             sys.exit(f"error: {error}")
-    config = uvicorn.Config(
+    server = Server(configured(api, host, port), api.state.parts.queue)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    tracing.stop()
+    sys.exit(0 if server.started else 3)
+
+
+def configured(api: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """How the API is served."""
+    return uvicorn.Config(
         api,
         host=host,
         port=port,
@@ -59,15 +72,10 @@ def main(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=5,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         h11_max_incomplete_event_size=LONGEST_HEAD,
     )
-    server = Server(config, api.state.parts.queue)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    tracing.stop()
-    sys.exit(0 if server.started else 3)
 
 
 if __name__ == "__main__":
