@@ -35,7 +35,8 @@ def test_a_connection_that_was_idle_for_longer_than_httpx_keeps_one_is_answered(
         end = time.monotonic() + PATIENCE_S
         while not server.started and time.monotonic() < end:
             time.sleep(0.01)
-        kept = HTTPConnection(*server.servers[0].sockets[0].getsockname(), PATIENCE_S)
+        port: int = server.servers[0].sockets[0].getsockname()[1]
+        kept = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         for pause in (0.0, 6.0):
             time.sleep(pause)
             kept.request("GET", "/healthz")
