@@ -41,7 +41,10 @@ class InputField(BaseModel):
         json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest")]},
     )
 
-    image: str | None = Field(default=None, description="The bytes of an image file, in base64.")
+    image: str | None = Field(
+        default=None,
+        description="The bytes of a file, in base64, with or without a data: URL, line ends and padding.",
+    )
     tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
     digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
 

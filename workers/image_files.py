@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
@@ -25,24 +24,6 @@ SMALL_STRIP = 1 / 16  # of the whole picture
 
 # Pillow warns of a bomb and decodes it all the same; here the warning ends it.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
-
-
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What an image says of itself before it is decoded; width and height as stored, before EXIF orientation."""
-
-    format: str
-    width: int
-    height: int
-
-
-def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
-    """The header alone, nothing decoded; raises InvalidImage, and InputTooLarge above `max_pixels`.
-
-    What takes more than four bytes a pixel to decode may have fewer pixels, in proportion.
-    """
-    with opened(data, max_pixels) as image:
-        return ImageHeader(image.format or "", *image.size)
 
 
 @contextmanager

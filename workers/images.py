@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workers.card import ImageSpec
-from workers.image_files import MAX_PIXELS, ImageHeader, inspect, opened
+from workers.image_files import MAX_PIXELS, opened
 from workers.image_fitting import fitted
 from workers.image_samples import read
+from workers.image_scale import scale_of
 
-__all__ = ["ImageHeader", "inspect", "normalised", "prepare", "unprepare"]
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What an image says of itself before it is decoded; width and height as stored, before EXIF orientation."""
+
+    format: str
+    width: int
+    height: int
+
+
+def inspect(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+    """The header alone, nothing decoded; raises InvalidImage, and InputTooLarge above `max_pixels`.
+
+    What takes more than four bytes a pixel to decode may have fewer pixels, in proportion. What its header already says
+    cannot be read as the picture that it is, is refused here.
+    """
+    with opened(data, max_pixels) as image:
+        scale_of(image)
+        return ImageHeader(image.format or "", *image.size)
 
 
 def prepare(

@@ -22,7 +22,7 @@ from PIL import Image
 from tests.workers.picture_files import Order, encoded, levels, packed, png, tiff
 from workers.card import ImageSpec
 from workers.errors import InvalidImage
-from workers.images import prepare
+from workers.images import inspect, prepare
 
 HEIGHT, WIDTH = 21, 37
 SPEC = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
@@ -99,8 +99,9 @@ def test_what_the_file_says_of_its_samples_is_black_and_white(
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_signed_samples_need_a_word_on_what_is_black(bits: int) -> None:
-    with pytest.raises(InvalidImage, match="SMinSampleValue and SMaxSampleValue, or save them unsigned"):
-        read(tiff(np.zeros((HEIGHT, WIDTH)), bits, kind="i"))
+    for reader in (read, inspect):  # before it is queued, too
+        with pytest.raises(InvalidImage, match="SMinSampleValue and SMaxSampleValue, or save them unsigned"):
+            reader(tiff(np.zeros((HEIGHT, WIDTH)), bits, kind="i"))
 
 
 @pytest.mark.parametrize("value", [1.5, -0.5, 255.0, np.nan, np.inf])
