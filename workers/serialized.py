@@ -6,6 +6,7 @@ calls them: docs/adr/0009 lists each place. So every part is held to its form, a
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -35,6 +36,7 @@ from workers.trees import normal_tree
 MAX_NODES = 200_000
 ENTRY = "models/model.json"
 STACK = "nn_module_stack"  # which module each node came from: the one trace that is read, for the names of layers
+CUSTOM, DROPPED = "custom", "attention_dropout"  # where torch keeps what an export noted at a node, and our note
 BRACKETS = {"[": 1, "(": 1, "]": -1, ")": -1}
 
 
@@ -51,13 +53,20 @@ def _target(text: str) -> str:
 
 def _traces(metadata: dict[str, str]) -> dict[str, str]:
     """The stack of modules, `key,path,type` of each with `;` between; the rest is left out."""
-    stack = metadata.get(STACK)
+    noted, stack = _notes(metadata.get(CUSTOM)), metadata.get(STACK)
     if not stack:
-        return {}
+        return noted
     calls = [_split(call) for call in stack.split(";")]
     if not all(len(call) == 3 for call in calls):
         raise ValueError(f"its {STACK} is no list of key, path and type")
-    return {STACK: ";".join(",".join(call) for call in calls)}
+    return {**noted, STACK: ";".join(",".join(call) for call in calls)}
+
+
+def _notes(custom: str | None) -> dict[str, str]:
+    """Of what an export noted at a node the share of an attention's weights that training drops."""
+    noted = json.loads(custom) if custom else {}
+    rate = noted.get(DROPPED) if isinstance(noted, dict) else None
+    return {CUSTOM: json.dumps({DROPPED: rate})} if isinstance(rate, float) and 0 < rate < 1 else {}
 
 
 def _split(call: str) -> list[str]:

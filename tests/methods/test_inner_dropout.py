@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,11 @@ from torch import Tensor, nn
 from tests.methods.test_uncertainty import explained
 from tests.toys import inputs, model_of
 from workers.catalogue import parse_method
-from workers.engine.stochastic import Stochastic
+from workers.engine.exporting import export_module
+from workers.engine.model import Model
+from workers.engine.stochastic import Stochastic, _masked
+from workers.errors import MethodNotApplicable
+from workers.export import archive
 
 STEPS, RATE = 4, 0.4
 GXI = "input_times_gradient"
@@ -83,3 +89,56 @@ def test_a_recurrent_net_is_served_without_its_dropout() -> None:
     parse_method("mc_dropout").refuse(model)
     (row,) = explained(model, "mc_dropout", x[:1], 1, seeds=[1], of={"name": "lrp", "to": "r.l1.t0.h"}, samples=2)
     assert row.arrays["attribution"].shape == (4,)
+
+
+class Attending(nn.Module):
+    """Attention with dropout of its weights: fused, or written out by nn.MultiheadAttention, or by hand."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.kind, self.mask = kind, None
+        self.a, self.fc = nn.MultiheadAttention(4, 2, dropout=RATE, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind != "by_hand":
+            fc: Tensor = self.fc(self.a(x, x, x, need_weights=self.kind == "weights")[0].mean(1))
+            return fc
+        rate = RATE if self.training else 0.0
+        causal = nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=rate, is_causal=True)
+        output: Tensor = self.fc(causal.mean(1))
+        return output
+
+
+@pytest.mark.parametrize("kind", ["fused", "weights", "by_hand"])
+def test_what_attention_drops_is_noted_at_the_export_and_kept_in_the_archive(kind: str) -> None:
+    module, x = Attending(kind), inputs(2, shape=(STEPS, 4))
+    model = packed(module, (STEPS, 4))
+    torch.testing.assert_close(model.forward(x), module.eval()(x).detach(), rtol=1e-5, atol=1e-6)
+    net = Stochastic(model)
+    (dropped,) = net.dropouts
+    assert dropped.layer.endswith("dropout")
+    assert dropped.rate == RATE
+    assert dropped.shape[-2:] == (STEPS, STEPS)
+    twin = net.twin([torch.Generator().manual_seed(0)])
+    ones = {dropped.node: torch.ones(1, *dropped.shape)}
+    for graph in (net._compiled.exported, net._compiled.folded):  # nothing dropped: the served net
+        torch.testing.assert_close(_masked(graph, ones).run(x)[0], model.forward(x), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(twin.forward(x), model.forward(x))
+    rows = explained(model, "mc_dropout", x, 1, seeds=[5, 6], of=GXI, samples=3)
+    (alone,) = explained(model, "mc_dropout", x[1:], 1, seeds=[6], of=GXI, samples=3)
+    np.testing.assert_allclose(alone.arrays["attribution"], rows[1].arrays["attribution"], rtol=1e-4, atol=1e-5)
+    assert np.abs(alone.arrays["std"]).max() > 0
+
+
+def test_attention_of_a_foreign_export_says_what_to_do() -> None:
+    with pytest.raises(MethodNotApplicable, match=r"attention, of whose dropout .* by whence export"):
+        parse_method("mc_dropout").refuse(model_of(Attending("fused"), (STEPS, 4)))
+
+
+def packed(module: nn.Module, shape: tuple[int, ...]) -> Model:
+    """The module exported, written as an archive, checked and read back."""
+    written = io.BytesIO(archive(export_module(module, shape, "toy"), "toy"))
+    folder = model_of(nn.Linear(4, 2), (4,)).folder
+    folder = replace(folder, input=folder.input.model_copy(update={"shape": shape}))
+    return Model.from_program(folder, torch.export.load(written), chunk=8)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from workers.engine import canonizers, folding, layout, ops, plain, recurrent
+from workers.engine import attention, canonizers, folding, layout, ops, plain, recurrent
 from workers.engine.constants import fold_constants
 from workers.engine.dropout import Dropout, switch_on
 from workers.engine.graph import Graph, Node, Ref, references
@@ -44,8 +44,9 @@ def compile_program(
     names = layer_names(graph.nodes)
     canonizers.functionalise(graph)
     if dropout:
+        attention.write_out(graph, constants, names)
         recurrent.unroll(graph, constants, names)  # where its dropout is the layer's argument, no node has it
-    dropouts = switch_on(graph, constants, names) if dropout else ()
+    dropouts = switch_on(graph, constants, names, source) if dropout else ()
     stands = canonizers.drop_identity(graph)
     constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
     if device.type == "cpu":

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from workers.engine import ops
+from workers.engine.attention import noted
 from workers.engine.constants import Constants, add_constant
 from workers.engine.naming import Name
 from workers.engine.recurrent import drops
@@ -35,23 +36,34 @@ class Dropout:
 
 
 def has_dropout(program: ExportedProgram) -> bool:
-    """Whether anything is dropped when the program trains: by a call of its own, or between recurrent layers."""
-    return any(_is_dropout(node) or drops(node) for node in program.graph.nodes)
+    """Whether anything is dropped in training: by a call of its own, between recurrent layers, or in attention."""
+    return any(_is_dropout(node) or drops(node) or noted(node) for node in program.graph.nodes)
 
 
-def switch_on(graph: fx.Graph, constants: Constants, names: dict[fx.Node, Name]) -> tuple[Dropout, ...]:
-    """Turn every dropout into a product with a constant mask, for now of ones; the products keep the names."""
+def switch_on(graph: fx.Graph, constants: Constants, names: dict[fx.Node, Name], given: fx.Node) -> tuple[Dropout, ...]:
+    """Turn every dropout into a product with a constant mask, for now of ones; the products keep the names.
+
+    `given` is the input: where a value has several rows for each of its rows (heads, windows), so has the mask.
+    """
     found = []
     for node in [each for each in graph.nodes if _is_dropout(each)]:
         source: Any = node.args[0]
         shape = tuple(node.meta["val"].shape[1:])
         if ops.name(node) == WHOLE_CHANNELS:
             shape = (shape[0], *[1] * (len(shape) - 1))
+        several = _rows(node, given)
+        shape = shape if several == 1 else (several, *shape)
         mask = add_constant(graph, constants, f"mask_{node.name}", torch.ones(1, *shape))
+        sizes = list(node.meta["val"].shape[1:])
         with graph.inserting_before(node):
-            product = graph.call_function(torch.ops.aten.mul.Tensor, (source, mask))
-        product.meta = dict(node.meta)
-        node.replace_all_uses_with(product)
+            if several > 1:
+                source = graph.call_function(torch.ops.aten.reshape.default, (source, [-1, several, *sizes]))
+            product = result = graph.call_function(torch.ops.aten.mul.Tensor, (source, mask))
+            if several > 1:
+                result = graph.call_function(torch.ops.aten.reshape.default, (product, [-1, *sizes]))
+        for made in {source, product, result} - {node.args[0]}:
+            made.meta = dict(node.meta)
+        node.replace_all_uses_with(result)
         names[product] = names.pop(node)
         found.append(Dropout(product.name, names[product].layer, float(node.args[1]), shape))
         graph.erase_node(node)
@@ -62,6 +74,13 @@ def drawn(dropouts: tuple[Dropout, ...], sources: list[torch.Generator]) -> Mapp
     """By product a mask for each row (n, *shape): one pass's draws from each row's source."""
     rows = [[one.drawn(source) for one in dropouts] for source in sources]
     return {one.node: torch.stack([row[i] for row in rows]) for i, one in enumerate(dropouts)}
+
+
+def _rows(node: fx.Node, given: fx.Node) -> int:
+    """How many rows of a call's value belong to one of the input's, as windows or heads may lie in the first axis."""
+    one, other = node.meta["val"].shape[0], given.meta["val"].shape[0]
+    ratio = getattr(getattr(one, "node", None), "expr", one) / getattr(getattr(other, "node", None), "expr", other)
+    return max(1, int(ratio)) if ratio == int(ratio) else 1
 
 
 def _is_dropout(node: fx.Node) -> bool:

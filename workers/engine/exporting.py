@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from workers.engine import attention
 from workers.engine.tracebacks import first_line, place_of
 from workers.errors import InvalidFolder
 
@@ -53,10 +54,22 @@ def export_module(
 def _exported(module: nn.Module, given: Tensor, axes: dict[int, Any] | None) -> ExportedProgram:
     first = next(iter(_parameters(module)), None)
     several = first is not None and first.kind is first.VAR_POSITIONAL
+    shapes = None if axes is None else (((axes,) if several else axes),)
+
+    def traced() -> ExportedProgram:
+        return torch.export.export(module, (given,), dynamic_shapes=shapes)
+
+    def training() -> ExportedProgram:
+        try:
+            module.train()
+            return traced()
+        finally:
+            module.eval()
+
     with redirect_stderr(io.StringIO()):  # torch prints the part that it has traced when it gives up
-        return torch.export.export(
-            module, (given,), dynamic_shapes=None if axes is None else (((axes,) if several else axes),)
-        )
+        program = traced()
+        attention.note(program, training)
+        return program
 
 
 def _check_kind(module: nn.Module, where: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from workers.engine import attention
 from workers.engine.dropout import Dropout, drawn
 from workers.engine.graph import Graph
 from workers.engine.model import Model
@@ -46,10 +47,14 @@ class Stochastic:
 def check(model: Model) -> None:
     """Raise MethodNotApplicable, with the remedy, where the export holds no dropout."""
     if model.stochastic is None:
+        attends = next((node.layer for node in model.graph.nodes if node.op == attention.FUSED), None)
+        lost = "" if attends is None else (
+            f"; {attends} is attention, of whose dropout an export in evaluation mode keeps nothing unless whence "
+            "export makes it"
+        )  # fmt: skip
         raise MethodNotApplicable(
             "the exported graph holds no dropout to switch on: a net trained without has none, and run_decompositions "
-            "takes it out. Export the net with its nn.Dropout layers, in evaluation mode, as whence export does; "
-            "resampling over several served models works on any net",
+            f"takes it out{lost}. Export the net with its nn.Dropout layers, in evaluation mode, by whence export",
             pointer="/method",
         )
 
