@@ -19,6 +19,7 @@ _META: dict[str, Any] = {
     "method": METHOD,
     "target": {"kind": "class", "index": 7, "label": "7"},
     "prediction": [{"index": 7, "label": "7", "score": 14.25, "probability": 0.9998}],
+    "explained": {"score": 14.25, "probability": 0.9998},
     "attribution": {"shape": [1, 28, 28], "dtype": "float32", "min": -0.5, "max": 1.25, "sum": 3.5},
     "arrays": {"attribution": {"shape": [1, 28, 28], "dtype": "float32"}},
     "checks": [{"name": "completeness", "expected": 3.5, "observed": 3.51, "gap": 0.003}],

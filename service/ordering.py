@@ -118,7 +118,8 @@ def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
 
 def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[Order]:
     """An order for each method and target; `given` is the input, found by digest where its bytes were not sent."""
-    targets = parse_targets(asked.request.target, asked.card)
+    aimed = any(method.takes_target for method in asked.methods) or asked.request.target != "argmax"
+    targets = parse_targets(asked.request.target, asked.card) if aimed else []
     for method in asked.methods:
         _check_support(method, targets, asked.card)
     jobs = [

@@ -13,9 +13,13 @@ DIGEST = "sha256:" + "0" * 64
 
 TARGET_SCHEMA: dict[str, Any] = {
     "anyOf": [
-        {"type": "integer", "minimum": 0, "description": "A class index."},
-        {"type": "string", "description": 'A class name, "argmax", or "value" for a model with one output.'},
-        {"type": "object", "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}."},
+        {"type": "integer", "minimum": 0, "description": "A class index, or that of a number of a value."},
+        {"type": "string", "description": 'A class name, "argmax", or "value" for a value of one number.'},
+        {
+            "type": "object",
+            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}; of a value of "
+            'several numbers {index}, or {reduce: "sum" | "mean"}.',
+        },
         {"type": "array", "maxItems": 100, "items": {}, "description": "Several targets: an explanation each."},
     ],
     "default": "argmax",

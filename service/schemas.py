@@ -30,10 +30,19 @@ class Problem(BaseModel):
 
 
 class Prediction(BaseModel):
-    index: int
+    """A class, or a number of a `value`; its score is the model's own output, summed over places where it has some."""
+
+    index: int | list[int] | None = Field(description="Null where numbers of a value are reduced to one.")
     label: str | None = None
     score: float
-    probability: float | None = None
+    probability: float | None = Field(default=None, description="Of a class with places their mean; null of a value.")
+
+
+class Explained(BaseModel):
+    """The scalar that is explained, of whatever kind the target is."""
+
+    score: float = Field(description="The target in the model's own output, or in its layer's.")
+    probability: float | None = Field(description="Of a class; what score=probability explains.")
 
 
 class Check(BaseModel):
@@ -85,7 +94,8 @@ class Explanation(BaseModel):
     input: str | None = Field(description="The input's digest.")
     method: dict[str, Any] = Field(description="All parameters, defaults filled in.")
     target: dict[str, Any] | None = None
-    prediction: list[Prediction] = Field(description="The five highest classes.")
+    prediction: list[Prediction] = Field(description="The five highest classes; of a value the number explained.")
+    explained: Explained | None = Field(default=None, description="The target as a number; null without a target.")
     attribution: Summary | None = None
     arrays: dict[str, ArrayAddress] = Field(description="Every array of the result, by name.")
     checks: list[Check]

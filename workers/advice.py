@@ -15,7 +15,8 @@ from workers.engine.embeddings import check_walk
 from workers.engine.model import Model
 from workers.errors import ANY_FUNCTION, ExplainError, Instead, MethodNotApplicable, methods
 from workers.method import Method
-from workers.target import Target, parse_targets
+from workers.request_target import parse_targets
+from workers.target import Target
 
 MOST = 4  # alternatives that are told
 

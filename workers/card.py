@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L"]
-Output: TypeAlias = Literal["logits", "probabilities", "value", "evidence", "segmentation"]
+Output: TypeAlias = Literal["logits", "binary", "multilabel", "probabilities", "value", "evidence", "segmentation"]
 PerChannel: TypeAlias = float | tuple[float, ...]
 
 
@@ -88,6 +89,16 @@ class ModelCard(_Frozen):
     )
     layers: tuple[Layer, ...] = ()
     methods: tuple[MethodSupport, ...] = ()
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the output holds for one input."""
+        return prod(self.outputs)
+
+    @property
+    def heads(self) -> int:
+        """How many entries the output's first axis has: its classes, where it has some; 1 of a lone number."""
+        return self.outputs[0] if self.outputs else 1
 
     def label(self, index: int) -> str | None:
         return self.labels[index] if 0 <= index < len(self.labels) else None

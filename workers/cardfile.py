@@ -7,7 +7,7 @@ import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -51,7 +51,7 @@ RIGHT = {
     "model": "a section [model] with at least a source",
     "model.source": 'a string, as "model.pt2", "python:net.py:factory", "torchvision:NAME", "timm:NAME"',
     "model.weights": 'the name of a safetensors file in the folder, as "weights.safetensors"',
-    "model.output": "one of logits, probabilities, value, evidence, segmentation",
+    "model.output": f"one of {', '.join(get_args(Output))}",
     "model.default_method": "the name of a method, as integrated_gradients",
     "model.accuracy": "a number from 0 to 1",
     "input": "a section [input] with a kind and a shape",

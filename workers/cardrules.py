@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
-from workers.card import ImageSpec, InputSpec, PerChannel
+from workers.card import ImageSpec, InputSpec, Output, PerChannel
 from workers.errors import InvalidFolder
 
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
@@ -15,6 +16,29 @@ def check_input(spec: InputSpec, where: str) -> InputSpec:
     for problem in (*_shape(spec), *_image(spec), *_range(spec)):
         raise InvalidFolder(f"{where}: {problem}")
     return spec
+
+
+def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels by class of an output of that shape; raises InvalidFolder where it is none of the kind it is called.
+
+    Of two labels of one logit, the first is what it speaks against, and the second what it speaks for.
+    """
+    entries = shape[0] if shape else 1
+    if output == "binary":
+        if prod(shape) != 1:
+            raise InvalidFolder(
+                f'the model returns the shape {list(shape)} and output = "binary" is one logit; say "multilabel" where '
+                'each class has a yes and no of its own, or "logits" where they exclude each other'
+            )
+        labels = labels[1:] if len(labels) == 2 else labels
+    if not shape and output not in ("binary", "probabilities", "value"):
+        raise InvalidFolder(
+            'the model returns one number; say output = "binary" in [model] of card.toml for a logit, "probabilities" '
+            'for a probability, or "value" for a quantity'
+        )
+    if labels and len(labels) != entries and not (output == "value" and not shape):
+        raise InvalidFolder(f"the labels file names {len(labels)} classes and the model has {entries}; one name a line")
+    return labels
 
 
 def _shape(spec: InputSpec) -> Iterator[str]:

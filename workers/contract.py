@@ -31,12 +31,13 @@ from workers.job import Job, canonical_json
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
 from workers.objects import SMALLEST, Objects
 from workers.proof import comparable, distance, seal
+from workers.request_target import parse_targets
 from workers.result import PREVIEW
 from workers.results import places_of
 from workers.scripts import source
 from workers.signing import KeyFileRefused, is_signed_by, name_of, new_key, public_key
 from workers.sniffed import told
-from workers.target import Target, parse_targets
+from workers.target import Target
 from workers.tensors import (
     as_float32,
     decode_npy,

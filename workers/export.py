@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 import torch
@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from workers.archive import open_archive
+from workers.card import Output
 from workers.cardfile import FILE, read_card
 from workers.engine.exporting import export_module
 from workers.engine.loading import compare, load_program, sample
 from workers.engine.modules import build_module, load_weights
+from workers.engine.outputs import kind_of
 from workers.engine.tracebacks import first_line, place_of
 from workers.errors import ExplainError, InputError, InvalidFolder
 from workers.folder import read_folder
@@ -33,6 +35,12 @@ from workers.tensors import as_float32, decode_npy, decode_safetensors
 ARCHIVE = "model.pt2"
 LABELS = "labels.txt"
 EXAMPLES = 8  # of a file of many, more would take long and show no more
+GUESSED = {
+    "binary": "one number comes out: the card calls it binary, a logit whose sigmoid is the probability of yes. Say "
+    "--output value for a quantity, or --output probabilities where it is a probability already",
+    "probabilities": "what comes out went through a softmax or a sigmoid: the card calls it probabilities. Say "
+    "--output value where it is none",
+}
 
 log = logging.getLogger(__name__)
 
@@ -68,13 +76,18 @@ def export(options: argparse.Namespace) -> None:
         folder = Path(scratch) / out.name
         folder.mkdir()
         module = _module(options)
-        (folder / FILE).write_text(_card(options), "utf-8")
+        (folder / FILE).write_text(_card(options, options.output or "logits"), "utf-8")
         if options.labels:
             shutil.copyfile(options.labels, folder / LABELS)
         example = _example(options, folder)
-        (folder / ARCHIVE).write_bytes(archive(export_module(module, options.shape, out.name, example), out.name))
+        program = export_module(module, options.shape, out.name, example)
+        output = options.output or kind_of(program)
+        (folder / FILE).write_text(_card(options, output), "utf-8")
+        (folder / ARCHIVE).write_bytes(archive(program, out.name))
         _compare(module, folder, example)
         folder.rename(out)
+    if not options.output and output in GUESSED:
+        print(GUESSED[output])
 
 
 def archive(program: ExportedProgram, where: str) -> bytes:
@@ -99,11 +112,11 @@ def _module(options: argparse.Namespace) -> nn.Module:
     return module
 
 
-def _card(options: argparse.Namespace) -> str:
+def _card(options: argparse.Namespace, output: str) -> str:
     """card.toml: what the options say, the rest as read_folder fills it in."""
     shape = options.shape
     card: dict[str, Any] = {
-        "model": {"source": ARCHIVE, "output": options.output},
+        "model": {"source": ARCHIVE, "output": output},
         "input": {"kind": "tensor", "shape": list(shape)},
     }
     if len(shape) == 3 and shape[0] in (1, 3):
@@ -159,7 +172,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--example", type=existing_file, help="an image, .npy or .safetensors that the model is meant "
                         "for: outputs and gradients are compared on it, else on plausible inputs")  # fmt: skip
     parser.add_argument("--labels", type=existing_file, help="a text file with one class name a line")
-    parser.add_argument("--output", default="logits", help="logits, probabilities, value, evidence or segmentation")
+    parser.add_argument(
+        "--output",
+        help=f"{', '.join(get_args(Output))}; by default what the graph shows: probabilities after a softmax or a "
+        "sigmoid, binary for one number, else logits",
+    )
     images = parser.add_argument_group("how an image becomes the tensor")
     images.add_argument("--mode", help="RGB, BGR or L")
     images.add_argument("--resize", type=sides, help="shorter side in pixels, or height,width")

@@ -83,8 +83,12 @@ class Method(BaseModel):
         return self.model_dump(mode="json")
 
     def revisions(self) -> list[int]:
-        """The revision of this method and of those it holds: part of a job's id."""
-        return [self.revision, *(r for held in self.inner() for r in held.revisions())]
+        """The revision of this method and of those it holds: part of a job's id.
+
+        One more where a probability is watched, which of a segmentation was a sum over its places and is now the mean.
+        """
+        own = self.revision + (getattr(self, "score", None) == "probability")
+        return [own, *(r for held in self.inner() for r in held.revisions())]
 
 
 class _AnyMethod:

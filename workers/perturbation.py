@@ -27,4 +27,10 @@ SHARE_OF = (
     "the card gives none), or the standard deviation of the input's own values."
 )
 FillValue = Annotated[float, Field(description="The value of a constant fill.")]
-Score = Annotated[Literal["logit", "probability"], Field(description="Watch the model's own output, or its softmax.")]
+Score = Annotated[
+    Literal["logit", "probability"],
+    Field(
+        description="Watch the model's own output, or the probability of the target's class: the softmax of logits, "
+        "the sigmoid of a binary or multilabel output, a probability as it is, the mean over a segmentation's places."
+    ),
+]

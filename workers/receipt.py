@@ -26,7 +26,7 @@ from workers.tensors import encode_npy
 class Explained:
     """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's.
 
-    `seen` is None for a method without an input.
+    `seen` is None for a method without an input. `explained` is the target as a number, {score, probability}.
     """
 
     work: Work
@@ -36,6 +36,7 @@ class Explained:
     seen: NDArray[Any] | None
     target: Target | None
     prediction: Sequence[Mapping[str, Any]]
+    explained: Mapping[str, float | None] | None
     computed_ms: float
     machine: Mapping[str, Any]
 
@@ -61,6 +62,7 @@ def finished(explained: Explained) -> Finished:
         "method": job.method.to_json(),
         "target": described(explained.target, explained.card),
         "prediction": list(explained.prediction),
+        "explained": explained.explained and dict(explained.explained),
         **headline,
         **_looks(explained),
         "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
@@ -119,7 +121,8 @@ def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
     if target is None:
         return None
     told = target.model_dump(mode="json", exclude_none=True)
-    label = card.label(told["index"]) if told["kind"] in ("class", "mask") else None
+    number = told["index"][0] if told["kind"] == "element" and len(told["index"]) == 1 else told.get("index")
+    label = card.label(number) if isinstance(number, int) else None
     return told if label is None else {**told, "label": label}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from workers import observe
 from workers.advice import advised
 from workers.batching import batches
+from workers.engine import telling
 from workers.engine.batch import Batch, Report, silent
 from workers.engine.data import NoResources, Resources
 from workers.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite
@@ -152,15 +153,16 @@ class _Shift:
         with observe.batch([row.work for row in rows]), contained():
             results = method.explain(model, batch).rows()
         # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
-        prediction = model.prediction(batch) if method.takes_input else [[] for _ in rows]
+        prediction, told = telling.told(model, batch) if method.takes_input else ([[] for _ in rows], [])
+        explained: Sequence[Mapping[str, float | None] | None] = told or [None] * len(rows)
         # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
         wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
         targets: Sequence[Target | None] = wanted or [None] * len(rows)
         computed_ms = (time.perf_counter() - started) * 1000
         made = machine(model, len(rows))
         return [
-            (ready.work, _outcome(ready, row, model, target, top, computed_ms, made))
-            for ready, row, target, top in zip(rows, results, targets, prediction, strict=True)
+            (ready.work, _outcome(ready, row, model, target, top, scalar, computed_ms, made))
+            for ready, row, target, top, scalar in zip(rows, results, targets, prediction, explained, strict=True)
         ]
 
     def batch(self, model: Model, rows: Sequence[Ready]) -> Batch:
@@ -201,11 +203,13 @@ def _outcome(
     model: Model,
     target: Target | None,
     prediction: Any,
+    explained: Mapping[str, float | None] | None,
     computed_ms: float,
     made: dict[str, Any],
 ) -> Outcome:
     if not all(np.isfinite(array).all() for array in row.arrays.values()):
         return NotFinite("the result holds values that are not finite: the model's output or gradient is not, here")
+    place = str(model.device)
     return finished(
-        Explained(ready.work, model.card, str(model.device), row, ready.seen, target, prediction, computed_ms, made)
+        Explained(ready.work, model.card, place, row, ready.seen, target, prediction, explained, computed_ms, made)
     )

@@ -92,6 +92,7 @@ function itemOf(answer, column) {
 const targetOf = (target) => {
   if (!target || target.kind === "value") return null;
   const { kind, label, ...rest } = target;
+  if (kind === "mask") return { class: rest.index, mask: rest.mask };
   return kind === "class" ? rest.index : rest;
 };
 

@@ -3,7 +3,18 @@
 import { Problem, explain } from "./api.js";
 import { byId, el, number, show } from "./dom.js";
 import { loadSeen } from "./seen.js";
-import { labelOf, modelNamed, on, reasonAgainst, state, targetAsked, tell } from "./state.js";
+import {
+  labelOf,
+  modelNamed,
+  namedBy,
+  on,
+  reasonAgainst,
+  sameTarget,
+  state,
+  targetAsked,
+  targetText,
+  tell,
+} from "./state.js";
 
 const TOP = 10;
 const SHOWN = 5;
@@ -64,7 +75,9 @@ function draw() {
     return place.replaceChildren(el("p", { class: "faint" }, said));
   }
   const chosen = targetAsked();
-  const rows = state.prediction.top.filter(({ index }, rank) => rank < SHOWN || index === chosen);
+  const rows = state.prediction.top.filter(
+    ({ index }, rank) => rank < SHOWN || sameTarget(namedBy(index), chosen),
+  );
   place.replaceChildren(
     el(
       "div",
@@ -76,21 +89,23 @@ function draw() {
     state.target !== null && typeof state.target === "number" ? labelOf(state.model, state.target) : "";
 }
 
-function bar({ index, probability, score }, chosen) {
+function bar({ index, label: reduced, probability, score }, chosen) {
+  const own = index === null ? { reduce: reduced } : namedBy(index);
+  const name = index === null ? targetText(state.model, own) : labelOf(state.model, index);
   const meter = el("span", { class: "bar" });
   meter.style.setProperty("--share", probability ?? 0);
   const said =
     probability === null || probability === undefined ? number(score) : `${(probability * 100).toFixed(1)} %`;
   const choose = () => {
-    state.target = index;
+    state.target = own;
     tell("target");
     byId("prediction").querySelector("[aria-pressed=true]")?.focus();
   };
-  const label = el("span", { class: "label" }, labelOf(state.model, index));
-  const title = `${labelOf(state.model, index)}: score ${number(score)}`;
+  const label = el("span", { class: "label" }, name);
+  const title = `${name}: score ${number(score)}`;
   return el(
     "button",
-    { type: "button", "aria-pressed": String(index === chosen), title, onclick: choose },
+    { type: "button", "aria-pressed": String(sameTarget(own, chosen)), title, onclick: choose },
     label,
     meter,
     el("span", { class: "value" }, said),
@@ -158,8 +173,9 @@ function classOf(text) {
     [label.toLowerCase(), labelOf(model, index).toLowerCase()].includes(wanted),
   );
   const index = at >= 0 ? at : /^\d+$/.test(wanted) ? Number(wanted) : -1;
-  const found = index >= 0 && index < (model.outputs[0] ?? 0);
-  show("target-error", found ? null : `${model.name} has no class “${text.trim()}”; it has ${model.outputs[0] ?? 0}.`);
+  const count = model.outputs[0] ?? 1;
+  const found = index >= 0 && index < count;
+  show("target-error", found ? null : `${model.name} has no class “${text.trim()}”; it has ${count}.`);
   return found ? index : null;
 }
 
@@ -181,7 +197,7 @@ function chooseCompare() {
   const second = byId("second");
   second.parentElement.hidden = kind !== "class";
   if (kind === "class" && !second.value) {
-    const next = state.prediction?.top.find(({ index }) => index !== targetAsked());
+    const next = state.prediction?.top.find(({ index }) => !sameTarget(namedBy(index), targetAsked()));
     if (next) second.value = labelOf(state.model, next.index);
   }
   if (kind === "class") {

@@ -10,6 +10,7 @@ const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 function targetOf({ target }) {
   if (typeof target !== "object" || !target.kind) return target;
   const { kind, label, ...rest } = target;
+  if (kind === "mask") return { class: rest.index, mask: rest.mask };
   return kind === "class" ? rest.index : kind === "value" ? "value" : rest;
 }
 

@@ -32,21 +32,32 @@ export const isImage = (model) => model.input.kind === "image";
 export const isSketch = (model) =>
   isImage(model) && model.input.shape[0] === 1 && Math.max(...model.input.shape.slice(1)) <= 64;
 
-// The target that a request names: the predicted class by its index, so that the link says which it was.
+// Whether the output is one number that is no class.
+export const isLone = (model) => model.output === "value" && model.outputs.reduce((product, n) => product * n, 1) === 1;
+
+// A class, or a number of a value, as a request names it.
+export const namedBy = (index) => (Array.isArray(index) ? { index } : index);
+
+// The target that a request names: the predicted class by its index, so that the link says which it was; of a value of
+// several numbers the first.
 export function targetAsked() {
   if (state.target !== null) return state.target;
-  const best = state.model.output === "value" ? undefined : state.prediction?.top[0]?.index;
-  return best ?? "argmax";
+  const best = isLone(state.model) ? undefined : state.prediction?.top[0]?.index;
+  return namedBy(best) ?? "argmax";
 }
 
+export const sameTarget = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
 export function labelOf(model, index) {
-  if (model.output === "value") return "the output";
+  if (isLone(model)) return "the output";
+  if (model.output === "value") return model.classes[index] ?? `output ${index}`;
   const label = model.classes[index];
   return label === undefined || label === String(index) ? `class ${index}` : label.split(",")[0];
 }
 
 export function targetText(model, target) {
   if (target === null || target === "argmax") return model.output === "value" ? "the output" : "the predicted class";
+  if (target.reduce !== undefined) return `the ${target.reduce} of the outputs`;
   if (typeof target === "object") {
     if (target.layer !== undefined) {
       return target.channel === undefined

@@ -24,7 +24,7 @@ from workers.contract import InputSpec
 
 PREFIX = "/v1"
 ROWS = ("instances", "inputs")
-SHOWN = ("id", "method", "target", "checks", "links")
+SHOWN = ("id", "method", "target", "explained", "checks", "links")
 
 
 class _Name(Convertor[str]):

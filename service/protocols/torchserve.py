@@ -62,7 +62,7 @@ async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Inst
 def _predicted(answer: Answer, card: ModelCard) -> Any:
     """Probabilities by label, highest first, as TorchServe's image_classifier says them; else the outputs."""
     ranking = answer.meta["prediction"]
-    if len(set(card.labels)) < max(2, len(card.labels)) or any(one["probability"] is None for one in ranking):
+    if len(set(card.labels)) < max(1, len(card.labels)) or any(one["probability"] is None for one in ranking):
         return answer.array
     return {one["label"]: one["probability"] for one in ranking}
 

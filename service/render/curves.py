@@ -62,15 +62,16 @@ def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
         found = info.get(key, ())
         if len(found) == arrays["scores"].size and all(isinstance(one, Mapping) and name in one for one in found):
             return [str(one[name]) for one in found]
-    if "prediction" in info and arrays["scores"].ndim == 1:
-        known = {one["index"]: one.get("label") for one in info["prediction"]}
+    if "prediction" in info and arrays["scores"].ndim <= 1:
+        known = {one["index"]: one.get("label") for one in info["prediction"] if isinstance(one["index"], int)}
         return [class_name(i, known.get(i)) for i in range(arrays["scores"].size)]
     return [f"[{i}]" for i in range(arrays["scores"].size)]
 
 
-def class_name(index: int, label: str | None) -> str:
-    """A class by its number, and by its name where that says more."""
-    return f"{index}" if label in (None, str(index)) else f"{index} {label}"
+def class_name(index: int | list[int], label: str | None) -> str:
+    """A class by its number, and by its name where that says more; one of many numbers by its index."""
+    place = str(index) if isinstance(index, int) else ", ".join(map(str, index))
+    return place if label in (None, place) else f"{place} {label}"
 
 
 def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:

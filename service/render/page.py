@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from service.render.picture import caption
+from service.render.picture import caption, target_text
 from service.render.text import number
 
 _STYLE = """
@@ -21,15 +21,19 @@ def page(meta: Mapping[str, Any], picture: bytes | None) -> bytes:
     """The page as UTF-8; `picture` is a PNG, None for a result that has none."""
     title = caption(meta).title
     prediction = [
-        (top["index"], top.get("label") or "", _cell(top.get("score")), _cell(top.get("probability")))
+        (_place(top["index"]), top.get("label") or "", _cell(top.get("score")), _cell(top.get("probability")))
         for top in meta.get("prediction", ())
     ]
+    explained = (
+        [(target_text(meta), _cell(one["score"]), _cell(one["probability"]))] if (one := meta.get("explained")) else []
+    )
     checks = [(c["name"], _cell(c["expected"]), _cell(c["observed"]), _cell(c["gap"])) for c in meta.get("checks", ())]
     parameters = sorted(meta["method"].items())
     body = [
         f"<h1>{escape(title)}</h1>",
         _image(picture, title) if picture is not None else "",
         _table("Prediction", ("class", "label", "score", "probability"), prediction),
+        _table("Explained", ("target", "score", "probability"), explained),
         _table("Checks", ("what theory promises", "expected", "observed", "gap"), checks),
         _table(f"Parameters on model {meta['model']['name']}", ("parameter", "value"), parameters),
         f"<p>Explanation <code>{escape(meta['id'])}</code></p>",
@@ -51,6 +55,11 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     lines = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><caption>{escape(title)}</caption><tr>{head}</tr>{lines}</table>"
+
+
+def _place(index: int | Sequence[int] | None) -> str:
+    """A class by its number, a number of a value by its index."""
+    return "" if index is None else str(index) if isinstance(index, int) else ", ".join(map(str, index))
 
 
 def _cell(value: float | None) -> str:

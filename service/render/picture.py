@@ -73,21 +73,32 @@ def caption(meta: Mapping[str, Any]) -> Caption:
 
 
 def target_text(meta: Mapping[str, Any]) -> str:
-    """The target in words: class 7 (seven), unit 3 of conv1."""
+    """The target in words: class 7 (seven), unit 3 of conv1, output 2."""
     target = meta.get("target") or {}
     label = target.get("label")
+    if "reduce" in target:
+        return f"{target['reduce']} of the outputs"
+    if target.get("kind") == "element":
+        return f"output {label or ', '.join(map(str, target['index']))}"
     if "layer" in target:
         place = f"channel {target['channel']}" if "channel" in target else f"unit {list(target['index'])}"
         return f"{place} of {target['layer']}"
     if "index" in target:
-        return f"class {target['index']}" + (f" ({label})" if label not in (None, str(target["index"])) else "")
+        name = f"class {target['index']}" + (f" ({label})" if label not in (None, str(target["index"])) else "")
+        return f"{name} in a mask" if "mask" in target else name
     return "output"
 
 
 def _score(meta: Mapping[str, Any]) -> str:
-    index = (meta.get("target") or {}).get("index")
-    found = next((top for top in meta.get("prediction", ()) if top["index"] == index), None)
+    found = meta.get("explained") or _predicted(meta)
     if found is None:
         return ""
     share = found.get("probability")
     return f", score {number(found['score'])}" + (f", p {number(share)}" if share is not None else "")
+
+
+def _predicted(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the prediction says of the target's class, in results from before they told what was explained."""
+    target = meta.get("target") or {}
+    wanted = target.get("index") if target.get("kind") == "class" else None
+    return next((top for top in meta.get("prediction", ()) if top["index"] == wanted), None)

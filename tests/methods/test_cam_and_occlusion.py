@@ -101,7 +101,7 @@ def test_occlusion_watches_the_probability_if_asked() -> None:
     expected = (module(x).softmax(1) - module(x * 0).softmax(1))[0, 0]
     assert float(values[0, 0, 0, 0]) == pytest.approx(expected.item(), rel=1e-4)
     value = model_of(nn.Linear(4, 1), (4,), output="value")
-    with pytest.raises(MethodNotApplicable, match="takes the softmax of logits"):
+    with pytest.raises(MethodNotApplicable, match="of which there is no probability"):
         parse_method({"name": "occlusion", "score": "probability"}).refuse(value)
 
 

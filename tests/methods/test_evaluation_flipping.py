@@ -144,7 +144,7 @@ def test_when_all_is_gone_only_the_fill_is_left(model: Model, fill: str) -> None
 
 def test_probability_is_for_logits() -> None:
     model = model_of(linear([1.0, 2.0]), (2,), output="value")
-    with pytest.raises(MethodNotApplicable, match="takes the softmax of logits"):
+    with pytest.raises(MethodNotApplicable, match="of which there is no probability"):
         judged(model, torch.ones(1, 2), {"name": "pixel_flipping"}, ValueTarget())
 
 

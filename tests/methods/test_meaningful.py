@@ -174,7 +174,7 @@ def test_what_has_no_places_or_no_probability_is_refused() -> None:
     with pytest.raises(MethodNotApplicable, match="places"):
         parse_method("meaningful_perturbation").refuse(model_of(nn.Linear(4, 2), (4,)))
     value = model_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), (1, 8, 8), output="value")
-    with pytest.raises(MethodNotApplicable, match="takes the softmax of logits"):
+    with pytest.raises(MethodNotApplicable, match="of which there is no probability"):
         parse_method("meaningful_perturbation").refuse(value)
 
 

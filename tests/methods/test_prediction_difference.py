@@ -217,7 +217,7 @@ def test_another_target_of_the_same_input_costs_no_further_pass() -> None:
 
 def test_what_has_no_probability_is_refused() -> None:
     line = model_of(nn.Linear(4, 1), (4,), output="value")
-    with pytest.raises(MethodNotApplicable, match="and this model's output is value"):
+    with pytest.raises(MethodNotApplicable, match="of which there is no probability"):
         parse_method("prediction_difference").refuse(line)
     parse_method({"name": "prediction_difference", "score": "logit"}).refuse(line)
     unit = batch_of(inputs(1), UnitTarget(layer="conv1", channel=0))

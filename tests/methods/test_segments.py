@@ -188,7 +188,7 @@ def test_lime_watches_the_probability_if_asked() -> None:
     watched = attribution(model_of(module, (1, 8, 8)), batch_of(x, 1), name="lime", samples=50, score="probability")
     outright = attribution(model_of(softmax, (1, 8, 8)), batch_of(x, 1), name="lime", samples=50)
     torch.testing.assert_close(watched, outright, rtol=1e-3, atol=1e-5)
-    with pytest.raises(MethodNotApplicable, match="takes the softmax of logits"):
+    with pytest.raises(MethodNotApplicable, match="of which there is no probability"):
         parse_method({"name": "rise", "score": "probability"}).refuse(model_of(nn.Linear(4, 1), (4,), output="value"))
 
 

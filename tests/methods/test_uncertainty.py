@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, InMemoryDataset, in_memory, no_input
 from tests.toys import CHUNK, batch_of, exported, inputs, model_of, net
+from workers.card import InputSpec, ModelCard
 from workers.catalogue import parse_method
 from workers.engine.batch import Batch
 from workers.engine.halves import Halved
@@ -161,12 +162,26 @@ def test_without_dropout_it_is_refused_with_the_remedy() -> None:
         parse_method({"name": "mc_dropout", "approach": "all"}).refuse(value)
 
 
-def test_entropy_splits_into_what_the_model_and_what_the_data_leave_open() -> None:
-    sure = torch.tensor([[60.0, 0.0], [0.0, 60.0]], dtype=torch.float64)
-    assert uncertainty(sure) == pytest.approx({"entropy": np.log(2), "mutual_information": np.log(2)}, abs=1e-9)
-    assert uncertainty(torch.zeros(5, 4).double()) == pytest.approx(
-        {"entropy": np.log(4), "mutual_information": 0}, abs=1e-9
-    )
+@pytest.mark.parametrize(("output", "one", "even"), [("logits", 1, np.log(4)), ("multilabel", 2, 4 * np.log(2))])
+def test_entropy_splits_into_what_the_model_and_what_the_data_leave_open(output: str, one: int, even: float) -> None:
+    """Of classes that exclude each other the entropy is theirs; else the sum of each one's yes and no."""
+    sure = torch.tensor([[60.0, -60.0], [-60.0, 60.0]], dtype=torch.float64)
+    told = uncertainty(card_of(output, 2), sure)
+    assert told == pytest.approx({"entropy": one * np.log(2), "mutual_information": one * np.log(2)}, abs=1e-9)
+    told = uncertainty(card_of(output, 4), torch.zeros(5, 4).double())
+    assert told == pytest.approx({"entropy": even, "mutual_information": 0}, abs=1e-9)
+
+
+def test_a_lone_logit_has_the_entropy_of_its_yes_and_no_and_one_that_may_be_anything_has_none() -> None:
+    z = torch.tensor([[60.0], [-60.0]], dtype=torch.float64)
+    told = uncertainty(card_of("binary", 1), z)
+    assert told == pytest.approx({"entropy": np.log(2), "mutual_information": np.log(2)}, abs=1e-9)
+    assert uncertainty(card_of("probabilities", 1), z.sigmoid()) == pytest.approx(told, abs=1e-9)
+    assert uncertainty(card_of("logits", 1), z) == uncertainty(card_of("value", 1), z) == {}
+
+
+def card_of(output: str, classes: int) -> ModelCard:
+    return ModelCard(name="toy", digest="", output=output, input=InputSpec(shape=(1,)), outputs=(classes,))
 
 
 def test_over_models_mean_std_and_effect_are_those_of_their_maps() -> None:

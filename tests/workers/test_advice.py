@@ -15,9 +15,10 @@ from tests.toys import batch_of, inputs, model_of, net
 from workers.catalogue import catalogue, parse_method
 from workers.engine.model import Model
 from workers.errors import InputError, InvalidTarget, MethodNotApplicable
+from workers.request_target import parse_targets
 from workers.store import problem
 from workers.support import check, support
-from workers.target import ClassTarget, RankTarget, Target, UnitTarget, ValueTarget, parse_targets
+from workers.target import ClassTarget, RankTarget, Target, UnitTarget, ValueTarget
 
 
 class Words(nn.Module):

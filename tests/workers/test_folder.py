@@ -44,7 +44,10 @@ def test_a_right_folder_is_read_with_defaults_filled_in(tmp_path: Path) -> None:
         ({f"{IMAGE}.means": [0.5]}, "[input.image] means is not known; did you mean mean?"),
         ({"input.zzz": 1}, "[input] zzz is not known; there are: kind, shape"),
         ({"model.source": 3}, "[model] source is wrong; it should be a string"),
-        ({"model.output": "logit"}, "[model] output is wrong; it should be one of logits, probabilities"),
+        (
+            {"model.output": "logit"},
+            "[model] output is wrong; it should be one of logits, binary, multilabel, probabilities",
+        ),
         ({"model.accuracy": 99.4}, "[model] accuracy is wrong; it should be a number from 0 to 1"),
         ({"input.kind": "picture"}, "[input] kind is wrong; it should be image or tensor"),
         ({"input.shape": "3,6,6"}, "[input] shape is wrong; it should be a list of positive whole numbers"),

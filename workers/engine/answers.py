@@ -10,8 +10,10 @@ from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import chances, check_probability
 from workers.engine.sweep import sweep
-from workers.target import ClassTarget, Target, ValueTarget
+from workers.engine.targets import pick
+from workers.target import Target, UnitTarget
 
 Alter: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, points) -> the altered inputs (k, *shape)
 KEPT = 2**24  # numbers: outputs beyond this many are not kept for other targets
@@ -36,19 +38,16 @@ def altered_scores(
     so that another target of the same inputs costs no pass.
     """
     wanted = model.resolve(batch)
-    width = 1 if not model.card.outputs else model.card.outputs[0]
-    listed = len(model.card.outputs) <= 1 and all(isinstance(t, ClassTarget | ValueTarget) for t in wanted)
+    if probability:
+        check_probability(model.card, wanted)
+    listed = len(model.card.outputs) <= 1 and not any(isinstance(t, UnitTarget) for t in wanted)
     with torch.no_grad():
-        if not listed or len(batch) * points * width > KEPT:
+        if not listed or len(batch) * points * model.card.heads > KEPT:
             return _scores(model, batch, wanted, points, alter, probability)
         outputs = _outputs(model, batch, question, points, alter)
     if probability:
-        outputs = outputs.softmax(2)
-    picked = [
-        outputs[at, :, target.index] if isinstance(target, ClassTarget) else outputs[at].sum(1)
-        for at, target in zip(_numbered(twins(batch)), wanted, strict=True)
-    ]
-    return torch.stack(picked)
+        outputs = chances(model.card, outputs, axis=2)
+    return torch.stack([pick(outputs[at], target) for at, target in zip(_numbered(twins(batch)), wanted, strict=True)])
 
 
 def _outputs(model: Model, batch: Batch, question: Hashable, points: int, alter: Alter) -> Tensor:

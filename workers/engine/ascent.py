@@ -13,6 +13,7 @@ from torch.nn.functional import cosine_similarity
 from workers.engine import targets
 from workers.engine.batch import Report
 from workers.engine.model import Model
+from workers.engine.outputs import log_chances
 from workers.engine.priors import Penalty, Priors
 from workers.target import Target
 
@@ -30,7 +31,7 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """The weighted sum of some units; with `selective`, classes count by the logarithm of their softmax."""
+    """The weighted sum of some units; with `selective`, classes count by the logarithm of their probability."""
 
     model: Model
     terms: tuple[Term, ...]
@@ -40,7 +41,7 @@ class Objective:
         """Every term's value, unweighted, (terms, n)."""
         graph = self.model.graph
         output, values = graph.run(x, {targets.node_of(term.target, graph) for term in self.terms})
-        values[graph.output] = output.log_softmax(1) if self.selective else output
+        values[graph.output] = log_chances(self.model.card, output) if self.selective else output
         found = [targets.masks([term.target] * len(x), graph, values) for term in self.terms]
         return torch.stack([targets.scores(masks, values) for masks in found])
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import chances
 from workers.engine.sweep import even
 from workers.target import ClassTarget, Target
 
@@ -33,4 +34,4 @@ def _scores(model: Model, x: Tensor, wanted: Sequence[Target], probability: bool
         return model.scores(x, wanted, probability)
     outputs = model.graph.run(x)[0]
     chosen = torch.tensor(indices, device=outputs.device)[:, None]
-    return (outputs.softmax(1) if probability else outputs).gather(1, chosen)[:, 0]
+    return (chances(model.card, outputs) if probability else outputs).gather(1, chosen)[:, 0]

@@ -15,6 +15,7 @@ from torch import Tensor
 from workers.engine.batch import Batch
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.model import Model
+from workers.engine.outputs import has_chances, sums_to_one
 from workers.engine.streaming import items
 from workers.errors import InvalidParameter, MethodNotApplicable, methods
 
@@ -49,6 +50,8 @@ def outputs_of(model: Model, batch: Batch, name: str) -> tuple[NDArray[np.float6
     classes, found = classes_of(batch.resources.dataset(name), model.card), Outputs()
     for part in items(model, batch, name, found, "logits"):
         labels = labels_of(part, classes)
+        if labels is not None and model.card.heads == 1:
+            labels = labels + 1  # of a lone logit, what it speaks against comes first
         if labels is None:
             raise InvalidParameter(
                 f"the dataset {name!r} has no labels, and calibration asks how often the model is right",
@@ -60,14 +63,33 @@ def outputs_of(model: Model, batch: Batch, name: str) -> tuple[NDArray[np.float6
 
 
 def _logits(model: Model, outputs: Tensor) -> Tensor:
-    return outputs if model.card.output == "logits" else outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
+    """Logits (n, classes) whose softmax is what the outputs say; a lone logit z as (0, z), whose softmax is sigmoid(z).
+
+    Raises MethodNotApplicable for probabilities that do not add up to 1.
+    """
+    listed, card = outputs.reshape(len(outputs), -1), model.card
+    if card.output == "logits":
+        return listed
+    if card.output == "probabilities" and card.heads > 1 and not sums_to_one(listed):
+        raise MethodNotApplicable(
+            f"a temperature is of classes that exclude each other, and what {card.name} gives for one input does not "
+            "add up to 1",
+            pointer="/method",
+        )
+    if card.heads > 1:
+        return listed.clamp(min=torch.finfo(listed.dtype).tiny).log()
+    lone = listed if card.output == "binary" else listed.logit(eps=torch.finfo(listed.dtype).eps)
+    return torch.cat([torch.zeros_like(lone), lone], 1)
 
 
 def check(model: Model) -> None:
-    """Raise MethodNotApplicable for an output without logits or probabilities of classes."""
-    if model.card.output not in ("logits", "probabilities") or len(model.card.outputs) != 1:
+    """Raise MethodNotApplicable for an output without logits or probabilities of classes that exclude each other."""
+    card = model.card
+    listed = len(card.outputs) <= 1 or card.numbers == 1
+    if card.output not in ("logits", "binary", "probabilities") or not listed or not has_chances(card):
         raise MethodNotApplicable(
-            f"a temperature divides the logits of classes, and the output of {model.card.name} is {model.card.output}",
+            f"a temperature divides the logits of classes that exclude each other, and the output of {card.name} is "
+            f"{card.output} of the shape {list(card.outputs)}",
             pointer="/method",
             instead=methods("predict"),
         )

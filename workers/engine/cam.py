@@ -13,8 +13,9 @@ from workers.engine.batch import Batch
 from workers.engine.graph import Node
 from workers.engine.model import Model
 from workers.engine.spatial import spatial_layer, upsample
+from workers.engine.targets import entry_of
 from workers.errors import Instead, MethodNotApplicable, methods
-from workers.target import ClassTarget, RankTarget, Target
+from workers.target import RankTarget, Target
 
 BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
 
@@ -75,14 +76,14 @@ def pooled_layer(model: Model) -> tuple[Node, Tensor]:
 
 
 def classes(model: Model, batch: Batch) -> list[int]:
-    """The class of each row; raises as `check_class`."""
+    """The entry of the output's first axis that each row's target is; raises as `check_class`."""
     check_class(batch.targets)
-    return [target.index for target in model.resolve(batch) if isinstance(target, ClassTarget)]
+    return [entry for target in model.resolve(batch) if (entry := entry_of(target)) is not None]
 
 
 def check_class(wanted: Sequence[Target]) -> None:
-    """Raise MethodNotApplicable for a target that is no class."""
-    if any(not isinstance(target, ClassTarget | RankTarget) for target in wanted):
+    """Raise MethodNotApplicable for a target that is no class, nor one number of a list."""
+    if any(entry_of(target) is None and not isinstance(target, RankTarget) for target in wanted):
         raise MethodNotApplicable(
             "cam explains a class, and this target is none",
             pointer="/target",

@@ -15,13 +15,13 @@ from scipy.stats import ttest_1samp, ttest_ind
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from workers.engine import describe
 from workers.engine.batch import Batch
 from workers.engine.choice import Choice, assigned
 from workers.engine.graph import Node
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.levels import levels
 from workers.engine.model import Model
+from workers.engine.outputs import class_chances
 from workers.engine.streaming import items, nonempty
 from workers.errors import InvalidParameter, MethodNotApplicable
 from workers.target import ClassTarget
@@ -107,7 +107,7 @@ def answers(model: Model, batch: Batch, node: Node, choice: Choice, found: Vecto
     classes = classes_of(batch.resources.dataset(choice.dataset), model.card)
     for part in items(model, batch, choice.dataset):
         outputs = model.forward(part.x)
-        given = assigned(len(part.x), describe.chances(model.card, outputs), labels_of(part, classes), choice, of_class)
+        given = assigned(len(part.x), class_chances(model.card, outputs), labels_of(part, classes), choice, of_class)
         for c in sorted({*given.tolist()} - {-1}):
             x = part.x[(given == c).to(part.x.device)]
             _, slopes = model.gradients(Batch(x, [ClassTarget(index=c)] * len(x)), [node.index])

@@ -11,24 +11,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.engine import describe, targets
+from workers.engine import targets
 from workers.engine.batch import Batch
 from workers.engine.choice import Choice, assigned
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.levels import levels
 from workers.engine.model import Model
+from workers.engine.outputs import class_chances
 from workers.engine.stepwise import Dependencies, Steps, Values, Walk
 from workers.engine.streaming import items
-from workers.errors import InvalidParameter
-from workers.target import ClassTarget, MaskTarget, Target, UnitTarget
+from workers.errors import Instead, InvalidParameter, InvalidTarget
+from workers.target import RankTarget, Target, UnitTarget
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How the graph is walked: down which layers, from a logit or its softmax, and how at each step."""
+    """How the graph is walked: down which layers, from the output or its probability, and how at each step."""
 
     layers: Sequence[str]
-    softmax: bool
+    probability: bool
     walk: Walk
 
 
@@ -131,7 +132,7 @@ def _look(
 ) -> None:
     with torch.no_grad():
         output, values = model.folded.run(x, steps.keep)
-    given = assigned(len(x), describe.chances(model.card, output), labels, choice, found.of_class)
+    given = assigned(len(x), class_chances(model.card, output), labels, choice, found.of_class)
     counted = (given >= 0).to(x.device)
     if counted.any():
         found.x.append(x[counted])
@@ -144,17 +145,27 @@ def _of_rows(value: Any, rows: Tensor, count: int) -> Any:
 
 
 def _steps(model: Model, index: int, rules: Rules) -> Steps:
-    at_output = index == model.folded.output and model.card.output == "logits"
-    return Steps(model, rules.layers, model.folded.nodes[index], rules.softmax and at_output)
+    return Steps(model, rules.layers, model.folded.nodes[index], rules.probability)
+
+
+def check(model: Model) -> None:
+    """Raise InvalidTarget where the model is asked about several units, or a part of one."""
+    if any(not isinstance(t, UnitTarget | RankTarget) and targets.entry_of(t) is None for t in model.asked):
+        raise InvalidTarget(
+            "steps begin at one unit with all its places, which this target is not: a class without a mask is one, a "
+            "number of a list, or a channel of a layer",
+            pointer="/target",
+            instead=[Instead(target="argmax"), Instead(target=0)],
+        )
 
 
 def _unit(target: Target, steps: Steps) -> int:
-    """The unit that a target is."""
-    if isinstance(target, ClassTarget | MaskTarget):
-        return target.index
+    """The unit that a target is (`check`)."""
     if isinstance(target, UnitTarget):
         return target.channel or 0 if target.index is None else target.index[steps.levels[-1].axis - 1]
-    return 0
+    unit = targets.entry_of(target)
+    assert unit is not None
+    return unit
 
 
 def arrays(model: Model, found: Dependencies) -> dict[str, Tensor]:

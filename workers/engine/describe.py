@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from workers.card import InputSpec, Layer, ModelCard
+from workers.cardrules import check_output
+from workers.engine.outputs import class_chances
 from workers.engine.precision import spoken
+from workers.engine.targets import totals
 from workers.errors import InvalidFolder
 
 if TYPE_CHECKING:
@@ -25,12 +29,7 @@ def card(model: Model) -> ModelCard:
     outputs = graph.nodes[graph.output].shape
     if outputs is None:
         raise InvalidFolder("the model's output is no float tensor of fixed sizes; Whence explains such outputs only")
-    if folder.output != "value" and not outputs:
-        raise InvalidFolder('the model returns one number; say output = "value" in [model] of card.toml')
-    if folder.labels and outputs and len(folder.labels) != outputs[0]:
-        raise InvalidFolder(
-            f"the labels file names {len(folder.labels)} classes and the model has {outputs[0]}; one name a line"
-        )
+    labels = check_output(folder.output, outputs, folder.labels)
     if graph.nodes[0].shape != tuple(folder.input.shape):
         raise InvalidFolder(
             f"[input] shape is {list(folder.input.shape)} and the model was exported for "
@@ -38,7 +37,7 @@ def card(model: Model) -> ModelCard:
         )
     return ModelCard(
         name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
-        labels=folder.labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
+        labels=labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
         precision=spoken(model.dtype), stored=tuple(name for name in model.stored if name != spoken(model.dtype)),
     )  # fmt: skip
 
@@ -65,42 +64,30 @@ def input_range(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> tu
 
 
 def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[str, Any]]]:
-    """For each row its highest outputs, {index, label, score, probability}; one entry for an output of one value."""
+    """For each row its highest outputs, {index, label, score, probability}, best first.
+
+    A class's score is the sum over its places, and its probability the mean. The first numbers of a `value`, in order.
+    """
     if card.output == "value":
-        values = outputs.flatten(1).tolist() if outputs.dim() > 1 else [[v] for v in outputs.tolist()]
-        return [[{"index": 0, "label": None, "score": row[0], "probability": None}] for row in values]
-    totals, probabilities = _totals(outputs), chances(card, outputs)
-    order = totals.argsort(dim=1, descending=True, stable=True)[:, :top]
+        flat = outputs.reshape(len(outputs), -1)[:, :top].tolist()
+        return [[entry(card, _index(card, at), score) for at, score in enumerate(row)] for row in flat]
+    scores, probabilities = totals(outputs), class_chances(card, outputs)
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, :top]
     return [
-        [
-            {
-                "index": i,
-                "label": card.label(i),
-                "score": float(totals[row, i]),
-                "probability": _number(probabilities, row, i),
-            }
-            for i in indices
-        ]
+        [entry(card, i, float(scores[row, i]), _number(probabilities, row, i)) for i in indices]
         for row, indices in enumerate(order.tolist())
     ]
 
 
-def chances(card: ModelCard, outputs: Tensor) -> Tensor | None:
-    """The probabilities of the classes (n, classes), over all places; None of an output that has none."""
-    totals = _totals(outputs)
-    match card.output:
-        case "logits" | "segmentation":
-            return totals.softmax(1)
-        case "probabilities":
-            return totals
-        case "evidence":
-            return (totals.clamp(min=0) + 1) / (totals.clamp(min=0) + 1).sum(1, keepdim=True)
-        case _:
-            return None
+def entry(card: ModelCard, index: int | list[int], score: float, probability: float | None = None) -> dict[str, Any]:
+    """One of the numbers that a prediction tells."""
+    label = card.label(index) if isinstance(index, int) else None
+    return {"index": index, "label": label, "score": score, "probability": probability}
 
 
-def _totals(outputs: Tensor) -> Tensor:
-    return outputs.flatten(2).mean(2) if outputs.dim() > 2 else outputs
+def _index(card: ModelCard, at: int) -> int | list[int]:
+    """The index of a number of a `value` by its place in row-major order."""
+    return at if len(card.outputs) < 2 else [int(i) for i in np.unravel_index(at, card.outputs)]
 
 
 def _number(probabilities: Tensor | None, row: int, index: int) -> float | None:

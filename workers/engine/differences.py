@@ -12,10 +12,11 @@ from torch import Tensor
 from workers.engine.answers import altered_scores
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import check_probability
 from workers.engine.picking import pick
 from workers.engine.surroundings import Gaussian, as_inputs, over_places
-from workers.engine.windows import Window, check_score
-from workers.errors import Instead, InvalidTarget, MethodNotApplicable
+from workers.engine.windows import Window
+from workers.errors import Instead, InvalidTarget
 from workers.target import ClassTarget, RankTarget, Target
 
 Score: TypeAlias = Literal["weight_of_evidence", "probability", "logit"]
@@ -23,20 +24,13 @@ Fill: TypeAlias = Callable[[int, Window, int], Tensor]  # (row, window, sample) 
 
 
 def check(model: Model, score: Score) -> None:
-    """Raise MethodNotApplicable where the output is no probability of classes, nor can be made one.
+    """Raise MethodNotApplicable where the output has no probability, and one is to be watched, or its log-odds.
 
     InvalidTarget for the weight of evidence of what is no class.
     """
-    if score == "weight_of_evidence" and model.card.output not in ("logits", "probabilities"):
-        raise MethodNotApplicable(
-            f"weight of evidence is the log-odds of a class's probability, and this model's output is "
-            f"{model.card.output}",
-            pointer="/method/score",
-            instead=[Instead(parameters={"score": "logit"})],
-        )
     check_class(score, model.asked)
-    if score == "probability":
-        check_score(model, score)
+    if score != "logit":
+        check_probability(model.card, model.asked)
 
 
 def check_class(score: Score, wanted: Sequence[Target]) -> None:
@@ -85,7 +79,7 @@ def unknown_scores(
     """The score of each row (n, 1, 1) and, float64, with each window filled `samples` times (n, windows, samples)."""
     check_class(score, batch.targets)
     wanted, spec = model.resolve(batch), model.card.input
-    probability = score != "logit" and model.card.output != "probabilities"
+    probability = score != "logit"
 
     def alter(rows: Tensor, points: Tensor) -> Tensor:
         x = over_places(batch.x[rows], spec).clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,15 +32,34 @@ def classes_of(dataset: Dataset, card: ModelCard) -> NDArray[np.int64]:
     Raises InvalidParameter where the dataset has classes that the model cannot have.
     """
     names = dataset.classes
+    if is_binary(card):
+        return _binary(names, card)
     if names and all(card.labels.count(name) == 1 for name in names):
         return np.array([card.labels.index(name) for name in names], np.int64)
-    count = card.outputs[0] if card.outputs else 0
+    count = card.heads
     if len(names) > count:
         raise InvalidParameter(
             f"the dataset has {len(names)} classes and {card.name} has {count}, and their names do not match",
             pointer="/method/dataset",
         )
     return np.arange(count, dtype=np.int64)
+
+
+def is_binary(card: ModelCard) -> bool:
+    """Whether the output is one number that says whether the input is of a class: datasets have a second."""
+    return card.numbers == 1 and card.output in ("binary", "multilabel", "probabilities")
+
+
+def _binary(names: Sequence[str], card: ModelCard) -> NDArray[np.int64]:
+    """Of a lone class, that class is 0 and what it is not is -1; by its name, else the second of the dataset's two."""
+    if len(names) > 2:
+        raise InvalidParameter(
+            f"the dataset has {len(names)} classes, and {card.name} says of one class whether an input is of it",
+            pointer="/method/dataset",
+        )
+    if card.labels and list(names).count(card.labels[0]) == 1:
+        return np.array([0 if name == card.labels[0] else -1 for name in names], np.int64)
+    return np.array([-1, 0], np.int64)
 
 
 def labels_of(found: Items, classes: NDArray[np.int64]) -> NDArray[np.int64] | None:

@@ -23,6 +23,7 @@ from workers.engine.compiling import Compiled, compile_program
 from workers.engine.dropout import has_dropout
 from workers.engine.embeddings import check_slope
 from workers.engine.graph import Node
+from workers.engine.outputs import target_chances
 from workers.engine.precision import stored_types
 from workers.engine.rules.rule import Gradient, Rule
 from workers.engine.tape import Tape
@@ -170,11 +171,13 @@ class Model:
     def scores(self, x: Tensor, wanted: Sequence[Target], probability: bool = False) -> Tensor:
         """The score of each row's target (n,), differentiable where x is; targets must be resolved.
 
-        With `probability`, class scores are taken after a softmax over the classes.
+        With `probability`, that of its class, the mean over its places; raises InvalidTarget for what is no class.
         """
         keep = {targets.node_of(t, self.graph) for t in wanted}
         output, values = self.graph.run(x, keep)
-        values[self.graph.output] = output.softmax(1) if probability else output
+        if probability:
+            return target_chances(self.card, wanted, self.graph, output)
+        values[self.graph.output] = output
         return targets.scores(targets.masks(wanted, self.graph, values), values)
 
     def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
@@ -197,7 +200,7 @@ class Model:
     def check_start(self, wanted: Sequence[Target] | None = None) -> None:
         """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
         for target in self.asked if wanted is None else wanted:
-            for layer, norm in self._normed([target]):
+            for layer, norm in self.normed([target]):
                 after = target.model_dump(mode="json", include={"channel", "index"}, exclude_none=True)
                 raise InvalidTarget(
                     f"{norm} is folded into {layer}, whose own value is not propagated from",
@@ -215,7 +218,7 @@ class Model:
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""
-        if tuple(to) == (0,) and self._normed(batch.targets):
+        if tuple(to) == (0,) and self.normed(batch.targets):
             scores, slopes = self.gradient(batch.x, self.resolve(batch))
             return scores, {0: slopes}
         scores, start = self.start(batch)
@@ -255,7 +258,7 @@ class Model:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
         return describe.input_range(self.card.input, self.device, self.dtype)
 
-    def _normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
+    def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
         """The layers among the targets that batch norm is folded into, each with its norm."""
         layers = [target.layer for target in wanted if isinstance(target, UnitTarget)]
         return [(layer, norm) for layer in layers if (norm := self.norm_after(layer))]

@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.card import ModelCard
+from workers.engine import targets
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import entropies
 from workers.engine.stochastic import Stochastic
 from workers.errors import Instead, MethodNotApplicable
 from workers.method import Method
@@ -81,19 +84,20 @@ class Observed:
                 }
                 for at, index in enumerate(self.classes[row].tolist())
             ]
-            if model.card.output == "logits":
-                info |= uncertainty(outputs)
+            info |= uncertainty(model.card, outputs)
         return told
 
 
-def uncertainty(logits: Tensor) -> dict[str, float]:
-    """Of logits (samples, classes), in nats: the entropy of the mean probability, and how much of it is the model's.
+def uncertainty(card: ModelCard, outputs: Tensor) -> dict[str, float]:
+    """Of outputs (samples, classes), in nats: the entropy of the mean probability, and how much of it is the model's.
 
     The rest, the mean entropy of each sample's own probability, more data of the same kind would not take away.
+    Nothing of outputs that are no probabilities.
     """
-    chances = logits.softmax(1)
-    whole = torch.special.entr(chances.mean(0)).sum()
-    own = torch.special.entr(chances).sum(1).mean()
+    found = entropies(card, outputs)
+    if found is None:
+        return {}
+    whole, own = found
     return {"entropy": float(whole), "mutual_information": float((whole - own).clamp(min=0))}
 
 
@@ -116,7 +120,7 @@ def observe(
         inner = Batch(batch.x[rows], [wanted[row] for row in rows], seeds, resources=batch.resources)
         target.add(len(batch), rows, of.explain(twin, inner).arrays["attribution"])
         if classes.numel():
-            outputs.append(twin.outputs(inner).detach().cpu())
+            outputs.append(targets.totals(twin.outputs(inner).detach().cpu()))
             said = classes[rows] == outputs[-1].argmax(1, keepdim=True)
             slots = rows[:, None] * classes.shape[1] + torch.arange(classes.shape[1])
             predicted.index_add_(0, slots[said], torch.ones(int(said.sum())))
@@ -148,7 +152,7 @@ def _questions(
 
 def check(model: Model, approach: str) -> None:
     """Raise MethodNotApplicable for an approach by class to a model without a list of classes."""
-    if approach != "target" and (len(model.card.outputs) != 1 or model.card.output == "value"):
+    if approach != "target" and (len(model.card.outputs) > 1 or model.card.output == "value"):
         raise MethodNotApplicable(
             f"looking at each class needs a model with a list of classes; the output of {model.card.name} is "
             f"{model.card.output}",
@@ -162,7 +166,7 @@ def leading(model: Model, batch: Batch, count: int) -> Tensor:
 
     The model has a list of classes (`check`).
     """
-    outputs = model.outputs(batch).clone()
+    outputs = targets.totals(model.outputs(batch)).clone()
     for row, target in enumerate(model.resolve(batch)):
         if isinstance(target, ClassTarget):
             outputs[row, target.index] = torch.inf

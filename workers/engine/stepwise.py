@@ -18,6 +18,7 @@ from workers.engine.channelwise import Channelwise
 from workers.engine.graph import Node
 from workers.engine.levels import Between, between, levels
 from workers.engine.model import Model
+from workers.engine.outputs import chances
 from workers.engine.tally import Tally
 from workers.engine.ways import channelwise
 from workers.errors import InvalidParameter, MethodNotApplicable
@@ -78,10 +79,10 @@ class Dependencies:
 
 
 class Steps:
-    """The steps down from a layer of a model; `softmax` puts one upon its value."""
+    """The steps down from a layer of a model; with `probability` from what the output says of its classes."""
 
-    def __init__(self, model: Model, names: Sequence[str], top: Node, softmax: bool = False) -> None:
-        self.model, self.softmax = model, softmax
+    def __init__(self, model: Model, names: Sequence[str], top: Node, probability: bool = False) -> None:
+        self.model, self.probability = model, probability
         self.levels = levels(model, names, top)
         parts = [between(model.folded, level, self.levels) for level in self.levels]
         self.parts = [part for part in reversed(parts) if part.below]
@@ -93,8 +94,8 @@ class Steps:
         self.ways = [self._way(part) for part in self.parts]
 
     def _way(self, part: Between) -> Channelwise | None:
-        softmaxed = self.softmax and part.top.index == self.levels[-1].index
-        return None if softmaxed else channelwise(self.model.folded, part, self.model.rows or 1)
+        mixed = self.probability and part.top.index == self.levels[-1].index
+        return None if mixed else channelwise(self.model.folded, part, self.model.rows or 1)
 
     @property
     def keep(self) -> set[int]:
@@ -175,8 +176,8 @@ class Steps:
             for node in part.nodes:
                 have[node.index] = node.run(have)
             top = have[part.top.index]
-            if self.softmax and part.top.index == self.levels[-1].index:
-                top = top.softmax(part.top.axis)
+            if self.probability and part.top.index == self.levels[-1].index:
+                top = chances(self.model.card, top)
             means = part.top.by_unit(top * part.top.mean_start(top))
         rows = []
         for unit in units:

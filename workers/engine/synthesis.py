@@ -13,11 +13,13 @@ from workers.engine import starts
 from workers.engine.ascent import Ascent, Objective, activations, terms
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import has_chances
 from workers.engine.preview import Preview
 from workers.engine.priors import Priors, asks_for_mean
 from workers.errors import Instead, InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.prior import Prior
-from workers.target import ClassTarget, RankTarget, Target, parse_targets
+from workers.request_target import parse_targets
+from workers.target import ClassTarget, RankTarget, Target
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ def named(target: Target) -> Target:
 
 
 def check(model: Model, target: Target, selective: bool) -> None:
-    """Raise MethodNotApplicable where the logarithm of the softmax of the target means nothing."""
-    if selective and not (isinstance(target, ClassTarget) and model.card.output == "logits"):
+    """Raise MethodNotApplicable where the target has no probability."""
+    listed = has_chances(model.card) and len(model.card.outputs) <= 1
+    if selective and not (isinstance(target, ClassTarget) and listed):
         raise MethodNotApplicable(
-            f"log_probability is of a class of a model with logits; the output of {model.card.name} is "
-            f"{model.card.output} and the target a {target.kind}",
+            f"log_probability is of a class of a model that gives one list of logits or probabilities; the output of "
+            f"{model.card.name} is {model.card.output} of the shape {list(model.card.outputs)} and the target a "
+            f"{target.kind}",
             pointer="/method/score",
             instead=[Instead(parameters={"score": "activation"})],
         )

@@ -10,7 +10,16 @@ from torch import Tensor
 
 from workers.engine.graph import Graph
 from workers.errors import InvalidTarget
-from workers.target import ClassTarget, MaskTarget, RankTarget, Target, UnitTarget
+from workers.target import (
+    ClassTarget,
+    ElementTarget,
+    MaskTarget,
+    RankTarget,
+    ReducedTarget,
+    Target,
+    UnitTarget,
+    ValueTarget,
+)
 
 
 def resolve(targets: Sequence[Target], outputs: Tensor) -> list[Target]:
@@ -18,13 +27,31 @@ def resolve(targets: Sequence[Target], outputs: Tensor) -> list[Target]:
     wanted = [t.rank for t in targets if isinstance(t, RankTarget)]
     if not wanted:
         return list(targets)
-    if outputs.dim() < 2:
-        raise InvalidTarget("the output has no classes to rank; the target is 'value'", pointer="/target")
-    totals = outputs.flatten(2).sum(2) if outputs.dim() > 2 else outputs
-    order = totals.argsort(dim=1, descending=True, stable=True)
+    order = totals(outputs).argsort(dim=1, descending=True, stable=True)
     return [
         ClassTarget(index=int(order[row, t.rank])) if isinstance(t, RankTarget) else t for row, t in enumerate(targets)
     ]
+
+
+def totals(outputs: Tensor) -> Tensor:
+    """The score of every class (n, classes): the sum over its places; of a lone number a row, that number."""
+    return outputs.flatten(2).sum(2) if outputs.dim() > 2 else outputs.reshape(len(outputs), -1)
+
+
+def entry_of(target: Target) -> int | None:
+    """The entry of the output's first axis that a target alone is; None of any other target."""
+    if isinstance(target, ClassTarget):
+        return target.index
+    if isinstance(target, ElementTarget) and len(target.index) == 1:
+        return target.index[0]
+    return 0 if isinstance(target, ValueTarget) else None
+
+
+def pick(outputs: Tensor, target: Target) -> Tensor:
+    """The target's value in outputs (..., k) that are one list, or one number as a list of one."""
+    if isinstance(target, ClassTarget | ElementTarget):
+        return outputs[..., target.index if isinstance(target, ClassTarget) else target.index[0]]
+    return (outputs * elements(target, outputs.new_zeros(outputs.shape[-1]))).sum(-1)
 
 
 def node_of(target: Target, graph: Graph) -> int:
@@ -47,14 +74,27 @@ def masks(targets: Sequence[Target], graph: Graph, values: Mapping[int, Tensor] 
     for row, target in enumerate(targets):
         index = node_of(target, graph)
         mask = found.setdefault(index, torch.zeros_like(values[index]))
-        mask[row] = _elements(target, mask[row])
+        mask[row] = elements(target, mask[row])
     return found
 
 
-def _elements(target: Target, like: Tensor) -> Tensor:
+def averaged(found: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """The same masks, each row's over the number of its elements: a score is then their mean."""
+    return {
+        index: mask / mask.flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (mask.dim() - 1)) if mask.dim() > 1 else mask
+        for index, mask in found.items()
+    }
+
+
+def elements(target: Target, like: Tensor) -> Tensor:
+    """How much of each element of a row's value the target counts, shaped like it."""
     mask = torch.zeros_like(like)
-    if isinstance(target, ClassTarget):
+    if isinstance(target, ReducedTarget):
+        mask.fill_(1 if target.reduce == "sum" else 1 / mask.numel())
+    elif isinstance(target, ElementTarget):
         mask[target.index] = 1
+    elif isinstance(target, ClassTarget):
+        mask[target.index if mask.dim() else ()] = 1
     elif isinstance(target, MaskTarget):
         mask[target.index] = torch.as_tensor(target.mask, dtype=like.dtype, device=like.device)
     elif isinstance(target, UnitTarget) and target.index is not None:

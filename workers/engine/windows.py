@@ -12,8 +12,9 @@ from torch import Tensor
 from workers.engine.answers import altered_scores
 from workers.engine.batch import Batch
 from workers.engine.model import Model
+from workers.engine.outputs import check_probability
 from workers.engine.places import channel_axis, over_channels, places
-from workers.errors import Instead, InvalidParameter, MethodNotApplicable
+from workers.errors import InvalidParameter
 
 Window: TypeAlias = tuple[slice, ...]
 
@@ -68,10 +69,6 @@ def occlude(
 
 
 def check_score(model: Model, score: str) -> None:
-    """Raise MethodNotApplicable where a softmax of the output makes no sense."""
-    if score == "probability" and model.card.output not in ("logits", "segmentation"):
-        raise MethodNotApplicable(
-            f"score=probability takes the softmax of logits, and this model's output is {model.card.output}",
-            pointer="/method/score",
-            instead=[Instead(parameters={"score": "logit"})],
-        )
+    """Raise MethodNotApplicable or InvalidTarget where a probability is to be watched, and there is none."""
+    if score == "probability":
+        check_probability(model.card, model.asked)

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 class Predict(Method):
     """The model's highest outputs with labels and probabilities; `scores` holds all outputs as the model returns them.
 
-    Source: the model itself; probabilities are the softmax of logits, or the outputs where they are probabilities.
+    A class's score is the sum over its places where it has some, its probability the mean. Of a `value` it names the
+    first numbers, in their order. Source: the model itself; probabilities are the softmax of logits, the sigmoid of a
+    binary or multilabel output, or the outputs where they are probabilities.
     """
 
     citation = "the model's own output"
     question = "What does the model predict?"
     kind = "scores"
     takes_target = False
+    revision = 2
 
     top: int = Field(default=5, ge=1, le=1000, description="How many of the highest outputs are named.")
 

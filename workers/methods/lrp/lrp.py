@@ -101,7 +101,7 @@ class Lrp(Method):
         from workers.engine.conservation import Held, by_row
         from workers.engine.units import masks
 
-        expected, start = self._start(model, batch)
+        expected, start, told = self._start(model, batch)
         to, held = model.layer(self.to).index, Held()
         through = masks(model, self.units)
         values = model.relevance(batch, start, self.table, [to], through, held.watch, self.choices)[to]
@@ -109,14 +109,18 @@ class Lrp(Method):
         checks = [(Check("conservation", want, have),) for want, have in zip(expected, sums, strict=True)]
         rules = model.rules_by_layer(self.table, self.choices)
         return Attribution(
-            {"attribution": values}, checks, [{"rules": rules, "layers": layers} for layers in held.rows(len(batch))]
+            {"attribution": values},
+            checks,
+            [{"rules": rules, "layers": at, **more} for at, more in zip(held.rows(len(batch)), told, strict=True)],
         )
 
-    def _start(self, model: Model, batch: Batch) -> tuple[list[float], dict[int, Tensor]]:
-        """What the relevance of each row starts from, and its sum as the theory has it."""
+    def _start(self, model: Model, batch: Batch) -> tuple[list[float], dict[int, Tensor], list[dict[str, float]]]:
+        """The sum of each row's relevance as the theory has it, what it starts from, and what is told of a head."""
         from workers.engine.heads import log_odds
 
         if self.head == "log_odds":
-            return log_odds(model, batch)
+            sums, start, odds = log_odds(model, batch)
+            return sums, start, [{"log_odds": each} for each in odds]
         scores, ones = model.start(batch)
-        return scores.tolist(), {index: one * model.tape(batch).values[index] for index, one in ones.items()}
+        start = {index: one * model.tape(batch).values[index] for index, one in ones.items()}
+        return scores.tolist(), start, [{}] * len(batch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
 from workers.method import Method, Seed
+from workers.perturbation import Score
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ class Occlusion(Method):
     stride: int | None = Field(default=None, ge=1, le=4096, description="Step of the patch; by default its side.")
     fill: Baseline = Field(default="zero", description=DESCRIPTION)
     value: float = Field(default=0.0, description="The value of a constant fill.")
-    score: Literal["logit", "probability"] = Field(
-        default="logit", description="Watch the model's own output, or its softmax."
-    )
+    score: Score = "logit"
     seed: Seed = 0
 
     def passes(self) -> int:

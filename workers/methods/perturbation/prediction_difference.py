@@ -74,6 +74,7 @@ class PredictionDifference(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine import differences
+        from workers.engine.outputs import independent
         from workers.engine.surroundings import as_inputs, over_places
         from workers.engine.windows import windows
 
@@ -82,7 +83,7 @@ class PredictionDifference(Method):
         places = windows(x.shape[1:], self.window, self.stride)
         fill = self._source(model, batch, max(part.stop - part.start for part in places[0]))
         whole, unknown = differences.unknown_scores(model, batch, self, places, fill, samples, self.score)
-        classes = model.card.outputs[0] if model.card.outputs else 1
+        classes = 2 if independent(model.card) else max(2, model.card.heads)
         values, parts = differences.compare(whole, unknown, self.score, classes, self.instances)
         maps = [as_inputs(found, spec) for found in differences.spread(values, parts, places, x)]
         arrays = {"attribution": maps[0]} | ({"standard_error": maps[1]} if samples > 1 else {})

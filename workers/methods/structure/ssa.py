@@ -90,8 +90,12 @@ class Ssa(Method):
         return 30
 
     def refuse(self, model: Model) -> None:
+        from workers.engine import dependencies
         from workers.engine.stepwise import Steps
+        from workers.engine.windows import check_score
 
+        check_score(model, self.score)
+        dependencies.check(model)
         Steps(model, self.layers, model.folded.nodes[model.folded.output])
 
     def explain(self, model: Model, batch: Batch) -> Graph:

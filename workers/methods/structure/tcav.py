@@ -67,10 +67,8 @@ class Tcav(Method):
         from workers.errors import InvalidParameter
 
         node = concepts.concept_layer(model, self.layer)
-        if max(self.classes) >= model.card.outputs[0]:
-            raise InvalidParameter(
-                f"the model has the classes 0 to {model.card.outputs[0] - 1}", pointer="/method/classes"
-            )
+        if max(self.classes) >= model.card.heads:
+            raise InvalidParameter(f"the model has the classes 0 to {model.card.heads - 1}", pointer="/method/classes")
         wanted = concepts.Concept(self.concept, self.random, self.examples, self.repeats, self.seed)
         vectors = concepts.vectors(model, batch, node, wanted)
         choice = Choice(self.dataset, self.classes, self.confidence, self.images)

@@ -1,0 +1,208 @@
+"""Targets in a request's words, checked against the model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from workers.card import ModelCard
+from workers.errors import InvalidTarget
+from workers.target import ClassTarget, ElementTarget, MaskTarget, RankTarget, Target, UnitTarget, ValueTarget
+
+MAX_TARGETS = 100
+_adapter: TypeAdapter[Target] = TypeAdapter(Target)
+
+
+def parse_targets(raw: Any, card: ModelCard) -> list[Target]:
+    """The targets that a request names, checked against the model's card.
+
+    Takes "argmax", "value", a class index or label, {"rank": k}, {"top_k": k}, {"layer": .., "channel"|"index": ..},
+    {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output of several numbers, or a list of
+    these. Raises InvalidTarget, which says what would be right.
+    """
+    if isinstance(raw, Sequence) and not isinstance(raw, str):
+        if not raw or len(raw) > MAX_TARGETS:
+            raise _wrong(f"a list of targets holds 1 to {MAX_TARGETS} of them; this one holds {len(raw)}")
+        found = [target for item in raw for target in parse_targets(item, card)]
+        return list(dict.fromkeys(found))
+    if isinstance(raw, Mapping):
+        return _from_mapping(raw, card)
+    if isinstance(raw, bool) or not isinstance(raw, str | int):
+        raise _wrong("a target is a class index, a label, 'argmax', 'value' or an object")
+    if raw == "value" or (raw == "argmax" and card.output == "value"):
+        return [_value(card)]
+    if raw == "argmax":
+        return [RankTarget(rank=0)]
+    return [_element(raw, card) if card.output == "value" else _class(raw, card)]
+
+
+def _from_mapping(raw: Mapping[str, Any], card: ModelCard) -> list[Target]:
+    keys = set(raw)
+    if keys == {"top_k"}:
+        count = _integer(raw["top_k"], "top_k", 1, min(classes(card), MAX_TARGETS))
+        return [RankTarget(rank=k) for k in range(count)]
+    if keys == {"rank"}:
+        return [RankTarget(rank=_integer(raw["rank"], "rank", 0, classes(card) - 1))]
+    if keys == {"class"}:
+        return [_class(raw["class"], card)]
+    if keys == {"index"}:
+        return [_element(raw["index"], card)]
+    if keys == {"reduce"}:
+        return [_reduced(raw["reduce"], card)]
+    if keys == {"class", "mask"}:
+        return [_mask(raw, card)]
+    if keys == {"layer", "channel"} or keys == {"layer", "index"}:
+        return [_unit(raw, card)]
+    raise _wrong(
+        "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}, "
+        f"{{index}}, {{reduce}}; this one has {', '.join(sorted(map(str, keys)))[:80] or 'no keys'}"
+    )
+
+
+def classes(card: ModelCard) -> int:
+    """How many classes the output has; raises InvalidTarget where it has none."""
+    if card.output == "value":
+        raise _wrong(f"the output of {card.name} is a value and has no classes; {_right_value(card)}")
+    return card.heads
+
+
+def _class(raw: Any, card: ModelCard) -> ClassTarget:
+    if isinstance(raw, str):
+        matches = [i for i, label in enumerate(card.labels) if label == raw]
+        if len(matches) > 1:
+            raise _wrong(f"the label is not unique: it names the classes {', '.join(map(str, matches))}; use an index")
+        if matches:
+            return ClassTarget(index=matches[0])
+        if not raw.isdecimal():
+            raise _wrong(_no_label(card))
+        raw = int(raw)
+    return ClassTarget(index=_integer(raw, "a class index", 0, classes(card) - 1))
+
+
+def _value(card: ModelCard) -> ValueTarget:
+    if card.output != "value":
+        raise _wrong(
+            f"'value' is for models whose output is a value; the output of {card.name} is {card.output}, of the "
+            f"classes 0 to {card.heads - 1}: the target is one of these, or 'argmax'"
+        )
+    if card.numbers > 1:
+        raise _wrong(
+            f"the output of {card.name} is {card.numbers} numbers of the shape {list(card.outputs)}, and 'value' names "
+            f"none of them; {_right_value(card)}"
+        )
+    return ValueTarget()
+
+
+def _element(raw: Any, card: ModelCard) -> Target:
+    """The number that an index names, or of a list a label; the one of an output that has no other."""
+    if card.output != "value":
+        raise _wrong(
+            f"an index alone is of a number of a value output; the output of {card.name} is {card.output}: the target "
+            'is a class, as {"class": 0}'
+        )
+    if isinstance(raw, str):
+        if len(card.outputs) == 1 and card.labels.count(raw) == 1:
+            raw = card.labels.index(raw)
+        elif raw.isdecimal():
+            raw = int(raw)
+        else:
+            raise _wrong(f"no number of the output of {card.name} has that name; {_right_value(card)}")
+    index = (raw,) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    shape = card.outputs or (1,)
+    inside = (
+        isinstance(index, Sequence)
+        and len(index) == len(shape)
+        and all(type(i) is int and 0 <= i < n for i, n in zip(index, shape, strict=True))
+    )
+    if not inside:
+        raise _wrong(f"the index of a number of {card.name} lies within its shape {list(shape)}; {_right_value(card)}")
+    return ElementTarget(index=tuple(index)) if card.numbers > 1 else ValueTarget()
+
+
+def _reduced(raw: Any, card: ModelCard) -> Target:
+    if card.output != "value":
+        raise _wrong(
+            f"only the numbers of a value output are reduced to one; the output of {card.name} is {card.output}: the "
+            'target is a class, as {"class": 0}'
+        )
+    target = _checked({"kind": "reduced", "reduce": raw})
+    return target if card.numbers > 1 else ValueTarget()
+
+
+def _right_value(card: ModelCard) -> str:
+    if card.numbers == 1:
+        return "the target is 'value'"
+    first = [0] * len(card.outputs) if len(card.outputs) > 1 else 0
+    return (
+        f'the target names one of them, as {{"index": {first}}}, or all, as {{"reduce": "sum"}} or {{"reduce": "mean"}}'
+    )
+
+
+def _no_label(card: ModelCard) -> str:
+    if card.output == "binary":
+        label = f" or {card.labels[0]!r}" if card.labels else ""
+        return (
+            f"no class of {card.name} has that label; its one logit is the target 0{label}, and what speaks against "
+            "that speaks for the other class"
+        )
+    return f"no class of {card.name} has that label; GET /api/v1/models/{card.name} lists them"
+
+
+def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
+    layer = next((la for la in card.layers if raw["layer"] == la.name or raw["layer"] in la.aliases), None)
+    if layer is None:
+        raise _wrong(f"{card.name} has no such layer; GET /api/v1/models/{card.name} lists them")
+    target = _checked({"kind": "unit", **raw, "layer": layer.name})
+    assert isinstance(target, UnitTarget)
+    if target.channel is not None:
+        _integer(target.channel, f"the channel of {layer.name}", 0, (layer.shape or (1,))[0] - 1)
+    if target.index is not None:
+        inside = len(target.index) == len(layer.shape) and all(
+            0 <= i < n for i, n in zip(target.index, layer.shape, strict=False)
+        )
+        if not inside:
+            raise _wrong(f"the index of a unit of {layer.name} lies within its shape {list(layer.shape)}")
+    return target
+
+
+def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
+    if card.output == "value" or len(card.outputs) < 2:
+        raise _wrong(
+            f"a mask is for segmentation outputs, whose classes have places; the output of {card.name} is "
+            f"{card.output} of the shape {list(card.outputs)}"
+        )
+    found = _class(raw["class"], card)
+    target = _checked({"kind": "mask", "index": found.index, "mask": raw["mask"]})
+    assert isinstance(target, MaskTarget)
+    try:
+        shape = target.shape
+    except ValueError:
+        raise _wrong(
+            f"the mask's lists differ in length; its shape is the output's, {list(card.outputs[1:])}"
+        ) from None
+    if shape != card.outputs[1:]:
+        raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(card.outputs[1:])}")
+    if not np.any(target.mask):
+        raise _wrong("the mask holds no place; it should be true at one or more")
+    return target
+
+
+def _checked(raw: Mapping[str, Any]) -> Target:
+    try:
+        return _adapter.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _wrong(f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}") from None
+
+
+def _integer(value: Any, what: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise _wrong(f"{what} is a whole number from {low} to {high}")
+    return value
+
+
+def _wrong(detail: str) -> InvalidTarget:
+    return InvalidTarget(detail, pointer="/target")
