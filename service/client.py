@@ -28,6 +28,7 @@ KINDS = {
     **{f".{name}": f"image/{name}" for name in ("png", "gif", "webp", "bmp", "tiff", "jpeg")},
     ".jpg": "image/jpeg",
     ".tif": "image/tiff",
+    **dict.fromkeys((".pbm", ".pfm", ".pgm", ".pnm", ".ppm"), "image/x-portable-anymap"),
 }
 
 

@@ -34,9 +34,9 @@ class Encodings:
         read = tuple(CODINGS) if scope["path"].startswith(UNDONE) else ()
         if len(given) > 1 or given[0] not in read:
             takes = "gzip, deflate" if read else "identity"
-            detail = f"the body came with the Content-Encoding {', '.join(given)}"[:200]
-            advice = "gzip or deflate is undone here" if read else "send it as it is, without Content-Encoding"
-            refused = problem_response(UnsupportedMedia.code, f"{detail}; {advice}", headers={"accept-encoding": takes})
+            advice = "gzip and deflate are, one at a time" if read else "send it as it is, without Content-Encoding"
+            detail = f"the body's Content-Encoding is not undone here; {advice}"
+            refused = problem_response(UnsupportedMedia.code, detail, headers={"accept-encoding": takes})
             await refused(scope, receive, send)
             return
         dropped = (b"content-encoding", b"content-length")
