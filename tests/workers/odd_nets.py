@@ -120,6 +120,19 @@ class Ids(nn.Module):
         return output
 
 
+class Bag(nn.Module):
+    """Tokens looked up and averaged by one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.fc = nn.EmbeddingBag(20, 8), nn.Linear(8, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        output: Tensor = self.fc(self.words(ids.long()))
+        return output
+
+
 class Columns(nn.Module):
     """A table whose first two columns are looked up."""
 
@@ -219,6 +232,22 @@ class Strided(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x[:, self.get_buffer("order")] + self.plain
         return functional.linear(x, self.turned.t()[::4] + self.same.t()[1::4]) + self.spread
+
+
+class AlwaysTraining(nn.Module):
+    """Its mode cannot be changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Sequential(nn.Linear(4, 6), nn.Dropout(), nn.Linear(6, 2))
+
+    def train(self, mode: bool = True) -> AlwaysTraining:
+        return super().train(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.inner(x)
+        return output
 
 
 class Remembers(nn.Module):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from tests.toys import batch_of
 from tests.workers import odd_nets as odd
@@ -97,6 +98,7 @@ TAKEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "padding mask": (odd.Ids, "6"),
     "other padding": (lambda: odd.Ids(padding=3), "6"),
     "ids alone": (lambda: odd.Ids(cast=False), "6"),
+    "bag": (odd.Bag, "6"),
     "columns": (odd.Columns, "4"),
     "spectrogram": (odd.Spectrogram, "64"),
     "strided": (odd.Strided, "4"),
@@ -148,6 +150,11 @@ def test_the_card_says_how_weights_are_stored(export: Any, dtype: torch.dtype) -
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "NaN": (lambda: odd.around(lambda x: (-x.abs() - 1).sqrt()), "gives NaN, first in the layer 1 (sqrt) for a"),
     "infinity": (lambda: odd.around(lambda x: 1 / (x * 0)), "gives NaN, first in the layer 2 (linear)"),
+    "checkpoint": (
+        lambda: odd.around(lambda x: checkpoint(torch.relu, x, use_reentrant=True)),
+        "the model runs, but its gradients cannot be taken: When use_reentrant=True",
+    ),
+    "always on": (odd.AlwaysTraining, "dropout in the layer inner.1 draws random numbers"),
     "random": (lambda: odd.around(lambda x: functional.dropout(x, 0.5, True)), "in the layer 1 draws random numbers"),
     "state in a buffer": (lambda: odd.Remembers(True), "keeps state from one call to the next"),
     "state in an attribute": (lambda: odd.Remembers(False), "keeps state from one call to the next"),

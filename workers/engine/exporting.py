@@ -46,9 +46,15 @@ def export_module(
             raise InvalidFolder(f"{where}: {_untraced(error, shape)}") from None
         log.warning(
             "%s: its inputs run one at a time, for its batch axis cannot stay open%s: %s",
-            where, place_of(open_error), first_line(open_error),
+            where, place_of(open_error), _why_fixed(open_error),
         )  # fmt: skip
         return program
+
+
+def _why_fixed(error: Exception) -> str:
+    """What torch says of an axis that its code fixes: one line of a list, where it gives one."""
+    listed = [line.strip()[2:] for line in str(error).splitlines() if line.strip().startswith("- ")]
+    return listed[0].partition(". ")[0][:200] if listed else first_line(error)
 
 
 def _exported(module: nn.Module, given: Tensor, axes: dict[int, Any] | None) -> ExportedProgram:

@@ -57,9 +57,11 @@ def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) 
         graph = model.graph if dtype is model.dtype else Model.from_program(model.folder, program, dtype=dtype).graph
         try:
             found = _difference(HELD_IN[dtype](module), graph, x.to(dtype), kind, tolerance)
-        except Exception:
+        except Exception as error:
             if found is None:
-                raise
+                raise InvalidFolder(
+                    f"the model runs, but its gradients cannot be taken{place_of(error)}: {first_line(error)}"
+                ) from None
             log.debug("%s does not run in %s", model.folder.name, dtype, exc_info=True)
         if found is None:
             _check_together(model, x)
@@ -84,8 +86,8 @@ def _remark(module: nn.Module, name: str, x: Tensor, kind: torch.dtype | None) -
         output = run(module, x[:1].clone().requires_grad_(), kind)
     for function, path in seen.own.items():
         log.warning(
-            "%s: the autograd Function %s in the layer %s has a backward of its own, which a graph does not keep; on "
-            "the inputs tried the gradients are the same", name, function, path or "itself",
+            "%s: the autograd Function %s%s has a backward of its own, which a graph does not keep; on the inputs "
+            "tried the gradients are the same", name, function, f" in the layer {path}" if path else "",
         )  # fmt: skip
     if seen.cut and not output.requires_grad:
         log.warning(
@@ -202,8 +204,9 @@ def _by_graph(graph: Graph, rows: Tensor) -> Answer:
         for node in graph.nodes[1:]:
             value = node.run(values)
             if node.index in looked_up:
-                value = value.detach().requires_grad_()
-                starts.append(value)
+                found, *others = value if isinstance(value, tuple) else (value,)
+                starts.append(found.detach().requires_grad_())
+                value = (starts[-1], *others) if others else starts[-1]
             values.append(value)
         return _answer(values[graph.output], starts)
 

@@ -51,8 +51,9 @@ def _vocabulary(graph: Graph) -> tuple[int, int] | None:
     """How many rows the smallest table has that the input is looked up in, and which is padding; None without one."""
     tables = [node for node in embeddings(graph) if isinstance(node.args[0], Tensor)]
     if tables:
-        padding = next((node.args[2] for node in tables if len(node.args) > 2 and node.args[2] >= 0), 0)
-        return min(len(node.args[0]) for node in tables), int(padding)
+        given = [node.args[2] for node in tables if node.op == "embedding" and len(node.args) > 2]
+        padding = next((index for index in given if isinstance(index, int) and index >= 0), 0)
+        return min(len(node.args[0]) for node in tables), padding
     looked = [
         n for n in graph.nodes if n.op in ("index", "index_select") and isinstance(n.args[0], Tensor) and n.inputs
     ]
