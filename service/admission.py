@@ -11,7 +11,7 @@ from typing import Any
 from service.board import Depth
 from service.errors import QueueFull, QuotaExceeded
 from service.orders import Order
-from workers.contract import PASS_S, keys
+from workers.contract import PASS_S, keys, passes
 
 NEAR = 0.9
 JITTER = 0.2  # of a wait: so that those who were refused together do not come back together
@@ -49,7 +49,7 @@ class Caps:
 def estimate(order: Order, paces: Mapping[str, float]) -> float:
     """Seconds that a worker will need, by what passes of such work took of late."""
     method = order.job.method
-    return max(1, method.passes()) * paces.get(keys.pace(order.job.model, method.name), PASS_S)
+    return passes(method, order.passes) * paces.get(keys.pace(order.job.model, method.name), PASS_S)
 
 
 def priority(order: Order, cost: float, caps: Caps) -> keys.Priority:

@@ -14,6 +14,7 @@ from service.requests import ExplanationRequest, parse_methods, parse_request
 from service.settings import Settings
 from workers.contract import (
     Datasets,
+    Extent,
     InvalidDataset,
     InvalidImage,
     Job,
@@ -53,6 +54,7 @@ class Asked:
     card: ModelCard
     methods: tuple[Method, ...]
     input: Input | None
+    extent: Extent
 
 
 def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -> Asked:
@@ -66,7 +68,7 @@ def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
     given = read_input(request.input, body.upload, card.input, settings)
-    return Asked(request, card, tuple(methods), given)
+    return Asked(request, card, tuple(methods), given, Extent(card))
 
 
 def _digest(name: str, pointer: str, cards: Mapping[str, ModelCard]) -> str:
@@ -93,18 +95,21 @@ def names_datasets(methods: Sequence[Method]) -> bool:
 def with_digests(asked: Asked, datasets: Datasets) -> Asked:
     """With every dataset named by its digest, which is what a job's id is of; raises UnknownDataset, InvalidDataset."""
 
+    counts: dict[str, int] = {}
+
     def digest_of(name: str, pointer: str) -> str:
         try:
             found = datasets.card(name)
         except (UnknownDataset, InvalidDataset) as error:
             raise type(error)(error.detail, pointer=pointer) from None
         check_fits(found, asked.card.input, pointer)
+        counts[found.digest] = found.count
         return found.digest
 
     listed = isinstance(asked.request.method, list)
     pointers = [f"/method/{i}" if listed else "/method" for i in range(len(asked.methods))]
     methods = [with_datasets(one, digest_of, where) for one, where in zip(asked.methods, pointers, strict=True)]
-    return replace(asked, methods=tuple(dict.fromkeys(methods)))
+    return replace(asked, methods=tuple(dict.fromkeys(methods)), extent=Extent(asked.card, counts))
 
 
 def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
@@ -131,7 +136,8 @@ def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[O
     if len(jobs) > most:
         raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
     said = (terms.deadline, terms.request_id, terms.recompute, terms.caller, terms.priority)
-    return [Order(job, asked.card.name, kept, *said) for job, kept in jobs]
+    passes = {method: method.passes(asked.extent) for method in asked.methods}
+    return [Order(job, asked.card.name, kept, *said, passes=passes[job.method]) for job, kept in jobs]
 
 
 async def stored_input(asked: Asked, queue: Queue) -> Input | None:
@@ -179,10 +185,12 @@ def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -
 
 def _check_cost(method: Method, card: ModelCard, limit: float) -> None:
     elements = math.prod(card.input.shape)
-    if method.passes() * elements > limit:
-        less = " or ".join(f"a smaller {name}" for name in cheaper(method)) or "a cheaper method"
+    at = Extent(card)
+    passes = method.passes(at)
+    if passes * elements > limit:
+        less = " or ".join(f"a {words}" for words in cheaper(method, at)) or "a cheaper method"
         raise TooCostly(
-            f"{method.name} would take {method.passes()} passes of {elements} values, and at most "
+            f"{method.name} would take {passes} passes of {elements} values, and at most "
             f"{int(limit / elements)} may be; {less} makes it less",
             pointer="/method",
         )

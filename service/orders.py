@@ -35,8 +35,9 @@ class Order:
     """One explanation that a client asks for.
 
     `model` is the name the client used (the job holds the digest); `deadline` is in unix seconds; `recompute` computes
-    again although a result is stored. `caller` is the id of an API key, "" for everyone without one. `cost` is in
-    seconds of a worker; None lets the queue estimate it.
+    again although a result is stored. `caller` is the id of an API key, "" for everyone without one. `passes` is how
+    many it takes of the model, 0 where that is not known; `cost` is in seconds of a worker, None lets the queue
+    estimate it from the passes.
     """
 
     job: Job
@@ -47,6 +48,7 @@ class Order:
     recompute: bool = False
     caller: str = ""
     priority: keys.Priority = keys.INTERACTIVE
+    passes: int = 0
     cost: float | None = None
 
 

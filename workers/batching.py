@@ -12,5 +12,5 @@ def batches(works: Sequence[Work]) -> Iterator[list[Work]]:
     for work in works:
         groups.setdefault(work.job.group, []).append(work)
     for group in groups.values():
-        rows = share(group[0].job.method)
+        rows = share(group[0].job.method, group[0].passes)
         yield from (group[i : i + rows] for i in range(0, len(group), rows))

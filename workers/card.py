@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L"]
 Output: TypeAlias = Literal["logits", "binary", "multilabel", "probabilities", "value", "evidence", "segmentation"]
+_CHANNELS = {"channel", "channels", "feature", "features"}
 PerChannel: TypeAlias = float | tuple[float, ...]
 
 
@@ -48,6 +49,22 @@ class InputSpec(_Frozen):
     low: PerChannel | None = None
     high: PerChannel | None = None
     names: tuple[str, ...] = ()
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The axis that holds the channels, not counting the batch: the one of that name, else the first.
+
+        None for a flat input, whose features are its places.
+        """
+        if len(self.shape) == 1:
+            return None
+        return next((axis for axis, name in enumerate(self.axes) if name.lower() in _CHANNELS), 0)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The sizes of the axes that are no channels."""
+        channels = self.channel_axis
+        return tuple(size for axis, size in enumerate(self.shape) if axis != channels)
 
 
 class Layer(_Frozen):

@@ -4,7 +4,7 @@ from workers import keys, log, tracing
 from workers.app import publisher, ring
 from workers.card import ImageSpec, InputSpec, ModelCard
 from workers.catalogue import catalogue
-from workers.cost import PASS_S, cheaper, share
+from workers.cost import PASS_S, cheaper, passes, share
 from workers.dataset_card import DatasetCard, Limits, check_fits
 from workers.datasets import Datasets
 from workers.errors import (
@@ -26,6 +26,7 @@ from workers.errors import (
     UnsupportedMedia,
     WorkError,
 )
+from workers.extent import Extent
 from workers.images import inspect
 from workers.job import Job, canonical_json
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
@@ -58,6 +59,7 @@ __all__ = [
     "DatasetCard",
     "Datasets",
     "ExplainError",
+    "Extent",
     "ImageSpec",
     "InputError",
     "InputSpec",
@@ -106,6 +108,7 @@ __all__ = [
     "new_key",
     "parse_method",
     "parse_targets",
+    "passes",
     "places_of",
     "public_key",
     "publisher",

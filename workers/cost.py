@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from workers.extent import Extent
 from workers.method import Method
 
 MAX_ROWS = 32
@@ -9,21 +10,29 @@ MAX_PASSES = 1000  # through the model, of all rows of a batch together: about t
 PASS_S = 0.01  # a pass of one row, where none was measured yet
 
 
-def share(method: Method) -> int:
+def passes(method: Method, told: int = 0) -> int:
+    """The passes that a job was told to take; else, of a model that is not known, about how many."""
+    return max(1, told or method.passes(Extent()))
+
+
+def share(method: Method, told: int = 0) -> int:
     """How many rows of this method may share one batch: many of a cheap one, one of the dearest.
 
-    A method without an input has no rows to share.
+    A method without an input has no rows to share. `told` are the passes of one row, where they are known.
     """
     if not method.takes_input:
         return 1
-    return max(1, min(MAX_ROWS, MAX_PASSES // max(1, method.passes())))
+    return max(1, min(MAX_ROWS, MAX_PASSES // passes(method, told)))
 
 
-def cheaper(method: Method, prefix: str = "") -> Iterator[str]:
-    """The parameters, also those of methods held ("of.steps"), that make the work less where they are smaller."""
+def cheaper(method: Method, at: Extent, prefix: str = "") -> Iterator[str]:
+    """What makes the work less: "smaller samples", "larger stride"; also of methods held ("smaller of.steps")."""
+    own = method.passes(at)
     for name in type(method).model_fields:
         value = getattr(method, name)
         if isinstance(value, Method):
-            yield from cheaper(value, f"{prefix}{name}.")
-        elif type(value) is int and method.model_copy(update={name: value // 2}).passes() < method.passes():
-            yield prefix + name
+            yield from cheaper(value, at, f"{prefix}{name}.")
+        elif type(value) is int:
+            for word, other in (("smaller", value // 2), ("larger", 2 * value)):
+                if other and method.model_copy(update={name: other}).passes(at) < own:
+                    yield f"{word} {prefix}{name}"

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from workers.card import InputSpec
 from workers.method import AnyMethod, DatasetName, Method
 
 MOST = 32
+SIDE = 9  # of a patch: S2 section 5
 
 
 class _UnlessDataset:
@@ -66,6 +68,11 @@ Noise: TypeAlias = Annotated[
     ),
 ]
 MIDDLE = (0.25, 0.25, 0.75, 0.75)
+
+
+def patch_side(spec: InputSpec) -> int:
+    """Of a patch that is taken away, where none is asked for."""
+    return 1 if spec.channel_axis is None else min(SIDE, max(1, max(spec.places) // 4))
 
 
 def label(method: Method) -> str:

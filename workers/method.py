@@ -18,6 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from workers.errors import InvalidParameter, UnknownMethod
+from workers.extent import Extent
 from workers.named import DatasetName, ModelName, with_datasets, with_models
 from workers.result import Kind, Result
 
@@ -68,8 +69,12 @@ class Method(BaseModel):
     def refuse(self, model: Model) -> None:
         """Raise MethodNotApplicable, naming the node and the reason, where this model cannot be explained so."""
 
-    def passes(self) -> int:
-        """How many passes through the model one input takes: what the work is estimated by."""
+    def passes(self, at: Extent, /) -> int:  # noqa: ARG002  # what overrides it reads it
+        """How many passes of one row through the model `at` a job takes: what the work is estimated by.
+
+        A pass is forward, with the way back where there is one. What is shared by many jobs is not counted: results of
+        held methods, which are kept once computed.
+        """
         return 1
 
     def inner(self) -> tuple[Method, ...]:
@@ -153,6 +158,7 @@ __all__ = [
     "AnyMethod",
     "Cost",
     "DatasetName",
+    "Extent",
     "Kind",
     "Method",
     "ModelName",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workers import keys
+from workers.cost import passes
 from workers.run import Load
 from workers.store import Work
 
@@ -47,7 +48,7 @@ class Pace:
         if finished:
             name = keys.pace(work.job.model, work.job.method.name)
             self._seconds[name] += now - self._since
-            self._passes[name] += max(1, work.job.method.passes())
+            self._passes[name] += passes(work.job.method, work.passes)
         self._since = now
 
     def measured(self) -> dict[str, float]:

@@ -41,7 +41,8 @@ _CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not 
 class Work:
     """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone.
 
-    `trace` is the span of the request that created it, as a `traceparent`.
+    `trace` is the span of the request that created it, as a `traceparent`; `passes` what it was reckoned to take of the
+    model, 0 of one that was not.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Work:
     request_id: str | None = None
     priority: str = keys.INTERACTIVE
     trace: str | None = None
+    passes: int = 0
 
 
 class Dropped(NamedTuple):
@@ -203,4 +205,5 @@ def _work(raw: dict[str, Any]) -> Work:
         request_id=raw.get("request_id"),
         priority=raw["priority"],
         trace=raw.get("trace"),
+        passes=int(raw.get("passes", 0)),
     )

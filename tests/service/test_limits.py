@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from service.errors import QueueFull, QuotaExceeded
+from service.admission import estimate
+from service.bodies import Body
+from service.errors import QueueFull, QuotaExceeded, TooCostly
+from service.ordering import Asked, Terms, orders, understand
 from service.orders import Order, Ticket
+from service.requests import ExplanationRequest
 from service.settings import Settings
 from tests.service.fakes import TABLE, FakeQueue
-from workers.contract import cheaper, parse_method
+from workers.contract import PASS_S, Extent, InputSpec, cheaper, parse_method
 
 URL = "/api/v1/explanations"
 TENSOR = {"tensor": {"shape": [4], "dtype": "float32", "data": [1, 2, 3, 4]}}
@@ -47,7 +52,7 @@ async def test_a_full_queue_says_when_to_come_back(
 async def test_what_costs_too_much_is_refused_with_what_would_make_it_less(
     client: httpx.AsyncClient, queue: FakeQueue, samples: int, status: int
 ) -> None:
-    method = {"name": "smooth_grad", "samples": samples, "of": {"name": "integrated_gradients", "steps": 50}}
+    method = {"name": "smooth_grad", "samples": samples, "of": {"name": "integrated_gradients", "steps": 48}}
     answer = await client.post(URL, json=asked(method))
     assert answer.status_code == status
     assert len(queue.orders) == (status == 200)
@@ -66,10 +71,37 @@ async def test_what_costs_too_much_is_refused_with_what_would_make_it_less(
     ("method", "names"),
     [
         ("gradient", []),
-        ("lime", ["samples"]),
-        ({"name": "smooth_grad", "of": "lrp"}, ["samples"]),
-        ({"name": "smooth_grad", "of": "integrated_gradients"}, ["of.steps", "samples"]),
+        ("lime", ["smaller samples"]),
+        ({"name": "smooth_grad", "of": "lrp"}, ["smaller samples"]),
+        ({"name": "smooth_grad", "of": "integrated_gradients"}, ["smaller of.steps", "smaller samples"]),
+        ({"name": "occlusion", "patch": 2, "stride": 1}, ["larger patch", "larger stride"]),
     ],
 )
 def test_what_makes_a_method_cheaper_is_found_in_what_it_says_of_itself(method: object, names: list[str]) -> None:
-    assert sorted(cheaper(parse_method(method))) == names
+    assert sorted(cheaper(parse_method(method), Extent())) == names
+
+
+@pytest.mark.parametrize(("method", "told"), [
+    ({"name": "occlusion", "patch": 1, "stride": 1}, "occlusion would take 50176 passes of 150528 values"),
+    (
+        {"name": "prediction_difference", "window": 4, "stride": 1, "samples": 5, "dataset": "training"},
+        "prediction_difference would take 244205 passes of 150528 values",
+    ),
+])  # fmt: skip
+def test_windows_are_counted_from_the_shape_of_the_input(method: dict[str, object], told: str) -> None:
+    card = TABLE.model_copy(update={"input": InputSpec(kind="tensor", shape=(3, 224, 224))})
+    body = Body({"model": "table", "method": method, "input": None})
+    with pytest.raises(TooCostly, match=told) as refused:
+        understand(body, {"table": card}, Settings(cost_limit=1e9))
+    assert "a larger" in refused.value.detail
+
+
+def test_what_is_asked_of_a_dataset_costs_its_items() -> None:
+    """The check of one explanation is of one item; what admission, quotas and turns are told is of all of them."""
+    for method, passes in (("activation_rates", 700), ({"name": "spray", "of": "gradient", "items": 300}, 300)):
+        asked = Asked(ExplanationRequest(model="table"), TABLE, (parse_method(method),), None, Extent(TABLE))
+        with_counts = replace(asked, extent=Extent(TABLE, {"training": 700}))
+        terms = Terms(None, False, "r")
+        assert [order.passes for order in orders(with_counts, None, terms, 9)] == [passes]
+        cost = [estimate(order, {}) for order in orders(with_counts, None, terms, 9)]
+        assert cost == [pytest.approx(passes * PASS_S)]

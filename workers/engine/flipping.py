@@ -17,12 +17,10 @@ from workers.engine.explaining import attributions, by_place
 from workers.engine.model import Model
 from workers.engine.places import channel_axis, over_channels, places
 from workers.engine.windows import windows
-from workers.judged import Fill
+from workers.judged import Fill, patch_side
 from workers.method import Method
 
 Order: TypeAlias = Literal["morf", "lerf", "random"]
-
-SIDE = 9  # of a patch: S2 section 5
 
 
 def patches(spec: InputSpec, side: int | None) -> Tensor:
@@ -30,8 +28,7 @@ def patches(spec: InputSpec, side: int | None) -> Tensor:
     sizes = places(spec)
     flat = channel_axis(spec) is None
     labels = torch.empty(sizes, dtype=torch.long)
-    side = side or (1 if flat else min(SIDE, max(1, max(sizes) // 4)))
-    for number, window in enumerate(windows(sizes if flat else (1, *sizes), side, None)):
+    for number, window in enumerate(windows(sizes if flat else (1, *sizes), side or patch_side(spec), None)):
         labels[window] = number
     return labels
 

@@ -23,10 +23,10 @@ from workers.engine.receptive import windows
 from workers.engine.rules.rule import Gradient
 from workers.engine.tangents import Pushforward
 from workers.engine.tape import Tape
+from workers.extent import side_by_side
 
 Group: TypeAlias = tuple[int | slice, ...]
 Progress: TypeAlias = Callable[[int, int], None]
-ELEMENTS = 2**18  # of the widest value in one walk: what the caches hold (measured)
 _rule = Gradient()
 
 
@@ -37,7 +37,7 @@ class Layer:
         self.node = node
         self.graph = Graph(model.folded.nodes[: node.index + 1], node.index)
         widest = max(math.prod(other.shape or ()) for other in self.graph.nodes)
-        self.rows = model.chunk if model.rows or model.short else max(model.chunk, min(256, ELEMENTS // widest))
+        self.rows = model.chunk if model.rows or model.short else max(model.chunk, side_by_side(widest))
         self.columns = list(self._columns())
 
     def _columns(self) -> Iterator[Group]:

@@ -16,6 +16,7 @@ from workers.engine.model import Model
 from workers.engine.outputs import entropies
 from workers.engine.stochastic import Stochastic
 from workers.errors import Instead, MethodNotApplicable
+from workers.extent import Extent
 from workers.method import Method
 from workers.target import ClassTarget
 
@@ -110,7 +111,7 @@ def observe(
     """
     wanted, sources = model.resolve(batch), batch.generators()
     classes = leading(model, batch, count) if approach != "target" else torch.zeros(len(batch), 0, dtype=torch.long)
-    size, total = model.chunk if of.passes() == 1 else 1, len(batch) * samples
+    size, total = model.chunk if of.passes(Extent(model.card)) == 1 else 1, len(batch) * samples
     target, by_class, outputs = Sums(), Sums(), []
     shares, predicted = torch.zeros(classes.numel()), torch.zeros(classes.numel())
     for start in range(0, total, size):

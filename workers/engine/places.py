@@ -6,23 +6,15 @@ from torch import Tensor
 
 from workers.card import InputSpec
 
-_CHANNELS = {"channel", "channels", "feature", "features"}
-
 
 def channel_axis(spec: InputSpec) -> int | None:
-    """The axis that holds the channels, not counting the batch: the one of that name, else the first.
-
-    None for a flat input, whose features are its places.
-    """
-    if len(spec.shape) == 1:
-        return None
-    return next((axis for axis, name in enumerate(spec.axes) if name.lower() in _CHANNELS), 0)
+    """The axis of the input that holds its channels, not counting the batch; None for a flat one."""
+    return spec.channel_axis
 
 
 def places(spec: InputSpec) -> tuple[int, ...]:
     """The sizes of the axes that are no channels."""
-    channels = channel_axis(spec)
-    return tuple(size for axis, size in enumerate(spec.shape) if axis != channels)
+    return spec.places
 
 
 def over_channels(maps: Tensor, spec: InputSpec) -> Tensor:

@@ -41,7 +41,8 @@ local function take(id)
   redis.call('HSET', key, 'started_at', stamp(now))
   tell(id, 'started')
   local found = {id = id}
-  local told = {'spec', 'model', 'group', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute'}
+  local told = {'spec', 'model', 'group', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute',
+    'passes'}
   for _, name in ipairs(told) do
     found[name] = field(id, name) or nil
   end

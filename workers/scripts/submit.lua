@@ -82,6 +82,7 @@ local function create(order)
   redis.call('HSET', key, 'spec', order.spec, 'model', order.model, 'group', order.group, 'share', order.share,
     'priority', order.priority, 'caller', order.caller, 'cost', stamp(order.cost), 'created_at', stamp(now),
     'attempts', 0)
+  if order.passes then redis.call('HSET', key, 'passes', order.passes) end
   if order.deadline then redis.call('HSET', key, 'deadline', stamp(order.deadline)) end
   if order.request_id then redis.call('HSET', key, 'request_id', order.request_id) end
   if order.trace then redis.call('HSET', key, 'trace', order.trace) end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import Method, SpatialLayer
+from workers.method import Extent, Method, SpatialLayer
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class ScoreCam(Method):
 
     layer: SpatialLayer = None
 
-    def passes(self) -> int:
-        return 500
+    def passes(self, at: Extent, /) -> int:
+        layer = at.layer(self.layer) or next((one for one in reversed(at.layers) if len(one.shape) > 1), None)
+        return 1 + (layer.shape[0] if layer else 500)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.spatial import spatial_layer

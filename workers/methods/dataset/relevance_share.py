@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.held import Attributing
-from workers.method import DatasetName, Method
+from workers.method import DatasetName, Extent, Method
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class RelevanceShare(Method):
     size: bool = Field(default=False, description="Shares of the relevance's size, whatever its sign.")
     items: int = Field(default=1000, ge=1, le=100000, description="At most so many items, the first.")
 
-    def passes(self) -> int:
-        return self.items * self.of.passes()
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset, self.items) * self.of.passes(at)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.shares import place_axis

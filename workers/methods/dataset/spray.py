@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.held import Attributing
-from workers.method import DatasetName, Method, Seed
+from workers.method import DatasetName, Extent, Method, Seed
 from workers.result import Clustering
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class Spray(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return self.items * self.of.passes()
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset, self.items) * self.of.passes(at)
 
     def refuse(self, model: Model) -> None:
         self.of.refuse(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from workers.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ class BoxRatio(Method):
     box: Box = MIDDLE
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of)
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) for method in self.of)
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

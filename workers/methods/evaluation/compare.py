@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class Compare(Method):
     magnitudes: bool = Field(default=False, description="Compare magnitudes; else values with their signs.")
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of)
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) for method in self.of)
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ class Conservation(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of) + 1
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) for method in self.of) + 1
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

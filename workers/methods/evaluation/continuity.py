@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ class Continuity(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of) * (self.steps + 1)
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) for method in self.of) * (self.steps + 1)
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Noise, Over
-from workers.method import Method, ModelName, Seed
+from workers.method import Extent, Method, ModelName, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ class ImplementationInvariance(Method):
     noise: Noise = 0.01
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return 2 * sum(method.passes() for method in self.of) + 2
+    def passes(self, at: Extent, /) -> int:
+        one = 2 * sum(method.passes(at) for method in self.of) + 2
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine import splitting

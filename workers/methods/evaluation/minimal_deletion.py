@@ -8,7 +8,7 @@ from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import Score
 from workers.result import Scores
 
@@ -46,8 +46,9 @@ class MinimalDeletion(Method):
     score: Score = "probability"
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() + 11 for method in self.of) + 2
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) + 11 for method in self.of) + 2
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

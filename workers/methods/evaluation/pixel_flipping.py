@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from workers.judged import PAIR, UNLESS_DATASET, Fill, Judged, Over
-from workers.method import Method, Seed
+from workers.judged import PAIR, UNLESS_DATASET, Fill, Judged, Over, patch_side
+from workers.method import Extent, Method, Seed
 from workers.perturbation import Score
 from workers.result import Scores
 
@@ -53,8 +53,10 @@ class PixelFlipping(Method):
     score: Score = "probability"
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() + self.steps for method in self.of)
+    def passes(self, at: Extent, /) -> int:
+        gone = min(self.steps, at.windows(self.patch or patch_side(at.input), None))
+        one = sum(method.passes(at) + gone for method in self.of) + 1
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

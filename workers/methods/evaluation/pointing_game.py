@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from workers.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class PointingGame(Method):
     margin: int = Field(default=0, ge=0, le=100, description="How many places beside the object still count as on it.")
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of)
+    def passes(self, at: Extent, /) -> int:
+        one = sum(method.passes(at) for method in self.of)
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, ModelName, Seed
+from workers.method import Extent, Method, ModelName, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class Randomization(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return 20 * sum(method.passes() for method in self.of)
+    def passes(self, at: Extent, /) -> int:
+        own = sum(method.passes(at) for method in self.of)
+        shuffled = 1 if self.other else at.weighted or 19
+        return own * (1 + shuffled) * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

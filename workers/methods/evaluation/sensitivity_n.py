@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
 from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import Score
 from workers.result import Scores
 
@@ -43,8 +44,10 @@ class SensitivityN(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return sum(method.passes() for method in self.of) + self.subsets * (len(self.sizes) if self.sizes else 8)
+    def passes(self, at: Extent, /) -> int:
+        sizes = len(self.sizes) if self.sizes else min(8, math.prod(at.places))
+        one = sum(method.passes(at) for method in self.of) + 2 + self.subsets * sizes
+        return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.explaining import refuse

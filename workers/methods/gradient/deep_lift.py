@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Attribution, Check
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DeepLift(Method):
     value: float = Field(default=0.0, description="The value of a constant baseline.")
     seed: Seed = 0
 
-    def passes(self) -> int:
+    def passes(self, _: Extent, /) -> int:
         return 2
 
     def refuse(self, model: Model) -> None:

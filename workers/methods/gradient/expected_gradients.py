@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import DatasetName, Method, Seed
+from workers.method import DatasetName, Extent, Method, Seed
 from workers.perturbation import SHARE_OF, NoiseOf
 from workers.result import Attribution, Check
 
@@ -51,7 +51,7 @@ class ExpectedGradients(Method):
     noise_of: NoiseOf = Field(default="range", description=SHARE_OF)
     seed: Seed = 0
 
-    def passes(self) -> int:
+    def passes(self, _: Extent, /) -> int:
         return 2 * self.samples
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Attribution, Check
 
 if TYPE_CHECKING:
@@ -45,8 +45,10 @@ class IntegratedGradients(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return self.max_steps if self.tolerance else self.steps
+    def passes(self, _: Extent, /) -> int:
+        if self.tolerance is None:
+            return self.steps + 2
+        return 2 * max(self.steps, self.max_steps) + 2  # each doubling runs its points anew
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine import paths

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import Method
+from workers.method import Extent, Method
 from workers.result import Attribution, Check
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class SimpleTaylor(Method):
         description="Where to expand: just beside the origin, or at the zero of the score straight along its gradient.",
     )
 
-    def passes(self) -> int:
+    def passes(self, _: Extent, /) -> int:
         return 1 if self.root == "origin" else STEPS + HALVINGS
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.method import AnyMethod, Method, Seed
+from workers.method import AnyMethod, Extent, Method, Seed
 from workers.perturbation import SHARE_OF, NoiseOf
 from workers.result import Attribution
 
@@ -46,8 +46,8 @@ class SmoothGrad(Method):
             raise ValueError(f"smooth_grad averages attributions, and {of.name} makes none")
         return of
 
-    def passes(self) -> int:
-        return self.samples * self.of.passes()
+    def passes(self, at: Extent, /) -> int:
+        return self.samples * self.of.passes(at)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.embeddings import check_slope

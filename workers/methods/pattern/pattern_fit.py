@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import DatasetName, Method
+from workers.method import DatasetName, Extent, Method
 from workers.result import State
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class PatternFit(Method):
         description="two_component: x and y less their means, the case that equation 8 is derived for. As printed it "
         "is biased where the distractor's mean is not zero, and moves with a shift of the input.",
     )
+
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.neurons import check

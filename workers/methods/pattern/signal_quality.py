@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.held import Patterns
-from workers.method import DatasetName, Method, Seed
+from workers.method import DatasetName, Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ class SignalQuality(Method):
         "to 1 - sqrt(d / (N - 1)) for N items of a residual in d dimensions that tells nothing of the output.",
     )
     seed: Seed = 0
+
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset) + (at.items(self.read_on) if self.read_on else 0)
 
     def refuse(self, model: Model) -> None:
         self.patterns.refuse(model)

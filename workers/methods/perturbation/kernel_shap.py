@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import FillValue, Score, SegmentCount, Segments
 from workers.result import Attribution
 
@@ -38,8 +38,9 @@ class KernelShap(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return self.samples
+    def passes(self, at: Extent, /) -> int:
+        players = at.segments(self.count)
+        return min(self.samples, 1 << players) if self.segments != "quickshift" else self.samples
 
     def refuse(self, model: Model) -> None:
         from workers.engine.segments import chosen

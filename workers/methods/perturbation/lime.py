@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import FillValue, Score, SegmentCount, Segments
 from workers.result import Attribution
 
@@ -41,7 +41,7 @@ class Lime(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self) -> int:
+    def passes(self, _: Extent, /) -> int:
         return self.samples
 
     def refuse(self, model: Model) -> None:

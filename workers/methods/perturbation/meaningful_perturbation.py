@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import FillValue, Score
 from workers.result import Attribution
 
@@ -54,8 +54,8 @@ class MeaningfulPerturbation(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return 3 * self.steps + self.cells
+    def passes(self, at: Extent, /) -> int:
+        return self.steps + min(self.cells, max(at.places)) + 3
 
     def refuse(self, model: Model) -> None:
         from workers.engine.masks import check

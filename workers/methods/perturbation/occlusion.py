@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import Score
 from workers.result import Attribution
 
@@ -35,8 +35,8 @@ class Occlusion(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return 200
+    def passes(self, at: Extent, /) -> int:
+        return at.windows(self.patch, self.stride)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.windows import check_score

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import DatasetName, Method, Seed
+from workers.method import DatasetName, Extent, Method, Seed
 from workers.perturbation import FillValue
 from workers.result import Attribution
 
@@ -64,8 +64,8 @@ class PredictionDifference(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return 200 * (self.samples if self.dataset else 1)
+    def passes(self, at: Extent, /) -> int:
+        return at.windows(self.window, self.stride) * (self.samples if self.dataset else 1)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.differences import check

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.perturbation import FillValue, Score
 from workers.result import Attribution
 
@@ -36,7 +36,7 @@ class Rise(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self) -> int:
+    def passes(self, _: Extent, /) -> int:
         return self.masks
 
     def refuse(self, model: Model) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import DatasetName, Method
+from workers.method import DatasetName, Extent, Method
 from workers.result import State
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class ActivationRates(Method):
     cost = "thousands of passes"
 
     dataset: DatasetName = "training"
+
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.rates import check

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import DatasetName, Method, SpatialLayer
+from workers.method import DatasetName, Extent, Method, SpatialLayer
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class Dissection(Method):
     layer: SpatialLayer = None
     quantile: float = Field(default=0.005, gt=0, lt=1, description="The share of all places that a unit picks out.")
     iou: float = Field(default=0.04, ge=0, le=1, description="The least overlap above which a unit is a detector.")
+
+    def passes(self, at: Extent, /) -> int:
+        return 3 * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.spatial import spatial_layer

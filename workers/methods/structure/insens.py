@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from workers.extent import RECTIFIERS, side_by_side
 from workers.held import Rates
-from workers.method import Method
+from workers.method import Extent, Method
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -42,8 +44,14 @@ class Insens(Method):
         default="sum", description="Add the units' terms up, or average them, which compares layers of different size."
     )
 
-    def passes(self) -> int:
-        return 1000
+    def passes(self, at: Extent, /) -> int:
+        layer = at.layer(self.layer) or next((one for one in reversed(at.layers) if one.op in RECTIFIERS), None)
+        if layer is None:
+            return 1000
+        # A walk back from each silent unit, or forward from each place of the input, whichever are fewer; side by side.
+        widest = max(math.prod(one.shape) for one in at.layers)
+        walks = min(math.prod(layer.shape), math.prod(at.input.shape))
+        return 1 + side_by_side(widest) + walks
 
     def refuse(self, model: Model) -> None:
         from workers.engine import rates, switched

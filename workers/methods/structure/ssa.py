@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workers.method import DatasetName, Method
+from workers.method import DatasetName, Extent, Method
 from workers.result import Graph
 
 if TYPE_CHECKING:
@@ -86,8 +86,11 @@ class Ssa(Method):
             raise ValueError("a dataset and the classes to begin at are given together; without them the target is")
         return self
 
-    def passes(self) -> int:
-        return 30
+    def passes(self, at: Extent, /) -> int:
+        if self.dataset is None:
+            return 2
+        items = at.items(self.dataset)
+        return items + min(items, len(self.classes) * self.images)
 
     def refuse(self, model: Model) -> None:
         from workers.engine import dependencies

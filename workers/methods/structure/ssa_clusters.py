@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from workers.held import DependencyGraph
-from workers.method import Method
+from workers.method import Extent, Method
 from workers.result import Clustering
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ class SsaClusters(Method):
         description="The graphs: an ssa for each, all with the same `layers`.",
     )
     clusters: int = Field(default=2, ge=1, le=100, description="Into how many clusters at most the tree is cut.")
+
+    def passes(self, at: Extent, /) -> int:
+        return sum(graph.passes(at) for graph in self.graphs)
 
     def refuse(self, model: Model) -> None:
         for graph in self.graphs:

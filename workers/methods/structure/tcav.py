@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from workers.method import DatasetName, Method, Seed
+from workers.method import DatasetName, Extent, Method, Seed
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -53,6 +53,12 @@ class Tcav(Method):
     repeats: int = Field(default=10, ge=2, le=500, description="How many vectors; the examples are dealt out to them.")
     alpha: float = Field(default=0.05, gt=0, lt=1, description="The level of significance, of all classes together.")
     seed: Seed = 0
+
+    def passes(self, at: Extent, /) -> int:
+        shown = min(at.items(self.dataset), len(self.classes) * self.images)
+        examples = self.examples * self.repeats
+        read = at.items(self.concept, examples) + at.items(self.random, 2 * examples)
+        return at.items(self.dataset) + shown + read
 
     def refuse(self, model: Model) -> None:
         from workers.engine.concepts import concept_layer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.method import DatasetName, Method, ModelName, Seed
+from workers.method import DatasetName, Extent, Method, ModelName, Seed
 from workers.prior import L2, Prior
 from workers.result import Synthesis
 
@@ -109,8 +109,9 @@ class ActivationMaximization(Method):
                 )
         return self
 
-    def passes(self) -> int:
-        return 3 * self.steps * self.count
+    def passes(self, at: Extent, /) -> int:
+        begin = at.items(self.dataset) if self.dataset else 0
+        return begin + (1 if self.generator is None else 2) * (self.steps + 2) * self.count
 
     def refuse(self, model: Model) -> None:
         from workers.engine import synthesis

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method, Seed, SpatialLayer
+from workers.method import Extent, Method, Seed, SpatialLayer
 from workers.result import Synthesis
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class DeepDream(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return round(2 * self.octaves * self.steps * max(1.0, self.enlarge**2))
+    def passes(self, _: Extent, /) -> int:
+        return round(self.octaves * self.steps * max(1.0, self.enlarge**2))
 
     def refuse(self, model: Model) -> None:
         from workers.engine.dream import check, check_channel

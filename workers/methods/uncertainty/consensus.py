@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from workers.held import Attributing
-from workers.method import Method
+from workers.method import Extent, Method
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Consensus(Method):
         description="Rank by size, whatever the sign: 1 matters most. By value: 1 speaks for, 0 against the target.",
     )
 
-    def passes(self) -> int:
-        return sum(one.passes() for one in self.of)
+    def passes(self, at: Extent, /) -> int:
+        return sum(one.passes(at) for one in self.of)
 
     def refuse(self, model: Model) -> None:
         for one in self.of:

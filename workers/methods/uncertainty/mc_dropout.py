@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.held import Attributing
-from workers.method import Method, Seed
+from workers.method import Extent, Method, Seed
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class McDropout(Method):
     )
     seed: Seed = 0
 
-    def passes(self) -> int:
+    def passes(self, at: Extent, /) -> int:
         walks = {"target": 1, "predicted": 2, "all": 1 + self.classes}
-        return self.samples * self.of.passes() * walks[self.approach]
+        return self.samples * self.of.passes(at) * walks[self.approach]
 
     def refuse(self, model: Model) -> None:
         from workers.engine import monte_carlo, stochastic

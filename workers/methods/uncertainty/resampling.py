@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from workers.held import Attributing
-from workers.method import Method, ModelName, Seed
+from workers.method import Extent, Method, ModelName, Seed
 from workers.result import Attribution
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ class Resampling(Method):
     splits: int = Field(default=5, ge=1, le=1000, description="How often the data is halved.")
     seed: Seed = 0
 
-    def passes(self) -> int:
-        return self.of.passes() * (len(self.models) + 1 if self.models else 2 * self.splits)
+    def passes(self, at: Extent, /) -> int:
+        if self.models:
+            return self.of.passes(at) * (len(self.models) + 1)
+        learned = sum(held.passes(at) for held in self.of.inner() if not held.takes_input)  # from each half anew
+        return self.splits * (2 * self.of.passes(at) + learned)
 
     def refuse(self, model: Model) -> None:
         self.of.refuse(model)

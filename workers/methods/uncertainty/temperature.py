@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import DatasetName, Method
+from workers.method import DatasetName, Extent, Method
 from workers.result import Scores
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class Temperature(Method):
 
     dataset: DatasetName = "training"
     bins: int = Field(default=15, ge=1, le=1000, description="Bins of confidence, of equal width.")
+
+    def passes(self, at: Extent, /) -> int:
+        return at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
         from workers.engine.calibration import check
