@@ -90,7 +90,8 @@ class Ssa(Method):
         if self.dataset is None:
             return 2
         items = at.items(self.dataset)
-        return items + min(items, len(self.classes) * self.images)
+        again = min(items, len(self.classes) * self.images)  # a softmax mixes classes, and is gone through once more
+        return items + (again if self.score == "probability" else 0)
 
     def refuse(self, model: Model) -> None:
         from workers.engine import dependencies
