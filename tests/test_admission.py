@@ -131,7 +131,7 @@ def test_retry_after_is_the_part_of_the_wait_beyond_the_cap(
 
 
 async def test_a_cost_is_estimated_from_what_such_work_took(queue: Queue, store: Store, jobs: Redis) -> None:
-    asked = order(0, {"name": "integrated_gradients", "steps": 100})
+    asked = order(0, {"name": "integrated_gradients", "steps": 98})
     await queue.submit([asked])
     before_any_is_known = float(jobs.hget(keys.job(asked.job.id), "cost") or 0)
     assert before_any_is_known == pytest.approx(100 * PASS_S)
@@ -140,7 +140,7 @@ async def test_a_cost_is_estimated_from_what_such_work_took(queue: Queue, store:
     store.paced({pace: 0.004})
     assert float(jobs.hget(keys.PACE, pace) or 0) == pytest.approx(0.002 * 2**0.2)
     await queue._board.read()
-    other = order(1, {"name": "integrated_gradients", "steps": 100})
+    other = order(1, {"name": "integrated_gradients", "steps": 98})
     await queue.submit([other])
     assert float(jobs.hget(keys.job(other.job.id), "cost") or 0) == pytest.approx(0.2 * 2**0.2, abs=1e-6)
 
