@@ -17,8 +17,9 @@ TARGET_SCHEMA: dict[str, Any] = {
         {"type": "string", "description": 'A class name, "argmax", or "value" for a value of one number.'},
         {
             "type": "object",
-            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}; of a value of "
-            'several numbers {index}, or {reduce: "sum" | "mean"}.',
+            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, {layer, index} "
+            "(the axes of a layer are in the model's card); of a value of several numbers {index}, or "
+            '{reduce: "sum" | "mean"}.',
         },
         {"type": "array", "maxItems": 100, "items": {}, "description": "Several targets: an explanation each."},
     ],

@@ -98,7 +98,7 @@ def _target(target: Mapping[str, Any] | None) -> Any:
         case {"kind": "value"}:
             return "value"
         case _:
-            return {name: value for name, value in target.items() if name != "kind" and value is not None}
+            return {name: value for name, value in target.items() if name not in ("kind", "axis") and value is not None}
 
 
 def _digests(data: bytes) -> Iterator[str]:

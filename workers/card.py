@@ -74,6 +74,9 @@ class Layer(_Frozen):
     op: str
     shape: tuple[int, ...]
     aliases: tuple[str, ...] = ()
+    axes: tuple[str, ...] = Field(
+        default=(), description="The name of each axis of `shape`, as channel, token, time, height; empty: not known."
+    )
 
 
 class MethodSupport(_Frozen):

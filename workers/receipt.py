@@ -121,6 +121,7 @@ def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
     if target is None:
         return None
     told = target.model_dump(mode="json", exclude_none=True)
+    told.pop("axis", None)  # the card's, and no part of what was asked
     number = told["index"][0] if told["kind"] == "element" and len(told["index"]) == 1 else told.get("index")
     label = card.label(number) if isinstance(number, int) else None
     return told if label is None else {**told, "label": label}

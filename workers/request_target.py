@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from workers.card import ModelCard
+from workers.card import Layer, ModelCard
 from workers.errors import InvalidTarget
 from workers.target import ClassTarget, ElementTarget, MaskTarget, RankTarget, Target, UnitTarget, ValueTarget
 
@@ -19,9 +19,9 @@ _adapter: TypeAdapter[Target] = TypeAdapter(Target)
 def parse_targets(raw: Any, card: ModelCard) -> list[Target]:
     """The targets that a request names, checked against the model's card.
 
-    Takes "argmax", "value", a class index or label, {"rank": k}, {"top_k": k}, {"layer": .., "channel"|"index": ..},
-    {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output of several numbers, or a list of
-    these. Raises InvalidTarget, which says what would be right.
+    Takes "argmax", "value", a class index or label, {"rank": k}, {"top_k": k}, {"layer": .., "channel": k} (or "token",
+    "index"), {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output of several numbers, or a
+    list of these. Raises InvalidTarget, which says what would be right.
     """
     if isinstance(raw, Sequence) and not isinstance(raw, str):
         if not raw or len(raw) > MAX_TARGETS:
@@ -54,11 +54,11 @@ def _from_mapping(raw: Mapping[str, Any], card: ModelCard) -> list[Target]:
         return [_reduced(raw["reduce"], card)]
     if keys == {"class", "mask"}:
         return [_mask(raw, card)]
-    if keys == {"layer", "channel"} or keys == {"layer", "index"}:
+    if keys in ({"layer", "channel"}, {"layer", "token"}, {"layer", "index"}):
         return [_unit(raw, card)]
     raise _wrong(
-        "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, index}, "
-        f"{{index}}, {{reduce}}; this one has {', '.join(sorted(map(str, keys)))[:80] or 'no keys'}"
+        "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, "
+        f"{{layer, index}}, {{index}}, {{reduce}}; this one has {', '.join(sorted(map(str, keys)))[:80] or 'no keys'}"
     )
 
 
@@ -157,8 +157,11 @@ def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
         raise _wrong(f"{card.name} has no such layer; GET /api/v1/models/{card.name} lists them")
     target = _checked({"kind": "unit", **raw, "layer": layer.name})
     assert isinstance(target, UnitTarget)
-    if target.channel is not None:
-        _integer(target.channel, f"the channel of {layer.name}", 0, (layer.shape or (1,))[0] - 1)
+    for key in ("channel", "token"):
+        if (place := getattr(target, key)) is not None:
+            axis = axis_of(layer, key)
+            _integer(place, f"the {key} of {layer.name}", 0, (*layer.shape, 1)[axis] - 1)
+            target = target.model_copy(update={"axis": axis})
     if target.index is not None:
         inside = len(target.index) == len(layer.shape) and all(
             0 <= i < n for i, n in zip(target.index, layer.shape, strict=False)
@@ -166,6 +169,23 @@ def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
         if not inside:
             raise _wrong(f"the index of a unit of {layer.name} lies within its shape {list(layer.shape)}")
     return target
+
+
+def axis_of(layer: Layer, word: Literal["channel", "token"]) -> int:
+    """Which axis of a layer counts its channels, or its tokens or steps; raises InvalidTarget where none does."""
+    found = [k for k, name in enumerate(layer.axes) if name == word or (word == "token" and name == "time")]
+    if found:
+        return found[0]
+    if word == "channel" and len(layer.shape) < 2:
+        return 0
+    known = f"its axes are {', '.join(layer.axes)}" if layer.axes else "what its axes are is not known"
+    right = list(layer.axes) and [key for key in ("channel", "token") if key in layer.axes]
+    instead = f'{{"layer": "{layer.name}", "{right[0]}": 0}}' if right else None
+    unit = f'{{"layer": "{layer.name}", "index": {[0] * len(layer.shape)}}}'
+    raise _wrong(
+        f"{layer.name} of the shape {list(layer.shape)} has no {word}s: {known}; "
+        f"send one unit by its place, {unit}{', or ' + instead if instead else ''}"
+    )
 
 
 def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class _Target(BaseModel):
@@ -27,12 +27,26 @@ class RankTarget(_Target):
 
 
 class UnitTarget(_Target):
-    """A channel of a layer (its sum over the other axes), or one unit by its index without the batch axis."""
+    """A channel or a token of a layer (its sum over the other axes), or one unit by its index without the batch axis.
+
+    `axis` is which of the layer's axes counts the channels or tokens; the card knows.
+    """
 
     kind: Literal["unit"] = "unit"
     layer: str
     channel: int | None = Field(default=None, ge=0)
+    token: int | None = Field(default=None, ge=0)
     index: tuple[int, ...] | None = None
+    axis: int = Field(default=0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was written before tokens and other axes could be named: those of that kind keep their ids."""
+        written: dict[str, Any] = handler(self)
+        for key, default in (("token", None), ("axis", 0)):
+            if written.get(key) == default:
+                written.pop(key, None)
+        return written
 
 
 def _frozen(raw: Any) -> Any:

@@ -81,7 +81,8 @@ def target_text(meta: Mapping[str, Any]) -> str:
     if target.get("kind") == "element":
         return f"output {label or ', '.join(map(str, target['index']))}"
     if "layer" in target:
-        place = f"channel {target['channel']}" if "channel" in target else f"unit {list(target['index'])}"
+        word = next((key for key in ("channel", "token") if key in target), None)
+        place = f"{word} {target[word]}" if word else f"unit {list(target['index'])}"
         return f"{place} of {target['layer']}"
     if "index" in target:
         name = f"class {target['index']}" + (f" ({label})" if label not in (None, str(target["index"])) else "")

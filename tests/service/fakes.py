@@ -31,7 +31,7 @@ DIGITS = ModelCard(
     outputs=(3,),
     labels=("zero", "one", "two"),
     default_method="gradient",
-    layers=(Layer(name="conv", op="conv2d", shape=(4, 8, 8)),),
+    layers=(Layer(name="conv", op="conv2d", shape=(4, 8, 8), axes=("channel", "height", "width")),),
     methods=(MethodSupport(name="grad_cam", supported=False, reason="node conv_2 has no spatial axes"),),
 )
 TABLE = ModelCard(name="table", digest="sha256:" + "e" * 64, input=InputSpec(shape=(4,)), outputs=(2,))

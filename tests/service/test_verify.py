@@ -205,7 +205,7 @@ def test_a_tensor_is_known_in_any_file_that_holds_it() -> None:
 def test_every_target_is_asked_for_again_as_it_was(target: Any) -> None:
     shape = {"mask": (3, 2, 2), "value": ()}.get(target.kind, (3,))
     output = {"mask": "segmentation", "value": "value"}.get(target.kind, "classes")
-    layers = (Layer(name="conv", op="conv2d", shape=(4, 8, 8)),)
+    layers = (Layer(name="conv", op="conv2d", shape=(4, 8, 8), axes=("channel", "height", "width")),)
     card = DIGITS.model_copy(update={"outputs": shape, "output": output, "layers": layers})
     job = {"method": {"name": "gradient"}, "target": target.model_dump(mode="json")}
     assert parse_targets(request_of(job, "digits")["target"], card) == [target]

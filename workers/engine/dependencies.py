@@ -161,6 +161,10 @@ def check(model: Model) -> None:
 
 def _unit(target: Target, steps: Steps) -> int:
     """The unit that a target is (`check`)."""
+    if isinstance(target, UnitTarget) and target.index is None and target.axis + 1 != steps.levels[-1].axis:
+        raise InvalidTarget(
+            f"the units of {target.layer} lie along another axis; send one unit by its index", pointer="/target"
+        )
     if isinstance(target, UnitTarget):
         return target.channel or 0 if target.index is None else target.index[steps.levels[-1].axis - 1]
     unit = targets.entry_of(target)

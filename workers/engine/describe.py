@@ -11,6 +11,7 @@ from torch import Tensor
 
 from workers.card import InputSpec, Layer, ModelCard
 from workers.cardrules import check_output
+from workers.engine.axes import axes_of
 from workers.engine.outputs import class_chances
 from workers.engine.precision import spoken
 from workers.engine.targets import totals
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 def card(model: Model) -> ModelCard:
     """The card of a model: what its folder says, what its graph shows, and which methods it supports."""
     folder, graph = model.folder, model.graph
+    axes = axes_of(graph, input_axes(folder.input))
     layers = tuple(
-        Layer(name=n.layer, op=n.op, shape=n.shape, aliases=n.aliases) for n in graph.nodes[1:] if n.shape is not None
+        Layer(name=n.layer, op=n.op, shape=n.shape, aliases=n.aliases, axes=axes[n.index])
+        for n in graph.nodes[1:]
+        if n.shape is not None
     )
     outputs = graph.nodes[graph.output].shape
     if outputs is None:
@@ -40,6 +44,13 @@ def card(model: Model) -> ModelCard:
         labels=labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
         precision=spoken(model.dtype), stored=tuple(name for name in model.stored if name != spoken(model.dtype)),
     )  # fmt: skip
+
+
+def input_axes(spec: InputSpec) -> tuple[str, ...]:
+    """What the axes of the input are, as far as its card says."""
+    if spec.image is not None:
+        return ("channel", "height", "width")
+    return tuple("channel" if name in ("channels", "feature", "features") else name for name in spec.axes)
 
 
 def fixed_rows(program: torch.export.ExportedProgram) -> int | None:

@@ -201,7 +201,7 @@ class Model:
         """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
         for target in self.asked if wanted is None else wanted:
             for layer, norm in self.normed([target]):
-                after = target.model_dump(mode="json", include={"channel", "index"}, exclude_none=True)
+                after = target.model_dump(mode="json", include={"channel", "token", "index"}, exclude_none=True)
                 raise InvalidTarget(
                     f"{norm} is folded into {layer}, whose own value is not propagated from",
                     pointer="/target/layer",

@@ -100,7 +100,7 @@ def elements(target: Target, like: Tensor) -> Tensor:
     elif isinstance(target, UnitTarget) and target.index is not None:
         mask[target.index] = 1
     elif isinstance(target, UnitTarget):
-        mask[target.channel or 0] = 1
+        mask.movedim(target.axis, 0)[target.channel or target.token or 0] = 1
     else:
         mask.fill_(1)
     return mask
