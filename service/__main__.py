@@ -16,7 +16,7 @@ from service.app import create_app
 from service.guard import LONGEST_HEAD
 from service.queue import Queue
 from service.settings import Settings
-from workers.contract import log, tracing
+from workers.contract import WrongAddress, check_start, log, tracing
 
 SHUTDOWN_S = 10
 # Longer than clients and proxies keep an idle connection (Go 90 s, nginx and load balancers 60 s, aiohttp 15 s, httpx
@@ -46,8 +46,9 @@ def main(
     """Serve the API until SIGTERM."""
     settings = Settings()
     try:
+        check_start(settings.redis_url, settings.cache_url)
         api = create_app(settings)
-    except KeyFileError as error:
+    except (KeyFileError, WrongAddress) as error:
         sys.exit(f"error: {error}")
     log.adopt(settings.log_level, as_json=settings.log_json)
     if settings.traces:

@@ -28,6 +28,8 @@ __all__ = ["Input", "Order", "Page", "Problem", "Progress", "Queue", "QueueAway"
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
 
+PROBE_S = 60
+
 
 class Queue:
     """Use as `async with Queue(redis_url, cache_url) as queue:`."""
@@ -180,6 +182,6 @@ class Queue:
             return await self._gauge.read()
 
     async def ping(self) -> None:
-        """Raises QueueAway when either Redis does not answer."""
+        """Raises QueueAway when either Redis does not answer, or takes no writes."""
         async with answering():
-            await asyncio.gather(self._jobs.ping(), self._cache.ping())
+            await asyncio.gather(*(one.set(keys.PROBE, 1, ex=PROBE_S) for one in {self._jobs, self._cache}))

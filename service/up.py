@@ -10,15 +10,14 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from service.gpus import found, share
 from service.redis_binary import CACHE, JOBS, embedded_redis
 from service.supervisor import Child, Say, Supervisor
+from workers.contract import WrongAddress, async_client, checked
 
 # glibc gives freed tensors back to the kernel by default and faults the pages in again for each pass.
 MALLOC = {
@@ -59,8 +58,11 @@ def check(plan: Plan) -> None:
             f"there is no model under {plan.models}: a model is a folder with a card.toml; "
             "name another folder with --models"
         )
-    if plan.redis_url is not None and urlsplit(plan.redis_url).scheme not in ("redis", "rediss"):
-        raise CannotStart("--redis-url begins with redis:// or rediss://")
+    try:
+        if plan.redis_url is not None:
+            checked(plan.redis_url)
+    except WrongAddress as error:
+        raise CannotStart(f"--redis-url: {error}") from None
     family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,7 +145,7 @@ async def _until(check: Callable[[], Awaitable[bool]], seconds: float, otherwise
 
 
 async def _answers(url: str) -> bool:
-    client = redis.asyncio.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2)
+    client = async_client(url, most=1, timeout=2, socket_connect_timeout=2, socket_timeout=2)
     try:
         await client.ping()
     except (RedisError, OSError):

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 
+from workers.redis_url import WrongAddress, check_start
 from workers.settings import Settings
 from workers.signing import KeyFileRefused, Signer
 
@@ -13,8 +14,11 @@ COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks for it when it is
 def main() -> None:
     settings = Settings()
     try:
+        check_start(settings.redis_url, settings.cache_url)
         if settings.receipt_key:
             Signer.from_file(settings.receipt_key)
+    except WrongAddress as error:
+        sys.exit(str(error))
     except KeyFileRefused as error:
         sys.exit(f"WHENCE_RECEIPT_KEY: {error}")
     if settings.metrics_port is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import Celery
 
-from workers import keys
+from workers import keys, redis_url
 
 RING = "workers.ring"  # the one task: ring(priority)
 # A ring that was lost with its worker, or whose acknowledgement was, comes again after this: it does no harm, for then
@@ -75,6 +75,7 @@ def consumer(url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=4,
+        broker_channel_error_retry=True,  # a replica that takes no writes answers with an error of the channel
     )
 
 
@@ -84,7 +85,9 @@ def ring(app: Celery, priority: str) -> None:
 
 
 def _app(url: str, transport: dict[str, Any], **settings: Any) -> Celery:
-    broker = url.replace("unix://", "redis+socket://", 1)
+    broker, options = redis_url.broker(url)
     app = Celery("whence", broker=broker, set_as_current=False)
-    app.conf.update(_COMMON | settings, broker_transport_options=_TRANSPORT | transport)
+    app.conf.update(_COMMON | settings, broker_transport_options=_TRANSPORT | transport | options)
+    if (tls := redis_url.broker_tls(url)) is not None:
+        app.conf.broker_use_ssl = tls
     return app

@@ -6,11 +6,13 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from workers import redis_url
+
 
 def connect(url: str) -> Redis:
     """A client that answers bytes; a call fails after about 10 s without Redis."""
     keepalive: dict[str, Any] = {} if url.startswith("unix:") else {"socket_keepalive": True}
-    return Redis.from_url(
+    return redis_url.client(
         url,
         socket_timeout=5,
         socket_connect_timeout=2,

@@ -32,6 +32,7 @@ from workers.job import Job, canonical_json
 from workers.method import Method, method_type, parse_method, with_datasets, with_models
 from workers.objects import SMALLEST, Objects
 from workers.proof import comparable, distance, seal
+from workers.redis_url import WrongAddress, async_client, check_start, checked
 from workers.request_target import parse_targets
 from workers.result import PREVIEW
 from workers.results import places_of
@@ -84,11 +85,15 @@ __all__ = [
     "UnknownModel",
     "UnsupportedMedia",
     "WorkError",
+    "WrongAddress",
     "as_float32",
+    "async_client",
     "canonical_json",
     "catalogue",
     "cheaper",
     "check_fits",
+    "check_start",
+    "checked",
     "comparable",
     "decode_npy",
     "decode_safetensors",

@@ -16,6 +16,7 @@ RECONCILER = PREFIX + "reconciler"  # string: which worker reconciles now
 NEEDS = PREFIX + "needs"  # hash: how many unfinished jobs need an input, by its digest
 INPUTS = PREFIX + "inputs"  # sorted set: "<bytes> <digest>" of the inputs whose bytes are in Redis, by last use
 WEBHOOKS = PREFIX + "webhooks"  # sorted set: webhooks that are still to be delivered, by when to try next
+PROBE = PREFIX + "probe"  # string: written to see whether writes are taken
 INPUT_BYTES = PREFIX + "input_bytes"  # string: the sum of those bytes
 
 RECORD_TTL_S = 14 * 86400  # of finished jobs, at most: they go with their places in the index

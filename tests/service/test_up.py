@@ -42,7 +42,7 @@ def test_a_folder_without_models_is_named(tmp_path: Path) -> None:
 
 
 def test_a_redis_url_of_another_kind_is_refused() -> None:
-    with pytest.raises(CannotStart, match="redis:// or rediss://"):
+    with pytest.raises(CannotStart, match="begins with redis://, rediss://"):
         check(replace(PLAN, port=free_port(), redis_url="http://127.0.0.1"))
 
 
