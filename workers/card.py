@@ -68,14 +68,19 @@ class InputSpec(_Frozen):
 
 
 class Layer(_Frozen):
-    """One node of the exported graph: `name` is its module path, else its node's name; `shape` without the batch."""
+    """One node of the exported graph: `name` is its module path, else its node's name."""
 
     name: str
     op: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = Field(
+        description="Shape of what belongs to one input: without the batch axis, and where the layer has windows, "
+        "frames or heads merged into that axis, with an axis that counts them in its place."
+    )
     aliases: tuple[str, ...] = ()
     axes: tuple[str, ...] = Field(
-        default=(), description="The name of each axis of `shape`, as channel, token, time, height; empty: not known."
+        default=(),
+        description="The name of each axis of `shape`, as channel, token, time, height, or part for what was merged "
+        "into the batch axis; empty: not known.",
     )
 
 

@@ -116,8 +116,13 @@ class _Shift:
     def explained(self, model: Model, rows: Sequence[Ready]) -> Outcomes:
         """The batch, or its halves where it fails, so that one bad row fails alone.
 
-        A row that alone does not fit into memory is tried again with fewer of its steps at once.
+        A row that alone does not fit into memory is tried again with fewer of its steps at once. A model that is run a
+        row at a time is given one after the other.
         """
+        if model.rows == 1 and len(rows) > 1:
+            for row in rows:
+                yield from self.explained(model, [row])
+            return
         outcomes: Known | None
         try:
             outcomes = self.outcomes(model, rows)

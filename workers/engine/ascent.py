@@ -43,7 +43,7 @@ class Objective:
         output, values = graph.run(x, {targets.node_of(term.target, graph) for term in self.terms})
         values[graph.output] = log_chances(self.model.card, output) if self.selective else output
         found = [targets.masks([term.target] * len(x), graph, values) for term in self.terms]
-        return torch.stack([targets.scores(masks, values) for masks in found])
+        return torch.stack([targets.scores(masks, graph, values) for masks in found])
 
     def __call__(self, x: Tensor) -> Tensor:
         weights = x.new_tensor([term.weight for term in self.terms])

@@ -9,6 +9,7 @@ this reads. Where none of it tells, a layer of several axes has none that is cal
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from workers.engine import ops
@@ -39,6 +40,19 @@ def axes_of(graph: Graph, of_input: Axes) -> list[Axes]:
             read = graph.nodes[i]
             if not found[i] and read.shape:
                 found[i] = _checked(read, _read_by(node, read, found[node.index]))
+    return found
+
+
+def axes_of_parts(graph: Graph, of_input: Axes) -> list[Axes]:
+    """For each node the names of the axes of what belongs to one input; what the batch axis counts else is a `part`."""
+    behind = [
+        node if node.rows.axis == 0 or node.part is None else replace(node, shape=node.part) for node in graph.nodes
+    ]
+    found = axes_of(replace(graph, nodes=tuple(behind)), of_input)
+    for node in graph.nodes:
+        if node.rows.axis == 0 and not node.rows.plain and found[node.index]:
+            merged = ("part", "part_within")[: (node.rows.outer > 1) + (node.rows.inner > 1)]
+            found[node.index] = (*merged, *found[node.index])
     return found
 
 

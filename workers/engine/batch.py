@@ -42,6 +42,14 @@ class Batch:
         """A batch of the same inputs for other targets or another method, which shares their forward pass."""
         return Batch(self.x, targets, seeds, report, self.memo, self.resources)
 
+    def apart(self) -> list[Batch]:
+        """Each row as a batch of its own."""
+        seeds = self.seeds or [0] * len(self)
+        return [
+            Batch(self.x[row : row + 1], [target], [seed], self.report, resources=self.resources)
+            for row, (target, seed) in enumerate(zip(self.targets, seeds, strict=True))
+        ]
+
     def generators(self) -> list[torch.Generator]:
         """A source of random numbers for each row, from the row's own seed: a row draws the same alone or in company.
 

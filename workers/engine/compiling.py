@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import fx
 from workers.engine import attention, canonizers, folding, layout, ops, plain, recurrent
 from workers.engine.constants import fold_constants
 from workers.engine.dropout import Dropout, switch_on
-from workers.engine.graph import Graph, Node, Ref, references
+from workers.engine.graph import Graph, Node, Ref, is_float, references
 from workers.engine.inlining import inline
 from workers.engine.naming import Name, layer_names
 from workers.engine.precision import in_precision, unify
+from workers.engine.rows import of_sizes
 from workers.errors import InvalidFolder
 
 
@@ -124,6 +126,7 @@ def _compile(
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
+    batch = source.meta["val"].shape[0]
 
     def bound(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -142,6 +145,7 @@ def _compile(
         kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
         name = names.get(node, Name(node.name, ()))
+        sizes, rows = of_sizes(_sizes(node), batch)
         nodes.append(
             Node(
                 index=index,
@@ -155,12 +159,14 @@ def _compile(
                 inputs=inputs,
                 shape=_shape(node),
                 carries=ops.name(node) not in ops.CREATION and _carries(node.meta.get("val")),
+                sizes=sizes if is_float(node.meta.get("val")) else None,
+                rows=rows,
             )
         )
         position[node] = index
     returned: Any = graph.output_node().args[0]
     result = returned[0] if isinstance(returned, list | tuple) else returned
-    return Graph(tuple(nodes), position[result])
+    return Graph(tuple(nodes), position[result], alone=isinstance(batch, int))
 
 
 def _identity(*_: Any) -> None:
@@ -173,8 +179,14 @@ def _carries(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 
+def _sizes(node: fx.Node) -> Sequence[int | torch.SymInt] | None:
+    """The sizes of a tensor, None of other values."""
+    value = node.meta.get("val")
+    return value.shape if isinstance(value, torch.Tensor) else None
+
+
 def _shape(node: fx.Node) -> tuple[int, ...] | None:
-    """The shape without the batch axis, where the value is a float tensor of plain sizes."""
+    """The shape behind the first axis, where the value is a float tensor of plain sizes."""
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         return None

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-import torch
-from torch import Tensor
-
 from workers.composite import DEFAULT, Choices, Entry, EpsilonEntry
 from workers.engine import ops
+from workers.engine.boxes import Range, seen_from
 from workers.engine.graph import Graph, Node
 from workers.engine.matching import Place, is_linear, matches, names, where
 from workers.engine.rules import linear
 from workers.engine.rules.rule import Rule
 from workers.engine.structure import Structure, Unknown, reached
 from workers.errors import Instead, InvalidParameter
-
-Range = tuple[Tensor, Tensor]
 
 
 def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Choices = DEFAULT) -> dict[int, Rule]:
@@ -36,7 +32,7 @@ def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Cho
     places = where(graph, rules)
     for node in flowing:
         if is_linear(node):
-            rules[node.index] = _of_table(node, table, places[node.index], box)
+            rules[node.index] = _of_table(node, table, places[node.index], graph, box)
     return dict(sorted(rules.items()))
 
 
@@ -49,7 +45,7 @@ def check(graph: Graph, rules: Mapping[int, Rule], ends: Collection[int], to: in
         raise unknown[-1].error()
 
 
-def _of_table(node: Node, table: Sequence[Entry], place: Place, box: Range | None) -> Rule:
+def _of_table(node: Node, table: Sequence[Entry], place: Place, graph: Graph, box: Range | None) -> Rule:
     entry = next((e for e in table if matches(e, node, place)), None)
     if entry is None:
         raise InvalidParameter(
@@ -57,10 +53,10 @@ def _of_table(node: Node, table: Sequence[Entry], place: Place, box: Range | Non
             "conditions",
             pointer="/method/composite",
         )
-    return _bind(entry, node, box)
+    return _bind(entry, node, graph, box)
 
 
-def _bind(spec: Entry, node: Node, box: Range | None) -> Rule:
+def _bind(spec: Entry, node: Node, graph: Graph, box: Range | None) -> Rule:
     match spec.rule:
         case "zero":
             return linear.Zero()
@@ -77,7 +73,9 @@ def _bind(spec: Entry, node: Node, box: Range | None) -> Rule:
         case "w_square":
             return linear.WSquare(node, spec.epsilon)
         case "z_box":
-            low, high = _range(spec.low, spec.high, box, node)
+            given = spec.low is not None and spec.high is not None
+            seen = box if given or box is None else seen_from(graph, node, box)
+            low, high = _range(spec.low, spec.high, seen, node)
             return linear.ZBox(node, spec.epsilon, low, high)
 
 
@@ -92,7 +90,4 @@ def _range(low: float | None, high: float | None, box: Range | None, node: Node)
             instead=[Instead(parameters={"composite": name}) for name in ("epsilon_plus", "epsilon_plus_flat")],
         )
     lowest, highest = box or (like.new_zeros(()), like.new_zeros(()))
-    return (
-        lowest if low is None else torch.full_like(lowest, low),
-        highest if high is None else torch.full_like(highest, high),
-    )
+    return lowest if low is None else like.new_tensor(low), highest if high is None else like.new_tensor(high)

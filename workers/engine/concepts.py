@@ -153,7 +153,7 @@ def _activations(model: Model, batch: Batch, node: Node, dataset: str, drawn: Te
         if chosen:
             with torch.no_grad():
                 value = model.folded.run(part.x[chosen], [node.index])[1][node.index]
-            rows = value.flatten(1).float().cpu().numpy()
+            rows = model.folded.by_row(node.index, value).flatten(1).float().cpu().numpy()
             found |= {order[part.start + i]: row for i, row in zip(chosen, rows, strict=True)}
     return np.stack([found[row] for row in range(len(drawn))])
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from workers.engine.matching import is_linear
+from workers.engine.rows import PLAIN, by_row
 from workers.engine.tape import Flow, Local
 
 LOST = 1e-5  # of the relevance at a node: less is rounding
@@ -23,11 +25,15 @@ class Held:
         self._sums: list[tuple[str, bool, Tensor, Tensor, Tensor]] = []
 
     def watch(self, local: Local, relevance: Flow, parts: Sequence[Tensor | None]) -> None:
-        flows = [relevance] if isinstance(relevance, Tensor) else list(relevance.values())
-        there = [part for part in parts if part is not None]
-        if there and len({len(values) for values in (*flows, *there) if values.dim()}) == 1:
-            given, handed = (sum(map(by_row, some[1:]), by_row(some[0])) for some in (flows, there))
-            size = sum((by_row(flow.abs()) for flow in flows[1:]), by_row(flows[0].abs()))
+        there = [pair for pair in zip(parts, local.reads, strict=True) if pair[0] is not None]
+        several = not isinstance(relevance, Tensor)
+        if not there or (several and not all(rows.plain for _, rows in there)):
+            return
+        flows = [(part, PLAIN) for part in relevance.values()] if several else [(relevance, local.node.rows)]
+        sums, back = [by_row(*flow) for flow in flows], [by_row(*part) for part in there]
+        if len({one.shape for one in (*sums, *back)}) == 1 and sums[0].dim():
+            size = torch.stack([by_row(flow.abs(), rows) for flow, rows in flows]).sum(0)
+            given, handed = torch.stack(sums).sum(0), torch.stack(back).sum(0)
             self._sums.append((local.node.layer, is_linear(local.node), given, handed, size))
 
     def rows(self, count: int) -> list[list[dict[str, Any]]]:
@@ -45,8 +51,3 @@ class Held:
             ]
             for i in range(count)
         ]
-
-
-def by_row(values: Tensor) -> Tensor:
-    """The sum of each row."""
-    return values.flatten(1).sum(1) if values.dim() > 1 else values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,14 @@ from torch import Tensor
 from workers.engine import targets
 from workers.engine.batch import Batch
 from workers.engine.choice import Choice, assigned
+from workers.engine.graph import Graph
 from workers.engine.labels import classes_of, labels_of
 from workers.engine.levels import levels
 from workers.engine.model import Model
 from workers.engine.outputs import class_chances
 from workers.engine.stepwise import Dependencies, Steps, Values, Walk
 from workers.engine.streaming import items
+from workers.engine.tape import Tape
 from workers.errors import Instead, InvalidParameter, InvalidTarget
 from workers.target import RankTarget, Target, UnitTarget
 
@@ -40,7 +42,7 @@ def of_inputs(model: Model, batch: Batch, rules: Rules) -> list[tuple[Steps, Dep
     found = []
     for row, target in enumerate(wanted):
         one = steps[targets.node_of(target, model.folded)]
-        values = {i: _of_rows(tape.values[i], torch.tensor([row]), len(batch)) for i in one.keep | one.keep_mixed}
+        values = _at(model.folded, tape, row, one.keep | one.keep_mixed)
         start = [(one.levels[-1].index, _unit(target, one))]
 
         def again(values: Values = values) -> Iterator[Values]:
@@ -83,6 +85,18 @@ def of_dataset(model: Model, batch: Batch, rules: Rules, choice: Choice) -> tupl
         batch.report(done, of, "steps")
 
     return steps, steps.walk(start, statistics, again, rules.walk, report)
+
+
+def _at(graph: Graph, tape: Tape, row: int, keep: Set[int]) -> Values:
+    """The values of one row of a tape; where rows are merged with something else, of a pass of its own."""
+    if _by_first_axis(graph, keep):
+        return {i: _of_rows(tape.values[i], torch.tensor([row]), len(tape.values[0])) for i in keep}
+    with torch.no_grad():
+        return graph.run(tape.values[0][row : row + 1], keep)[1]
+
+
+def _by_first_axis(graph: Graph, keep: Set[int]) -> bool:
+    return all(graph.nodes[i].rows.plain for i in keep)
 
 
 @dataclass
@@ -136,7 +150,12 @@ def _look(
     counted = (given >= 0).to(x.device)
     if counted.any():
         found.x.append(x[counted])
-        found.statistics.append(steps.statistics({i: _of_rows(v, counted, len(x)) for i, v in values.items()}))
+        if _by_first_axis(model.folded, steps.keep):
+            values = {i: _of_rows(value, counted, len(x)) for i, value in values.items()}
+        else:
+            with torch.no_grad():
+                _, values = model.folded.run(x[counted], steps.keep)
+        found.statistics.append(steps.statistics(values))
 
 
 def _of_rows(value: Any, rows: Tensor, count: int) -> Any:

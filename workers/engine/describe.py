@@ -11,7 +11,8 @@ from torch import Tensor
 
 from workers.card import InputSpec, Layer, ModelCard
 from workers.cardrules import check_output
-from workers.engine.axes import axes_of
+from workers.engine.axes import axes_of_parts
+from workers.engine.graph import Graph
 from workers.engine.outputs import class_chances
 from workers.engine.precision import spoken
 from workers.engine.targets import totals
@@ -19,26 +20,27 @@ from workers.errors import InvalidFolder
 
 if TYPE_CHECKING:
     from workers.engine.model import Model
+    from workers.folder import Folder
 
 
 def card(model: Model) -> ModelCard:
     """The card of a model: what its folder says, what its graph shows, and which methods it supports."""
     folder, graph = model.folder, model.graph
-    axes = axes_of(graph, input_axes(folder.input))
+    axes, offered = axes_of_parts(graph, input_axes(folder.input)), graph.offered()
     layers = tuple(
-        Layer(name=n.layer, op=n.op, shape=n.shape, aliases=n.aliases, axes=axes[n.index])
+        Layer(name=n.layer, op=n.op, shape=n.part, aliases=n.aliases, axes=axes[n.index])
         for n in graph.nodes[1:]
-        if n.shape is not None
+        if n.part is not None and offered[n.index]
     )
     outputs = graph.nodes[graph.output].shape
     if outputs is None:
         raise InvalidFolder("the model's output is no float tensor of fixed sizes; Whence explains such outputs only")
-    labels = check_output(folder.output, outputs, folder.labels)
-    if graph.nodes[0].shape != tuple(folder.input.shape):
+    if not graph.nodes[graph.output].rows.plain:
         raise InvalidFolder(
-            f"[input] shape is {list(folder.input.shape)} and the model was exported for "
-            f"{list(graph.nodes[0].shape or ())}"
+            f"the model's output for one input has the shape {list(graph.nodes[graph.output].sizes or ())}, and its "
+            "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
         )
+    labels = check_output(folder.output, outputs, folder.labels)
     return ModelCard(
         name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
         labels=labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
@@ -53,12 +55,13 @@ def input_axes(spec: InputSpec) -> tuple[str, ...]:
     return tuple("channel" if name in ("channels", "feature", "features") else name for name in spec.axes)
 
 
-def fixed_rows(program: torch.export.ExportedProgram) -> int | None:
-    """The batch size that the program was exported for, None where any will do."""
-    name = program.graph_signature.user_inputs[0]
-    node = next(n for n in program.graph.nodes if n.name == name)
-    size = node.meta["val"].shape[0]
-    return size if isinstance(size, int) else None
+def check_input(folder: Folder, graph: Graph) -> None:
+    """Raise InvalidFolder where the input is not of the shape that the card says."""
+    if graph.nodes[0].shape != tuple(folder.input.shape):
+        raise InvalidFolder(
+            f"[input] shape is {list(folder.input.shape)} and the model was exported for "
+            f"{list(graph.nodes[0].shape or ())}"
+        )
 
 
 def input_range(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:

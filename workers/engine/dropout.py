@@ -15,6 +15,7 @@ from workers.engine.attention import noted
 from workers.engine.constants import Constants, add_constant
 from workers.engine.naming import Name
 from workers.engine.recurrent import drops
+from workers.engine.rows import of_sizes
 
 WHOLE_CHANNELS = "feature_dropout"
 KINDS = frozenset({"dropout", WHOLE_CHANNELS})
@@ -22,7 +23,7 @@ KINDS = frozenset({"dropout", WHOLE_CHANNELS})
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """One dropout: `node` is the name of the product that it became, `shape` that of its mask for one row."""
+    """One dropout: `node` is the name of the product that it became, `shape` that of its mask for one row's part."""
 
     node: str
     layer: str
@@ -43,27 +44,21 @@ def has_dropout(program: ExportedProgram) -> bool:
 def switch_on(graph: fx.Graph, constants: Constants, names: dict[fx.Node, Name], given: fx.Node) -> tuple[Dropout, ...]:
     """Turn every dropout into a product with a constant mask, for now of ones; the products keep the names.
 
-    `given` is the input: where a value has several rows for each of its rows (heads, windows), so has the mask.
+    `given` is the input: a mask has the shape of what belongs to one of its rows (heads and windows too).
     """
     found = []
     for node in [each for each in graph.nodes if _is_dropout(each)]:
         source: Any = node.args[0]
-        shape = tuple(node.meta["val"].shape[1:])
+        sizes, rows = of_sizes(node.meta["val"].shape, given.meta["val"].shape[0])
+        assert sizes is not None
         if ops.name(node) == WHOLE_CHANNELS:
-            shape = (shape[0], *[1] * (len(shape) - 1))
-        several = _rows(node, given)
-        shape = shape if several == 1 else (several, *shape)
-        mask = add_constant(graph, constants, f"mask_{node.name}", torch.ones(1, *shape))
-        sizes = list(node.meta["val"].shape[1:])
+            sizes = tuple(size if axis < 2 or axis == rows.axis else 1 for axis, size in enumerate(sizes))
+        shape = rows.part(sizes)
+        mask = add_constant(graph, constants, f"mask_{node.name}", torch.ones(()))
         with graph.inserting_before(node):
-            if several > 1:
-                source = graph.call_function(torch.ops.aten.reshape.default, (source, [-1, several, *sizes]))
-            product = result = graph.call_function(torch.ops.aten.mul.Tensor, (source, mask))
-            if several > 1:
-                result = graph.call_function(torch.ops.aten.reshape.default, (product, [-1, *sizes]))
-        for made in {source, product, result} - {node.args[0]}:
-            made.meta = dict(node.meta)
-        node.replace_all_uses_with(result)
+            product = graph.call_function(torch.ops.aten.mul.Tensor, (source, mask))
+        product.meta = dict(node.meta)
+        node.replace_all_uses_with(product)
         names[product] = names.pop(node)
         found.append(Dropout(product.name, names[product].layer, float(node.args[1]), shape))
         graph.erase_node(node)
@@ -76,15 +71,6 @@ def drawn(dropouts: tuple[Dropout, ...], sources: list[torch.Generator]) -> Mapp
     return {one.node: torch.stack([row[i] for row in rows]) for i, one in enumerate(dropouts)}
 
 
-def _rows(node: fx.Node, given: fx.Node) -> int:
-    """How many rows of a call's value belong to one of the input's, as windows or heads may lie in the first axis."""
-    one, other = node.meta["val"].shape[0], given.meta["val"].shape[0]
-    ratio = getattr(getattr(one, "node", None), "expr", one) / getattr(getattr(other, "node", None), "expr", other)
-    return max(1, int(ratio)) if ratio == int(ratio) else 1
-
-
 def _is_dropout(node: fx.Node) -> bool:
-    """Whether the call drops values in training, and of a shape that is known."""
-    if ops.name(node).removesuffix("_") not in KINDS or not node.args[1]:
-        return False
-    return all(isinstance(size, int) for size in node.meta["val"].shape[1:])
+    """Whether the call drops values in training."""
+    return ops.name(node).removesuffix("_") in KINDS and bool(node.args[1])

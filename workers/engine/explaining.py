@@ -45,6 +45,12 @@ def elsewhere(model: Model, batch: Batch, x: Tensor, rows: Tensor, method: Metho
     return torch.cat(parts)
 
 
+def attributed(model: Model, batch: Batch, method: Method) -> Tensor:
+    """What a method attributes to each row of a batch: of a model that runs a row at a time, to one after the other."""
+    rows = batch.apart() if model.rows == 1 and len(batch) > 1 else [batch]
+    return torch.cat([method.explain(model, row).arrays["attribution"].detach() for row in rows])
+
+
 def by_place(maps: Tensor, spec: InputSpec) -> Tensor:
     """Attributions (n, ...) summed over the channels: (n, *places)."""
     axis = channel_axis(spec)
@@ -59,5 +65,4 @@ def _explained(model: Model, batch: Batch, method: Method) -> Tensor:
 
     inner = batch.sharing(batch.targets, [getattr(method, "seed", 0)] * len(batch), report)
     inner.resources = Unkept(batch.resources)
-    values: Tensor = method.explain(model, inner).arrays["attribution"]
-    return values.detach()
+    return attributed(model, inner, method)

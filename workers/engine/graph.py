@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.engine import ops
+from workers.engine.rows import PLAIN, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One call: `op` is its ATen name, `layer` its public name, `inputs` what it reads, `shape` without the batch."""
+    """One call: `op` is its ATen name, `layer` its public name, `inputs` what it reads, `shape` behind the first axis.
+
+    `sizes` are all sizes of its value for one row, and `rows` says what of it belongs to each row of a batch.
+    """
 
     index: int
     name: str
@@ -36,6 +40,13 @@ class Node:
     carries: bool = (
         True  # whether its value is made of float tensors that depend on what it reads: gradients flow there
     )
+    sizes: tuple[int, ...] | None = None
+    rows: Rows = PLAIN
+
+    @property
+    def part(self) -> tuple[int, ...] | None:
+        """The shape of what belongs to each row."""
+        return self.shape if self.rows.plain or self.sizes is None else self.rows.part(self.sizes)
 
     def run(self, values: Mapping[int, Any] | Sequence[Any]) -> Any:
         """The call, its references replaced by `values`."""
@@ -68,11 +79,13 @@ def references(argument: Any) -> Iterable[int]:
 class Graph:
     """Calls in order; the node at 0 is the input, `output` is the index of what the model returns.
 
+    Of one that is `alone` a row's values depend on the other rows of the pass: it is run a row at a time.
     Nothing in it changes after it is made, so that any number of threads may run it at once.
     """
 
     nodes: tuple[Node, ...]
     output: int
+    alone: bool = False
     affine: dict[int, bool] = field(init=False, default_factory=dict, compare=False)  # what `linearity` found out
     _last_use: dict[int, tuple[int, ...]] = field(init=False)
     _names: dict[str, int] = field(init=False)
@@ -96,6 +109,8 @@ class Graph:
     def run(self, x: Tensor, keep: Iterable[int] = ()) -> tuple[Tensor, dict[int, Tensor]]:
         """The output, and the values of the nodes in `keep`; what no later node reads is freed at once."""
         kept = set(keep)
+        if self.alone and len(x) > 1:
+            return self._one_by_one(x, kept)
         values: list[Any] = [None] * len(self.nodes)
         values[0] = x
         for node in self.nodes[1:]:
@@ -104,6 +119,39 @@ class Graph:
                 if i not in kept:
                     values[i] = None
         return values[self.output], {i: values[i] for i in kept}
+
+    def _one_by_one(self, x: Tensor, kept: set[int]) -> tuple[Tensor, dict[int, Tensor]]:
+        ran = [self.run(row, kept) for row in torch.split(x, 1)]
+        values = {i: [self.by_row(i, values[i]) for _, values in ran] for i in kept}
+        joined = {i: self.nodes[i].rows.join(torch.cat(parts)) for i, parts in values.items()}
+        return torch.cat([output for output, _ in ran]), joined
+
+    def depending(self) -> list[bool]:
+        """For each node, whether the input's values flow into it, be it by comparisons and lookups."""
+        found = [True] + [False] * (len(self.nodes) - 1)
+        for node in self.nodes[1:]:
+            found[node.index] = not node.op.startswith("sym_") and any(found[i] for i in node.inputs)
+        return found
+
+    def offered(self) -> list[bool]:
+        """For each node, whether its value is of the input, and each row has a part of its own in it."""
+        pairs = zip(self.nodes, self.depending(), strict=True)
+        return [depends and (self.alone or node.rows.axis is not None) for node, depends in pairs]
+
+    def by_row(self, index: int, value: Tensor) -> Tensor:
+        """A node's value, or what is shaped like it, with a row's part for each row: (n, *part)."""
+        return self.nodes[index].rows.split(value)
+
+    def each(self, xs: Sequence[Tensor]) -> Iterator[tuple[Node, list[Any]]]:
+        """Every node but the input with its values for several inputs, which are run side by side."""
+        runs: list[list[Any]] = [[x] + [None] * (len(self.nodes) - 1) for x in xs]
+        for node in self.nodes[1:]:
+            for values in runs:
+                values[node.index] = node.run(values)
+            yield node, [values[node.index] for values in runs]
+            for values in runs:
+                for i in self._last_use.get(node.index, ()):
+                    values[i] = None
 
     def reaching(self, start: int) -> list[bool]:
         """For each node, whether the value of `start` flows into it."""

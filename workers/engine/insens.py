@@ -35,7 +35,7 @@ class Layer:
 
     def __init__(self, model: Model, node: Node) -> None:
         self.node = node
-        self.graph = Graph(model.folded.nodes[: node.index + 1], node.index)
+        self.graph = Graph(model.folded.nodes[: node.index + 1], node.index, model.folded.alone)
         widest = max(math.prod(other.shape or ()) for other in self.graph.nodes)
         self.rows = model.chunk if model.rows or model.short else max(model.chunk, side_by_side(widest))
         self.columns = list(self._columns())
@@ -66,13 +66,14 @@ class Omega:
 def insens(layer: Layer, x: Tensor, rates: Tensor, active: bool, report: Progress) -> Omega:
     """Of one input, over the inactive units of the layer, or with `active` over all."""
     tape = Tape(layer.graph, x)
-    activity = tape.output[0]
+    activity = layer.node.rows.split(tape.output)[0]
     inactive = activity <= 0
     of = torch.ones_like(inactive) if active else inactive
     wanted = (rates > 0) & of
     sizes = squared_weights(layer, x, wanted, report)
     scale = torch.where(wanted & (sizes > 0), rates * activity / sizes, 0.0)
-    return Omega(_back(tape, layer.node, scale[None]), *(int(which.sum()) for which in (of, wanted, inactive)))
+    values = _back(tape, layer.node, layer.node.rows.join(scale[None]))
+    return Omega(values, *(int(which.sum()) for which in (of, wanted, inactive)))
 
 
 def squared_weights(layer: Layer, x: Tensor, wanted: Tensor, report: Progress) -> Tensor:
@@ -81,14 +82,15 @@ def squared_weights(layer: Layer, x: Tensor, wanted: Tensor, report: Progress) -
     units: list[Group] = [tuple(unit) for unit in wanted.nonzero().tolist()]
     sizes = torch.zeros(wanted.shape, dtype=x.dtype, device=x.device)
     if len(units) <= len(layer.columns):
-        for chosen, ones in _chunks(units, tape.output, report):
-            squares = _back(tape, layer.node, ones).square().flatten(1).sum(1)
+        rows = layer.node.rows
+        for chosen, ones in _chunks(units, rows.split(tape.output), report):
+            squares = _back(tape, layer.node, rows.join(ones)).square().flatten(1).sum(1)
             for unit, square in zip(chosen, squares, strict=False):
                 sizes[unit] = square
         return sizes
     forward = Pushforward(tape, layer.node.index)
     for _, ones in _chunks(layer.columns, tape.values[0], report):
-        sizes += forward(ones).square().sum(0)
+        sizes += layer.node.rows.split(forward(ones)).square().sum(0)
     return sizes * wanted
 
 

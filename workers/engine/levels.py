@@ -21,7 +21,7 @@ PASSED = POOLS | RESHAPING | {"cat", "mean", "getitem", "dropout", "feature_drop
 
 @dataclass(frozen=True)
 class Level:
-    """A layer and its units: the channels, along `axis` (the batch is 0), each with all its places."""
+    """A layer and its units: the channels, along `axis` of its value by row, each with all its places."""
 
     node: Node
     axis: int
@@ -33,11 +33,12 @@ class Level:
 
     def by_unit(self, value: Tensor) -> Tensor:
         """The layer's value, or what belongs to it, summed over places: (rows, units)."""
+        value = self.node.rows.split(value)
         return value.movedim(self.axis, 1).flatten(2).sum(2) if value.dim() > 2 else value.reshape(len(value), -1)
 
     def mean_start(self, value: Tensor) -> Tensor:
         """The derivative of each unit's mean over its places in the layer's value, which is shaped like it."""
-        places = math.prod(value.shape[1:]) // self.units
+        places = math.prod(self.node.rows.split(value).shape[1:]) // self.units
         return torch.full_like(value, 1 / places)
 
 
@@ -91,7 +92,7 @@ def _named(model: Model, name: str, top: Node) -> Node:
             f"{norm} is folded into {name}, whose own value is not kept; name {norm} for the value after it",
             pointer="/method/layers",
         )
-    if not model.folded.reaching(node.index)[top.index] or node.index == top.index or not node.shape:
+    if not model.folded.reaching(node.index)[top.index] or node.index == top.index or not node.part:
         raise InvalidParameter(f"{top.layer} does not depend on units of the layer {name}", pointer="/method/layers")
     return node
 
@@ -116,8 +117,10 @@ def _source(graph: Graph, index: int, flows: Sequence[bool]) -> set[int]:
 
 def _level(graph: Graph, node: Node) -> Level:
     """Features come last where a linear layer reads or makes them beside other axes, else channels come first."""
-    shape = node.shape or ()
+    shape = node.part or ()
     dense = node.op in ops.NORMALISING | {"linear"} and node.op not in ("group_norm", "instance_norm")
     read = any(other.op == "linear" and node.index in other.inputs for other in graph.nodes)
     last = len(shape) > 1 and (dense or read)
-    return Level(node, len(shape) if last else 1, shape[-1] if last else shape[0] if shape else 1)
+    merged = (node.rows.outer > 1) + (node.rows.inner > 1) if node.rows.axis == 0 else 0
+    axis = len(shape) - 1 if last else min(merged, max(len(shape) - 1, 0))
+    return Level(node, axis + 1, shape[axis] if shape else 1)

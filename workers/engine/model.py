@@ -19,6 +19,7 @@ from workers.engine import composites, describe, ops, targets
 from workers.engine.backward import Watch, propagate
 from workers.engine.batch import Batch
 from workers.engine.chunk import fastest
+from workers.engine.company import settle
 from workers.engine.compiling import Compiled, compile_program
 from workers.engine.dropout import has_dropout
 from workers.engine.embeddings import check_slope
@@ -50,7 +51,6 @@ class Model:
         compiled: Compiled,
         device: torch.device,
         dtype: torch.dtype,
-        rows: int | None,
         chunk: int | None,
         stored: tuple[str, ...] = (),
     ) -> None:
@@ -60,8 +60,8 @@ class Model:
         self.device = device
         self.dtype = dtype
         self.stored = stored
-        self.rows = rows
-        self._chunk = rows or chunk
+        self.rows = 1 if compiled.exported.alone else None
+        self._chunk = self.rows or chunk
         self._shrunk_at = -math.inf
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
@@ -83,10 +83,17 @@ class Model:
         `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
         """
         place = torch.device(device)
-        compiled = compile_program(program, place, dtype)
-        model = cls(folder, compiled, place, dtype, describe.fixed_rows(program), chunk, stored_types(program))
+        row = torch.zeros(1, *folder.input.shape, device=place, dtype=dtype)
+
+        def compiled_as(dropout: bool) -> Compiled:
+            found = compile_program(program, place, dtype, dropout)
+            describe.check_input(folder, found.exported)
+            return settle(found, row, describe.input_range(folder.input, place, dtype))
+
+        compiled = compiled_as(False)
+        model = cls(folder, compiled, place, dtype, chunk, stored_types(program))
         if has_dropout(program):
-            model.stochastic = cache(partial(compile_program, program, place, dtype, dropout=True))
+            model.stochastic = cache(partial(compiled_as, True))
         return model
 
     def towards(self, target: Target | None) -> Model:
@@ -178,7 +185,7 @@ class Model:
         if probability:
             return target_chances(self.card, wanted, self.graph, output)
         values[self.graph.output] = output
-        return targets.scores(targets.masks(wanted, self.graph, values), values)
+        return targets.scores(targets.masks(wanted, self.graph, values), self.graph, values)
 
     def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
         """The scores (n,) and their gradients at x, by one pass; targets must be resolved."""
@@ -195,7 +202,7 @@ class Model:
         tape, wanted = self.tape(batch), self.resolve(batch)
         self.check_start(wanted)
         start = targets.masks(wanted, tape.graph, tape.values)
-        return targets.scores(start, tape.values), start
+        return targets.scores(start, tape.graph, tape.values), start
 
     def check_start(self, wanted: Sequence[Target] | None = None) -> None:
         """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
@@ -217,12 +224,14 @@ class Model:
         return ones if start == "one" else {index: one * self.tape(batch).values[index] for index, one in ones.items()}
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
-        """The scores (n,) and their gradients at the nodes in `to`, by the batch's tape."""
+        """The scores (n,) and their gradients at the nodes in `to`, by row, by the batch's tape."""
         if tuple(to) == (0,) and self.normed(batch.targets):
             scores, slopes = self.gradient(batch.x, self.resolve(batch))
             return scores, {0: slopes}
         scores, start = self.start(batch)
-        return scores, propagate(self.tape(batch), start, lambda _: self._gradient, to)
+        tape = self.tape(batch)
+        found = propagate(tape, start, lambda _: self._gradient, to)
+        return scores, {index: tape.graph.by_row(index, slopes) for index, slopes in found.items()}
 
     def relevance(
         self,
@@ -234,9 +243,10 @@ class Model:
         watch: Watch | None = None,
         choices: Choices = DEFAULT,
     ) -> dict[int, Tensor]:
-        """The relevance at the nodes in `to`, from that of the nodes in `start`, by a composite's table."""
-        rules = self.rules(table, choices)
-        return propagate(self.tape(batch), start, lambda local: rules[local.node.index], to, masks, watch)
+        """The relevance at the nodes in `to`, by row, from that of the nodes in `start`, by a composite's table."""
+        rules, tape = self.rules(table, choices), self.tape(batch)
+        found = propagate(tape, start, lambda local: rules[local.node.index], to, masks, watch)
+        return {index: tape.graph.by_row(index, relevance) for index, relevance in found.items()}
 
     def rules(self, table: Table, choices: Choices = DEFAULT) -> dict[int, Rule]:
         """The rule of every node under a composite, made once; where there is none, walking through it raises."""
@@ -279,6 +289,12 @@ class Model:
             some = ", ".join(n.layer for n in self.folded.nodes[-4:])
             raise InvalidParameter(
                 f"the model has no layer {name!r}; GET /api/v1/models/{self.card.name} lists them, such as {some}",
+                pointer="/method/layer",
+            )
+        if not self.folded.offered()[node.index]:
+            raise InvalidParameter(
+                f"the value of the layer {name} is the same whatever the input; GET /api/v1/models/{self.card.name} "
+                "lists those that depend on it",
                 pointer="/method/layer",
             )
         return node

@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 BATCH_NORM = frozenset({"batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm", "cudnn_batch_norm"})
+OF_BATCH = "batch_norm_without_statistics"  # of its own: it takes those of the batch
 CONVOLUTION = frozenset({"conv1d", "conv2d", "conv3d", "convolution"})
 TRANSPOSED = frozenset({"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"})
 LINEAR = frozenset({"linear"}) | CONVOLUTION | TRANSPOSED
@@ -94,6 +95,8 @@ def name(node: fx.Node) -> str:
         called = target._schema.name.partition("::")[2]
         if called in ("scatter_reduce", "index_reduce"):
             return f"{called}_{node.args[4]}"
+        if called in BATCH_NORM and node.args[3] is None:
+            return OF_BATCH
         return _SYNONYMS.get(called, called)
     return cast(str, getattr(target, "__name__", str(target)))
 

@@ -96,7 +96,7 @@ def target_chances(card: ModelCard, wanted: Sequence[Target], graph: Graph, outp
     """The probability of each row's target (n,), the mean over its places; InvalidTarget for what is no class."""
     check_probability(card, wanted)
     values = {graph.output: chances(card, outputs)}
-    return targets.scores(targets.averaged(targets.masks(wanted, graph, values)), values)
+    return targets.scores(targets.averaged(targets.masks(wanted, graph, values), graph), graph, values)
 
 
 def entropies(card: ModelCard, outputs: Tensor) -> tuple[Tensor, Tensor] | None:

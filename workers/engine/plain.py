@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx
 
 from workers.engine import ops
 from workers.engine.constants import Constants, add_constant
+from workers.engine.rows import of_sizes
+from workers.errors import InvalidFolder
 
 aten = torch.ops.aten
 
@@ -19,19 +22,30 @@ aten = torch.ops.aten
 def plain_forms(graph: fx.Graph, constants: Constants) -> None:
     """Norms that return their statistics become those that do not, products with constant matrices linear layers.
 
-    A view becomes a reshape: the copies that gave it the memory it asks for are no part of the function.
+    A view becomes a reshape: the copies that gave it the memory it asks for are no part of the function. A squeeze
+    names its axes: else it would take the batch's, too, of a row that is alone.
     """
     for node in list(graph.nodes):
         called = ops.name(node)
         if node.target in (aten.view.default, aten._unsafe_view.default):
             node.target = aten.reshape.default
+        elif node.target is aten.squeeze.default:
+            _squeeze(node)
         elif called in _NORMS:
             _plain_norm(graph, node)
+        elif called == ops.OF_BATCH and node.target is aten.batch_norm.default:
+            _norm_of_batch(graph, node, constants)
         elif called in {"mm", "matmul", "bmm", "addmm"}:
             _linear(graph, node, constants)
         elif called == "glu":
             _gated(graph, node)
     graph.eliminate_dead_code()
+
+
+def _squeeze(node: fx.Node) -> None:
+    sizes = cast(fx.Node, node.args[0]).meta["val"].shape
+    node.target = aten.squeeze.dims
+    node.args = (node.args[0], [axis for axis, size in enumerate(sizes) if isinstance(size, int) and size == 1])
 
 
 Call = tuple[Any, tuple[Any, ...]]  # what is called, and its arguments
@@ -65,6 +79,26 @@ def _plain_norm(graph: fx.Graph, node: fx.Node) -> None:
     target, arguments = _NORMS[ops.name(node)](*node.args)
     for item in list(node.users):
         _replace(graph, item, target, arguments)
+
+
+def _norm_of_batch(graph: fx.Graph, node: fx.Node, constants: Constants) -> None:
+    """A batch norm by the batch's own statistics is, of one input, an instance norm.
+
+    Raises InvalidFolder where one input has but one number for each channel. One whose batch axis holds more than the
+    inputs stays.
+    """
+    arguments: tuple[Any, ...] = node.args
+    x, weight, bias, *_, momentum, epsilon, cudnn = arguments
+    source = next(each for each in graph.nodes if each.op == "placeholder" and each.name not in constants)
+    sizes, rows = of_sizes(x.meta["val"].shape, source.meta["val"].shape[0])
+    if sizes is not None and math.prod(sizes) == sizes[1]:
+        raise InvalidFolder(
+            f"{node.name} is a batch norm without statistics of its own: it takes those of the batch, and of one input "
+            "alone there are none. Train and export it with track_running_stats=True"
+        )
+    if rows.plain:
+        of_one = (x, weight, bias, None, None, True, momentum, epsilon, cudnn)
+        _replace(graph, node, aten.instance_norm.default, of_one)
 
 
 def _linear(graph: fx.Graph, node: fx.Node, constants: Constants) -> None:

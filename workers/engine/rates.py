@@ -73,9 +73,10 @@ class Rates:
 
     def add(self, value: Tensor, rectified: Tensor) -> None:
         active = value > 0
-        self.counts += active.sum(0)
+        by_row = self.layer.rows.split(active)
+        self.counts += by_row.sum(0)
         self.passed += int((active & self._won(rectified)).sum()) if self.pools else int(active.sum())
-        self.seen += len(value)
+        self.seen += len(by_row)
 
     def _won(self, rectified: Tensor) -> Tensor:
         leaf = rectified.detach().requires_grad_()
@@ -126,4 +127,4 @@ def _empty(model: Model, layer: Node) -> Rates:
     rectifier = next(node for node in nodes if node.op in RECTIFIERS and layer.index in node.inputs)
     readers = tuple(node for node in nodes if rectifier.index in node.inputs)
     pools = readers if all(node.op in POOLS for node in readers) else ()
-    return Rates(layer, rectifier, pools, torch.zeros(layer.shape or (), dtype=torch.float64, device=model.device))
+    return Rates(layer, rectifier, pools, torch.zeros(layer.part or (), dtype=torch.float64, device=model.device))

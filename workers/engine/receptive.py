@@ -51,7 +51,7 @@ def windows(graph: Graph, to: Node) -> Windows | None:
 
 
 def _through(node: Node, below: Windows | None, axes: int, same: bool) -> Windows | None:
-    if below is None or len(node.shape or ()) != axes + 1:
+    if below is None or not node.rows.plain or len(node.shape or ()) != axes + 1:
         return None
     if node.op in ops.CONVOLUTION and node.op != "convolution":
         kernel = tuple(node.args[1].shape[2:])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workers.engine.batch import Batch
 from workers.engine.consensus import correlations
+from workers.engine.explaining import attributed
 from workers.engine.halves import Halved
 from workers.engine.model import Model
 from workers.errors import InvalidParameter
@@ -85,7 +86,7 @@ def over_models(model: Model, batch: Batch, of: Method, names: Sequence[str]) ->
         other = model if name is None else batch.resources.model(name)
         _check(model, other, of, at)
         inner = Batch(batch.x, wanted, [getattr(of, "seed", 0)] * len(batch), resources=batch.resources)
-        maps.append(of.explain(other, inner).arrays["attribution"].detach().double())
+        maps.append(attributed(other, inner, of).double())
         batch.report(done + 1, len(names) + 1, "models")
     stacked = torch.stack(maps)
     pairs = torch.triu_indices(len(maps), len(maps), 1).numpy()

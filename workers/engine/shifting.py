@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from workers.engine import ops
 from workers.engine.graph import Graph, Node, Ref, references
 from workers.engine.matching import is_linear
 from workers.engine.model import Model
+from workers.engine.rows import Rows
 from workers.engine.sketch import Sketch, edited, variant
 from workers.errors import MethodNotApplicable
 
@@ -88,7 +90,16 @@ def _compensated(sketch: Sketch, node: Node, amount: Tensor) -> Ref:
         moved = flat[:, 0] if bias is None else flat[:, 0] + bias
         return sketch.copied(node, (read, weight, moved, *rest))
     layer = sketch.copied(node, (read, weight, bias, *rest))
-    return sketch.added(f"{node.name}_shifted", _ADD, "add", (layer, amount), tuple(amount.shape[1:]))
+    shape = tuple(amount.shape[1:])
+    if node.rows.plain:
+        return sketch.added(f"{node.name}_shifted", _ADD, "add", (layer, amount), shape, node)
+    each = partial(_add_to_each, node.rows)
+    return sketch.added(f"{node.name}_shifted", each, "add", (layer, amount), shape, node)
+
+
+def _add_to_each(rows: Rows, value: Tensor, amount: Tensor) -> Tensor:
+    """The value with an amount that is one row's added to every row."""
+    return rows.join(rows.split(value) + rows.split(amount))
 
 
 def _spec(spec: InputSpec, bounds: tuple[Tensor, Tensor] | None, shift: Tensor) -> InputSpec:

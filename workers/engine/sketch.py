@@ -29,10 +29,13 @@ class Sketch:
         self.nodes.append(replace(node, index=len(self.nodes), args=args, kwargs=kwargs, inputs=inputs))
         return Ref(len(self.nodes) - 1)
 
-    def added(self, name: str, call: Callable[..., Any], op: str, args: Sequence[Any], shape: tuple[int, ...]) -> Ref:
-        """A new node."""
+    def added(
+        self, name: str, call: Callable[..., Any], op: str, args: Sequence[Any], shape: tuple[int, ...], beside: Node
+    ) -> Ref:
+        """A new node, whose rows lie as in the node `beside`."""
         inputs = tuple(dict.fromkeys(references(list(args))))
-        self.nodes.append(Node(len(self.nodes), name, name, (), op, call, tuple(args), {}, inputs, shape))
+        new = Node(len(self.nodes), name, name, (), op, call, tuple(args), {}, inputs, shape, rows=beside.rows)
+        self.nodes.append(new)
         return Ref(len(self.nodes) - 1)
 
     def moved(self, argument: Any) -> Any:
@@ -50,10 +53,10 @@ def edited(graph: Graph, edit: Edit) -> Graph:
     sketch.at[0] = sketch.copied(graph.nodes[0])
     for node in graph.nodes[1:]:
         sketch.at[node.index] = edit(sketch, node)
-    return Graph(tuple(sketch.nodes), sketch.at[graph.output].index)
+    return Graph(tuple(sketch.nodes), sketch.at[graph.output].index, graph.alone)
 
 
 def variant(model: Model, graph: Graph, spec: InputSpec | None = None) -> Model:
     """A model of that graph, made of the folded one of another model, whose card it has but for the input."""
     folder = model.folder if spec is None else replace(model.folder, input=spec)
-    return Model(folder, Compiled(graph, graph), model.device, model.dtype, model.rows, model.chunk)
+    return Model(folder, Compiled(graph, graph), model.device, model.dtype, model.chunk)

@@ -27,6 +27,12 @@ def spatial_layer(model: Model, name: str | None) -> Node:
                 f"{norm} is folded into {name}, whose own activations are not kept; name {norm} for those after it",
                 pointer="/method/layer",
             )
+        if not node.rows.plain:
+            raise InvalidParameter(
+                f"the layer {name} has the shape {list(node.part or ())} for one input: its batch axis holds more than "
+                "the inputs, so that its places are not the input's; name a layer after they are apart again",
+                pointer="/method/layer",
+            )
         if not _has_places(node, graph):
             raise InvalidParameter(
                 f"the layer {name} has the shape {list(node.shape or ())}, not channels by places of the input",
@@ -49,7 +55,8 @@ def _has_places(node: Node, graph: Graph) -> bool:
     """Whether the shape is channels, then as many axes as the input's places, no longer than those, more than one."""
     places, of_input = (node.shape or ())[1:], (graph.nodes[0].shape or ())[1:]
     return (
-        len(places) == len(of_input) > 0
+        node.rows.plain
+        and len(places) == len(of_input) > 0
         and max(places) > 1
         and all(0 < have <= most for have, most in zip(places, of_input, strict=True))
     )

@@ -35,7 +35,7 @@ def split(model: Model, theta: float) -> tuple[Model, list[str]]:
         axis = -1 if node.op == "linear" else 1
         read = model.folded.nodes[node.inputs[0]]
         there = sketch.moved(node.args[0])
-        doubled = sketch.added(f"{node.name}_split", _CAT, "cat", ([there, there], axis), _doubled(read, axis))
+        doubled = sketch.added(f"{node.name}_split", _CAT, "cat", ([there, there], axis), _doubled(read, axis), read)
         amount = theta * neuron.weight.std()
         extra = torch.full_like(neuron.weight, float(amount))
         weight = torch.cat([neuron.weight + extra, -extra], 0 if neuron.transposed else 1)

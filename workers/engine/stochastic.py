@@ -13,6 +13,7 @@ from workers.engine import attention
 from workers.engine.dropout import Dropout, drawn
 from workers.engine.graph import Graph
 from workers.engine.model import Model
+from workers.engine.rows import Rows
 from workers.errors import MethodNotApplicable
 
 
@@ -61,6 +62,15 @@ def check(model: Model) -> None:
 
 def _masked(graph: Graph, masks: Mapping[str, Tensor]) -> Graph:
     nodes = tuple(
-        replace(node, args=(node.args[0], masks[node.name])) if node.name in masks else node for node in graph.nodes
+        replace(node, args=(node.args[0], _joined(node.rows, masks[node.name]))) if node.name in masks else node
+        for node in graph.nodes
     )
-    return Graph(nodes, graph.output)
+    return replace(graph, nodes=nodes)
+
+
+def _joined(rows: Rows, mask: Tensor) -> Tensor:
+    """Masks by row as the value of a node whose rows lie so."""
+    if rows.axis is not None and rows.outer > 1 and rows.inner > 1:
+        at = rows.axis + 1
+        mask = mask.reshape(*mask.shape[:at], rows.outer, rows.inner, *mask.shape[at + 1 :])
+    return rows.join(mask)

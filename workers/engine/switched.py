@@ -15,11 +15,11 @@ from torch import Tensor
 from workers.engine import ops
 from workers.engine.backward import propagate
 from workers.engine.batch import Batch
-from workers.engine.conservation import by_row
 from workers.engine.graph import Node, Ref, references
 from workers.engine.linearity import is_affine
 from workers.engine.matching import is_linear
 from workers.engine.model import Model
+from workers.engine.rows import by_row
 from workers.engine.rules.rule import Gradient
 from workers.engine.tape import Flow, Local
 from workers.errors import MethodNotApplicable, methods
@@ -104,9 +104,12 @@ class _Intercepts:
             if len(node.args) > 2 and node.args[2] is not None:
                 axis = gradient.dim() - 1 if node.op == "linear" else 1
                 bias: Tensor = node.args[2]
-                self.total = self.total + by_row(gradient * bias.view(-1, *[1] * (gradient.dim() - 1 - axis)))
+                put_in = gradient * bias.view(-1, *[1] * (gradient.dim() - 1 - axis))
+                self.total = self.total + by_row(put_in, node.rows)
             return
         reached = sum(
-            by_row(leaf.detach() * part) for leaf, part in zip(local.leaves, parts, strict=True) if part is not None
+            by_row(leaf.detach() * part, rows)
+            for leaf, part, rows in zip(local.leaves, parts, local.reads, strict=True)
+            if part is not None
         )
-        self.total = self.total + by_row(gradient * local.output.detach()) - reached
+        self.total = self.total + by_row(gradient * local.output.detach(), node.rows) - reached

@@ -69,7 +69,7 @@ def _step(local: Local, moved: Container[int]) -> _Step | None:
     if local.item is not None:
         return _Step(local.node.index, local.inputs, item=local.item)
     returned = local.output if isinstance(local.output, tuple | list) else [local.output]
-    outputs = [output for output in returned if output.requires_grad]
+    outputs = [output for output in returned if isinstance(output, Tensor) and output.requires_grad]
     if not outputs:
         return None
     vectors = tuple(torch.zeros_like(output).requires_grad_() for output in outputs)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import Graph, Node, is_float
+from workers.engine.rows import Rows
 
 Parts: TypeAlias = Mapping[int, Tensor]  # of a node that returns several tensors: what belongs to which of them
 Flow: TypeAlias = Tensor | Parts
@@ -24,7 +25,7 @@ class Local:
     """One node's part of a tape: the nodes its `leaves` came from, and its output, connected by autograd.
 
     Of a node that picks one of several tensors, `item` says which, and there are no leaves. `values` are those of all
-    nodes of the tape, for a rule that looks further than its own.
+    nodes of the tape, for a rule that looks further than its own; `reads` says whose is what of each leaf.
     """
 
     node: Node
@@ -33,6 +34,7 @@ class Local:
     output: Any
     item: int | None = None
     values: Sequence[Any] = field(default=(), repr=False)
+    reads: tuple[Rows, ...] = ()
 
     def vjp(self, weights: Flow) -> tuple[Tensor | None, ...]:
         """`weights` (shaped like the output) times the Jacobian of this node, for each leaf."""
@@ -46,9 +48,13 @@ class Local:
 
 
 class Tape:
-    """The locals of one forward pass of a graph; `values[i]` is the output of node i, detached."""
+    """The locals of one forward pass of a graph; `values[i]` is the output of node i, detached.
+
+    Of a graph that is run a row at a time, it holds one row.
+    """
 
     def __init__(self, graph: Graph, x: Tensor) -> None:
+        assert not graph.alone or len(x) == 1, "this model runs a row at a time"
         self.graph = graph
         self.values: list[Any] = [None] * len(graph.nodes)
         self.locals: list[Local | None] = [None] * len(graph.nodes)
@@ -67,7 +73,8 @@ class Tape:
         leaves = tuple(self.values[i].detach().requires_grad_() for i in floats)
         given = dict(zip(floats, leaves, strict=True)) | {i: self.values[i] for i in node.inputs if i not in floats}
         output = node.run(given)
-        self.locals[node.index] = Local(node, floats, leaves, output, values=self.values)
+        reads = tuple(self.graph.nodes[i].rows for i in floats)
+        self.locals[node.index] = Local(node, floats, leaves, output, values=self.values, reads=reads)
         self.values[node.index] = _detached(output)
 
     @property

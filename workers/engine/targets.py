@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import Graph
+from workers.engine.rows import by_row, shares
 from workers.errors import InvalidTarget
 from workers.target import (
     ClassTarget,
@@ -67,23 +68,21 @@ def node_of(target: Target, graph: Graph) -> int:
 def masks(targets: Sequence[Target], graph: Graph, values: Mapping[int, Tensor] | Sequence[Any]) -> dict[int, Tensor]:
     """For each node that some target reads, ones at the elements that the rows' targets sum over.
 
-    Each is shaped like the node's value: a row's score is the sum of value * mask over all nodes, and the masks
-    themselves are its gradient's start.
+    Each is shaped like the node's value: a row's score is the sum of value * mask over what is the row's of all nodes,
+    and the masks themselves are its gradient's start.
     """
     found: dict[int, Tensor] = {}
     for row, target in enumerate(targets):
-        index = node_of(target, graph)
-        mask = found.setdefault(index, torch.zeros_like(values[index]))
-        mask[row] = elements(target, mask[row])
+        node = graph.nodes[node_of(target, graph)]
+        mask = found.setdefault(node.index, torch.zeros_like(values[node.index]))
+        parts = node.rows.split(mask)
+        parts[row] = elements(target, parts[row])
     return found
 
 
-def averaged(found: Mapping[int, Tensor]) -> dict[int, Tensor]:
+def averaged(found: Mapping[int, Tensor], graph: Graph) -> dict[int, Tensor]:
     """The same masks, each row's over the number of its elements: a score is then their mean."""
-    return {
-        index: mask / mask.flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (mask.dim() - 1)) if mask.dim() > 1 else mask
-        for index, mask in found.items()
-    }
+    return {index: shares(mask, graph.nodes[index].rows) for index, mask in found.items()}
 
 
 def elements(target: Target, like: Tensor) -> Tensor:
@@ -99,15 +98,14 @@ def elements(target: Target, like: Tensor) -> Tensor:
         mask[target.index] = torch.as_tensor(target.mask, dtype=like.dtype, device=like.device)
     elif isinstance(target, UnitTarget) and target.index is not None:
         mask[target.index] = 1
-    elif isinstance(target, UnitTarget):
+    elif isinstance(target, UnitTarget) and like.dim():
         mask.movedim(target.axis, 0)[target.channel or target.token or 0] = 1
     else:
         mask.fill_(1)
     return mask
 
 
-def scores(found: Mapping[int, Tensor], values: Mapping[int, Tensor] | Sequence[Any]) -> Tensor:
+def scores(found: Mapping[int, Tensor], graph: Graph, values: Mapping[int, Tensor] | Sequence[Any]) -> Tensor:
     """The score of every row, (n,)."""
-    parts = [(values[index] * mask).flatten(1).sum(1) if mask.dim() > 1 else values[index] * mask
-             for index, mask in found.items()]  # fmt: skip
+    parts = [by_row(values[index] * mask, graph.nodes[index].rows) for index, mask in found.items()]
     return torch.stack(parts).sum(0)

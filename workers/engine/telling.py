@@ -40,10 +40,10 @@ def _scores(model: Model, batch: Batch, wanted: list[Target]) -> Tensor:
     """The scalar of each row's target, (n,)."""
     if not any(isinstance(target, UnitTarget) for target in wanted):
         values = {model.graph.output: model.outputs(batch)}
-        return targets.scores(targets.masks(wanted, model.graph, values), values)
+        return targets.scores(targets.masks(wanted, model.graph, values), model.graph, values)
     if "tape" in batch.memo and not model.normed(wanted):
         tape = model.tape(batch)
-        return targets.scores(targets.masks(wanted, tape.graph, tape.values), tape.values).detach()
+        return targets.scores(targets.masks(wanted, tape.graph, tape.values), tape.graph, tape.values).detach()
     parts = torch.split(torch.arange(len(batch)), model.chunk if len(batch) > 1 else 1)
     with torch.no_grad():
         return torch.cat([model.scores(batch.x[at], [wanted[row] for row in at.tolist()]) for at in parts])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workers.engine.axes import axes_of
+from workers.engine.axes import axes_of_parts
 from workers.engine.describe import input_axes
 from workers.engine.model import Model
 from workers.errors import InvalidParameter
@@ -17,26 +17,26 @@ from workers.units import Units
 def masks(model: Model, units: Sequence[Units]) -> dict[int, Tensor]:
     """By node, ones at the chosen channels, broadcastable to its value; raises InvalidParameter beyond its channels."""
     made: dict[int, Tensor] = {}
-    axes = axes_of(model.folded, input_axes(model.card.input)) if units else []
+    axes = axes_of_parts(model.folded, input_axes(model.card.input)) if units else []
     for chosen in units:
         node = model.layer(chosen.layer)
-        if not node.shape:
+        if not node.part:
             raise InvalidParameter(f"the layer {chosen.layer} has no channels to choose from", pointer="/method/units")
-        names = axes[node.index]
-        if "channel" not in names:
+        names, part = axes[node.index], node.part or ()
+        own = node.rows.own(names.index("channel")) if "channel" in names else None
+        if own is None:
             raise InvalidParameter(
-                f"the layer {chosen.layer} of the shape {list(node.shape)} has no channels to choose from: "
+                f"the layer {chosen.layer} of the shape {list(part)} has no channels to choose from: "
                 + (f"its axes are {', '.join(names)}" if names else "what its axes are is not known"),
                 pointer="/method/units",
             )
-        axis = names.index("channel")
-        count = node.shape[axis]
+        count = part[names.index("channel")]
         if any(channel >= count for channel in chosen.channels):
             raise InvalidParameter(
                 f"the layer {chosen.layer} has the channels 0 to {count - 1}", pointer="/method/units"
             )
         mask = torch.zeros(count, dtype=model.dtype, device=model.device)
         mask[list(chosen.channels)] = 1
-        mask = mask.view(count, *[1] * (len(node.shape) - 1 - axis))
+        mask = mask.view(count, *[1] * (len(node.sizes or ()) - 1 - own))
         made[node.index] = torch.maximum(made[node.index], mask) if node.index in made else mask
     return made

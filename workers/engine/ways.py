@@ -30,6 +30,8 @@ def channelwise(graph: Graph, between: Between, rows: int) -> Channelwise | None
     """The routes of a part of a net that keeps channels apart, None for one that does not; `rows` that a pass takes."""
     if between.top.axis != 1 or any(level.axis != 1 for level in between.below):
         return None
+    if not all(graph.nodes[i].rows.plain for i in (*between.reads, *(node.index for node in between.nodes))):
+        return None
     found = _Ways(graph, between, rows).found()
     return None if found is None else Channelwise(between, *found)
 

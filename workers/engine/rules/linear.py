@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import Node
+from workers.engine.rows import Rows
 from workers.engine.rules.rule import quotient
 from workers.engine.tape import Local
 
@@ -96,8 +97,7 @@ class Epsilon:
         z: Tensor = local.output.detach()
         epsilon: float | Tensor = self.epsilon
         if self.std:
-            spread = z.flatten(1).std(1, correction=0) if z.dim() > 1 else torch.zeros_like(z)
-            epsilon = self.epsilon + self.std * spread.view(-1, *[1] * (z.dim() - 1))
+            epsilon = self.epsilon + self.std * _spread(z, local.node.rows)
         shares = local.vjp(quotient(relevance, z, epsilon))
         if len(shares) == 1 and shares[0] is not None and shares[0].is_contiguous():
             return [shares[0].mul_(local.leaves[0].detach())]  # nobody else's memory: of one leaf alone
@@ -111,6 +111,22 @@ class Zero(Epsilon):
 
     def __init__(self) -> None:
         super().__init__(0.0)
+
+
+def _for_each(one: Tensor, like: Tensor, rows: Rows) -> Tensor:
+    """What is one row's, as often as a value has rows; what is the same everywhere stays."""
+    if rows.plain or one.dim() == 0 or one.shape[1:].numel() == one.numel():
+        return one
+    return rows.join(rows.split(one).expand_as(rows.split(like)))
+
+
+def _spread(z: Tensor, rows: Rows) -> Tensor:
+    """The standard deviation of z over what belongs to each row, shaped like it."""
+    parts = rows.split(z)
+    if parts.dim() < 2:
+        return torch.zeros_like(z)
+    spread = parts.flatten(1).std(1, correction=0)
+    return rows.join(spread.view(-1, *[1] * (parts.dim() - 1)).expand_as(parts))
 
 
 class ZPlus(_Linear):
@@ -216,17 +232,19 @@ class ZBox(_Linear):
         """What the node's output has beyond z (1, *its shape): the bias and the corners of the box; kept by shape."""
         shape = x.shape[1:]
         if shape not in self._floors:
-            low, high = self.low.expand(1, *shape), self.high.expand(1, *shape)
+            low, high = (end.expand(len(end) if end.dim() else 1, *shape) for end in (self.low, self.high))
             corners = [Term(low, self.plus[0], self.bias), Term(high, self.minus[0], None)]
             self._floors[shape] = total(self.call(term) for term in corners)
         return self._floors[shape]
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
-        x = local.leaves[0].detach()
-        part = quotient(relevance, local.output.detach() - self.floor(x), self.epsilon)
+        x, rows = local.leaves[0].detach(), local.reads[0]
+        floor = _for_each(self.floor(x), local.output, local.node.rows)
+        low, high = (_for_each(end, x, rows) for end in (self.low, self.high))
+        part = quotient(relevance, local.output.detach() - floor, self.epsilon)
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
             z = self.call(Term(leaf, self.plus[0], None))
         plus, through = torch.autograd.grad(z, leaf, part)[0], local.vjp(part)[0]
         assert through is not None
-        return [(x - self.high) * through + (self.high - self.low) * plus]
+        return [(x - high) * through + (high - low) * plus]

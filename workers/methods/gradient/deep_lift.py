@@ -63,15 +63,15 @@ class DeepLift(Method):
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine import targets
         from workers.engine.baselines import baseline
-        from workers.engine.conservation import by_row
         from workers.engine.contrast import contrast
         from workers.engine.lifting import multipliers
+        from workers.engine.rows import by_row
 
         begin = baseline(model, batch, self.baseline, self.value)
         pair = contrast(model, batch, begin)
         scores, start = model.start(batch)
         values = multipliers(pair, start, self._mode) * (batch.x - begin)
-        expected = scores.double() - targets.scores(start, pair.base).double()
+        expected = scores.double() - targets.scores(start, model.folded, pair.base).double()
         sums = by_row(values.double())
         checks = [(Check("completeness", *both),) for both in zip(expected.tolist(), sums.tolist(), strict=True)]
         return Attribution({"attribution": values}, checks)

@@ -41,7 +41,7 @@ class SwitchedProjection(Method):
         check(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.conservation import by_row
+        from workers.engine.rows import by_row
         from workers.engine.switched import project
 
         found = project(model, batch)

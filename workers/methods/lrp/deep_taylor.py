@@ -57,7 +57,8 @@ class DeepTaylor(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.backward import propagate
-        from workers.engine.conservation import Held, by_row
+        from workers.engine.conservation import Held
+        from workers.engine.rows import by_row
         from workers.engine.taylor import deep_rules
 
         rules, held, tape = deep_rules(model, self._first(model), self.pooling), Held(), model.tape(batch)

@@ -46,13 +46,15 @@ class ExcitationBackprop(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.backward import propagate
-        from workers.engine.conservation import by_row
         from workers.engine.excitation import rules
+        from workers.engine.rows import by_row, shares
 
         _, ones = model.start(batch)
-        start = {index: one / by_row(one).clamp(min=1).view(-1, *[1] * (one.dim() - 1)) for index, one in ones.items()}
+        graph = model.folded
+        start = {index: shares(one, graph.nodes[index].rows) for index, one in ones.items()}
         to, found = model.layer(self.layer).index, rules(model, self.bias, self.contrastive, start)
         values = propagate(model.tape(batch), start, lambda local: found[local.node.index], [to])[to]
+        values = graph.by_row(to, values)
         expected = 0.0 if self.contrastive else 1.0
         checks = [(Check("probability", expected, total),) for total in by_row(values.double()).tolist()]
         return Attribution({"attribution": values}, checks)

@@ -98,7 +98,8 @@ class Lrp(Method):
             check_log_odds(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.conservation import Held, by_row
+        from workers.engine.conservation import Held
+        from workers.engine.rows import by_row
         from workers.engine.units import masks
 
         expected, start, told = self._start(model, batch)

@@ -33,8 +33,9 @@ class PatternAttribution(Method):
         self.patterns.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.conservation import Held, by_row
+        from workers.engine.conservation import Held
         from workers.engine.patterns import walk
+        from workers.engine.rows import by_row
 
         held, state = Held(), batch.resources.state(model, self.patterns)
         scores, values = walk(model, batch, state, weigh=True, watch=held.watch)
