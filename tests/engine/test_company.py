@@ -84,9 +84,8 @@ def test_gradients_are_those_of_a_row_alone(name: str) -> None:
 @pytest.mark.parametrize("method", ["occlusion", "integrated_gradients", "lime", "rise", "smooth_grad", "kernel_shap"])
 def test_altered_copies_are_run_one_at_a_time_too(method: str) -> None:
     """Many copies in one pass would be each other's company: the answers are those of the model that is one row's."""
-    x, alone = random(2, 4, seed=2), net(MIXING["less the mean"]).double()
-    by_row = Call(lambda x: torch.relu(alone.held[0](x)) - alone.held[0](x) / 2, *alone.held)
-    same = model_of(Call(lambda x: alone.held[1](by_row(x)), *alone.held).float(), (4,), dtype=torch.float64)
+    x, spread = random(2, 4, seed=2), net(lambda h: torch.relu(h) - h / 2)
+    same = model_of(spread.float(), (4,), dtype=torch.float64)
     assert same.rows is None
     found = attributed(model("less the mean"), batch_of(x, 1, seeds=[0, 0]), parse_method(method))
     expected = attributed(same, batch_of(x, 1, seeds=[0, 0]), parse_method(method))
@@ -107,7 +106,7 @@ def test_batch_norm_without_statistics_of_its_own_is_an_instance_norm() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3, track_running_stats=False), nn.ReLU(), nn.Flatten(),
                            nn.Linear(48, 2))  # fmt: skip
-    nn.init.normal_(module[1].weight)
+    nn.init.normal_(module.get_parameter("1.weight"))
     found, x = model_of(module, (1, 6, 6), dtype=torch.float64), random(3, 1, 6, 6)
     module.double()
     assert found.rows is None

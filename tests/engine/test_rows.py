@@ -196,10 +196,7 @@ def test_the_box_of_an_input_is_seen_from_where_it_was_arranged_anew() -> None:
     """Ranges by channel reach a convolution that reads every channel as a row: it is as in the net unmerged."""
     conv, last = torch.nn.Conv1d(1, 2, 3, padding=1), torch.nn.Linear(4, 3)
     spread = torch.nn.Conv1d(2, 4, 3, padding=1, groups=2)
-    spread.weight.data, spread.bias = (
-        conv.weight.detach().repeat(2, 1, 1),
-        torch.nn.Parameter(conv.bias.detach().repeat(2)),
-    )  # type: ignore[union-attr]  # both have one
+    spread.load_state_dict({key: torch.cat([value, value]) for key, value in conv.state_dict().items()})
     merged = Call(lambda x: last(torch.relu(conv(x.reshape(-1, 1, 6))).mean(2).reshape(x.shape[0], 4)), conv, last)
     plain = Call(lambda x: last(torch.relu(spread(x)).mean(2)), spread, last)
     x, table = random(3, 2, 6, seed=2), [{"rule": "z_box", "where": "first"}, {"rule": "epsilon"}]

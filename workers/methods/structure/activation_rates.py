@@ -27,6 +27,7 @@ class ActivationRates(Method):
     )
     question = "Which units does this data switch on, and how often?"
     needs = frozenset({"graph", "dataset"})
+    revision = 2
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
