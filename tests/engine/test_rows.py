@@ -117,8 +117,9 @@ OF_ONE_PASS = (
 @pytest.mark.parametrize("method", OF_ONE_PASS)
 @pytest.mark.parametrize("name", NETS)
 def test_every_method_answers_a_row_alone_as_in_company(name: str, method: str) -> None:
-    if not support(model(name), method).supported:
-        pytest.skip(f"{method} refuses this net")
+    if method == "switched_projection" and name in ("windows", "sequence first"):
+        assert "is not piecewise linear" in (support(model(name), method).reason or "")
+        return
     x, targets = rows_of(name), targets_of(name)
     mixed = [targets[row % len(targets)] for row in range(ROWS)]
     together = explain(model(name), Batch(x, mixed), name=method).rows()
@@ -175,7 +176,8 @@ def test_insens_is_found_through_frames() -> None:
     found = explain(net, batch_of(x[:2], 1, resources=resources), name="insens", layer="held.0").arrays["attribution"]
     rates = torch.as_tensor(resources.state(net, parse_method("activation_rates"))["held.0"]).double()
     leaf = x[:1].clone().requires_grad_()
-    units = net.graph.run(leaf, [2])[1][2]
+    layer = net.layer("held.0").index
+    units = net.graph.run(leaf, [layer])[1][layer]
     wanted = torch.zeros_like(leaf)
     for at in (units <= 0).nonzero().tolist():
         slope = torch.autograd.grad(units[tuple(at)], leaf, retain_graph=True)[0]
