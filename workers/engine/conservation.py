@@ -25,11 +25,13 @@ class Held:
         self._sums: list[tuple[str, bool, Tensor, Tensor, Tensor]] = []
 
     def watch(self, local: Local, relevance: Flow, parts: Sequence[Tensor | None]) -> None:
-        there = [pair for pair in zip(parts, local.reads, strict=True) if pair[0] is not None]
-        several = not isinstance(relevance, Tensor)
-        if not there or (several and not all(rows.plain for _, rows in there)):
+        there = [(part, rows) for part, rows in zip(parts, local.reads, strict=True) if part is not None]
+        if isinstance(relevance, Tensor):
+            flows = [(relevance, local.node.rows)]
+        else:
+            flows = [(part, PLAIN) for part in relevance.values()]
+        if not there or (len(flows) > 1 and not all(rows.plain for _, rows in there)):
             return
-        flows = [(part, PLAIN) for part in relevance.values()] if several else [(relevance, local.node.rows)]
         sums, back = [by_row(*flow) for flow in flows], [by_row(*part) for part in there]
         if len({one.shape for one in (*sums, *back)}) == 1 and sums[0].dim():
             size = torch.stack([by_row(flow.abs(), rows) for flow, rows in flows]).sum(0)
