@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from workers.engine import attention
 from workers.engine.dropout import Dropout, drawn
-from workers.engine.graph import Graph
+from workers.engine.graph import Graph, Node
 from workers.engine.model import Model
 from workers.engine.rows import Rows
 from workers.errors import MethodNotApplicable
@@ -61,16 +62,21 @@ def check(model: Model) -> None:
 
 
 def _masked(graph: Graph, masks: Mapping[str, Tensor]) -> Graph:
-    nodes = tuple(
-        replace(node, args=(node.args[0], _joined(node.rows, masks[node.name]))) if node.name in masks else node
-        for node in graph.nodes
-    )
-    return replace(graph, nodes=nodes)
+    nodes = (_product(node, masks[node.name]) if node.name in masks else node for node in graph.nodes)
+    return replace(graph, nodes=tuple(nodes))
 
 
-def _joined(rows: Rows, mask: Tensor) -> Tensor:
-    """Masks by row as the value of a node whose rows lie so."""
+def _product(node: Node, mask: Tensor) -> Node:
+    """The product with a mask by row; where rows share an axis, each row's part is multiplied."""
+    rows = node.rows
+    if rows.plain:
+        return replace(node, args=(node.args[0], mask))
     if rows.axis is not None and rows.outer > 1 and rows.inner > 1:
         at = rows.axis + 1
         mask = mask.reshape(*mask.shape[:at], rows.outer, rows.inner, *mask.shape[at + 1 :])
-    return rows.join(mask)
+    return replace(node, call=partial(_of_each, rows), args=(node.args[0], mask))
+
+
+def _of_each(rows: Rows, value: Tensor, mask: Tensor) -> Tensor:
+    """The value, what belongs to each row times the row's mask, or times the one that serves all."""
+    return rows.join(rows.split(value) * mask)
