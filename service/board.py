@@ -28,13 +28,15 @@ class Depth(NamedTuple):
 class Board:
     """Model cards by name, the heartbeats of the live workers, and how full the queue is, as of the last reading.
 
-    `paces` are the seconds of a pass, by `keys.pace`; `depths` are by priority.
+    `failed` are the reasons why models cannot be served, by name. `paces` are the seconds of a pass, by `keys.pace`;
+    `depths` are by priority.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._texts: dict[str, bytes] = {}
         self.cards: dict[str, ModelCard] = {}
+        self.failed: dict[str, str] = {}
         self.workers: list[dict[str, Any]] = []
         self.paces: dict[str, float] = {}
         self.depths: dict[keys.Priority, Depth] = {}
@@ -61,11 +63,17 @@ class Board:
         beats = await self._all([keys.worker(name) for name in ids])
         texts = {name: card for name, card in zip(names, cards, strict=True) if card is not None}
         self.cards = {
-            name: self.cards[name] if self._texts.get(name) == text else ModelCard.model_validate_json(text)
+            name: self.cards[name]
+            if name in self.cards and self._texts.get(name) == text
+            else ModelCard.model_validate_json(text)
             for name, text in texts.items()
         }
         self._texts = texts
         self.workers = [orjson.loads(beat) for beat in beats if beat is not None]
+        served = {name for worker in self.workers for name in (*worker.get("ready", ()), *worker.get("models", ()))}
+        told = {name: reason for worker in self.workers for name, reason in worker.get("failed", {}).items()}
+        self.failed = {name: reason for name, reason in told.items() if name not in served}
+        self.cards = {name: card for name, card in self.cards.items() if name not in self.failed}
         if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
             await self._redis.srem(keys.WORKERS, *gone)
 

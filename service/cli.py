@@ -104,6 +104,9 @@ def models(url: Url = HERE) -> None:
     table = Table("model", "input", "classes", "methods", box=None, pad_edge=False)
     with connect(url) as client:
         for card in _get(client, f"{API}/models")["models"]:
+            if card["state"] == "failed":
+                table.add_row(card["name"], "", "", f"failed: {card['reason']}")
+                continue
             whole = _get(client, f"{API}/models/{card['name']}")
             supported = [m["name"] for m in whole.get("methods", []) if m["supported"]]
             shape = "x".join(map(str, whole["input"]["shape"]))

@@ -12,6 +12,7 @@ from service.schemas import (
     DatasetDocuments,
     Explanation,
     Explanations,
+    FailedModel,
     Health,
     Listing,
     MethodDocument,
@@ -157,7 +158,7 @@ RECEIPT = _of_result(JSON, _json(_PERMANENT, Receipt)["content"][JSON])
 METHODS = _plain(Methods)
 METHOD = _plain(MethodDocument, 404)
 MODELS = _plain(Models)
-MODEL = _plain(ModelDocument, 404)
+MODEL: dict[str, Any] = {"responses": {200: _json("", ModelDocument, FailedModel), **problems(404)}}
 DATASETS = _plain(DatasetDocuments)
 DATASET = _plain(DatasetDocument, 404)
 DELETE_DATASET: dict[str, Any] = {
@@ -190,6 +191,7 @@ SCHEMAS = (
     DatasetDocuments,
     Explanation,
     Explanations,
+    FailedModel,
     Health,
     Listing,
     MethodDocument,

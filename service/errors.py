@@ -83,6 +83,12 @@ class NoWorker(RequestError):
     code = "no_worker"
 
 
+class ModelFailed(RequestError):
+    """The model's folder is wrong: the detail says why, and only the operator can mend it."""
+
+    code = "model_failed"
+
+
 class QueueFull(RequestError):
     """There is no room for new work now: `retry_after` is in seconds."""
 

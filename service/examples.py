@@ -66,6 +66,7 @@ _MODEL = {
     "layers": [LAYER],
     "methods": [{"name": "gradient", "supported": True, "reason": None}],
     "classes": ["0", "1"],
+    "state": "ready",
     "loaded": [{"worker": "host-1", "device": "cpu"}],
     "links": {"self": f"{API}/models/digits", "explain": f"{API}/explanations?model=digits"},
 }

@@ -4,9 +4,10 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from service.bodies import Body
-from service.errors import Invalid, NoWorker, TooCostly
+from service.errors import Invalid, ModelFailed, NoWorker, TooCostly
 from service.inputs import read_input
 from service.orders import Input, Order
 from service.queue import Queue
@@ -34,6 +35,8 @@ from workers.contract import (
     with_models,
 )
 
+NONE: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -57,12 +60,14 @@ class Asked:
     extent: Extent
 
 
-def understand(body: Body, cards: Mapping[str, ModelCard], settings: Settings) -> Asked:
+def understand(
+    body: Body, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
+) -> Asked:
     """Read and check all that needs no Redis. Raises InputError and NoWorker."""
     request = parse_request(body.fields)
     if body.upload is not None and request.input is not None:
         raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
-    card = card_named(request.model, cards)
+    card = card_named(request.model, cards, failed)
     methods = parse_methods(request.method if request.method is not None else card.default_method)
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
@@ -112,10 +117,12 @@ def with_digests(asked: Asked, datasets: Datasets) -> Asked:
     return replace(asked, methods=tuple(dict.fromkeys(methods)), extent=Extent(asked.card, counts))
 
 
-def card_named(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
-    """Raises UnknownModel, or NoWorker while no worker has told of any model."""
+def card_named(name: str, cards: Mapping[str, ModelCard], failed: Mapping[str, str] = NONE) -> ModelCard:
+    """Raises ModelFailed with the reason, UnknownModel, or NoWorker while no worker has told of any model."""
     if name in cards:
         return cards[name]
+    if name in failed:
+        raise ModelFailed(f"the model {name} cannot be served: {failed[name]}")
     if not cards:
         raise NoWorker("no worker has started yet, so no model is served; try again in a moment")
     raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer="/model")

@@ -70,6 +70,7 @@ KINDS: Mapping[str, Kind] = {
     "still_running": Kind(503, "The explanation takes longer than this call waits"),
     "revision_not_served": Kind(503, "The API and the workers are of different versions"),
     "queue_unavailable": Kind(503, "The queue cannot be reached"),
+    "model_failed": Kind(503, "The model cannot be served"),
     "no_worker": Kind(503, "No worker is ready"),
     "queue_full": Kind(503, "The queue is full"),
     "quota_exceeded": Kind(429, "Too much work of this caller waits"),

@@ -172,6 +172,10 @@ class Queue:
         """Model cards by name, at most about a second old."""
         return self._board.cards
 
+    def failed(self) -> Mapping[str, str]:
+        """Why models cannot be served, by name."""
+        return self._board.failed
+
     def workers(self) -> list[dict[str, Any]]:
         """The live workers' last heartbeats: id, pid, device, models loaded."""
         return self._board.workers

@@ -204,13 +204,23 @@ class LoadedOn(BaseModel):
 class ModelDocument(ModelCard):
     """A model: what it takes, what it gives, which methods can explain it and why not the others."""
 
+    state: Literal["ready"]
     classes: tuple[str, ...] = Field(description="The labels, by class index.")
     loaded: list[LoadedOn]
     links: dict[str, str]
 
 
+class FailedModel(BaseModel):
+    """A model that cannot be served, and why."""
+
+    name: str
+    state: Literal["failed"]
+    reason: str
+    links: dict[str, str]
+
+
 class Models(BaseModel):
-    models: list[ModelDocument]
+    models: list[ModelDocument | FailedModel]
 
 
 class Health(BaseModel):

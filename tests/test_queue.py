@@ -186,6 +186,23 @@ async def test_the_board_shows_what_workers_publish(redis_server: RedisServer, j
         assert jobs.exists(keys.card("toy"))
 
 
+async def test_a_model_has_failed_where_a_worker_says_so_and_none_serves_it(
+    redis_server: RedisServer, jobs: Redis
+) -> None:
+    card = ModelCard(name="toy", digest="sha256:0", input=InputSpec(shape=(1, 8, 8)), outputs=(3,))
+    one = Beat(jobs, lambda: {"id": "w1", "models": [], "ready": [], "failed": {"toy": "toy: it hangs"}})
+    one.publish(card)  # of the folder as it was before
+    one.once()
+    async with Queue(redis_server.url) as queue:
+        assert queue.failed() == {"toy": "toy: it hangs"}
+        assert queue.cards() == {}
+    other = Beat(jobs, lambda: {"id": "w2", "models": [], "ready": ["toy"], "failed": {}})
+    other.once()
+    async with Queue(redis_server.url) as queue:
+        assert queue.failed() == {}
+        assert queue.cards() == {"toy": card}
+
+
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that a test may ill-treat."""

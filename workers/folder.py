@@ -15,7 +15,7 @@ from workers.card import InputSpec, Output
 from workers.cardfile import FILE, CardFile, read_card, read_text
 from workers.catalogue import catalogue
 from workers.code import code_of
-from workers.errors import InvalidFolder, ModelError
+from workers.errors import InvalidFolder
 from workers.source import Source, parse_source
 
 MAX_LABELS = 16 * 2**20  # bytes
@@ -38,21 +38,14 @@ class Folder:
     digest: str
 
 
-def find_folders(models: Path) -> list[Folder | ModelError]:
-    """Every model folder below `models` by name, or what is wrong with it; stray files and hidden folders are ignored.
+def find_folders(models: Path) -> list[Path]:
+    """Every model folder below `models`, by name; stray files and hidden folders are ignored.
 
     Raises InvalidFolder where `models` itself is no folder.
     """
     if not models.is_dir():
         raise InvalidFolder(f"{models}: there is no such folder; it should hold one folder for each model")
-    return [_read_or_error(path) for path in sorted(models.iterdir()) if path.is_dir() and path.name[0] not in "._"]
-
-
-def _read_or_error(path: Path) -> Folder | ModelError:
-    try:
-        return read_folder(path)
-    except ModelError as error:
-        return error
+    return [path for path in sorted(models.iterdir()) if path.is_dir() and path.name[0] not in "._"]
 
 
 def read_folder(path: Path) -> Folder:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,7 @@ from workers.datasets import Datasets
 from workers.memory import memory
 from workers.objects import Objects
 from workers.partial import Partials
+from workers.reading import Reader
 from workers.resources import Stock
 from workers.results import Results
 from workers.settings import Settings
@@ -28,18 +31,20 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     """A worker that answers, whose heart beats, and whose cards appear as its models load."""
     torch.set_num_threads(settings.torch_threads)
     device = chosen(settings.device)
-    warm = Warm(settings.models, device, settings.model_memory)
+    warm = Warm(settings.models, device, settings.model_memory, Reader(settings.load_limit))
 
     def describe() -> dict[str, Any]:
         models, taken = warm.names(), memory(device)
         metrics.MODELS.set(len(models))
         for kind, size in taken.items():
             metrics.MEMORY.labels(device, kind).set(size)
-        return {"id": name, "pid": os.getpid(), "device": device, "models": models, "memory": taken}
+        states = {"ready": warm.folders.ready(), "failed": warm.folders.failed()}
+        return {"id": name, "pid": os.getpid(), "device": device, "models": models, "memory": taken, **states}
 
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     Beat(jobs, describe).start(warm.each)
+    threading.Thread(target=importlib.import_module, args=("workers.engine.readied",), daemon=True).start()
     objects = Objects(settings.objects, settings.objects_from)
     signer = Signer.from_file(settings.receipt_key) if settings.receipt_key else None
     results = Results(cache, settings.result_ttl, objects, signer)

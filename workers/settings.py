@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     )
     objects_from: ByteSize = Field(default=ByteSize(SMALLEST), description="Bytes from which an array lies there.")
     objects_space: ByteSize = Field(default=ByteSize(4 * 2**30), description="Bytes that may lie there.")
+    load_limit: int = Field(default=300, ge=1, description="Seconds that reading one model's folder may take.")
     input_ttl: int = Field(default=3600, ge=1, description="Seconds that an input is kept after its last use.")
     log_level: str = "INFO"
     log_json: bool = Field(default=True, description="Logs as JSON lines; else for people to read.")

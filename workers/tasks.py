@@ -16,7 +16,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from workers import kombu_patch, metrics, progress, reconcile, stopping, tracing, upkeep, watchdog
+from workers import kombu_patch, metrics, progress, reading, reconcile, stopping, tracing, upkeep, watchdog
 from workers.app import RING, consumer
 from workers.app import ring as ring_bell
 from workers.connect import connect
@@ -84,6 +84,7 @@ def _child_starts(**_: Any) -> None:
     try:
         if settings.traces:
             tracing.start("whence-worker")
+        reading.warm_up()
         from workers.opening import open_worker
 
         _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)

@@ -13,9 +13,10 @@ import torch
 from workers import metrics
 from workers.engine.loading import load
 from workers.engine.model import Model
-from workers.errors import ExplainError, UnknownModel
+from workers.errors import UnknownModel
 from workers.faults import DeviceLost, contained, device_lost, out_of_memory, told
-from workers.folder import Folder, find_folders
+from workers.folder import Folder
+from workers.folders import Folders, Read
 from workers.store import Work
 
 log = structlog.get_logger()
@@ -24,58 +25,46 @@ log = structlog.get_logger()
 class Warm:
     """The models of a folder, by digest; safe for threads.
 
-    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more.
+    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more. `read` says of
+    folders what they are.
     """
 
-    def __init__(self, models: Path, device: str, budget: int) -> None:
-        self.models = models
+    def __init__(self, models: Path, device: str, budget: int, read: Read) -> None:
         self.device = device
         self.budget = budget
-        self._folders: dict[str, Folder] = {}
+        self.folders = Folders(models, read)
         self._loaded: OrderedDict[str, Model] = OrderedDict()
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
 
     def model(self, work: Work) -> Model:
         """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
-        if work.job.model not in self._folders:
-            self.scan()
-        folder = self._folders.get(work.job.model)
+        folder = self.folders.find(work.job.model)
         if folder is None:
             raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
         return self.loaded(folder)
 
     def named(self, name: str) -> Model:
         """The model of that digest or name, loaded where it is not; raises as `model` does."""
-        for folder in [*self._folders.values(), *self.scan()]:
-            if name in (folder.digest, folder.name):
-                return self.loaded(folder)
-        raise UnknownModel(f"the model {name} is not served here", pointer="/method")
+        folder = self.folders.find(name)
+        if folder is None:
+            raise UnknownModel(f"the model {name} is not served here", pointer="/method")
+        return self.loaded(folder)
 
     def each(self) -> Iterator[Model]:
         """Every model, loaded one after the other; a bad one is logged and left out."""
-        for folder in self.scan():
+        for folder in self.folders.each():
             try:
                 yield self.loaded(folder)
             except Exception as error:
-                log.error("a model cannot be served", model=folder.name, reason=told(error).detail)
+                reason = told(error).detail
+                log.error("a model cannot be served", model=folder.name, reason=reason)
+                self.folders.fail(folder, reason)
 
     def names(self) -> list[str]:
         """Of the models loaded now."""
         with self._lock:
             return sorted(model.card.name for model in self._loaded.values())
-
-    def scan(self) -> list[Folder]:
-        """Read the folders anew; bad ones are logged and left out."""
-        folders = []
-        for found in find_folders(self.models):
-            if isinstance(found, ExplainError):
-                log.error("a model folder is wrong", reason=found.detail)
-            else:
-                folders.append(found)
-        with self._lock:
-            self._folders = {folder.digest: folder for folder in folders}
-        return folders
 
     def loaded(self, folder: Folder) -> Model:
         """The model of a folder, from memory where it is there."""

@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:
 def _model(client: httpx.Client, digest: str) -> str:
     """The name that a model of this digest goes by here; raises Refused."""
     for card in get(client, f"{API}/models")["models"]:
-        if card["digest"] == digest:
+        if card.get("digest") == digest:
             name: str = card["name"]
             return name
     raise Refused(f"no model of the digest {digest} is served")

@@ -56,7 +56,8 @@ class Answer:
 
 def card_of(request: Request, name: str) -> ModelCard:
     """The model's card; raises UnknownModel, and NoWorker while none has been told of."""
-    return card_named(name, parts_of(request).queue.cards())
+    queue = parts_of(request).queue
+    return card_named(name, queue.cards(), queue.failed())
 
 
 async def serving(request: Request) -> None:

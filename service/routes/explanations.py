@@ -96,7 +96,7 @@ async def _understood(parts: Parts, body: Body) -> Asked:
     """In a thread where the work would hold up other requests."""
     cards = parts.queue.cards()
     if body.size < LARGE:
-        asked = understand(body, cards, parts.settings)
+        asked = understand(body, cards, parts.settings, parts.queue.failed())
     else:
         asked = await to_thread.run_sync(understand, body, cards, parts.settings)
     return await to_thread.run_sync(with_digests, asked, parts.datasets) if names_datasets(asked.methods) else asked

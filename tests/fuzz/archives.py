@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def broken_json(draw: st.DrawFn) -> bytes:
                 del parent[last]
             else:
                 parent[draw(st.sampled_from([n for n in NASTY if isinstance(n, str)]))] = parent.pop(last)
-        except (KeyError, IndexError, TypeError):
+        except (KeyError, IndexError, TypeError, AttributeError):
             continue  # an earlier step took the place away
     return packed({**sound(), entry: json.dumps(tree).encode("utf-8", "surrogatepass")})
 
@@ -253,7 +254,10 @@ def main() -> None:
             fuzz(broken_bytes(), 100, start, lambda what: became.update([what]))
         except Exception as error:
             faults += 1
-            print(f"seed {start}: {type(error).__name__}: {str(error)[-500:]}", flush=True)
+            for one in error.exceptions if isinstance(error, ExceptionGroup) else (error,):
+                place = traceback.extract_tb(one.__traceback__)[-1]
+                where = f"{place.filename}:{place.lineno}"
+                print(f"seed {start}: {type(one).__name__}: {str(one)[:300]} ({where})", flush=True)
         print(f"{became.total()} archives, {became['loaded']} loaded, {faults} faults", flush=True)
     for what, count in became.most_common(40):
         print(f"{count:8} {what}")

@@ -55,6 +55,7 @@ class FakeQueue(Queue):
         self.full: QueueFull | None = None
         self.inputs: dict[str, str] = {}
         self.served: dict[str, ModelCard] = {"digits": DIGITS, "table": TABLE}
+        self.broken: dict[str, str] = {}
         self.alive = True
         self.reads = 0
         self.waited: list[float] = []
@@ -172,6 +173,9 @@ class FakeQueue(Queue):
 
     def cards(self) -> Mapping[str, ModelCard]:
         return self.served
+
+    def failed(self) -> Mapping[str, str]:
+        return self.broken
 
     def workers(self) -> list[dict[str, Any]]:
         return [{"id": "w1", "pid": 1, "device": "cpu", "models": ["digits"]}] if self.served else []

@@ -40,6 +40,28 @@ async def test_every_model_says_what_it_takes(client: httpx.AsyncClient) -> None
     assert found[1]["loaded"] == []
 
 
+async def test_a_model_that_cannot_be_served_is_listed_with_the_reason(
+    client: httpx.AsyncClient, queue: FakeQueue, png: bytes
+) -> None:
+    """And who asks for it is told the reason, in every protocol."""
+    reason = "broken/model.pt2: the graph calls the operator torch.os.system"
+    queue.broken = {"broken": reason}
+    found = (await client.get("/api/v1/models")).json()["models"]
+    assert [(one["name"], one["state"]) for one in found] == [
+        ("broken", "failed"),
+        ("digits", "ready"),
+        ("table", "ready"),
+    ]
+    assert found[0] == (await client.get("/api/v1/models/broken")).json()
+    assert found[0]["reason"] == reason
+    headers = {"content-type": "image/png"}
+    asked = await client.post("/api/v1/explanations?model=broken&method=gradient", content=png, headers=headers)
+    assert (asked.status_code, asked.json()["code"]) == (503, "model_failed")
+    assert reason in asked.json()["detail"]
+    for path in ("/v1/models/broken", "/v2/models/broken/ready", "/v2/models/broken"):
+        assert (await client.get(path)).status_code == 503
+
+
 async def test_health(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "alive"}
     assert (await client.get("/readyz")).json() == {"status": "ready", "workers": 1, "models": ["digits", "table"]}

@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.workers.folders import weights, write_folder
-from workers.errors import InvalidFolder, ModelError
-from workers.folder import Folder, find_folders, read_folder
+from workers.errors import InvalidFolder
+from workers.folder import find_folders, read_folder
 
 IMAGE = "input.image"
 
@@ -170,10 +170,10 @@ def test_one_bad_folder_does_not_stop_the_others_and_stray_files_are_ignored(tmp
     (tmp_path / "README.md").write_text("stray")
     (tmp_path / ".git").mkdir()
     (tmp_path / "__pycache__").mkdir()
-    found = find_folders(tmp_path)
-    assert [f.name if isinstance(f, Folder) else type(f) for f in found] == ["a_right", InvalidFolder, "c_right"]
-    assert isinstance(found[1], ModelError)
-    assert "b_wrong/card.toml" in found[1].detail
+    assert [path.name for path in find_folders(tmp_path)] == ["a_right", "b_wrong", "c_right"]
+    assert [read_folder(tmp_path / name).name for name in ("a_right", "c_right")] == ["a_right", "c_right"]
+    with pytest.raises(InvalidFolder, match=r"b_wrong/card\.toml"):
+        read_folder(tmp_path / "b_wrong")
 
 
 def test_no_models_folder_is_told(tmp_path: Path) -> None:

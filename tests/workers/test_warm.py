@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +15,13 @@ from tests.orders import work
 from tests.toys import model_of, net
 from workers import warm as warming
 from workers.engine.model import Model
-from workers.errors import InvalidFolder, UnknownModel
+from workers.errors import InvalidFolder, ModelError, UnknownModel
 from workers.faults import DeviceLost
 from workers.folder import Folder
 from workers.warm import Warm, size
+
+WRONG = InvalidFolder("d: no card.toml")
+FOUND: list[tuple[Path, Folder | ModelError]] = []
 
 
 def folder(path: Path, name: str, kilobytes: int) -> Folder:
@@ -39,9 +43,14 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         loaded.append(found.name)
         return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest, path=found.path)
 
-    monkeypatch.setattr("workers.warm.find_folders", lambda _: [InvalidFolder("d: no card.toml"), *folders])
     monkeypatch.setattr("workers.warm.load", load)
+    found = [*((one.path, one) for one in folders), (tmp_path / "d", WRONG)]
+    monkeypatch.setattr(sys.modules[__name__], "FOUND", found)
     return loaded
+
+
+def warm_of(path: Path, budget: int = 10**6) -> Warm:
+    return Warm(path, "cpu", budget, lambda _: iter(FOUND))
 
 
 def ask(warm: Warm, name: str) -> Model:
@@ -50,13 +59,13 @@ def ask(warm: Warm, name: str) -> Model:
 
 
 def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     assert ask(warm, "a") is ask(warm, "a")
     assert loads == ["a"]
 
 
 def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) -> None:
-    warm = Warm(tmp_path, "cpu", budget=25 * 1024)
+    warm = warm_of(tmp_path, 25 * 1024)
     assert size(ask(warm, "a").folder) == 10 * 1024
     for name in ("b", "a", "c"):
         ask(warm, name)
@@ -66,24 +75,25 @@ def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) ->
 
 
 def test_one_model_stays_whatever_the_budget(loads: list[str], tmp_path: Path) -> None:
-    warm = Warm(tmp_path, "cpu", budget=1)
+    warm = warm_of(tmp_path, 1)
     ask(warm, "a")
     ask(warm, "b")
     assert warm.names() == ["b"]
 
 
 def test_a_bad_folder_does_not_stop_the_others(loads: list[str], tmp_path: Path) -> None:
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     assert [model.card.name for model in warm.each()] == ["a", "b", "c"]
+    assert warm.folders.failed() == {"d": "d: no card.toml", "broken": "broken/model.pt2: it is empty"}
 
 
 def test_a_model_that_has_gone_is_named(loads: list[str], tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="toy"):
-        ask(Warm(tmp_path, "cpu", 10**6), "of yesterday")
+        ask(warm_of(tmp_path), "of yesterday")
 
 
 def test_another_model_is_found_by_its_name_or_digest(loads: list[str], tmp_path: Path) -> None:
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     assert warm.named("b") is warm.named("sha256:b")
     assert loads == ["b"]
     with pytest.raises(UnknownModel, match="the model z is not served here"):
@@ -93,7 +103,7 @@ def test_another_model_is_found_by_its_name_or_digest(loads: list[str], tmp_path
 def test_where_memory_is_short_others_make_room(
     loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     for name in ("a", "b"):
         ask(warm, name)
     fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
@@ -117,7 +127,7 @@ def test_a_model_too_large_for_all_memory_is_told(
     def never(*_: object) -> Model:
         raise MemoryError
 
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     ask(warm, "a")
     monkeypatch.setattr("workers.warm.load", never)
     with pytest.raises(MemoryError):
@@ -127,7 +137,7 @@ def test_a_model_too_large_for_all_memory_is_told(
 def test_a_model_that_is_there_is_had_while_another_loads(
     loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm = Warm(tmp_path, "cpu", budget=10**6)
+    warm = warm_of(tmp_path)
     ask(warm, "a")
     fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
     begun, go = threading.Event(), threading.Event()
@@ -158,4 +168,4 @@ def test_a_device_that_is_lost_while_a_model_loads_ends_the_process(
 
     monkeypatch.setattr("workers.warm.load", lost)
     with pytest.raises(DeviceLost):
-        ask(Warm(tmp_path, "cpu", budget=1), "a")
+        ask(warm_of(tmp_path, 1), "a")

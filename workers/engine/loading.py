@@ -16,7 +16,8 @@ from workers.engine import faithful
 from workers.engine.exporting import export_module
 from workers.engine.model import Model
 from workers.engine.modules import build_module, load_weights
-from workers.errors import InvalidFolder
+from workers.errors import InvalidFolder, ModelError
+from workers.faults import out_of_memory
 
 if TYPE_CHECKING:
     from workers.folder import Folder
@@ -71,7 +72,16 @@ def _naming(folder: Folder) -> Iterator[None]:
 
 def _model(folder: Folder, program: ExportedProgram, device: str) -> Model:
     with _naming(folder):
-        return Model.from_program(folder, program, device)
+        try:
+            return Model.from_program(folder, program, device)
+        except ModelError:
+            raise
+        except Exception as error:
+            if torch.device(device).type != "cpu" or out_of_memory(error):
+                raise
+            log.warning("the graph of %s does not run", folder.name, exc_info=True)
+            words = (str(error).strip().splitlines() or [""])[0][:200]
+            raise InvalidFolder(f"its graph does not run ({type(error).__name__}: {words}); export it again") from None
 
 
 def _module(folder: Folder) -> nn.Module:
