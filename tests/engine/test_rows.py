@@ -235,3 +235,17 @@ def test_what_does_not_depend_on_the_input_is_no_layer() -> None:
     assert not any(layer.op == "zeros" for layer in card.layers)
     with pytest.raises(ExplainError, match="is the same whatever the input"):
         parse_method({"name": "lrp", "to": "zeros"}).refuse(model("sequence first"))
+
+
+def test_ssa_of_a_row_whose_count_is_in_a_shape_is_that_of_the_row_alone() -> None:
+    """What merges rows by their number, as reshape(rows * 5, 4) does, is run for the row."""
+    wide, last = torch.nn.Linear(4, 5), torch.nn.Linear(5, 3)
+
+    def run(x: Tensor) -> Tensor:
+        seen = torch.relu(wide(x[:, 0].unfold(1, 4, 2).reshape(x.shape[0] * 5, 4)))
+        return last(seen.view(x.shape[0], 5, 5).sum(1))  # type: ignore[no-any-return]
+
+    found, x = model_of(Call(run, wide, last).float(), (1, 12), dtype=torch.float64), random(3, 1, 12)
+    rows = explain(found, batch_of(x, 1), name="ssa", layers=["select"]).rows()
+    alone = explain(found, batch_of(x[2:], 1), name="ssa", layers=["select"]).rows()[0]
+    torch.testing.assert_close(torch.as_tensor(rows[2].arrays["frequency"]), torch.as_tensor(alone.arrays["frequency"]))

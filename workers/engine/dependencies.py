@@ -89,14 +89,15 @@ def of_dataset(model: Model, batch: Batch, rules: Rules, choice: Choice) -> tupl
 
 def _at(graph: Graph, tape: Tape, row: int, keep: Set[int]) -> Values:
     """The values of one row of a tape; where rows are merged with something else, of a pass of its own."""
-    if _by_first_axis(graph, keep):
+    if _by_first_axis(graph, {i: tape.values[i] for i in keep}):
         return {i: _of_rows(tape.values[i], torch.tensor([row]), len(tape.values[0])) for i in keep}
     with torch.no_grad():
         return graph.run(tape.values[0][row : row + 1], keep)[1]
 
 
-def _by_first_axis(graph: Graph, keep: Set[int]) -> bool:
-    return all(graph.nodes[i].rows.plain for i in keep)
+def _by_first_axis(graph: Graph, values: Values) -> bool:
+    """Whether rows can be picked from the values: none merges them with something, or counts them."""
+    return all(graph.nodes[i].rows.plain and not isinstance(value, int) for i, value in values.items())
 
 
 @dataclass
@@ -150,7 +151,7 @@ def _look(
     counted = (given >= 0).to(x.device)
     if counted.any():
         found.x.append(x[counted])
-        if _by_first_axis(model.folded, steps.keep):
+        if _by_first_axis(model.folded, values):
             values = {i: _of_rows(value, counted, len(x)) for i, value in values.items()}
         else:
             with torch.no_grad():
