@@ -32,8 +32,9 @@ faults: $(TEST_READY)  ## kill, freeze and cut off real processes; print what wa
 soak: $(TEST_READY)  ## twice the load that can be served, with deaths all along (MINUTES=10)
 	@$(BIN)/python -W ignore -m tests.faults.soak --minutes $(MINUTES)
 
-fuzz: $(TEST_READY)  ## break archives at random, load each; print what became of them (MINUTES=10)
+fuzz: $(TEST_READY)  ## break archives at random, load each; break bodies, send each (MINUTES=10, each)
 	@nice -n 15 $(BIN)/python -W ignore -m tests.fuzz.archives --minutes $(MINUTES)
+	@nice -n 15 $(BIN)/python -W ignore -m tests.fuzz.bodies --minutes $(MINUTES)
 
 check: $(TEST_READY)  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
+from service.apart import apart
 from service.errors import Invalid, MalformedBody
 from service.json_text import json_object, json_value
 from workers.contract import UnsupportedMedia
@@ -16,6 +17,7 @@ from workers.contract import UnsupportedMedia
 RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
 FIELDS = ("model", "method", "target", "params")
 JSON_TYPES = ("application/json", "text/json")
+LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
 PARTS = ("input", "request", *FIELDS)
 
 
@@ -31,14 +33,17 @@ class Body:
     size: int = 0
 
 
-async def read_body(request: Request) -> Body:
-    """Raises MalformedBody, Invalid, UnsupportedMedia, and what the edge raises of the body's size and time."""
+async def read_body(request: Request, most: int) -> Body:
+    """`most`: how many commas its JSON may hold.
+
+    Raises MalformedBody, Invalid, InputTooLarge, UnsupportedMedia, and what the edge raises of a body's size and time.
+    """
     media = media_type(request) or "application/octet-stream"
     if media in JSON_TYPES or media.endswith("+json"):
         raw = await request.body()
-        return Body(json_object(raw, ""), None, len(raw))
+        return Body(await apart(len(raw), lambda: json_object(raw, "", most)), None, len(raw))
     if media == "multipart/form-data":
-        return await _read_form(request)
+        return await _read_form(request, most)
     if media.startswith(RAW):
         query = _plain_fields(dict(request.query_params))
         raw = await request.body()
@@ -54,18 +59,18 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def _read_form(request: Request) -> Body:
+async def _read_form(request: Request, most: int) -> Body:
     try:
-        form = await request.form(max_files=2, max_fields=len(PARTS))
+        form = await request.form(max_files=2, max_fields=len(PARTS), max_part_size=LONGEST_PART)
     except (MultiPartException, HTTPException):
         raise MalformedBody("the multipart/form-data could not be read; is its boundary right?") from None
     try:
-        return await _from_form(form)
+        return await _from_form(form, most)
     finally:
         await form.close()
 
 
-async def _from_form(form: FormData) -> Body:
+async def _from_form(form: FormData, most: int) -> Body:
     for name in form:
         if name not in PARTS:
             raise Invalid([_fault("", f"a form part that is none of {', '.join(PARTS)}")])
@@ -75,11 +80,13 @@ async def _from_form(form: FormData) -> Body:
     upload = await part.read() if part is not None else None
     given = form.get("request")
     if given is None:
-        return Body(
-            _plain_fields({name: value for name, value in form.items() if name != "input"}), upload, len(upload or b"")
-        )
+        fields = {name: value for name, value in form.items() if name != "input"}
+        size = sum(len(value) for value in fields.values() if isinstance(value, str))
+        read = await apart(size, lambda: _plain_fields(fields))
+        return Body(read, upload, size + len(upload or b""))
     text = await given.read() if isinstance(given, UploadFile) else given
-    return Body(json_object(text, "/request"), upload, len(upload or b""))
+    asked = await apart(len(text), lambda: json_object(text, "/request", most))
+    return Body(asked, upload, len(text) + len(upload or b""))
 
 
 def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.bodies import LONGEST_PART
 from service.negotiation import CSV, HTML, JSON, NPY, PNG, SVG
 from service.negotiation import SAFETENSORS as SAFETENSORS_TYPE
 from service.problems import KINDS, MEDIA_TYPE, problem
@@ -71,8 +72,11 @@ def _finished(*models: type[BaseModel]) -> dict[str, Any]:
 
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**9}
 _PRIORITIES = {"enum": ["interactive", "batch"]}
-_FIELDS = {name: {"type": "string"} for name in ("model", "method", "target", "params")}
-_FORM = {"type": "object", "properties": {"input": _BINARY["schema"], "request": {"type": "string"}, **_FIELDS}}
+_FIELDS = {name: {"type": "string", "maxLength": LONGEST_PART} for name in ("model", "method", "target", "params")}
+_FORM = {
+    "type": "object",
+    "properties": {"input": _BINARY["schema"], "request": {"type": "string", "maxLength": LONGEST_PART}, **_FIELDS},
+}
 
 _REQUESTS = {
     "image": {"value": {"model": "digits", "input": {"image": "<base64>"}}},

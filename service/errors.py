@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from workers.contract import ExplainError, InputError
 
 MOST_ERRORS = 20
+LONGEST_POINTER = 300  # names in it are the client's
 
 
 class RequestError(ExplainError):
@@ -117,8 +118,8 @@ class Invalid(InputError):
     code: ClassVar[str] = "invalid_request"
 
     def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(errors[0]["detail"], pointer=errors[0]["pointer"])
-        self.errors = list(errors[:MOST_ERRORS])
+        self.errors = [{**one, "pointer": one["pointer"][:LONGEST_POINTER]} for one in errors[:MOST_ERRORS]]
+        super().__init__(errors[0]["detail"], pointer=self.errors[0]["pointer"])
 
 
 class Failed(RequestError):

@@ -40,7 +40,7 @@ def read_input(given: InputField | None, upload: bytes | None, spec: InputSpec, 
     if given.image is not None:
         return file_input(from_base64(given.image, "/input/image"), spec, settings)
     assert given.tensor is not None
-    return tensor_input(from_json(given.tensor), spec, "/input/tensor")
+    return tensor_input(from_json(given.tensor, spec.shape), spec, "/input/tensor")
 
 
 def file_input(data: bytes, spec: InputSpec, settings: Settings) -> Input:

@@ -102,7 +102,7 @@ class Intake:
         cost = estimate(order, self._board.paces) if order.cost is None else order.cost
         record = {
             "id": job_id,
-            "spec": orjson.dumps(order.job.canonical()).decode(),
+            "spec": order.job.text.decode(),
             "model": order.model,
             "group": order.job.group,
             "share": share(order.job.method, order.passes),

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from service.errors import Invalid, MalformedBody
+from workers.contract import InputTooLarge
 
 MOST_QUOTES = 50_000
 NO_BRACES = bytes(one for one in range(256) if one not in b"{}")
@@ -17,20 +18,23 @@ LONGEST_NUMBER = 1000
 MARK = "\ufeff"
 
 
-def json_object(body: bytes | str, pointer: str) -> dict[str, Any]:
+def json_object(body: bytes | str, pointer: str, most: int | None = None) -> dict[str, Any]:
     """A JSON object; raises what `json_value` raises, and Invalid where it is no object."""
-    value = json_value(body, pointer)
+    value = json_value(body, pointer, most)
     if not isinstance(value, dict):
         raise Invalid([{"pointer": pointer, "detail": "this should be a JSON object"}])
     return value
 
 
-def json_value(body: bytes | str, pointer: str) -> Any:
+def json_value(body: bytes | str, pointer: str, most: int | None = None) -> Any:
     """Any JSON in UTF-8, or in UTF-16 or UTF-32, with a byte order mark or without.
 
-    Raises MalformedBody, and Invalid where only a number is out of JSON's range or a name comes twice.
+    `most`: how many commas it may hold, which are counted before it is read. Raises MalformedBody, InputTooLarge, and
+    Invalid where only a number is out of JSON's range or a name comes twice.
     """
     data = (body.removeprefix(MARK) if isinstance(body, str) else _decoded(body)) or b""
+    if most is not None:
+        _check_count(data, most)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -40,6 +44,14 @@ def json_value(body: bytes | str, pointer: str) -> Any:
         detail = f"the name at byte {twice} comes twice in its object, and only one of its values could count"
         raise Invalid([{"pointer": pointer, "detail": detail}])
     return value
+
+
+def _check_count(data: bytes | str, most: int) -> None:
+    found = data.count(",") if isinstance(data, str) else data.count(b",")
+    if found > most:
+        raise InputTooLarge(
+            f"the JSON holds {found} commas, and the largest request that is taken here has {most} between its values"
+        )
 
 
 def looks_like_json(body: bytes) -> bool:

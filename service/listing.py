@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
@@ -69,7 +70,9 @@ def _cursor(place: Place) -> str:
 def _place(cursor: str) -> Place:
     try:
         time, job_id = urlsafe_b64decode(cursor).decode().split(" ")
-        return float(time), job_id
+        if not math.isfinite(place := float(time)):
+            raise ValueError
+        return place, job_id
     except ValueError:
         raise InvalidParameter(
             "no page begins there; take the cursor from the page before", pointer="/cursor"

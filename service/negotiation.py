@@ -14,6 +14,7 @@ HTML = "text/html"
 SVG = "image/svg+xml"
 CSV = "text/csv"
 
+MOST_RANGES = 100  # of a header, and preferences; those that follow are not looked at
 ALL = (JSON, PNG, NPY, SAFETENSORS, HTML, SVG, CSV)
 
 
@@ -27,7 +28,8 @@ class Prefer(NamedTuple):
 @lru_cache(maxsize=1024)
 def choose(accept: str, offers: tuple[str, ...]) -> str:
     """The offer that the Accept header weighs highest, the first among equals; raises NotAcceptable."""
-    ranges = [_weighed(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+    parts = accept.split(",", MOST_RANGES)[:MOST_RANGES]
+    ranges = [_weighed(part) for part in parts if part.strip()] or [("*/*", 1.0)]
     weights = [_weight(offer, ranges) for offer in offers]
     best = max(weights)
     if best <= 0:
@@ -37,7 +39,8 @@ def choose(accept: str, offers: tuple[str, ...]) -> str:
 
 def parse_prefer(values: Sequence[str], default: float, longest: float) -> Prefer:
     """The wait that the Prefer headers ask for, capped; preferences that make no sense are ignored."""
-    preferences = [part.strip().lower() for value in values for part in value.split(",")]
+    parts = [part for value in values[:MOST_RANGES] for part in value.split(",", MOST_RANGES)[:MOST_RANGES]]
+    preferences = [part.strip().lower() for part in parts[:MOST_RANGES]]
     applied = ["respond-async"] if "respond-async" in preferences else []
     wait = 0.0 if applied else default
     for preference in preferences:

@@ -18,6 +18,7 @@ from service.protocols.described import SCHEMAS as PROTOCOLS
 from service.protocols.described import key_refusals
 from service.protocols.tensor_wire import InferenceRequest
 from service.requests import ExplanationRequest
+from service.settings import MOST_EXPLANATIONS
 from workers.contract import Method, catalogue
 
 REF = "#/components/schemas/{model}"
@@ -100,7 +101,7 @@ def _methods(found: Mapping[str, type[Method]]) -> dict[str, Any]:
     }
     named = {"title": "MethodName", "type": "string", "enum": list(found)}
     single = [{"$ref": REF.format(model="MethodName")}, {"$ref": REF.format(model="MethodObject")}]
-    several = {"type": "array", "minItems": 1, "items": {"anyOf": single}}
+    several = {"type": "array", "minItems": 1, "maxItems": MOST_EXPLANATIONS, "items": {"anyOf": single}}
     return schemas | {"MethodName": named, "MethodObject": one, "Method": {"anyOf": [*single, several]}}
 
 

@@ -68,7 +68,8 @@ def understand(
     if body.upload is not None and request.input is not None:
         raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
     card = card_named(request.model, cards, failed)
-    methods = parse_methods(request.method if request.method is not None else card.default_method)
+    named = request.method if request.method is not None else card.default_method
+    methods = parse_methods(named, settings.most_explanations)
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
@@ -101,14 +102,18 @@ def with_digests(asked: Asked, datasets: Datasets) -> Asked:
     """With every dataset named by its digest, which is what a job's id is of; raises UnknownDataset, InvalidDataset."""
 
     counts: dict[str, int] = {}
+    read: dict[str, str] = {}
 
     def digest_of(name: str, pointer: str) -> str:
+        if name in read:
+            return read[name]
         try:
             found = datasets.card(name)
         except (UnknownDataset, InvalidDataset) as error:
             raise type(error)(error.detail, pointer=pointer) from None
         check_fits(found, asked.card.input, pointer)
         counts[found.digest] = found.count
+        read[name] = found.digest
         return found.digest
 
     listed = isinstance(asked.request.method, list)
@@ -134,17 +139,20 @@ def orders(asked: Asked, given: Input | None, terms: Terms, most: int) -> list[O
     targets = parse_targets(asked.request.target, asked.card) if aimed else []
     for method in asked.methods:
         _check_support(method, targets, asked.card)
+    if sum(len(targets) if method.takes_target else 1 for method in asked.methods) > most:
+        raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
     jobs = [
         (Job(model=asked.card.digest, input=kept.digest if kept else None, target=target, method=method), kept)
         for method in asked.methods
         for kept in [_input_of(method, given)]
         for target in (targets if method.takes_target else [None])
     ]
-    if len(jobs) > most:
-        raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
     said = (terms.deadline, terms.request_id, terms.recompute, terms.caller, terms.priority)
     passes = {method: method.passes(asked.extent) for method in asked.methods}
-    return [Order(job, asked.card.name, kept, *said, passes=passes[job.method]) for job, kept in jobs]
+    found = [Order(job, asked.card.name, kept, *said, passes=passes[job.method]) for job, kept in jobs]
+    for order in found:
+        order.job.prepare()
+    return found
 
 
 async def stored_input(asked: Asked, queue: Queue) -> Input | None:

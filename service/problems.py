@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from service.errors import MOST_ERRORS, AllSeen, Failed, Invalid, NotFound, QueueFull, StillRunning
+from service.errors import LONGEST_POINTER, MOST_ERRORS, AllSeen, Failed, Invalid, NotFound, QueueFull, StillRunning
 from workers.contract import ExplainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -145,7 +145,7 @@ def pointers(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict
     """Pydantic's errors as {pointer, detail}, without what the client sent."""
     return [
         {
-            "pointer": prefix + "".join(f"/{_escaped(step)}" for step in error["loc"]),
+            "pointer": (prefix + "".join(f"/{_escaped(step)}" for step in error["loc"]))[:LONGEST_POINTER],
             "detail": _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, "),
         }
         for error in errors[:MOST_ERRORS]

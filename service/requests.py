@@ -5,23 +5,36 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
+from service.counted import check_fields, check_small
 from service.errors import Invalid
 from service.problems import pointers
-from workers.contract import Method, UnknownMethod, parse_method
+from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS, Method, UnknownMethod, parse_method
 
 DIGEST = "sha256:" + "0" * 64
+LONGEST_NAME = 1000  # of a class
+MOST_FIELDS = 20  # twice as many as any object of a request has
 
 TARGET_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "integer", "minimum": 0, "description": "A class index, or that of a number of a value."},
-        {"type": "string", "description": 'A class name, "argmax", or "value" for a value of one number.'},
+        {
+            "type": "string",
+            "maxLength": LONGEST_NAME,
+            "description": 'A class name, "argmax", or "value" for a value of one number.',
+        },
         {
             "type": "object",
+            "maxProperties": 2,
             "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, {layer, index} "
             "(the axes of a layer are in the model's card); of a value of several numbers {index}, or "
             '{reduce: "sum" | "mean"}.',
         },
-        {"type": "array", "maxItems": 100, "items": {}, "description": "Several targets: an explanation each."},
+        {
+            "type": "array",
+            "maxItems": MAX_TARGETS,
+            "items": {"type": ["integer", "string", "object"], "maxLength": LONGEST_NAME, "maxProperties": 2},
+            "description": "Several targets, none of them a list: an explanation each.",
+        },
     ],
     "default": "argmax",
 }
@@ -32,8 +45,8 @@ TENSOR_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": 8},
-        "dtype": {"type": "string", "default": "float32"},
-        "data": {"type": "array", "items": {}},
+        "dtype": {"enum": list(DTYPES), "default": "float32"},
+        "data": {"type": "array", "maxItems": MOST_NUMBERS, "items": {}},
     },
 }
 
@@ -48,6 +61,7 @@ class InputField(BaseModel):
 
     image: str | None = Field(
         default=None,
+        max_length=2**30,
         description="The bytes of a file, in base64, with or without a data: URL, line ends and padding.",
     )
     tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
@@ -66,7 +80,9 @@ class WebhookField(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(
-        description="A https address; what is sent there is signed.", examples=["https://example.org/hook"]
+        max_length=2000,
+        description="A https address; what is sent there is signed.",
+        examples=["https://example.org/hook"],
     )
 
 
@@ -75,7 +91,9 @@ class ExplanationRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    model: str = Field(description="Name of a model; GET /api/v1/models lists them.", examples=["digits"])
+    model: str = Field(
+        max_length=300, description="Name of a model; GET /api/v1/models lists them.", examples=["digits"]
+    )
     method: Any = Field(
         default=None, description="One method or a list, by name or with parameters; default: the model's own."
     )
@@ -93,18 +111,24 @@ class ExplanationRequest(BaseModel):
 def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
     """Raises Invalid, with a pointer for each fault."""
     given = {name: one for name, one in fields.items() if one is not None}  # null is what is not there
+    check_fields(given, "", MOST_FIELDS)
+    for name in ("input", "webhook"):
+        check_fields(given.get(name), f"/{name}", MOST_FIELDS)
     try:
         return ExplanationRequest.model_validate(given)
     except ValidationError as error:
         raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
 
 
-def parse_methods(raw: Any) -> list[Method]:
-    """The methods of a request, each once; raises Invalid, UnknownMethod, InvalidParameter."""
-    if not isinstance(raw, list):
+def parse_methods(raw: Any, most: int) -> list[Method]:
+    """The methods of a request, at most so many, each once; raises Invalid, UnknownMethod, InvalidParameter."""
+    several = isinstance(raw, list)
+    if several and not 0 < len(raw) <= most:
+        detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
+        raise Invalid([{"pointer": "/method", "detail": detail}])
+    check_small(raw, "/method")
+    if not several:
         return [_parse(raw, "/method")]
-    if not raw:
-        raise Invalid([{"pointer": "/method", "detail": "a list of methods names at least one"}])
     return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
 
 

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from workers.contract import SMALLEST
 
 MIB = 2**20
+MOST_EXPLANATIONS = 10_000  # of a request, whatever the setting is
 
 
 class Settings(BaseSettings):
@@ -29,7 +30,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Most pixels of an image, checked before decoding; fewer where decoding costs more.",
     )
-    most_explanations: int = Field(default=100, gt=0, description="Most explanations that one request may ask for.")
+    most_explanations: int = Field(
+        default=100, gt=0, le=MOST_EXPLANATIONS, description="Most explanations that one request may ask for."
+    )
     datasets: Path = Field(default=Path("datasets"), description="The folder of datasets; workers read the same one.")
     dataset_limit: int = Field(default=256 * MIB, gt=0, description="Largest upload of a dataset, in bytes.")
     dataset_deadline: float = Field(default=600.0, gt=0, description="Seconds by which such an upload must be there.")

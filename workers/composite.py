@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 EPSILON = 1e-6
+MOST_ENTRIES = 200  # of a table; one that names every layer of a deep net has fewer
 Epsilon_: TypeAlias = Annotated[float, Field(ge=0, le=1e3, description="Added to |z|, with z's sign.")]
 
 
@@ -130,7 +131,7 @@ Preset: TypeAlias = Literal[
     "zero", "epsilon", "gamma", "alpha1_beta0", "alpha2_beta1", "epsilon_plus", "epsilon_plus_flat",
     "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat", "epsilon_gamma_box", "composite",
 ]  # fmt: skip
-Table: TypeAlias = tuple[Entry, ...]
+Table: TypeAlias = Annotated[tuple[Entry, ...], Field(max_length=MOST_ENTRIES)]
 
 _FLAT = FlatEntry(where="first")
 _BOX = ZBoxEntry(where="first")

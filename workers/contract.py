@@ -33,7 +33,7 @@ from workers.method import Method, method_type, parse_method, with_datasets, wit
 from workers.objects import SMALLEST, Objects
 from workers.proof import comparable, distance, seal
 from workers.redis_url import WrongAddress, async_client, check_start, checked
-from workers.request_target import parse_targets
+from workers.request_target import MAX_TARGETS, parse_targets
 from workers.result import PREVIEW
 from workers.results import places_of
 from workers.scripts import source
@@ -41,6 +41,8 @@ from workers.signing import KeyFileRefused, is_signed_by, name_of, new_key, publ
 from workers.sniffed import told
 from workers.target import Target
 from workers.tensors import (
+    DTYPES,
+    MOST_NUMBERS,
     as_float32,
     decode_npy,
     decode_safetensors,
@@ -53,6 +55,9 @@ from workers.tensors import (
 )
 
 __all__ = [
+    "DTYPES",
+    "MAX_TARGETS",
+    "MOST_NUMBERS",
     "PASS_S",
     "PREVIEW",
     "SMALLEST",

@@ -11,8 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from workers.card import Layer, ModelCard
 from workers.errors import InvalidTarget
 from workers.target import ClassTarget, ElementTarget, MaskTarget, RankTarget, Target, UnitTarget, ValueTarget
+from workers.tensors import rows_of
 
 MAX_TARGETS = 100
+LONGEST_INDEX = 18  # digits: what is longer is beyond 64 bits
+_OBJECTS = (
+    "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, "
+    "{layer, index}, {index}, {reduce}"
+)
 _adapter: TypeAdapter[Target] = TypeAdapter(Target)
 
 
@@ -21,13 +27,29 @@ def parse_targets(raw: Any, card: ModelCard) -> list[Target]:
 
     Takes "argmax", "value", a class index or label, {"rank": k}, {"top_k": k}, {"layer": .., "channel": k} (or "token",
     "index"), {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output of several numbers, or a
-    list of these. Raises InvalidTarget, which says what would be right.
+    list of these, which holds no lists. Raises InvalidTarget, which says what would be right.
     """
-    if isinstance(raw, Sequence) and not isinstance(raw, str):
-        if not raw or len(raw) > MAX_TARGETS:
-            raise _wrong(f"a list of targets holds 1 to {MAX_TARGETS} of them; this one holds {len(raw)}")
-        found = [target for item in raw for target in parse_targets(item, card)]
-        return list(dict.fromkeys(found))
+    if not isinstance(raw, list | tuple):
+        return _one(raw, card)
+    if not raw or len(raw) > MAX_TARGETS:
+        raise _wrong(f"a list of targets holds 1 to {MAX_TARGETS} of them; this one holds {len(raw)}")
+    if (count := sum(map(_count, raw))) > MAX_TARGETS:
+        raise _wrong(
+            f"a list of targets holds 1 to {MAX_TARGETS} of them; this one, each of its top_k counted, {count}"
+        )
+    return list(dict.fromkeys(target for item in raw for target in _one(item, card)))
+
+
+def _count(raw: Any) -> int:
+    """How many targets one is, before it is made; what is none is told later."""
+    most = raw.get("top_k") if isinstance(raw, Mapping) else None
+    return most if type(most) is int and most > 0 else 1
+
+
+def _one(raw: Any, card: ModelCard) -> list[Target]:
+    """One target, or the several of a top_k."""
+    if isinstance(raw, list | tuple):
+        raise _wrong("a list of targets holds targets, not lists")
     if isinstance(raw, Mapping):
         return _from_mapping(raw, card)
     if isinstance(raw, bool) or not isinstance(raw, str | int):
@@ -40,6 +62,8 @@ def parse_targets(raw: Any, card: ModelCard) -> list[Target]:
 
 
 def _from_mapping(raw: Mapping[str, Any], card: ModelCard) -> list[Target]:
+    if len(raw) > 2:
+        raise _wrong(f"{_OBJECTS}; this one has {len(raw)} keys")
     keys = set(raw)
     if keys == {"top_k"}:
         count = _integer(raw["top_k"], "top_k", 1, min(classes(card), MAX_TARGETS))
@@ -56,10 +80,7 @@ def _from_mapping(raw: Mapping[str, Any], card: ModelCard) -> list[Target]:
         return [_mask(raw, card)]
     if keys in ({"layer", "channel"}, {"layer", "token"}, {"layer", "index"}):
         return [_unit(raw, card)]
-    raise _wrong(
-        "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, "
-        f"{{layer, index}}, {{index}}, {{reduce}}; this one has {', '.join(sorted(map(str, keys)))[:80] or 'no keys'}"
-    )
+    raise _wrong(f"{_OBJECTS}; this one has {', '.join(sorted(str(key)[:80] for key in keys))[:80] or 'no keys'}")
 
 
 def classes(card: ModelCard) -> int:
@@ -76,7 +97,7 @@ def _class(raw: Any, card: ModelCard) -> ClassTarget:
             raise _wrong(f"the label is not unique: it names the classes {', '.join(map(str, matches))}; use an index")
         if matches:
             return ClassTarget(index=matches[0])
-        if not raw.isdecimal():
+        if not _is_index(raw):
             raise _wrong(_no_label(card))
         raw = int(raw)
     return ClassTarget(index=_integer(raw, "a class index", 0, classes(card) - 1))
@@ -106,7 +127,7 @@ def _element(raw: Any, card: ModelCard) -> Target:
     if isinstance(raw, str):
         if len(card.outputs) == 1 and card.labels.count(raw) == 1:
             raw = card.labels.index(raw)
-        elif raw.isdecimal():
+        elif _is_index(raw):
             raw = int(raw)
         else:
             raise _wrong(f"no number of the output of {card.name} has that name; {_right_value(card)}")
@@ -194,20 +215,31 @@ def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
             f"a mask is for segmentation outputs, whose classes have places; the output of {card.name} is "
             f"{card.output} of the shape {list(card.outputs)}"
         )
-    found = _class(raw["class"], card)
+    found, places = _class(raw["class"], card), card.outputs[1:]
+    shape = _first_lengths(raw["mask"], len(places))
+    if shape != places:
+        raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(places)}")
+    if rows_of(raw["mask"], places) is None:
+        raise _wrong(f"the mask's lists differ in length; its shape is the output's, {list(places)}")
     target = _checked({"kind": "mask", "index": found.index, "mask": raw["mask"]})
     assert isinstance(target, MaskTarget)
-    try:
-        shape = target.shape
-    except ValueError:
-        raise _wrong(
-            f"the mask's lists differ in length; its shape is the output's, {list(card.outputs[1:])}"
-        ) from None
-    if shape != card.outputs[1:]:
-        raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(card.outputs[1:])}")
     if not np.any(target.mask):
         raise _wrong("the mask holds no place; it should be true at one or more")
     return target
+
+
+def _first_lengths(lists: Any, most: int) -> tuple[int, ...]:
+    """The length of the outermost list, of the first in it and so on, one more than `most` at the most."""
+    found: list[int] = []
+    while isinstance(lists, list | tuple) and len(found) <= most:
+        found.append(len(lists))
+        lists = lists[0] if lists else None
+    return tuple(found)
+
+
+def _is_index(text: str) -> bool:
+    """Whether it is a number in digits that an index may be."""
+    return len(text) <= LONGEST_INDEX and text.isdecimal()
 
 
 def _checked(raw: Mapping[str, Any]) -> Target:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+MAX_AXES = 8  # of an index or a mask
+
 
 class _Target(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -33,10 +35,10 @@ class UnitTarget(_Target):
     """
 
     kind: Literal["unit"] = "unit"
-    layer: str
+    layer: str = Field(max_length=300)
     channel: int | None = Field(default=None, ge=0)
     token: int | None = Field(default=None, ge=0)
-    index: tuple[int, ...] | None = None
+    index: tuple[int, ...] | None = Field(default=None, max_length=MAX_AXES)
     axis: int = Field(default=0, ge=0)
 
     @model_serializer(mode="wrap")
@@ -51,8 +53,12 @@ class UnitTarget(_Target):
 
 def _frozen(raw: Any) -> Any:
     """Nested lists of truth values, or of 0 and 1, as nested tuples of truth values; raises ValueError."""
-    if isinstance(raw, list | tuple):
-        return tuple(map(_frozen, raw))
+    return _rows(raw, MAX_AXES)
+
+
+def _rows(raw: Any, deepest: int) -> Any:
+    if isinstance(raw, list | tuple) and deepest:
+        return tuple(_rows(one, deepest - 1) for one in raw)
     if raw in (0, 1):
         return bool(raw)
     raise ValueError("a mask holds true and false, in nested lists of the shape of the places")
@@ -81,7 +87,7 @@ class ElementTarget(_Target):
     """One of the numbers of a `value` output, by its index without the batch axis."""
 
     kind: Literal["element"] = "element"
-    index: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    index: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, max_length=MAX_AXES)
 
 
 class ReducedTarget(_Target):

@@ -36,6 +36,7 @@ MAGIC = b"\x93NUMPY"
 MAX_AXES = 8
 MAX_BYTES = 64 * 2**20
 MAX_HEADER = 2**20
+MOST_NUMBERS = MAX_BYTES // 4  # of a tensor in JSON
 
 
 def decode_npy(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
@@ -116,22 +117,34 @@ def unread(dtype: np.dtype[Any]) -> str | None:
     return f"it holds {UNREAD.get(dtype.kind, 'no numbers')} (its dtype should be one of {', '.join(DTYPES)})"
 
 
-def from_json(value: Any, max_values: int = MAX_BYTES // 4) -> NDArray[Any]:
-    """The array of {"shape", "dtype", "data"}, data nested or flat. Raises InvalidTensor, InputTooLarge."""
+def from_json(value: Any, wanted: tuple[int, ...] | None = None, *, max_values: int = MOST_NUMBERS) -> NDArray[Any]:
+    """The array of {"shape", "dtype", "data"}, data nested or flat.
+
+    Its shape is compared with the `wanted` one, and its lists with its shape, before an array is made. Raises
+    InvalidTensor, InputTooLarge.
+    """
     if not isinstance(value, Mapping) or not {"shape", "data"} <= set(value) <= {"shape", "dtype", "data"}:
         _refuse('a tensor is an object {"shape": [..], "dtype": "float32", "data": [..]}')
     shape, dtype, data = value["shape"], value.get("dtype", "float32"), value["data"]
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(type(size) is int for size in shape):
+    axes = len(shape) if isinstance(shape, list | tuple) else MAX_AXES + 1
+    if isinstance(shape, list | tuple) and axes > MAX_AXES:
+        _refuse(f"shape should have at most {MAX_AXES} axes, each of at least 1", "/shape")
+    if axes > MAX_AXES or not all(type(size) is int for size in shape):
         _refuse("shape should be a list of whole numbers", "/shape")
     if not isinstance(dtype, str):
         _refuse(f"dtype should be one of {', '.join(DTYPES)}", "/dtype")
     _check(tuple(shape), dtype)
     if math.prod(shape) > max_values:
         raise InputTooLarge(f"the tensor has more than the {max_values} values allowed", pointer="/input/tensor")
-    given = _numbers(data, "b" if dtype == "bool" else "")
-    if given.shape != tuple(shape) and given.shape != (math.prod(shape),):
-        _refuse(f"data has the shape {list(given.shape)}; it should be {list(shape)}, or flat with {math.prod(shape)} "
-                "values", "/data")  # fmt: skip
+    if wanted is not None and tuple(shape) not in (wanted, (1, *wanted)):
+        _refuse(f"the tensor has the shape {list(shape)}; the model takes {list(wanted)}")
+    _check_lists(data, tuple(shape), dtype)
+    try:
+        given = np.asarray(data)
+    except (ValueError, OverflowError):
+        _refuse("data should hold numbers only", "/data")
+    if given.dtype.kind not in "iufb":
+        _refuse("data should hold numbers only", "/data")
     return _cast(given, np.dtype(dtype)).reshape(shape)
 
 
@@ -161,16 +174,31 @@ def digest_image(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _numbers(data: Any, more: str) -> NDArray[Any]:
+def rows_of(data: Any, shape: Sequence[int]) -> list[list[Any]] | None:
+    """The innermost lists of nested ones of exactly this shape; None where they are others, gone through no further."""
+    rows: list[Any] = [data]
+    for axis, size in enumerate(shape):
+        if not all(isinstance(row, list | tuple) and len(row) == size for row in rows):
+            return None
+        if axis < len(shape) - 1:
+            rows = [one for row in rows for one in row]
+    return rows
+
+
+def _check_lists(data: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Raises InvalidTensor where data is no list of numbers of this shape, nested or flat."""
     if not isinstance(data, list):
         _refuse("data should be a list of numbers, flat or nested as shape says", "/data")
-    try:
-        given = np.asarray(data)
-    except (ValueError, OverflowError, RecursionError):
-        _refuse("data is ragged; lists of one depth should have one length", "/data")
-    if given.dtype.kind not in "iuf" + more:
+    flat = math.prod(shape)
+    rows = (rows_of(data, shape) if shape else None) or rows_of(data, (flat,))
+    if rows is None:
+        nested = bool(data) and isinstance(data[0], list)
+        found = f"{len(data)} {'lists' if nested else 'values'}"
+        _refuse(f"data holds {found}, and should be nested as its shape {list(shape)}, or flat with {flat} values; "
+                "lists of one depth have one length", "/data")  # fmt: skip
+    kinds = {bool, int, float} if dtype == "bool" else {int, float}
+    if not all(set(map(type, row)) <= kinds for row in rows):
         _refuse("data should hold numbers only", "/data")
-    return given
 
 
 def _cast(given: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

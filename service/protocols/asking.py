@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from anyio import to_thread
 from numpy.typing import NDArray
 from starlette.requests import Request
 
+from service.apart import LARGE, apart
 from service.bodies import Body
 from service.callers import caller_of
 from service.connected import while_connected
@@ -32,10 +33,6 @@ from service.orders import Input, Order, Status, Ticket
 from service.queue import Queue
 from service.reading import refuse
 from workers.contract import InputError, ModelCard, decode_npy
-
-LARGE = 2**16  # bytes from which decoding would hold up other requests
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +65,6 @@ async def serving(request: Request) -> None:
         raise NoWorker("no worker is alive")
 
 
-async def apart(size: int, work: Callable[[], T]) -> T:
-    """What `work` returns; in a thread where it has many bytes to read."""
-    return work() if size < LARGE else await to_thread.run_sync(work)
-
-
 async def answers(
     request: Request, card: ModelCard, methods: Sequence[Any], instances: Sequence[Instance], until: float | None = None
 ) -> list[list[Answer]]:
@@ -82,10 +74,12 @@ async def answers(
     compatibility call waits, InputError, Failed, Expired, ClientDisconnect.
     """
     parts = parts_of(request)
-    asked = understand(Body({"model": card.name, "method": list(methods)}), parts.queue.cards(), parts.settings)
+    body = Body({"model": card.name, "method": list(methods)})
+    asked = await apart(LARGE, lambda: understand(body, parts.queue.cards(), parts.settings))
     if names_datasets(asked.methods):
         asked = await to_thread.run_sync(with_digests, asked, parts.datasets)
-    found = _orders(asked, instances, _terms(request, until), parts.settings.most_explanations)
+    terms, most = _terms(request, until), parts.settings.most_explanations
+    found = await apart(LARGE, lambda: _orders(asked, instances, terms, most))
     tickets = await parts.queue.submit(found, wait=parts.settings.protocol_wait)
     for ticket in tickets:
         parts.metrics.explanations.labels(ticket.outcome).inc()

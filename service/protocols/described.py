@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.bodies import LONGEST_PART
 from service.negotiation import JSON
 from service.problems import KINDS
 from service.protocols.dialects import ERRORS, Error, kserve, status_of, torchserve
 from service.protocols.tensor_wire import InferenceRequest
+from service.requests import MOST_FIELDS
+from service.settings import MOST_EXPLANATIONS
+from workers.contract import MOST_NUMBERS
 
 Schema = dict[str, Any]
 Route = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
+_PART: Schema = {"type": "string", "maxLength": LONGEST_PART}
 _TRUE: Schema = {"type": "boolean"}
 _ANY: Schema = {"description": "Nested numbers."}
 _BINARY: Schema = {"type": "string", "format": "binary"}
@@ -69,9 +74,13 @@ def _route(error: Error, schema: Schema, example: Any, *statuses: int, body: Sch
 
 _INSTANCE: Schema = {
     "description": "Nested numbers, an image in base64, or one of these under `data` with a `target` beside it.",
-    "anyOf": [{"type": "array", "items": {}}, _TEXT, {"type": "object"}],
+    "anyOf": [
+        {"type": "array", "maxItems": MOST_NUMBERS, "items": {}},
+        {"type": "string", "maxLength": 2**30},
+        {"type": "object", "maxProperties": MOST_FIELDS},
+    ],
 }
-_ROWS: Schema = {"type": "array", "minItems": 1, "items": _INSTANCE}
+_ROWS: Schema = {"type": "array", "minItems": 1, "maxItems": MOST_EXPLANATIONS, "items": _INSTANCE}
 _METHOD: Schema = {"anyOf": [_ref("MethodName"), _object(name=_ref("MethodName"))]}
 _PARAMETERS: Schema = {
     "type": "object",
@@ -173,9 +182,15 @@ V2_UNLOAD: Route = {"responses": _errors(kserve, 400, 404, 503), "status_code": 
 _FILE = _object(data=_BINARY)
 _TORCHSERVE_BODY: Schema = {
     "application/octet-stream": {"schema": {**_BINARY, "description": "An image, .npy, .safetensors, or JSON."}},
-    "multipart/form-data": {"schema": {**_FILE, "properties": {"data": _BINARY, "target": _TEXT, "method": _TEXT}}},
+    "multipart/form-data": {"schema": {**_FILE, "properties": {"data": _BINARY, "target": _PART, "method": _PART}}},
     JSON: {
-        "schema": {"anyOf": [_object(data=_INSTANCE), _object(instances=_ROWS), {"type": "array", "minItems": 1}]},
+        "schema": {
+            "anyOf": [
+                _object(data=_INSTANCE),
+                _object(instances=_ROWS),
+                {"type": "array", "minItems": 1, "maxItems": MOST_NUMBERS},
+            ]
+        },
         "examples": {"one": {"value": {"data": [0.1, 0.2, 0.3, 0.4], "target": 1}}},
     },
 }
@@ -203,7 +218,12 @@ SCHEMAS: dict[str, Schema] = {
     "V1Request": {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"instances": _ROWS, "inputs": _ROWS, "parameters": _PARAMETERS, "signature_name": _TEXT},
+        "properties": {
+            "instances": _ROWS,
+            "inputs": _ROWS,
+            "parameters": _PARAMETERS,
+            "signature_name": {"type": "string", "maxLength": 1000},
+        },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     },
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.counted import DEEPEST
 from service.errors import Invalid
 from service.json_text import json_value
 
@@ -56,6 +57,8 @@ def read_parameters(given: Mapping[str, Any], method: str | None, default: str) 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     """The value at its place; text that begins like a JSON object or list is read as one."""
+    if len(path) > DEEPEST:
+        raise _wrong(key[:100], f"parameters are held in each other at most {DEEPEST} deep")
     for step in path[:-1]:
         held = tree.setdefault(step, {})
         if isinstance(held, str):

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from service.bodies import media_type
+from service.apart import apart
+from service.bodies import LONGEST_PART, media_type
 from service.errors import Invalid, MalformedBody
 from service.json_text import json_object, json_value, looks_like_json
 
@@ -29,18 +30,23 @@ class Call:
     size: int
 
 
-async def read_call(request: Request) -> Call:
-    """Raises MalformedBody, Invalid, UnsupportedMedia."""
+async def read_call(request: Request, most: int) -> Call:
+    """`most`: how many commas its JSON may hold. Raises MalformedBody, Invalid, InputTooLarge, UnsupportedMedia."""
     query = _known(dict(request.query_params), FIELDS)
     if media_type(request) == "multipart/form-data":
         data, fields = await _form(request)
-        return _call(data, query | fields, len(data))
+        size = len(data) + sum(len(one) for one in fields.values())
+        return await apart(size, lambda: _call(data, query | fields, size))
     body = await request.body()
     if not looks_like_json(body):  # curl -T and -d name no media type worth trusting
         if not body:
             raise MalformedBody("the body is empty; send an image, a tensor or JSON")
         return _call(body, query, len(body))
-    content = json_value(body, "")
+    return await apart(len(body), lambda: _from_json(body, query, most))
+
+
+def _from_json(body: bytes, query: dict[str, Any], most: int) -> Call:
+    content = json_value(body, "", most)
     if not isinstance(content, dict):
         return _call(content, query, len(body))
     content = {name: one for name, one in content.items() if one is not None}
@@ -55,7 +61,7 @@ async def read_call(request: Request) -> Call:
 
 async def _form(request: Request) -> tuple[bytes, dict[str, Any]]:
     try:
-        form = await request.form(max_files=1, max_fields=len(FIELDS))
+        form = await request.form(max_files=1, max_fields=len(FIELDS), max_part_size=LONGEST_PART)
     except (MultiPartException, HTTPException):
         raise MalformedBody("the form could not be read: one file named data, and fields if need be") from None
     try:

@@ -11,16 +11,19 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.apart import apart
+from service.counted import check_fields, most_commas
 from service.deps import parts_of
 from service.documents import result_document
 from service.errors import Invalid
 from service.json_text import json_object
 from service.negotiation import JSON
 from service.protocols import described
-from service.protocols.asking import Answer, Instance, answers, apart, card_of, serving
+from service.protocols.asking import Answer, Instance, answers, card_of, serving
 from service.protocols.instances import from_rows
+from service.requests import MOST_FIELDS
 from service.settings import Settings
-from workers.contract import InputSpec
+from workers.contract import ModelCard
 
 PREFIX = "/v1"
 ROWS = ("instances", "inputs")
@@ -75,13 +78,15 @@ async def explain(request: Request, name: str) -> Response:
 
 async def _asked(request: Request, name: str) -> tuple[Any, Sequence[Instance]]:
     card, body = card_of(request, name), await request.body()
-    method, rows = await apart(len(body), lambda: _read(body, card.input, parts_of(request).settings))
+    method, rows = await apart(len(body), lambda: _read(body, card, parts_of(request).settings))
     return method if method is not None else card.default_method, rows
 
 
-def _read(body: bytes, spec: InputSpec, settings: Settings) -> tuple[Any, list[Instance]]:
+def _read(body: bytes, card: ModelCard, settings: Settings) -> tuple[Any, list[Instance]]:
     """The method and the instances of a body; raises MalformedBody, Invalid, InputError."""
-    fields = {name: one for name, one in json_object(body, "").items() if one is not None}
+    given = json_object(body, "", most_commas([card], settings.most_explanations))
+    check_fields(given, "", MOST_FIELDS)
+    fields = {name: one for name, one in given.items() if one is not None}
     names = [name for name in ROWS if name in fields]
     if len(names) != 1 or fields.keys() - {*ROWS, "parameters", "signature_name"}:
         _refuse("", 'the body is {"instances": [..]} or {"inputs": [..]}, and "parameters" if need be')
@@ -89,7 +94,7 @@ def _read(body: bytes, spec: InputSpec, settings: Settings) -> tuple[Any, list[I
     if not isinstance(parameters, Mapping) or parameters.keys() - {"method", "target"}:
         _refuse("/parameters", 'an object with "method" and "target", or one of them')
     target = parameters.get("target", "argmax")
-    return parameters.get("method"), from_rows(fields[names[0]], spec, settings, target, f"/{names[0]}")
+    return parameters.get("method"), from_rows(fields[names[0]], card.input, settings, target, f"/{names[0]}")
 
 
 def _shown(answer: Answer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -15,14 +16,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.apart import apart
+from service.counted import most_commas
 from service.deps import parts_of
 from service.errors import Invalid, NotFound
 from service.json_text import json_object
 from service.negotiation import JSON
 from service.protocols import described
-from service.protocols.asking import answers, apart, card_of, serving
+from service.protocols.asking import answers, card_of, serving
 from service.protocols.flattened import read_parameters
-from service.protocols.rows import classified, gives, outputs, rows, takes
+from service.protocols.rows import check_shape, classified, gives, outputs, rows, takes
 from service.protocols.tensor_wire import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
 from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
 
@@ -109,7 +112,7 @@ async def explain(request: Request, name: str) -> Response:
 async def index(request: Request) -> Response:
     """`{"ready": true}` asks for those that are ready."""
     body = await request.body()
-    asked = json_object(body, "") if body else {}
+    asked = json_object(body, "", 100) if body else {}
     alive = bool(parts_of(request).queue.workers())
     state = {"state": "READY", "reason": ""} if alive else {"state": "UNAVAILABLE", "reason": "no worker is alive"}
     names = sorted(parts_of(request).queue.cards()) if alive or not asked.get("ready") else []
@@ -133,7 +136,9 @@ async def unload(request: Request, name: str) -> Response:
 async def _answered(request: Request, served: Served, method: str | None) -> Response:
     body = await request.body()
     length, settings, card = request.headers.get(LENGTH), parts_of(request).settings, served.card
-    asked, values = await apart(len(body), lambda: read_request(body, length))
+    most = most_commas([card], settings.most_explanations)
+    fits = partial(check_shape, spec=card.input, most=settings.most_explanations)
+    asked, values = await apart(len(body), lambda: read_request(body, length, most, fits))
     _check_classes(asked, card)
     wanted = read_parameters(asked.parameters, method, card.default_method)
     found = await apart(len(body), lambda: rows(values, card.input, settings, wanted.target))

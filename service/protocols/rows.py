@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from service.errors import Invalid
 from service.inputs import file_input, tensor_input
 from service.json_text import json_value
 from service.protocols.asking import Answer, Instance
-from service.protocols.tensor_wire import BYTES, Output, Values
+from service.protocols.tensor_wire import BYTES, InputTensor, Output, Values
 from service.settings import Settings
 from workers.contract import InputSpec, ModelCard
 
@@ -49,7 +50,7 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
         values = {_named(name, given): given for name, given in values.items()}
     names = values.keys() - {TARGET}
     if names not in ({INPUT}, {IMAGE}):
-        _refuse(f"the inputs are one of {INPUT} and {IMAGE}, and {TARGET} if need be")
+        _refuse_names()
     given = values[next(iter(names))]
     if not 0 < len(given) <= settings.most_explanations:
         _refuse(f"one call has 1 to {settings.most_explanations} rows")
@@ -65,6 +66,21 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
             _refuse(f"targets came twice: as the tensor {TARGET} and as a parameter")
         targets = _targets(values[TARGET], len(found))
     return [Instance(each, own) for each, own in zip(found, targets, strict=True)]
+
+
+def check_shape(tensor: InputTensor, spec: InputSpec, most: int) -> None:
+    """Raises Invalid where a tensor of a request has more rows than a call may have, or rows of another shape.
+
+    The model's own input alone has a shape; files and targets are one for each row.
+    """
+    if tensor.name not in (INPUT, IMAGE, TARGET, UNNAMED):
+        _refuse_names()
+    size, numbers = math.prod(tensor.shape), tensor.name != TARGET and tensor.datatype != BYTES
+    count = tensor.shape[0] if numbers and tensor.shape else size
+    if not 0 < count <= most:
+        _refuse(f"one call has 1 to {most} rows; the shape of {tensor.name} says {count}")
+    if numbers and tuple(tensor.shape[1:]) != spec.shape:
+        _refuse(f"{tensor.name} has the shape {tensor.shape}; the model takes {[-1, *spec.shape]}")
 
 
 def _named(name: str, given: Values) -> str:
@@ -103,7 +119,7 @@ def _targets(given: Values, count: int) -> list[Any]:
     """A class index for each row, or a label or other target as text."""
     if isinstance(given, list):
         flat: list[Any] = list(given)
-    elif given.dtype.kind in "iu" and given.size == len(given):
+    elif given.dtype.kind in "iu" and given.ndim and given.size == len(given):
         flat = given.ravel().tolist()
     else:
         _refuse(f"{TARGET} holds a whole number for each row, or a text")
@@ -117,6 +133,10 @@ def _target(one: Any) -> Any:
     if not isinstance(text, str):
         return text
     return json_value(text, f"/inputs/{TARGET}") if text.startswith(("{", "[")) else text
+
+
+def _refuse_names() -> NoReturn:
+    _refuse(f"the inputs are one of {INPUT} and {IMAGE}, and {TARGET} if need be")
 
 
 def _refuse(detail: str) -> NoReturn:

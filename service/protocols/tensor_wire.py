@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
+from service.counted import LONGEST_TEXT, check_small
 from service.errors import Invalid, MalformedBody
 from service.json_text import json_value
 from service.problems import pointers
-from workers.contract import InvalidTensor, from_bfloat16, from_json
+from workers.contract import MOST_NUMBERS, InvalidTensor, from_bfloat16, from_json
 
 LENGTH = "inference-header-content-length"
 BYTES, BFLOAT = "BYTES", "BF16"
+MOST_INPUTS, MOST_OUTPUTS, MOST_PARAMETERS = 2, 10, 1000
 DATATYPES = {
     "BOOL": "bool",
     **{f"UINT{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
@@ -26,6 +28,8 @@ DATATYPES = {
 }
 NAMES = {dtype: datatype for datatype, dtype in DATATYPES.items()}
 
+Text: TypeAlias = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Name: TypeAlias = Annotated[str, Field(max_length=300)]
 Values: TypeAlias = NDArray[Any] | list[bytes] | list[str]  # elements that came as JSON are text
 Output: TypeAlias = NDArray[Any] | list[bytes]
 
@@ -42,19 +46,22 @@ class _Lenient(BaseModel):
 class InputTensor(_Lenient):
     """A tensor of a request: its values in `data`, or in `binary_data_size` bytes after the JSON."""
 
-    name: str
+    name: Name
     shape: list[NonNegativeInt] = Field(max_length=8)
     datatype: str = Field(json_schema_extra={"enum": [*DATATYPES, BFLOAT, BYTES]})
-    parameters: dict[str, Any] = Field(default={}, description="`binary_data_size`.")
-    data: list[Any] | None = Field(default=None, description="Row by row in one list, or nested; images in base64.")
+    parameters: dict[str, Any] = Field(default={}, max_length=MOST_PARAMETERS, description="`binary_data_size`.")
+    data: list[Any] | None = Field(
+        default=None, max_length=MOST_NUMBERS, description="Row by row in one list, or nested; images in base64."
+    )
 
 
 class OutputAsked(_Lenient):
     """An output that the client wants."""
 
-    name: str
+    name: Name
     parameters: dict[str, Any] = Field(
         default={},
+        max_length=MOST_PARAMETERS,
         description="`binary_data`: after the JSON instead of in it. `classification`: so many of the highest scores, "
         "as texts `score:index:label`.",
     )
@@ -69,23 +76,27 @@ class OutputAsked(_Lenient):
 class InferenceRequest(_Lenient):
     """A request of the Open Inference Protocol."""
 
-    id: str = ""
-    inputs: list[InputTensor] = Field(min_length=1, max_length=2)
-    outputs: list[OutputAsked] = []
-    parameters: dict[str, bool | int | float | str | dict[str, Any] | None] = Field(
-        default={}, description="Of the method: `whence.steps`."
-    )
+    id: str = Field(default="", max_length=1000)
+    inputs: list[InputTensor] = Field(min_length=1, max_length=MOST_INPUTS)
+    outputs: list[OutputAsked] = Field(default=[], max_length=MOST_OUTPUTS)
+    parameters: dict[
+        str, bool | int | float | Text | Annotated[dict[str, Any], Field(max_length=MOST_PARAMETERS)] | None
+    ] = Field(default={}, max_length=MOST_PARAMETERS, description="Of the method: `whence.steps`.")
 
 
-def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dict[str, Values]]:
+def read_request(
+    body: bytes, length: str | None, most: int, fits: Callable[[InputTensor], None]
+) -> tuple[InferenceRequest, dict[str, Values]]:
     """The request and the values of its inputs by name; `length` is that of the JSON before the binary data.
 
-    Raises MalformedBody, Invalid, InvalidTensor.
+    `most`: how many commas the JSON may hold; `fits` raises for a tensor of another shape than the model takes, before
+    it is made. Raises MalformedBody, Invalid, InputTooLarge, InvalidTensor.
     """
     if length is not None and not (length.isdecimal() and int(length[:20]) <= len(body)):
         raise MalformedBody("Inference-Header-Content-Length is the length of the JSON at the body's beginning")
     end = len(body) if length is None else int(length)
-    content = json_value(body[:end], "")
+    content = json_value(body[:end], "", most)
+    check_small(_without_data(content), "")
     try:
         request = InferenceRequest.model_validate(content)
     except ValidationError as error:
@@ -95,6 +106,7 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dic
     for index, tensor in enumerate(request.inputs):
         if tensor.name in values:
             raise Invalid([_fault(index, "two tensors have this name")])
+        fits(tensor)
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             values[tensor.name] = _from_json(tensor, f"/inputs/{index}")
@@ -106,6 +118,15 @@ def read_request(body: bytes, length: str | None) -> tuple[InferenceRequest, dic
     if end != len(body):
         raise MalformedBody(f"{len(body) - end} bytes follow what the inputs' binary_data_size take")
     return request, values
+
+
+def _without_data(content: Any) -> Any:
+    """A request less the numbers of its tensors, where it has no more of these than it may."""
+    inputs = content.get("inputs") if isinstance(content, dict) else None
+    if not isinstance(inputs, list) or len(inputs) > MOST_INPUTS:
+        return content
+    less = [{**one, "data": None} if isinstance(one, dict) else one for one in inputs]
+    return {**content, "inputs": less}
 
 
 def _check_parameters(request: InferenceRequest) -> None:
@@ -150,7 +171,7 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
         _refuse("a tensor has data, or the parameter binary_data_size", where)
     if tensor.datatype == BYTES:
         flat = tensor.data
-        if any(not isinstance(one, str) for one in flat) or len(flat) != math.prod(tensor.shape):
+        if len(flat) != math.prod(tensor.shape) or any(not isinstance(one, str) for one in flat):
             _refuse(f"data holds {math.prod(tensor.shape)} strings, as shape says", where)
         return flat
     if tensor.datatype == BFLOAT:
@@ -178,15 +199,17 @@ def _from_binary(tensor: InputTensor, data: bytes, where: str) -> Values:
 
 def _unpacked(data: bytes, count: int, where: str) -> list[bytes]:
     """Elements with their lengths before them, as 4 bytes each."""
-    found, at = [], 0
-    while at < len(data):
+    found: list[bytes] = []
+    at = 0
+    while at < len(data) and len(found) <= count:
         end = at + 4 + int.from_bytes(data[at : at + 4], "little")
         if at + 4 > len(data) or end > len(data):
             _refuse("an element ends beyond the binary data", where)
         found.append(data[at + 4 : end])
         at = end
     if len(found) != count:
-        _refuse(f"the binary data holds {len(found)} elements; the shape says {count}", where)
+        held = len(found) if at == len(data) else f"more than {count}"
+        _refuse(f"the binary data holds {held} elements; the shape says {count}", where)
     return found
 
 

@@ -13,10 +13,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.apart import apart
+from service.counted import most_commas
 from service.deps import parts_of
 from service.negotiation import JSON
 from service.protocols import described
-from service.protocols.asking import Answer, Instance, answers, apart, card_of, serving
+from service.protocols.asking import Answer, Instance, answers, card_of, serving
 from service.protocols.forms import Call, read_call
 from service.protocols.instances import from_data
 from workers.contract import ModelCard
@@ -53,8 +55,8 @@ async def explanations(request: Request, name: str) -> Response:
 
 async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Instance], bool]:
     """The call, its instances, and whether it sent a list of them."""
-    call = await read_call(request)
     settings = parts_of(request).settings
+    call = await read_call(request, most_commas([card], settings.most_explanations))
     rows, several = await apart(call.size, lambda: from_data(call.data, card.input, settings, call.target))
     return call, rows, several
 

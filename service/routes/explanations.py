@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service import described
+from service.apart import LARGE, apart
 from service.bodies import Body, read_body
 from service.callers import caller_of
 from service.connected import awaited, while_connected
+from service.counted import most_commas
 from service.deps import Key, Parts, Wait, parts_of
 from service.documents import API, possible
 from service.negotiation import ALL, JSON, Prefer, choose, parse_prefer
@@ -29,8 +31,6 @@ from service.ordering import (
 from service.orders import Ticket
 from service.outcomes import many, one, status_response
 from service.reading import arrays_at_first, checked_id, refuse, result
-
-LARGE = 2**16
 
 router = APIRouter(prefix=API, tags=["explanations"])
 
@@ -51,13 +51,15 @@ async def create(request: Request) -> Response:
         caller_of(request),
         priority(headers.get("whence-priority")),
     )
-    asked = await _understood(parts, await read_body(request))
+    body = await read_body(request, most_commas(parts.queue.cards().values()))
+    asked = await _understood(parts, body)
     _check_accept(asked, accept)
     webhook = asked.request.webhook
     if webhook is not None:
         parts.webhooks.check(webhook.url)
     given = asked.input or await stored_input(asked, parts.queue)
-    wanted = orders(asked, given, terms, parts.settings.most_explanations)
+    size = LARGE if asked.request.many else body.size
+    wanted = await apart(size, lambda: orders(asked, given, terms, parts.settings.most_explanations))
     tickets = await parts.queue.submit(wanted, wait=prefer.wait, arrays=arrays_at_first(accept))
     if webhook is not None:
         await parts.webhooks.register(webhook.url, [ticket.id for ticket in tickets], terms.caller)
@@ -93,12 +95,8 @@ async def read(
 
 
 async def _understood(parts: Parts, body: Body) -> Asked:
-    """In a thread where the work would hold up other requests."""
     cards = parts.queue.cards()
-    if body.size < LARGE:
-        asked = understand(body, cards, parts.settings, parts.queue.failed())
-    else:
-        asked = await to_thread.run_sync(understand, body, cards, parts.settings)
+    asked = await apart(body.size, lambda: understand(body, cards, parts.settings, parts.queue.failed()))
     return await to_thread.run_sync(with_digests, asked, parts.datasets) if names_datasets(asked.methods) else asked
 
 

@@ -30,7 +30,7 @@ Cursor = Annotated[
 async def listing(
     request: Request,
     status: Annotated[State | None, Query(description="Only those in this state.")] = None,
-    model: Annotated[str | None, Query(description="Only those of the model of this name.")] = None,
+    model: Annotated[str | None, Query(max_length=300, description="Only those of the model of this name.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:

@@ -87,7 +87,8 @@ async def test_what_is_wrong_is_named_where_it_is(
         (b'{"model": "digits", "method": {"name": "integrated_gradients", "steps": NaN}}', 422, "invalid_request"),
         (b'{"model": "digits", "target": 1e999}', 422, "invalid_request"),
         (b'{"model": "digits", "target": ' + b"9" * 5000 + b"}", 400, "malformed_body"),
-        (b'{"model": "' + b"x" * 50_000 + b'"}', 422, "unknown_model"),
+        (b'{"model": "' + b"x" * 300 + b'"}', 422, "unknown_model"),
+        (b'{"model": "' + b"x" * 301 + b'"}', 422, "invalid_request"),
     ],
 )
 async def test_hostile_json_is_a_client_error(

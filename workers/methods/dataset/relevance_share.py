@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class RelevanceShare(Method):
         description="The method whose relevance is shared out; by default the squared gradient (sensitivity analysis).",
     )
     dataset: DatasetName = "training"
-    axis: int | str = Field(
+    axis: int | Annotated[str, Field(max_length=300)] = Field(
         default=-1, description="An axis of the input without the batch, by its number or its name in the card."
     )
     size: bool = Field(default=False, description="Shares of the relevance's size, whatever its sign.")

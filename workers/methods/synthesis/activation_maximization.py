@@ -22,7 +22,9 @@ class Also(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    of_class: int | str | None = Field(default=None, description="A class, by its index or label.")
+    of_class: int | Annotated[str, Field(max_length=1000)] | None = Field(
+        default=None, description="A class, by its index or label."
+    )
     layer: str | None = Field(default=None, max_length=300, description="A layer, with a channel or an index.")
     channel: Index | None = Field(default=None, description="A channel of the layer.")
     index: tuple[Index, ...] | None = Field(default=None, max_length=8, description="One unit of the layer.")

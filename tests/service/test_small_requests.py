@@ -1,0 +1,277 @@
+"""Requests that cost a client little and would cost the server much: refused by what is counted before it is made."""
+
+from __future__ import annotations
+
+import json
+import threading
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import numpy as np
+import orjson
+import pytest
+
+from service import apart, json_text, negotiation, ordering, requests
+from service.counted import DEEPEST, MOST_VALUES
+from service.errors import LONGEST_POINTER, MOST_ERRORS
+from service.listing import _place
+from service.protocols import tensor_wire
+from service.settings import Settings
+from tests.service.fakes import FakeQueue
+from workers import job, method, request_target
+from workers.composite import MOST_ENTRIES
+from workers.contract import Extent, InvalidParameter, InvalidTensor
+
+URL = "/api/v1/explanations"
+TENSOR = {"tensor": {"shape": [4], "dtype": "float32", "data": [1, 2, 3, 4]}}
+JSON = {"content-type": "application/json"}
+V1, V2 = "/v1/models/table:explain", "/v2/models/table/explain"
+Counted = Callable[..., list[str]]
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(log_level="CRITICAL")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    """Counts the calls of a name of a module, by the thread that each came from."""
+
+    def count(module: object, name: str) -> list[str]:
+        calls: list[str] = []
+        real = getattr(module, name)
+
+        def noted(*args: Any, **more: Any) -> Any:
+            calls.append(threading.current_thread().name)
+            return real(*args, **more)
+
+        monkeypatch.setattr(module, name, noted)
+        return calls
+
+    return count
+
+
+@pytest.fixture
+def read(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The threads in which JSON of requests was read."""
+    reader = SimpleNamespace(loads=orjson.loads, JSONDecodeError=orjson.JSONDecodeError)
+    monkeypatch.setattr(json_text, "orjson", reader)
+    return counted(reader, "loads")
+
+
+def asked(**fields: object) -> dict[str, object]:
+    return {"model": "table", "method": "gradient", "input": TENSOR, **fields}
+
+
+def tree(deep: int) -> object:
+    """Methods held in each other, 20 in each."""
+    return {"name": "consensus", "of": [tree(deep - 1)] * 20} if deep else "gradient"
+
+
+def in_each_other(deep: int) -> object:
+    return {"name": "smooth_grad", "of": in_each_other(deep - 1)} if deep else "gradient"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ([{"name": "smooth_grad", "samples": 2, "seed": i} for i in range(20_000)], "holds 20000"),
+        ([tree(3)] * 2, f"at most {MOST_VALUES} values"),
+        ({"name": "gradient", "of": [[]] * 20_000}, f"at most {MOST_VALUES} values"),
+        (in_each_other(DEEPEST + 1), f"at most {DEEPEST} deep"),
+        ({"name": "gradient", "x" * 2000: 1}, "a name has at most"),
+        ({"name": "lrp", "to": "x" * (2**20 + 1)}, "a text has at most"),
+    ],
+)
+async def test_methods_are_counted_before_one_is_made(
+    client: httpx.AsyncClient, counted: Counted, value: object, why: str
+) -> None:
+    made = counted(requests, "parse_method")
+    answer = await client.post(URL, json=asked(method=value))
+    assert (answer.status_code, len(made)) == (422, 0)
+    assert why in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ([[{"top_k": 10}] * 100] * 8, "holds targets, not lists"),
+        ([[[[0]]]], "holds targets, not lists"),
+        ([0] * 101, "this one holds 101"),
+        ([{"top_k": 100}] * 100, "each of its top_k counted, 10000"),
+        ({str(i): 0 for i in range(10_000)}, "10000 keys"),
+        ("7" * 5000, "no class"),
+        ({"class": "7" * 5000}, "no class"),
+        ({"layer": "fc", "index": [0] * 10_000}, "no such layer"),
+    ],
+)
+async def test_targets_are_counted_before_one_is_made(
+    client: httpx.AsyncClient, counted: Counted, value: object, why: str
+) -> None:
+    made = counted(request_target, "RankTarget")
+    answer = await client.post(URL, json=asked(target=value))
+    assert (answer.status_code, answer.json()["code"], len(made)) == (422, "invalid_target", 0)
+    assert why in answer.json()["detail"]
+
+
+async def test_explanations_are_counted_before_one_is_made(client: httpx.AsyncClient, counted: Counted) -> None:
+    made = counted(ordering, "Job")
+    many = [{"name": "smooth_grad", "seed": i} for i in range(51)]
+    answer = await client.post(URL, json=asked(method=many, target=[0, 1]))
+    assert (answer.status_code, len(made)) == (422, 0)
+    assert "at most 100 explanations" in answer.json()["detail"]
+
+
+async def test_a_table_has_at_most_as_many_entries_as_a_net_has_layers(client: httpx.AsyncClient) -> None:
+    table = [*[{"layers": "conv9*", "rule": "flat"}] * MOST_ENTRIES, {"rule": "epsilon"}]
+    for entries, status in ((table, 422), (table[1:], 200)):
+        answer = await client.post(URL, json=asked(method={"name": "lrp", "composite": entries}))
+        assert answer.status_code == status, answer.text
+    assert "/method/composite" in (await client.post(URL, json=asked(method={"name": "lrp", "composite": table}))).text
+
+
+async def test_a_job_is_hashed_once_however_often_its_id_is_read(client: httpx.AsyncClient, counted: Counted) -> None:
+    """Off the loop, for a table of many entries and many targets."""
+    hashed = counted(job, "canonical_json")
+    table = [*[{"layers": f"c{i}", "rule": "flat"} for i in range(MOST_ENTRIES - 1)], {"rule": "epsilon"}]
+    answer = await client.post(URL, json=asked(method={"name": "lrp", "composite": table}, target=[0, 1]))
+    assert answer.status_code == 200, answer.text
+    assert len(hashed) == 4  # an id and a group each
+    assert not set(hashed) & {threading.main_thread().name}
+
+
+@pytest.mark.parametrize("path", [URL, V1, V2, "/explanations/table", "/predictions/table"])
+@pytest.mark.parametrize("body", [b"[" + b"1," * 200_000 + b"]x", b'{"instances": [' + b"[]," * 200_000 + b"[]]}"])
+async def test_numbers_are_counted_before_json_is_read(
+    client: httpx.AsyncClient, read: list[str], path: str, body: bytes
+) -> None:
+    answer = await client.post(path, content=body, headers=JSON)
+    assert (answer.status_code, len(read)) == (413, 0)
+    assert "commas" in answer.text
+
+
+@pytest.mark.parametrize("path", [URL, V1, V2, "/explanations/table"])
+async def test_large_bodies_are_read_off_the_loop(client: httpx.AsyncClient, read: list[str], path: str) -> None:
+    rows = [[1, 2, 3, 4]] * 3000
+    bodies = {
+        URL: asked(target=rows),
+        V2: {"inputs": [{"name": "input", "shape": [3000, 4], "datatype": "FP32", "data": rows}]},
+    }
+    answer = await client.post(path, json=bodies.get(path, {"instances": rows}))
+    assert answer.status_code in (400, 422)
+    assert read and threading.main_thread().name not in read  # noqa: PT018
+
+
+async def test_files_of_forms_are_read_off_the_loop(
+    client: httpx.AsyncClient, read: list[str], counted: Counted
+) -> None:
+    hashed = counted(ordering, "read_input")
+    request = json.dumps(asked(input=None, target=list(range(5000)))).encode()
+    files = {"request": ("r.json", request), "input": ("x", bytes(apart.LARGE))}
+    answer = await client.post(URL, files=files)
+    assert answer.status_code == 422
+    assert read and hashed and threading.main_thread().name not in read + hashed  # noqa: PT018
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"shape": [4], "data": [[[0] * 1000]] * 4},
+        {"shape": [4], "data": [0] * 50_000},
+        {"shape": [50_000], "data": [0] * 50_000},
+        {"shape": [1, 1, 1, 4], "data": [0] * 4},
+        {"shape": [1] * 50_000, "data": [0] * 4},
+        {"shape": [4], "data": json.loads("[" * 900 + "]" * 900)},
+        {"shape": [4], "data": [0, 0, 0, [0] * 50_000]},
+    ],
+)
+async def test_lists_are_compared_with_the_models_shape_before_an_array_is_made(
+    client: httpx.AsyncClient, counted: Counted, tensor: object
+) -> None:
+    made = counted(np, "asarray")
+    answer = await client.post(URL, json=asked(input={"tensor": tensor}))
+    assert (answer.status_code, answer.json()["code"], len(made)) == (422, "invalid_tensor", 0)
+    row = tensor["data"]  # type: ignore[index]
+    answer = await client.post(V1, json={"instances": [{"data": row}]})
+    assert answer.status_code == (200 if len(row) == 4 and row == [0] * 4 else 400)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"outputs": [{"name": "attribution"}] * 5000}, "at most 10 items"),
+        ({"outputs": [0] * 50_000}, f"at most {MOST_VALUES} values"),
+        ({"parameters": {f"whence.{i}": 0 for i in range(2000)}}, "at most 1000 items"),
+        ({"parameters": {"whence." + "a." * 400 + "a": 0}}, "at most 32 deep"),
+        ({"parameters": {"x" * 10_000: 0}}, "a name has at most"),
+        ({"id": "x" * 1001}, "at most 1000 characters"),
+        ({"inputs": [{"name": "x" * 500}]}, "at most 300 characters"),
+        ({"inputs": [{"name": "target", "shape": [], "datatype": "INT64", "data": [1]}]}, "the inputs are one of"),
+    ],
+)
+async def test_a_request_of_tensors_is_small_but_for_its_numbers(
+    client: httpx.AsyncClient, change: dict[str, object], why: str
+) -> None:
+    given = {"name": "input", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+    answer = await client.post(V2, json={"inputs": [given], **change})
+    assert answer.status_code == 400, answer.text
+    assert why in answer.json()["error"]
+    assert len(answer.content) < 2000
+
+
+def test_elements_are_counted_while_they_are_read() -> None:
+    head = json.dumps(
+        {"inputs": [{"name": "image", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": 400_000}}]}
+    ).encode()
+    with pytest.raises(InvalidTensor, match="more than 3 elements; the shape says 3"):
+        tensor_wire.read_request(head + bytes(400_000), str(len(head)), 100, lambda _: None)
+
+
+async def test_headers_of_thousands_of_entries_are_read_as_far_as_anyone_means_them(
+    client: httpx.AsyncClient, counted: Counted
+) -> None:
+    weighed = counted(negotiation, "_weighed")
+    answer = await client.post(URL, json=asked(), headers={"accept": "a/b," * 3000 + "*/*", "prefer": "a," * 1500})
+    assert answer.status_code == 406
+    assert len(weighed) <= negotiation.MOST_RANGES
+
+
+async def test_what_is_wrong_is_told_in_few_words_however_much_is(client: httpx.AsyncClient) -> None:
+    table = {"layers": 1, "rule": "flat"}
+    bodies: list[dict[str, object]] = [
+        asked(method={"name": "lrp", "composite": [table] * 150}),
+        asked(method={"name": "gradient", **{"x" * 900 + str(i): 1 for i in range(90)}}),
+        asked(**{"x" * 5000: 1}),
+        asked(**{str(i): 1 for i in range(5000)}),
+        asked(webhook={"url": "https://example.org/" + "x" * 5000}),
+        asked(input={**TENSOR, **{str(i): 1 for i in range(5000)}}),
+    ]
+    for body in bodies:
+        answer = await client.post(URL, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        errors = answer.json()["errors"]
+        assert 0 < len(errors) <= MOST_ERRORS
+        assert all(len(one["pointer"]) <= LONGEST_POINTER and len(one["detail"]) < 300 for one in errors)
+
+
+async def test_what_is_asked_for_is_charged_for_each_method_and_target(
+    queue: FakeQueue, client: httpx.AsyncClient
+) -> None:
+    methods = [
+        {"name": "smooth_grad", "samples": 2 + i, "of": {"name": "integrated_gradients", "steps": 5}} for i in range(50)
+    ]
+    answer = await client.post(URL, json=asked(method=methods, target=[0, 1]))
+    assert answer.status_code == 200, answer.text
+    each = [method.parse_method(one).passes(Extent(queue.served["table"])) for one in methods]
+    assert sum(order.passes for order in queue.orders) == 2 * sum(each) == 2 * sum((2 + i) * 7 for i in range(50))
+
+
+def test_a_cursor_that_is_no_number_is_none() -> None:
+    for place in ("nan x", "inf x", "1e999 x", "x x", "1"):
+        with pytest.raises(InvalidParameter):
+            _place(urlsafe_b64encode(place.encode()).decode())
+    assert np.isfinite(_place(urlsafe_b64encode(b"1.5 x").decode())[0])
