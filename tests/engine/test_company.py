@@ -19,6 +19,7 @@ from workers.engine.batch import Batch
 from workers.engine.explaining import attributed
 from workers.engine.model import Model
 from workers.errors import InvalidFolder
+from workers.support import support
 from workers.target import ClassTarget, Target, UnitTarget
 
 Mix = Callable[[Tensor], Tensor]
@@ -147,3 +148,14 @@ def test_batch_norm_over_merged_frames_is_run_a_row_at_a_time() -> None:
     module.double()
     assert found.rows == 1
     torch.testing.assert_close(found.forward(x), torch.cat([module(row) for row in torch.split(x, 1)]))
+
+
+@pytest.mark.parametrize("method", ["pattern_fit", "pattern_net", "pattern_attribution", "signal_quality"])
+def test_patterns_of_tokens_are_refused_with_the_embedding(method: str) -> None:
+    """No value flows from the input into a neuron: there is nothing to fit."""
+    torch.manual_seed(0)
+    table, last = nn.Embedding(9, 4), nn.Linear(4, 3)
+    found = model_of(Call(lambda x: last(torch.relu(table(x.long())).mean(1)), table, last), (6,))
+    told = support(found, method)
+    assert not told.supported
+    assert "looked up in the embedding held.0" in (told.reason or "")

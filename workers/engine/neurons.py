@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine import ops
+from workers.engine.embeddings import check_slope
 from workers.engine.graph import Graph, Node
 from workers.engine.linearity import adds_up
 from workers.engine.matching import is_linear
@@ -137,6 +138,7 @@ def is_sum(node: Node) -> bool:
 def check(model: Model) -> None:
     """Raise MethodNotApplicable, naming the node, where a model has more than linear neurons, ReLUs and pooling."""
     graph = model.folded
+    check_slope(graph)
     flows = graph.reaching(0)
     for node in graph.nodes[1:]:
         if flows[node.index] and not _known(node, graph):
