@@ -52,9 +52,13 @@ def most_commas(cards: Iterable[ModelCard], rows: int = 1) -> int:
 
 
 def check_fields(given: Any, pointer: str, most: int) -> None:
-    """Raises Invalid where an object has more fields than there are."""
-    if isinstance(given, Mapping) and len(given) > most:
+    """Raises Invalid where an object has more fields than there are, or longer names than any."""
+    if not isinstance(given, Mapping):
+        return
+    if len(given) > most:
         raise _much(pointer, f"an object with {len(given)} fields; at most {most} are there")
+    if max(map(len, given), default=0) > LONGEST_NAME:
+        raise _much(pointer, f"a name has at most {LONGEST_NAME} characters here")
 
 
 def _much(pointer: str, detail: str) -> Invalid:

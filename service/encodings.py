@@ -16,6 +16,7 @@ from workers.contract import InputTooLarge, UnsupportedMedia
 UNDONE = (API + "/explanations", "/v2/")  # datasets are compressed already; V1 and TorchServe know no encodings
 CODINGS = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 WITH_BODY = ("PATCH", "POST", "PUT")
+MOST_MEMBERS = 1000  # of a gzip: blocks that compressors write apart
 LARGE = 2**12  # bytes, which may unpack to a thousand times as many
 
 
@@ -69,6 +70,7 @@ class Unpacked:
         self.left = limit
         self.limit = limit
         self._begun = b""
+        self._members = 0
         self._stream: zlib._Decompress | None = None
 
     def add(self, data: bytes, *, end: bool) -> bytes:
@@ -103,6 +105,9 @@ class Unpacked:
                 self._begun = data
                 return None, b""
             wrapped = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:2]) % 31 == 0
+            self._members += 1
+            if self._members > MOST_MEMBERS:
+                raise MalformedBody(f"the body's gzip has more than {MOST_MEMBERS} members; compress it as one")
             window = zlib.MAX_WBITS | 16 if self.coding == "gzip" else zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
             self._stream = zlib.decompressobj(window)
         return self._stream, data

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,9 @@ import orjson
 import pytest
 
 from service import apart, json_text, negotiation, ordering, requests
+from service.base64_text import PIECE, from_base64
 from service.counted import DEEPEST, MOST_VALUES
+from service.encodings import MOST_MEMBERS
 from service.errors import LONGEST_POINTER, MOST_ERRORS
 from service.listing import _place
 from service.protocols import tensor_wire
@@ -23,7 +26,7 @@ from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from workers import job, method, request_target
 from workers.composite import MOST_ENTRIES
-from workers.contract import Extent, InvalidParameter, InvalidTensor
+from workers.contract import Extent, InvalidImage, InvalidParameter, InvalidTensor
 
 URL = "/api/v1/explanations"
 TENSOR = {"tensor": {"shape": [4], "dtype": "float32", "data": [1, 2, 3, 4]}}
@@ -231,6 +234,24 @@ def test_elements_are_counted_while_they_are_read() -> None:
         tensor_wire.read_request(head + bytes(400_000), str(len(head)), 100, lambda _: None)
 
 
+async def test_members_of_a_gzip_are_counted(client: httpx.AsyncClient) -> None:
+    sound = gzip.compress(json.dumps(asked()).encode())
+    for count, status in ((MOST_MEMBERS - 1, 200), (MOST_MEMBERS, 400)):
+        content = gzip.compress(b"") * count + sound
+        answer = await client.post(URL, content=content, headers={**JSON, "content-encoding": "gzip"})
+        assert answer.status_code == status, answer.text
+    assert "members" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("size", [PIECE * 3 // 4 * 2, PIECE + 1, 2 * PIECE - 1])
+def test_base64_is_decoded_in_pieces(size: int) -> None:
+    data = bytes(range(256)) * (size // 256 + 1)
+    text = b64encode(data[:size]).decode()
+    assert from_base64(text, "/input") == data[:size]
+    with pytest.raises(InvalidImage, match="none of its alphabet"):
+        from_base64(text[: PIECE - 2] + "==" + text[PIECE:], "/input")
+
+
 async def test_headers_of_thousands_of_entries_are_read_as_far_as_anyone_means_them(
     client: httpx.AsyncClient, counted: Counted
 ) -> None:
@@ -246,6 +267,7 @@ async def test_what_is_wrong_is_told_in_few_words_however_much_is(client: httpx.
         asked(method={"name": "lrp", "composite": [table] * 150}),
         asked(method={"name": "gradient", **{"x" * 900 + str(i): 1 for i in range(90)}}),
         asked(**{"x" * 5000: 1}),
+        asked(**{"x" * 999: 1}),
         asked(**{str(i): 1 for i in range(5000)}),
         asked(webhook={"url": "https://example.org/" + "x" * 5000}),
         asked(input={**TENSOR, **{str(i): 1 for i in range(5000)}}),
