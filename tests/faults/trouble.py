@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 SIDE = 16
+MARK = 0.625  # in what is meant to be obeyed: what the engine tries an operation with is not
 
 
 class Do(IntEnum):
@@ -36,7 +37,8 @@ NET = """
 
     @torch.library.custom_op("trouble::obey", mutates_args=())
     def obey(x: torch.Tensor) -> torch.Tensor:
-        what, seconds = int(x[:, 0, 0, 0].max()), float(x[:, 0, 0, 1].max())
+        meant = x[x[:, 0, 0, 3] == MARK, 0, 0]
+        what, seconds = (int(meant[:, 0].max()), float(meant[:, 1].max())) if len(meant) else (0, 0.0)
         if seconds > 0:
             time.sleep(seconds)
         if what == 1:
@@ -87,7 +89,7 @@ def write(folder: Path, load_s: float = 0.0) -> Path:
         "input": {"kind": "tensor", "shape": [1, SIDE, SIDE]},
     }
     (folder / "card.toml").write_text(tomli_w.dumps(card))
-    (folder / "net.py").write_text(textwrap.dedent(NET).replace("SLOW", str(load_s)))
+    (folder / "net.py").write_text(textwrap.dedent(NET).replace("SLOW", str(load_s)).replace("MARK", str(MARK)))
     draw = torch.Generator().manual_seed(0)
     shapes = {"first.weight": (2, 1, 3, 3), "first.bias": (2,), "last.weight": (3, 2 * 14 * 14), "last.bias": (3,)}
     save_file(
@@ -98,5 +100,5 @@ def write(folder: Path, load_s: float = 0.0) -> Path:
 
 def tensor(do: Do = Do.NOTHING, seconds: float = 0.0, nonce: float = 0.0) -> dict[str, Any]:
     """An input as JSON; inputs of different nonces are different inputs."""
-    data = [float(do), seconds, nonce, *[0.5] * (SIDE * SIDE - 3)]
+    data = [float(do), seconds, nonce, MARK, *[0.5] * (SIDE * SIDE - 4)]
     return {"tensor": {"shape": [1, SIDE, SIDE], "dtype": "float32", "data": data}}
