@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ from service.settings import Settings
 from workers.contract import WrongAddress, check_start, log, tracing
 
 SHUTDOWN_S = 10
+FAREWELL_S = 2.0  # that kept connections have to be told: a request that meets a close gets no answer
 # Longer than clients and proxies keep an idle connection (Go 90 s, nginx and load balancers 60 s, aiohttp 15 s, httpx
 # 5 s): who closes first must be the one who sends next, or the request is met by a close without an answer.
 KEEP_ALIVE_S = 120
@@ -27,7 +30,10 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 
 class Server(uvicorn.Server):
-    """Lets go of whoever waits when it ends: open streams would keep it until they are cut."""
+    """Lets go of whoever waits when it ends: open streams would keep it until they are cut.
+
+    New connections are refused; what comes on those that are kept is answered, and told to go elsewhere next.
+    """
 
     def __init__(self, config: uvicorn.Config, queue: Queue) -> None:
         super().__init__(config)
@@ -35,6 +41,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.queue.end()
+        for server in self.servers:
+            server.close()
+        end = time.monotonic() + FAREWELL_S
+        while self.server_state.connections and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(0.05)
         await super().shutdown(sockets)
 
 

@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         app.add_middleware(Access, keys=Keys(settings.keys))
     if settings.traces:
         app.add_middleware(Traced)
-    app.add_middleware(Edge, settings=settings, metrics=parts.metrics)
+    app.add_middleware(Edge, settings=settings, metrics=parts.metrics, ending=lambda: parts.queue.ended)
     app.add_middleware(Dialects)
     if origins := guard.names(settings.cors_origins):
         guard.share(app, origins)

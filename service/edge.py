@@ -6,7 +6,7 @@ Its id, its log line and metrics, the limits of its body, and the last resort fo
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 import structlog
@@ -32,10 +32,11 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 class Edge:
     """Wraps the whole app."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, ending: Callable[[], bool]) -> None:
         self.app = app
         self.settings = settings
         self.metrics = metrics
+        self.ending = ending
         self.headers = SHARED if names(settings.cors_origins) else HEADERS
         self.hosts = names(settings.hosts)
 
@@ -57,6 +58,8 @@ class Edge:
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
                 put_on(headers, self.headers)
+                if self.ending():
+                    headers["connection"] = "close"  # who asks next asks a process that stays
             await send(message)
 
         try:
