@@ -10,20 +10,19 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from service.orders import QueueAway
-from workers.contract import async_client
+from workers.contract import async_client, worn_out
 
 WAIT_S = 0.3  # for a connection of the pool
 ANSWER_S = 0.6  # a burst on a busy machine opens many connections at once
-_NO_WRITES = ("MISCONF", "NOREPLICAS", "READONLY", "OOM")  # in what a script or a transaction fails with
 
 log = structlog.get_logger()
 
 
 def client(url: str) -> Redis:
-    """Fails within `ANSWER_S`; tries again at once only where a kept connection proves dead."""
+    """Fails within `ANSWER_S`; tries again at once only where a kept connection is dead or leads to a replica."""
     return async_client(
         url,
         most=64,
@@ -31,7 +30,7 @@ def client(url: str) -> Redis:
         socket_timeout=ANSWER_S,
         socket_connect_timeout=ANSWER_S,
         health_check_interval=10,
-        retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),
+        retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection, ReadOnlyError)),
     )
 
 
@@ -42,13 +41,6 @@ async def answering() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError) as error:
         log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
-        if _worn_out(error):
+        if worn_out(error):
             raise QueueAway("the queue takes nothing new now: its store is full or takes no writes") from None
         raise QueueAway("the queue does not answer now; try again in a few seconds") from None
-
-
-def _worn_out(error: Exception) -> bool:
-    """Whether Redis answers, and takes no writes: a replica, memory that is used up, a disk that is full."""
-    return isinstance(error, ReadOnlyError | OutOfMemoryError) or (
-        isinstance(error, ResponseError) and any(word in str(error) for word in _NO_WRITES)
-    )

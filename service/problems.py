@@ -71,6 +71,8 @@ KINDS: Mapping[str, Kind] = {
     "revision_not_served": Kind(503, "The API and the workers are of different versions"),
     "queue_unavailable": Kind(503, "The queue cannot be reached"),
     "model_failed": Kind(503, "The model cannot be served"),
+    "result_store_full": Kind(503, "There is no room for the result"),
+    "result_store_unavailable": Kind(503, "The result could not be stored"),
     "no_worker": Kind(503, "No worker is ready"),
     "queue_full": Kind(503, "The queue is full"),
     "quota_exceeded": Kind(429, "Too much work of this caller waits"),

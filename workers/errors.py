@@ -172,5 +172,17 @@ class WorkerCrashed(WorkError):
     code = "worker_crashed"
 
 
+class ResultStoreFull(WorkError):
+    """The explanation was made, and its result found no room."""
+
+    code = "result_store_full"
+
+
+class ResultStoreAway(WorkError):
+    """The explanation was made, and its result could not be kept: no answer, or no writes are taken there."""
+
+    code = "result_store_unavailable"
+
+
 class InternalError(WorkError):
     code = "internal_error"

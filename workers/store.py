@@ -28,6 +28,7 @@ from workers.scripts import Script, source
 LEASE_MS = 8000
 ATTEMPTS = 3
 NEWEST = 0.2  # weight of the latest measurement in a pace
+PROBE_S = 60
 PROGRESS_S = 3600  # that progress is kept of work that says nothing more
 REMEMBERED_S = 60  # a client's mistake is not computed again so soon
 
@@ -137,8 +138,11 @@ class Store:
         self._run("renew", owner, 1, *ids)
 
     def waiting(self, queues: Sequence[str]) -> bool:
-        """Whether work waits for workers of these queues."""
-        return any(self.jobs.exists(keys.callers(priority)) for priority in keys.PRIORITIES if priority in queues)
+        """Whether work waits that workers of these queues could take; raises RedisError where Redis takes no writes."""
+        waits = any(self.jobs.exists(keys.callers(priority)) for priority in keys.PRIORITIES if priority in queues)
+        if waits:
+            self.jobs.set(keys.PROBE, 1, ex=PROBE_S)
+        return waits
 
     def finish(self, job_id: str, owner: str, error: ExplainError | None = None) -> bool:
         """Close a job as succeeded or failed; False where something closed it before."""

@@ -12,13 +12,14 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from workers import keys, observe
-from workers.errors import Cancelled, InternalError
+from workers.errors import Cancelled, ResultStoreAway, ResultStoreFull
 from workers.foreign import Passed
 from workers.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.pace import Pace
 from workers.results import Finished, Results
 from workers.run import Load, Outcome, Supply, run, unsupplied
 from workers.store import Foreign, Store, Work
+from workers.worn_out import full
 
 PATIENCE_S = 60.0  # that work of another version waits for a worker of that version
 AWHILE_S = 0.1
@@ -121,12 +122,16 @@ class Worker:
         observe.settled(work, became, first=first)
         told.info("finished", outcome=became, first=first)
 
-    def _save(self, work: Work, result: Finished) -> InternalError | None:
+    def _save(self, work: Work, result: Finished) -> ResultStoreFull | ResultStoreAway | None:
         try:
             self.results.save(work.id, compared(result, self.results.meta(work.id)) if work.recompute else result)
-        except RedisError:
-            log.exception("a result could not be stored", job=work.id)
-            return InternalError("the result could not be stored: the result store is away or full; try again")
+        except RedisError as error:
+            if self.results.cache is self.store.jobs and not full(error):
+                raise  # the job cannot be closed either, and runs again
+            log.error("a result could not be stored", job=work.id, error=type(error).__name__)
+            if full(error):
+                return ResultStoreFull("the result was computed, and the result store has no room for it; try again")
+            return ResultStoreAway("the result was computed, and the result store takes none now; try again")
         return None
 
 

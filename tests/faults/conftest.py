@@ -47,6 +47,10 @@ class Fault:
         self.tried.fired += 1
         self._since = time.monotonic()
 
+    def gone(self) -> None:
+        """What struck is gone: from here it is counted how long it takes until all is well."""
+        self._since = time.monotonic()
+
     def over(self, within: float, jobs: int = 1, lost: int = 0) -> None:
         """All is well again: that many jobs were at stake, and none may be lost."""
         seconds = time.monotonic() - self._since

@@ -135,7 +135,7 @@ class House:
             limits=httpx.Limits(max_connections=300),
         )  # fmt: skip
         try:
-            until(self.ready, 120, f"ready; see {self.folder}")
+            until(self.ready, 240, f"ready; see {self.folder}")
         except BaseException:
             self.__exit__()
             raise

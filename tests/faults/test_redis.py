@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -98,29 +97,6 @@ def test_a_restart_with_an_empty_disk(open_house: Callable[..., House], fault: F
     until(house.ready, 30)
     house.works(30)
     fault.over(40, jobs=1)
-    house.assert_clean(20)
-
-
-def test_a_full_redis(open_house: Callable[..., House], fault: Fault) -> None:
-    """Redis at its maxmemory."""
-    house = open_house()
-    job = house.ask(seconds=0.5, method=SWEEP)
-    house.running(job)
-    used: dict[str, Any] = house.jobs.info("memory")
-    house.jobs.config_set("maxmemory", used["used_memory"] - 1000)
-    fault.fire()
-    time.sleep(6)
-    answer = house.post()
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
-    assert "retry-after" in answer.headers
-    house.jobs.config_set("maxmemory", 0)
-    until(lambda: house.post().is_success, 10)
-    house.works(60)
-    final = house.final(job)
-    fault.over(60, jobs=2)
-    assert final["status"] in ("succeeded", "failed")
-    if final["status"] == "succeeded":
-        assert house.client.get(f"explanations/{job}").json()["attribution"], "it is done and has no result"
     house.assert_clean(20)
 
 

@@ -1,14 +1,19 @@
-"""The cure for kombu's leaking prefetch slot: pinned to the fault, so that it goes when kombu heals."""
+"""The cures for kombu and Celery: pinned to the faults, so that they go when those heal."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
+from celery.worker.consumer import Consumer
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from workers import kombu_patch
+from workers import app, consumer, kombu_patch
 
 
 class QoS(kombu_redis.QoS):
@@ -38,5 +43,53 @@ def test_kombu_still_needs_the_patch() -> None:
 
 def test_the_patch_is_where_kombu_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_patch._ack)
+    monkeypatch.setattr(kombu_redis.QoS, "restore_visible", kombu_patch._restore_visible)
     kombu_patch.apply()
     assert kombu_redis.QoS.ack is kombu_patch.ack
+    assert kombu_redis.QoS.restore_visible is kombu_patch.restore_visible
+
+
+class Connected(kombu_redis.QoS):
+    """It has a connection, which fails with `error`."""
+
+    unacked_mutex_key, unacked_mutex_expire, visibility_timeout, _vrestore_count = "mutex", 1, 1, 0
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+        self.channel = self
+
+    @contextmanager
+    def conn_or_acquire(self) -> Iterator[None]:
+        if self.error:
+            raise self.error
+        yield
+
+
+@pytest.mark.parametrize("error", [ReadOnlyError(), OutOfMemoryError(), ResponseError("MISCONF Errors writing")])
+def test_messages_that_cannot_be_restored_now_are_left_for_the_next_time(error: Exception) -> None:
+    qos = Connected(error)
+    kombu_patch.restore_visible(qos, interval=1)
+    with pytest.raises(ResponseError):
+        kombu_patch._restore_visible(qos, interval=1)  # type: ignore[no-untyped-call]
+    with pytest.raises(ResponseError):
+        kombu_patch.restore_visible(Connected(ResponseError("WRONGTYPE")), interval=1)
+
+
+@pytest.mark.parametrize(("error", "pauses"), [(ReadOnlyError(), [consumer.PAUSE_S]), (NoConnection(), [])])
+def test_a_broker_that_takes_no_writes_is_not_asked_as_fast_as_it_goes(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, pauses: list[float]
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("workers.consumer.time.sleep", slept.append)
+    monkeypatch.setattr(Consumer, "on_connection_error_before_connected", lambda *_: None)
+    monkeypatch.setattr(Consumer, "on_connection_error_after_connected", lambda *_: None)
+    patient = consumer.Patient.__new__(consumer.Patient)
+    patient.on_connection_error_before_connected(error)
+    assert slept == pauses
+    patient.on_connection_error_after_connected(error)
+    assert slept == 2 * pauses
+
+
+def test_it_is_the_consumer_of_workers() -> None:
+    module, _, name = app.consumer("redis://127.0.0.1:1/0").conf.worker_consumer.partition(":")
+    assert getattr(import_module(module), name) is consumer.Patient

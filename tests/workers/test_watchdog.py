@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ReadOnlyError
 
-from workers import progress, tasks, watchdog
+from workers import keys, progress, tasks, watchdog
+from workers.store import Store
 from workers.watchdog import Watchdog
 
 
@@ -74,6 +77,19 @@ def test_nor_one_without_redis(clock: Clock) -> None:
     assert not looks(dog, clock, 1000)
     away = False
     assert not looks(dog, clock, 30)
+
+
+def test_nor_one_whose_redis_takes_no_writes(store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not store.waiting(["interactive"])
+    jobs.set(keys.callers("interactive"), "some")
+    assert store.waiting(["interactive"])
+
+    def refuses(*_: object, **__: object) -> None:
+        raise ReadOnlyError
+
+    monkeypatch.setattr(jobs, "set", refuses)
+    with pytest.raises(ReadOnlyError):
+        store.waiting(["interactive"])
 
 
 def test_nor_one_whose_child_still_starts(clock: Clock) -> None:

@@ -10,7 +10,9 @@ import pytest
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
+from service.problems import KINDS
 from service.queue import Order, Queue, Status
 from tests.orders import claimed, order, work
 from tests.toys import model_of, net
@@ -194,20 +196,53 @@ async def test_a_result_store_that_is_away_costs_no_attempt(
     assert (status.status, status.attempts) == ("succeeded", 2)
 
 
-async def test_a_result_store_that_is_full_fails_the_job_with_a_reason(
-    queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "result_store_full"),
+        (ResponseError("Command # 1 of pipeline caused error: MISCONF Errors writing to the AOF"), "result_store_full"),
+        (ReadOnlyError("You can't write against a read only replica."), "result_store_unavailable"),
+        (NoConnection("Connection refused."), "result_store_unavailable"),
+    ],
+)
+async def test_a_result_store_that_takes_no_result_fails_the_job_with_a_reason(
+    queue: Queue, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: RedisError, code: str
 ) -> None:
-    def full(*_: object) -> None:
-        raise NoConnection
+    def fails(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(worker.results, "save", full)
+    monkeypatch.setattr(worker.results, "cache", Redis())  # another than that of the jobs
+    monkeypatch.setattr(worker.results, "save", fails)
     asked = order()
     await queue.submit([asked])
     worker.answer("interactive")
     (status,) = await settled(queue, [asked])
     assert status.error is not None
-    assert (status.status, status.error.code) == ("failed", "internal_error")
+    assert (status.status, status.error.code, KINDS[code].status) == ("failed", code, 503)
     assert "result store" in status.error.detail
+    assert "try again" in status.error.detail
+    (again,) = await queue.submit([asked])
+    assert again.outcome == "created"
+
+
+async def test_a_result_that_the_one_redis_does_not_take_is_left_to_be_made_again(
+    queue: Queue, worker: Worker, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ReadOnlyError
+
+    asked = order()
+    await queue.submit([asked])
+    with monkeypatch.context() as briefly:
+        briefly.setattr(worker.results, "save", fails)
+        worker.answer("interactive")
+    (status,) = await settled(queue, [asked])
+    assert status.status == "running"
+    jobs.delete(keys.lease(asked.job.id))
+    worker.store.reconcile(5)
+    worker.answer("interactive")
+    (status,) = await settled(queue, [asked])
+    assert (status.status, status.attempts) == ("succeeded", 2)
 
 
 async def test_computing_again_says_whether_the_numbers_are_the_same(
