@@ -15,7 +15,7 @@ from service.ordering import Asked, Terms, orders, understand
 from service.orders import Order, Ticket
 from service.requests import ExplanationRequest
 from service.settings import Settings
-from tests.service.fakes import TABLE, FakeQueue
+from tests.service.fakes import DIGITS, TABLE, FakeQueue
 from workers.contract import PASS_S, Extent, InputSpec, cheaper, parse_method
 
 URL = "/api/v1/explanations"
@@ -94,6 +94,24 @@ def test_windows_are_counted_from_the_shape_of_the_input(method: dict[str, objec
     with pytest.raises(TooCostly, match=told) as refused:
         understand(body, {"table": card}, Settings(cost_limit=1e9))
     assert "a larger" in refused.value.detail
+
+
+def test_targets_and_methods_cost_what_all_of_them_take() -> None:
+    """100 targets x 50 methods, held ones and windows among them: what admission and quota add up."""
+    windows = {"name": "occlusion", "patch": 4, "stride": 4}
+    held = [
+        {"name": "smooth_grad", "samples": 2 + i, "of": {"name": "integrated_gradients", "steps": 5}} for i in range(48)
+    ]
+    of_both = {"name": "consensus", "of": ["gradient", windows]}
+    data = {"shape": [1, 8, 8], "data": [0.5] * 64}
+    fields = {"model": "digits", "method": [windows, of_both, *held], "input": {"tensor": data}}
+    targets = [{"layer": "conv", "index": [i % 4, i // 32, i // 4 % 8]} for i in range(100)]
+    asked = understand(Body({**fields, "target": targets}), {"digits": DIGITS}, Settings())
+    found = orders(asked, asked.input, Terms(None, False, "r"), 5000)
+    assert len({order.job.id for order in found}) == 5000
+    passes = 100 * (4 + 5 + sum((2 + i) * 7 for i in range(48)))
+    assert sum(order.passes for order in found) == passes
+    assert sum(estimate(order, {}) for order in found) == pytest.approx(passes * PASS_S)
 
 
 def test_what_is_asked_of_a_dataset_costs_its_items() -> None:
