@@ -1,0 +1,115 @@
+"""A Redis that answers and takes no writes: new work is refused for now, what is stored is read, and it heals."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from service.orders import QueueAway
+from service.queue import Queue
+from service.redis_binary import free_port
+from tests.faults.proxy import Proxy
+from tests.orders import order
+from tests.redis_server import RedisServer
+from workers.connect import connect
+from workers.worn_out import full, worn_out
+
+
+def replica(redis: RedisServer, *, strikes: bool) -> None:
+    redis.client.replicaof(*(("127.0.0.1", free_port()) if strikes else ("NO", "ONE")))
+
+
+def memory(redis: RedisServer, *, strikes: bool) -> None:
+    redis.client.config_set("maxmemory", int(strikes))
+
+
+def disk(redis: RedisServer, *, strikes: bool) -> None:
+    _, most = resource.prlimit(redis.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(redis.pid, resource.RLIMIT_FSIZE, (1 if strikes else most, most))
+    if strikes:
+        redis.client.set("one", "write that fails")  # Redis refuses those that come after it
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path, "--appendonly", "yes", port=free_port())
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("fault", [replica, memory, disk])
+async def test_new_work_is_refused_for_now_and_what_is_stored_is_read(
+    server: RedisServer, fault: Callable[..., None]
+) -> None:
+    async with Queue(server.url) as queue:
+        asked = order(0)
+        await queue.submit([asked])
+        fault(server, strikes=True)
+        for refused in (queue.ping(), queue.submit([order(1)])):
+            with pytest.raises(QueueAway, match="takes no writes"):
+                await refused
+        status = await queue.status(asked.job.id)
+        assert status is not None
+        assert status.status == "queued"
+        assert (await queue.listing(None, None, 10, None)).statuses == [status]
+        fault(server, strikes=False)
+        await settled(queue)
+        assert [ticket.outcome for ticket in await queue.submit([order(1)])] == ["created"]
+
+
+@pytest.mark.parametrize(("fault", "no_room"), [(replica, False), (memory, True), (disk, True)])
+def test_errors_tell_whether_there_is_no_room(server: RedisServer, fault: Callable[..., None], no_room: bool) -> None:
+    fault(server, strikes=True)
+    transaction = server.client.pipeline(transaction=True)
+    transaction.set("a", 1)
+    for write in (
+        lambda: server.client.set("a", 1),
+        lambda: server.client.eval("redis.call('SET', 'a', 1)", 0),
+        transaction.execute,
+    ):
+        with pytest.raises(RedisError) as found:
+            write()
+        assert worn_out(found.value)
+        assert full(found.value) == no_room
+
+
+async def test_after_a_failover_kept_connections_to_the_old_master_are_given_up(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    new = RedisServer(tmp_path / "new", port=free_port())
+    proxy = Proxy(server.client.connection_pool.connection_kwargs["port"])
+    url = f"redis://127.0.0.1:{proxy.port}/0"
+    try:
+        async with Queue(url) as queue:
+            worker: Redis = connect(url)
+            await queue.submit([order(0)])
+            worker.set("there", 1)
+            proxy.target = new.client.connection_pool.connection_kwargs["port"]
+            server.client.replicaof("127.0.0.1", proxy.target)
+            worker.set("there", 2)
+            assert [ticket.outcome for ticket in await queue.submit([order(1)])] == ["created"]
+            assert new.client.get("there") == b"2"
+            assert new.client.llen("whence:interactive") == 1, "the bell did not ring"
+            worker.close()
+    finally:
+        proxy.close()
+        new.stop()
+
+
+async def settled(queue: Queue) -> None:
+    """Redis notices within a second that its disk has room again, and the API that its memory has."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await queue.ping()
+                await queue._board.read()
+                return
+            except QueueAway:
+                await asyncio.sleep(0.05)
