@@ -41,6 +41,7 @@ APART: dict[str, Mix] = {
     "the best of the features": lambda h: h * (h >= h.topk(1, 1).values),
     "summed up to a feature": lambda h: torch.relu(h).cumsum(1),
     "features that attend to features": lambda h: (h.unsqueeze(2) @ h.unsqueeze(1)).softmax(1).flatten(1)[:, :5],
+    "a number of each row": lambda h: torch.relu(h) * h[:, 0].abs().unsqueeze(1),
     "a squeeze of all axes": lambda h: torch.relu(h).unsqueeze(1).squeeze(),
 }
 

@@ -182,7 +182,7 @@ def _fitting(node: Node, orders: Sequence[Rows], moved: Tensor | None, row: int)
     axis = orders[0].axis
     if moved is None or axis is None or moved.dim() <= axis or moved.shape[axis] != ROWS * orders[0].count:
         raise Mixed(f"{node.layer} ({node.op}) has no axis of its own for the rows of a batch")
-    places = {int(i) for i in moved.movedim(axis, 0).flatten(1).any(1).nonzero()}
+    places = {int(i) for i in moved.movedim(axis, 0).reshape(moved.shape[axis], -1).any(1).nonzero()}
     fitting = [rows for rows in orders if places <= set(rows.of_row(row, ROWS))]
     if not fitting:
         raise Mixed(f"{node.layer} ({node.op}) mixes the rows of a batch")
