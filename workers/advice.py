@@ -112,9 +112,25 @@ class _Asked:
             if asked is not None and len(taken) == len(refused) and asked != self.method and self.holds(asked):
                 phrase = joined([_phrase(chosen) for _, (chosen, _) in taken])
                 place = None if whole else joined([old.name for old in refused])
+                aim = self._aim_of(asked)
                 yield _Alternative(
-                    phrase if whole or len(taken) == 1 else f"({phrase})", {"method": short(asked)}, place
+                    (phrase if whole or len(taken) == 1 else f"({phrase})")
+                    + "".join(f" of {json.dumps(t)}" for t in aim),
+                    {"method": short(asked), **({"target": aim[0]} if aim else {})},
+                    place,
                 )
+
+    def _aim_of(self, asked: Method) -> list[Any]:
+        """The target, as clients write it, that what makes an input up needs and the request has not: one, or none."""
+        if asked.takes_input or not asked.takes_target or self.method.takes_target:
+            return []
+        for raw in (0, "value", {"reduce": "sum"}):
+            try:
+                if self.holds(asked, parse_targets(raw, self.model.card)[0]):
+                    return [raw]
+            except ExplainError:
+                continue
+        return []
 
     def _aimed(self, raw: Any) -> Iterator[_Alternative]:
         try:
