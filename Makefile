@@ -12,11 +12,11 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak fuzz check format openapi operators docs bench clean
+.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators docs bench clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(TEST_READY)  ## install everything into .venv, tests and all
 
@@ -25,6 +25,12 @@ run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127
 
 test: $(TEST_READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-all: $(TEST_READY)  ## the tests with those that take long, as CI runs them; faults apart
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not zoo and (not faults or not slow)"
+
+zoo: $(TEST_READY)  ## every method on every kind of net: alone, in company, beside autograd; counts what was asked
+	@$(BIN)/python -m pytest -q -n 2 -m "zoo or not zoo" -rP tests/zoo
 
 faults: $(TEST_READY)  ## kill, freeze and cut off real processes; print what was survived (TIMES=1)
 	@FAULT_TIMES=$(TIMES) $(BIN)/python -m pytest -q -m faults tests/faults

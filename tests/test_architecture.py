@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("service", "workers") for path in (ROOT / folder).rglob("*.py"))
-LONGEST_FILE = 250
+LONGEST_FILE = 300
 LONGEST_FUNCTION = 50
 SCRIPT_PARTS = [("service.openapi", "service.app")]  # below `if __name__ == "__main__"`
 WORDS_NOT_USED = ("manager", "helper", "utils", "handler", "processor", "base_")

@@ -1,0 +1,119 @@
+"""One question to a net of the zoo, answered as a worker answers it: an answer, a refusal, or what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.resources import InMemory, in_memory, no_input
+from tests.toys import CHUNK
+from tests.zoo.animals import ZOO
+from workers.card import ImageSpec, InputSpec
+from workers.engine import telling
+from workers.engine.batch import Batch
+from workers.engine.exporting import export_module
+from workers.engine.model import Model
+from workers.errors import ExplainError, InternalError
+from workers.faults import contained
+from workers.folder import Folder
+from workers.method import Method
+from workers.result import Row
+from workers.source import parse_source
+from workers.support import check
+from workers.target import Target
+
+# Few passes: the laws hold for any number of them.
+FEW: dict[str, dict[str, Any]] = {
+    "activation_maximization": {"steps": 3, "rate": 0.1},
+    "compare": {"of": ["gradient", "occlusion"]},
+    "consensus": {"of": ["gradient", "input_times_gradient"]},
+    "continuity": {"steps": 3},
+    "deep_dream": {"steps": 2, "octaves": 1},
+    "expected_gradients": {"samples": 4},
+    "integrated_gradients": {"steps": 5},
+    "kernel_shap": {"samples": 150, "count": 6},
+    "lime": {"samples": 60, "count": 6},
+    "mc_dropout": {"samples": 3},
+    "meaningful_perturbation": {"steps": 3},
+    "pixel_flipping": {"steps": 5},
+    "prediction_difference": {"samples": 2},
+    "resampling": {"of": "pattern_attribution", "splits": 2},
+    "rise": {"masks": 20, "cells": 3},
+    "sensitivity_n": {"subsets": 6},
+    "shapley_sampling": {"samples": 4, "count": 6},
+    "smooth_grad": {"samples": 3},
+    "tcav": {"repeats": 2, "examples": 12},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The rows of a result, and for each the score that is told of what was explained."""
+
+    rows: list[Row]
+    scores: list[float | None]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a client would read."""
+
+    error: ExplainError
+
+
+def few(name: str) -> dict[str, Any]:
+    return {"name": name, **FEW.get(name, {})}
+
+
+@cache
+def loaded(name: str) -> Model:
+    """The net, exported and loaded as a worker does, in float64: what differs is then wrong, and no rounding."""
+    one = ZOO[name]
+    spec = InputSpec(kind="tensor", shape=one.shape)
+    if one.image:
+        each = (0.5,) * one.shape[0]
+        spec = InputSpec(
+            kind="image", shape=one.shape, image=ImageSpec(mode="RGB" if len(each) == 3 else "L", mean=each, std=each)
+        )
+    folder = Folder(
+        name=name, path=Path(name), source=parse_source("model.pt2", name), weights=None, output=one.output,
+        input=spec, labels=(), default_method="gradient", accuracy=None, digest="sha256:" + "0" * 64,
+    )  # fmt: skip
+    return Model.from_program(folder, export_module(one.module(), one.shape, name), dtype=torch.float64, chunk=CHUNK)
+
+
+@cache
+def supplies(name: str) -> InMemory:
+    """Datasets for those methods that look at many inputs."""
+    one = ZOO[name]
+    more = {"concept": one.inputs(14, 6).double(), "random": one.inputs(28, 7).double()}
+    masks = one.inputs(12, 8) > 0 if one.image else None
+    return in_memory(one.inputs(12, 5).double(), np.arange(12) % 2, masks, **more)
+
+
+def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds: list[int]) -> Answer | Refusal:
+    """The answer, or the refusal; anything else that is raised is a fault, and is raised here too."""
+    model = loaded(name)
+    try:
+        with contained():
+            check(model, method, targets[0] if targets and method.takes_target else None)
+            if method.takes_input:
+                batch = Batch(x, list(targets) if method.takes_target else [], seeds, resources=supplies(name))
+            else:
+                batch = no_input(model, supplies(name))
+                batch.targets = list(targets)[:1] if method.takes_target else []
+            rows = method.explain(model, batch).rows()
+            told = telling.told(model, batch)[1] if method.takes_input else []
+            scores: list[float | None] = [one["score"] for one in told]
+            return Answer(rows, scores or [None] * len(rows))
+    except InternalError:
+        raise
+    except ExplainError as error:
+        return Refusal(error)
