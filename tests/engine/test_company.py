@@ -160,3 +160,15 @@ def test_patterns_of_tokens_are_refused_with_the_embedding(method: str) -> None:
     told = support(found, method)
     assert not told.supported
     assert "looked up in the embedding held.0" in (told.reason or "")
+
+
+def test_a_model_that_returns_one_number_for_a_row_runs_its_rows_together() -> None:
+    """Its output has no axis but that of the batch."""
+
+    class Summed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x).sum(1)
+
+    model = model_of(Summed(), (3,), output="value")
+    assert not model.graph.alone
+    assert not model.folded.alone
