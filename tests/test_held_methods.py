@@ -224,9 +224,10 @@ def test_a_held_method_that_cannot_be_computed_is_tried_once_for_the_whole_batch
     works = [insens(card, value) for value in (0.1, 0.2, 0.3)]
     outcomes = dict(run(works, lambda _: model, supply=stock.of))
     assert len(outcomes) == 3
-    assert {(type(outcome), getattr(outcome, "detail", "")) for outcome in outcomes.values()} == {
-        (MethodNotApplicable, "the node tanh has no rule")
-    }
+    assert {type(outcome) for outcome in outcomes.values()} == {MethodNotApplicable}
+    (told,) = {getattr(outcome, "detail", "") for outcome in outcomes.values()}
+    assert told.startswith("the node tanh has no rule; ")
+    assert told.count(" work here") == 1
     assert len(tried) == 1
 
 

@@ -31,6 +31,8 @@ def refuse(model: Model, method: Method) -> None:
 
 def advised(error: ExplainError, model: Model, method: Method, target: Target | None) -> ExplainError:
     """The error with what the model does support of the advice that it has, or else of other methods of its kind."""
+    if error.alternatives:
+        return error
     asked = _Asked(model, method, target)
     refused = asked.refused(error)
     found = _first(asked.instead(refused, error.instead), asked.instead([method], error.instead))

@@ -64,7 +64,10 @@ def _traces(metadata: dict[str, str]) -> dict[str, str]:
 
 def _notes(custom: str | None) -> dict[str, str]:
     """Of what an export noted at a node the share of an attention's weights that training drops."""
-    noted = json.loads(custom) if custom else {}
+    try:
+        noted = json.loads(custom) if custom else {}
+    except (ValueError, RecursionError):
+        return {}
     rate = noted.get(DROPPED) if isinstance(noted, dict) else None
     return {CUSTOM: json.dumps({DROPPED: rate})} if isinstance(rate, float) and 0 < rate < 1 else {}
 

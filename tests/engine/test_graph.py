@@ -176,9 +176,9 @@ def test_a_layer_that_batch_norm_is_folded_into_is_never_taken_for_the_norm() ->
     found = parse_method("gradient").explain(model, batch_of(x, unit)).arrays["attribution"]
     leaf = x.clone().requires_grad_()
     torch.testing.assert_close(found, torch.autograd.grad(module.conv1(leaf)[:, 2].sum(), leaf)[0])
-    with pytest.raises(InvalidTarget, match="name bn1"):
+    with pytest.raises(InvalidTarget, match="bn1 is folded into conv1"):
         parse_method("lrp").explain(model, batch_of(x, unit))
-    with pytest.raises(InvalidParameter, match="name bn1"):
+    with pytest.raises(InvalidParameter, match="bn1 is folded into conv1"):
         parse_method({"name": "grad_cam", "layer": "conv1"}).refuse(model)
     after = UnitTarget(layer="bn1", channel=2)
     parse_method("lrp").explain(model, batch_of(x, after))

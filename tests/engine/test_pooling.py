@@ -74,8 +74,8 @@ def test_a_pool_of_one_and_three(name: str) -> None:
 
 
 def test_deep_taylor_shares_a_pool_among_its_positive_values() -> None:
-    layers = nn.Conv1d(1, 2, 1), nn.MaxPool1d(3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
     torch.manual_seed(3)
+    layers = nn.Conv1d(1, 2, 1), nn.MaxPool1d(3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)
     model = model_of(nn.Sequential(*layers), (1, 6), dtype=torch.float64, low=-3.0, high=3.0)
     x = random(4, 1, 6).clamp(-3, 3)
     batch = batch_of(x[model.forward(x).amax(1) > 0])

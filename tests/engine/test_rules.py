@@ -14,6 +14,7 @@ from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, model_of
 from workers.catalogue import parse_method
 from workers.errors import MethodNotApplicable
+from workers.support import check
 from workers.target import UnitTarget
 
 
@@ -197,7 +198,7 @@ def test_an_operation_within_a_gate_needs_no_rule_unless_it_is_asked_for() -> No
 )
 def test_what_has_no_rule_is_refused_by_name(function: Function, op: str) -> None:
     with pytest.raises(MethodNotApplicable, match=rf"{op} at .*integrated_gradients"):
-        parse_method("lrp").refuse(model_of(Call(function), (4,)))
+        check(model_of(Call(function), (4,)), parse_method("lrp"))
 
 
 def test_the_gradient_goes_through_complex_values() -> None:

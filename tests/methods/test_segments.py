@@ -212,6 +212,7 @@ def test_a_request_for_several_targets_runs_its_masks_once(rows_run: list[int]) 
     """As the worker does it: the default samples fill a batch, so each target is a batch of its own."""
     model = model_of(net(), (1, 8, 8))
     works = [work(index, {"name": "lime"}) for index in range(3)]
+    rows_run.clear()
     found = dict(run(works, lambda _: model))
     assert all(isinstance(outcome, Finished) for outcome in found.values())
     assert sum(rows_run) == 1000 + 1  # the masks, and the prediction
@@ -221,6 +222,7 @@ def test_other_seeds_inputs_and_parameters_do_not_share(rows_run: list[int]) -> 
     model, x = model_of(net(), (1, 8, 8)), inputs(1).repeat(2, 1, 1, 1)
     batch = batch_of(x, 0, seeds=[1, 2])
     few = {"name": "rise", "masks": 16}
+    rows_run.clear()
     values = attribution(model, batch, **few)
     assert sum(rows_run) == 32
     assert not torch.allclose(values[0], values[1])
@@ -255,8 +257,10 @@ def test_the_work_is_told_by_mask_and_stops_when_asked(name: str, rows_run: list
         if len(told) == 2:
             raise Cancelled("enough")
 
+    model = model_of(net(), (1, 8, 8))
+    rows_run.clear()
     with pytest.raises(Cancelled):
-        explain(model_of(net(), (1, 8, 8)), batch_of(inputs(1), 0, report=report), name=name, **FEW[name])
+        explain(model, batch_of(inputs(1), 0, report=report), name=name, **FEW[name])
     assert [done for done, _, _ in told] == [8, 16]
     assert {unit for _, _, unit in told} == {"masks"}
     assert sum(rows_run) == 16

@@ -196,7 +196,7 @@ def _compare(graph: Graph, draws: _Draws) -> None:
         if lone[0].shape != both[0].shape or _apart(lone[0], both[0]) > torch.finfo(rows.dtype).eps ** 0.5:
             raise Mixed("its output for a row is another in company")
         own = torch.arange(ROWS, device=rows.device) == row
-        if _apart(lone[1], both[1][own]) > SLOPE or both[1][~own].any():
+        if _apart(lone[1], both[1][own]) > SLOPE or both[1][~own].nan_to_num(0.0, 0.0, 0.0).any():
             raise Mixed("its slopes for a row are others in company")
 
 
