@@ -28,6 +28,15 @@ class WrongAddress(ValueError):
     """The URL names no Redis that can be used; the message says what would be right, and holds no password."""
 
 
+class _WatchedPool(AsyncSentinelPool):
+    """Closes its connections to the Sentinels with its own."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for sentinel in self.sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 @dataclass(frozen=True)
 class _Watched:
     """A master that Sentinels name: their addresses, its name, and how to speak to it and to them."""
@@ -78,7 +87,7 @@ def async_client(url: str, most: int, timeout: float, **options: Any) -> aioredi
     times = {name: value for name, value in options.items() if "timeout" in name}
     hosts = list(there.sentinels)
     watching = AsyncSentinel(hosts, sentinel_kwargs={**there.theirs, **times})  # type: ignore[no-untyped-call]
-    pool = AsyncSentinelPool(there.master, watching, **there.own, **options)  # type: ignore[no-untyped-call]
+    pool = _WatchedPool(there.master, watching, **there.own, **options)  # type: ignore[no-untyped-call]
     return aioredis.Redis.from_pool(pool)
 
 
