@@ -88,7 +88,7 @@ class Stock:
         failed_at, failure = self._failed.get(job.id, (0.0, None))
         if failure is not None and now - failed_at < REMEMBERED_S:
             # Else a batch that is split to find the row to blame would try again for each.
-            raise type(failure)(failure.detail, pointer=failure.pointer)
+            raise type(failure)(failure.detail, pointer=failure.pointer, alternatives=failure.alternatives)
         work = Work(job.id, job, model.card.name, now, now)
         ((_, outcome),) = run([work], lambda _: model, lambda _: report, self.of)
         if isinstance(outcome, InputError):
