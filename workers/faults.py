@@ -9,9 +9,10 @@ import structlog
 import torch
 
 from workers import stopping
-from workers.errors import ExplainError, InternalError, OutOfMemory
+from workers.errors import ExplainError, InternalError, InvalidTensor, OutOfMemory
 
 _OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_OF_LOOKUP = "index out of range in self"  # what an embedding says of an id beyond its table
 _OF_DEVICE = ("CUDA error", "HIP error", "device-side assert")
 
 EXIT_CODE = 70  # of a process whose device is lost, or whose step hangs
@@ -27,6 +28,12 @@ def told(error: Exception) -> ExplainError:
     """The error a client sees; what is not made for clients is logged whole and told as an InternalError."""
     if isinstance(error, ExplainError):
         return error
+    if isinstance(error, IndexError) and str(error) == _OF_LOOKUP:
+        return InvalidTensor(
+            "a value of the input names a row of a table in the model that is not there; ids begin at 0 and lie below "
+            "the table's length",
+            pointer="/input",
+        )
     if out_of_memory(error):
         return OutOfMemory("the smallest batch does not fit into the device's memory; use fewer or smaller steps")
     log.error("a method failed", exc_info=error)

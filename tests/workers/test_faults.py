@@ -12,9 +12,11 @@ from workers.engine.batch import Batch
 from workers.engine.model import Model
 from workers.errors import ExplainError
 from workers.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.method import parse_method
 from workers.methods.gradient.gradient import Gradient
 from workers.result import Attribution
 from workers.run import run
+from workers.target import ClassTarget
 
 ASSERTED = torch.AcceleratorError("CUDA error: device-side assert triggered")
 
@@ -99,3 +101,23 @@ def test_the_child_outlives_a_lack_of_memory_between_methods(monkeypatch: pytest
 
     monkeypatch.setattr(tasks, "_worker", Short())
     tasks.ring.run("interactive")
+
+
+@pytest.mark.parametrize("name", ["predict", "occlusion", "integrated_gradients", "smooth_grad"])
+@pytest.mark.parametrize("wrong", [7.0, -1.0])
+def test_an_id_beyond_the_models_table_is_the_clients_mistake(name: str, wrong: float) -> None:
+    class Words(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.fc = torch.nn.Embedding(7, 3), torch.nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            output: torch.Tensor = self.fc(self.table(x.long()).mean(1))
+            return output
+
+    model = model_of(Words(), (4,))
+    batch = Batch(torch.tensor([[1.0, 2.0, wrong, 3.0]]), [ClassTarget(index=0)])
+    with pytest.raises((IndexError, ExplainError)) as raised:
+        parse_method(name).explain(model, batch)
+        model.prediction(batch)
+    assert faults.told(raised.value).code in ("invalid_tensor", "method_not_applicable")
