@@ -117,7 +117,11 @@ def test_an_id_beyond_the_models_table_is_the_clients_mistake(name: str, wrong: 
 
     model = model_of(Words(), (4,))
     batch = Batch(torch.tensor([[1.0, 2.0, wrong, 3.0]]), [ClassTarget(index=0)])
-    with pytest.raises((IndexError, ExplainError)) as raised:
+
+    def asked() -> None:
         parse_method(name).explain(model, batch)
         model.prediction(batch)
+
+    with pytest.raises((IndexError, ExplainError)) as raised:
+        asked()
     assert faults.told(raised.value).code in ("invalid_tensor", "method_not_applicable")

@@ -273,7 +273,8 @@ def test_deep_pictures_are_turned_upright_too(orientation: int) -> None:
 @pytest.mark.parametrize(("data", "said"), [
     (b"", "the file is empty"), (encoded(Image.new("L", (9, 9)))[:20], "a PNG that is damaged or cut off"),
     (b"PK\3\4" + bytes(26) + b"inputs.npy", "a .npz"), (b"PK\5\6" + bytes(18), "a zip archive"),
-    (pickle.dumps([1]), "a pickle"), (pickle.dumps(Image.Resampling, 0), "a pickle"), (gzip.compress(b"a", mtime=0), "by gzip"),
+    (pickle.dumps([1]), "a pickle"), (pickle.dumps(Image.Resampling, 0), "a pickle"),
+    (gzip.compress(b"a", mtime=0), "by gzip"),
     (b"\0\0\0\x1cftypheic", "a HEIC photo"), (b"\0\0\0\x1cftypavif", "an AVIF"), (b"%PDF-1.7", "a PDF"),
     (b'<?xml version="1.0"?>\n<svg>', "an SVG"), (b"<!DOCTYPE html>", "an error page"),
     (b"P7\nWIDTH 1", "P1 to P6 and Pf"),
