@@ -128,6 +128,8 @@ def test_a_method_takes_the_passes_that_it_says(asked: dict[str, Any], monkeypat
     if not method.takes_input:
         batch = no_input(model, resources)
         batch.targets = [ClassTarget(index=1)] if method.takes_target else []
+    if model.stochastic is not None:
+        model.stochastic()  # compiled once, and rows are run to see whose values are whose
     with counted(monkeypatch) as rows:
         method.explain(model, batch)
     told = method.passes(Extent(card(model), COUNTS))
