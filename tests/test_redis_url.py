@@ -15,8 +15,9 @@ from redis import Redis
 
 from service.orders import Input, Order, Status
 from service.queue import Queue
+from service.redis_binary import free_port
 from tests.patience import PATIENCE_S
-from tests.real_redis import answers, certificate, free_port, has_tls, running
+from tests.real_redis import answers, certificate, has_tls, running
 from workers.job import Job
 from workers.method import parse_method
 from workers.redis_url import WrongAddress, broker, broker_tls, check_start, checked
