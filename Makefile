@@ -21,7 +21,7 @@ help:  ## say what there is
 setup: $(TEST_READY)  ## install everything into .venv, tests and all
 
 run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127.0.0.1)
-	@exec $(BIN)/python -m service.demo --host $(HOST) --port $(PORT)
+	@exec $(BIN)/python -m service.cli.demo --host $(HOST) --port $(PORT)
 
 test: $(TEST_READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -59,7 +59,7 @@ openapi: $(RUN_READY)  ## write openapi/openapi.json from the code
 	@echo "wrote openapi/openapi.json"
 
 operators: $(RUN_READY)  ## write docs/operators.md from the list of operators that archives may call
-	@$(BIN)/python -m workers.operators > docs/operators.md.new
+	@$(BIN)/python -m workers.models.archive.operators > docs/operators.md.new
 	@mv docs/operators.md.new docs/operators.md
 	@echo "wrote docs/operators.md"
 

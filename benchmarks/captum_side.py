@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.peers import SPEC, STEPS
 from benchmarks.vision import squeezenet
-from workers.images import prepare
-from workers.settings import Settings
+from workers.explanation.images.image import prepare
+from workers.runtime.settings import Settings
 
 Explain: TypeAlias = Callable[[Sequence[bytes]], list[bytes]]
 

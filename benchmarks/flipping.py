@@ -19,16 +19,17 @@ from benchmarks.places import DIGITS, SHARED
 from benchmarks.side_by_side import Aim, alternate, report
 from models.digits.data import read_digits
 from models.digits.net import build
-from workers.engine import asking, flipping
-from workers.engine.batch import Batch
-from workers.engine.explaining import attributions
-from workers.engine.loading import load
-from workers.engine.model import Model
-from workers.engine.modules import load_weights
-from workers.folder import read_folder
-from workers.method import Method, parse_method
-from workers.settings import Settings
-from workers.target import RankTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation import asking
+from workers.explanation.target import RankTarget
+from workers.methods.evaluation.pixel_flipping import compute
+from workers.methods.method import Method, parse_method
+from workers.methods.nested.attributions import attributions
+from workers.models.export.from_code import load_weights
+from workers.models.folder import read_folder
+from workers.models.loading import load
+from workers.runtime.settings import Settings
 
 JUDGED, PATCH, ROUNDS, AIM = 100, 4, 5, 1.2
 OF = ("gradient", "input_times_gradient", "lrp", "deep_lift", "guided_backprop", "grad_cam")
@@ -51,11 +52,11 @@ def asked_for(model: Model, batch: Batch, method: Method) -> Tensor:
         seen.append(copies(torch.arange(len(rows))))
         return ask(model, batch, rows, copies, probability)
 
-    flipping.ask = noting  # type: ignore[attr-defined]  # it is imported there
+    compute.ask = noting  # type: ignore[attr-defined]  # it is imported there
     try:
         method.explain(model, batch)
     finally:
-        flipping.ask = ask  # type: ignore[attr-defined]
+        compute.ask = ask  # type: ignore[attr-defined]
     return torch.cat(seen)
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from benchmarks.machine import announce
 from benchmarks.two_conv import network
 from tests.toys import model_of
-from workers.engine.insens import Layer, insens
-from workers.engine.rates import rectified
+from workers.engine.layers.rectified import rectified
+from workers.methods.structure.insens.compute import Layer, insens
 
 AIM = 10.0
 

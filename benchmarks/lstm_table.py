@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.target import ValueTarget
+from workers.methods.catalogue import parse_method
 
 Task: TypeAlias = Literal["addition", "subtraction"]
 GOALS: dict[Task, float] = {"addition": 1e-4, "subtraction": 1e-5}  # validation MSE at which training stops

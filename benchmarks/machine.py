@@ -7,7 +7,7 @@ import os
 import psutil
 import torch
 
-from service.up import MALLOC
+from service.cli.local.up import MALLOC
 
 # What a process must be told before it starts: the allocator's settings of `whence up`, and threads that do not spin.
 MEMORY = {**MALLOC, "OMP_WAIT_POLICY": "passive"}

@@ -14,13 +14,13 @@ from benchmarks.places import CASES, MEDIA, variants
 from benchmarks.serving import serving
 from benchmarks.side_by_side import Aim, alternate, report
 from benchmarks.wire import Wire, request
-from workers.engine.batch import Batch
-from workers.engine.loading import load
-from workers.folder import read_folder
-from workers.images import prepare
-from workers.method import parse_method
-from workers.settings import Settings
-from workers.target import RankTarget
+from workers.engine.model.batch import Batch
+from workers.explanation.images.image import prepare
+from workers.explanation.target import RankTarget
+from workers.methods.method import parse_method
+from workers.models.folder import read_folder
+from workers.models.loading import load
+from workers.runtime.settings import Settings
 
 ROUNDS, WARMUP = 41, 5
 METHODS = ("gradient", "lrp")

@@ -15,16 +15,16 @@ from benchmarks.machine import announce
 from benchmarks.places import PHOTOGRAPHS
 from benchmarks.side_by_side import Aim, Call, alternate, report
 from benchmarks.vision import squeezenet
-from workers.card import ImageSpec, InputSpec
-from workers.engine.batch import Batch
-from workers.engine.exporting import export_module
-from workers.engine.model import Model
-from workers.folder import Folder
-from workers.images import prepare
-from workers.method import parse_method
-from workers.settings import Settings
-from workers.source import parse_source
-from workers.target import ClassTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.images.image import prepare
+from workers.explanation.target import ClassTarget
+from workers.methods.method import parse_method
+from workers.models.export.program import export_module
+from workers.models.folder import Folder
+from workers.models.source import parse_source
+from workers.runtime.settings import Settings
 
 ROUNDS, STEPS = 11, 50
 SPEC = InputSpec(

@@ -16,12 +16,12 @@ from benchmarks.machine import announce
 from benchmarks.peers import SPEC, gradient, ours, pictures, seconds
 from benchmarks.side_by_side import Aim, Call, alternate, report
 from benchmarks.vision import squeezenet
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.engine.segments import segments
-from workers.method import parse_method
-from workers.settings import Settings
-from workers.target import ClassTarget, Target
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.segments import segments
+from workers.explanation.target import ClassTarget, Target
+from workers.methods.method import parse_method
+from workers.runtime.settings import Settings
 
 SIZES = (2, 4, 8, 16, 32)
 PATCH = 16

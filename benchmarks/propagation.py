@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from benchmarks.machine import announce
 from benchmarks.side_by_side import Call, alternate
 from benchmarks.vision import squeezenet, torchvision
-from workers.card import ImageSpec, InputSpec
-from workers.engine.batch import Batch
-from workers.engine.exporting import export_module
-from workers.engine.model import Model
-from workers.folder import Folder
-from workers.method import parse_method
-from workers.settings import Settings
-from workers.source import parse_source
-from workers.target import ClassTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.target import ClassTarget
+from workers.methods.method import parse_method
+from workers.models.export.program import export_module
+from workers.models.folder import Folder
+from workers.models.source import parse_source
+from workers.runtime.settings import Settings
 
 SHAPE = (3, 224, 224)
 ROUNDS = 9

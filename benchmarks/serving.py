@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from benchmarks import floor
-from service.redis_binary import CACHE, JOBS, embedded_redis, free_port
+from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis, free_port
 
 PATIENCE_S = 120.0
 GRACE_S = 15.0
@@ -50,7 +50,7 @@ def serving(models: Sequence[Path]) -> Iterator[Service]:
         port, bare = free_port(), free_port()
         processes.start([*PYTHON, "uvicorn", *FLOOR, "--port", str(bare)], {floor.REDIS: results.url})
         up = ["--models", str(_shelf(folder, models)), "--redis-url", jobs.url, "--port", str(port)]
-        processes.start([*PYTHON, "service.cli", "up", *up], {"WHENCE_CACHE_URL": results.url})
+        processes.start([*PYTHON, "service.cli.main", "up", *up], {"WHENCE_CACHE_URL": results.url})
         processes.await_that(lambda: _serves(port, len(models)))
         processes.await_that(lambda: answer(bare, "/openapi.json") is not None)
         yield Service(port, bare, cache)

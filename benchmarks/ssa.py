@@ -17,9 +17,9 @@ from benchmarks.side_by_side import alternate
 from benchmarks.vision import squeezenet, torchvision
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.engine.stepwise import Steps
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
+from workers.methods.structure.ssa.walk import Steps
 
 TIMED = 4  # units of a step
 AIM = 1.5

@@ -30,14 +30,14 @@ from benchmarks.places import MEDIA, PHOTOGRAPHS, ROOT, SQUEEZENET, variants
 from benchmarks.serving import Processes, answer, serving
 from benchmarks.vision import squeezenet
 from benchmarks.wire import Wire, request
-from service.redis_binary import free_port
-from workers.engine.batch import Batch
-from workers.engine.loading import load
-from workers.folder import read_folder
-from workers.method import parse_method
-from workers.settings import Settings
-from workers.target import RankTarget
-from workers.tensors import decode_npy
+from service.cli.local.redis_binary import free_port
+from workers.engine.model.batch import Batch
+from workers.explanation.target import RankTarget
+from workers.explanation.tensors import decode_npy
+from workers.methods.method import parse_method
+from workers.models.folder import read_folder
+from workers.models.loading import load
+from workers.runtime.settings import Settings
 
 QUICK = "--quick" in sys.argv
 PATIENCE_S = 600

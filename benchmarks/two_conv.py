@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from service.render.colormaps import colours, grays
 from service.render.heatmap import enlarged
-from service.render.look import Look
 from service.render.scale import plane, scaled
+from service.render.style import Look
 from service.render.text import write
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from service.render.look import Picture
+from service.render.style import Picture
 from workers.contract import catalogue
 
 ROOT = Path(__file__).parent

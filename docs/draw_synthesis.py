@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from service.render.frame import Caption
-from service.render.look import Look
+from service.render.style import Look
 from service.render.synthesis import draw_synthesis
 from service.render.text import number
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.loading import load
-from workers.folder import read_folder
-from workers.target import ClassTarget
+from workers.engine.model.batch import Batch
+from workers.explanation.target import ClassTarget
+from workers.methods.catalogue import parse_method
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 CLASSES = {"zebra": 340, "flamingo": 130, "strawberry": 949, "hot-air balloon": 417, "peacock": 84, "pretzel": 932}
 PRIORS = [{"kind": "total_variation", "weight": 300}, {"kind": "jitter"}, {"kind": "rotate"}, {"kind": "scale"}]

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reproductions.mc_dropout import served, trained
-from service.render.clusters import draw_clusters
 from service.render.frame import Caption
-from service.render.look import DEFAULT_LOOK
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.data import Items, NoResources
-from workers.target import ClassTarget
+from service.render.plots.clusters import draw_clusters
+from service.render.style import DEFAULT_LOOK
+from workers.engine.model.batch import Batch
+from workers.engine.model.resources import Items, NoResources
+from workers.explanation.target import ClassTarget
+from workers.methods.catalogue import parse_method
 
 CLASS, SHARE, ITEMS = 3, 0.25, 400
 

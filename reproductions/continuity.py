@@ -17,15 +17,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from service.render.curves import png
+from service.render.plots.curves import png
 from service.render.text import write
 from tests.toys import batch_of
-from workers.catalogue import parse_method
-from workers.engine.explaining import elsewhere
-from workers.engine.loading import load
-from workers.engine.steadiness import course
-from workers.folder import read_folder
-from workers.images import prepare
+from workers.explanation.images.image import prepare
+from workers.methods.catalogue import parse_method
+from workers.methods.evaluation.continuity.compute import course
+from workers.methods.nested.attributions import elsewhere
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 PICTURES = Path(__file__).parent / "pictures"
 STEPS = 40

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from service.render.curves import png
+from service.render.plots.curves import png
 from tests.resources import InMemory, InMemoryDataset, no_input
-from workers.catalogue import parse_method
-from workers.engine.loading import load
-from workers.engine.model import Model
-from workers.folder import read_folder
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 PICTURE = Path(__file__).parent / "pictures" / "flipping.png"
 FITTED, OPTIMISED, READ, EXPLAINING = slice(0, 700), slice(700, 1250), slice(1250, 1500), slice(0, 1000)

@@ -19,15 +19,15 @@ from scipy.ndimage import rotate
 from torch import Tensor, nn
 
 from service.render.colormaps import colours
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.exporting import export_module
-from workers.engine.loading import load
-from workers.engine.model import Model
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.result import Row
+from workers.explanation.target import RankTarget
 from workers.export import archive
-from workers.folder import read_folder
-from workers.result import Row
-from workers.target import RankTarget
+from workers.methods.catalogue import parse_method
+from workers.models.export.program import export_module
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of what draws

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from service.render.curves import png
+from service.render.plots.curves import png
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
 
 PICTURE = Path(__file__).parent / "pictures" / "sanity.png"
 SIDE, JUDGED, DEEP = 24, 100, 10

@@ -20,11 +20,11 @@ from service.render.heatmap import enlarged
 from service.render.text import write
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.explaining import attributions
-from workers.engine.model import Model
-from workers.engine.shift_invariance import Pair
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
+from workers.methods.evaluation.input_shift_invariance.compute import Pair
+from workers.methods.nested.attributions import attributions
 
 PICTURE = Path(__file__).parent / "pictures" / "shift.png"
 EPOCHS, RATE, BATCH = 10, 0.1, 50

@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from service.render import clustermap, graph
+from service.render.plots import clustermap, graph
 from tests.resources import InMemory, InMemoryDataset, no_input
-from workers.catalogue import parse_method
-from workers.engine.choice import Choice
-from workers.engine.dependencies import gather
-from workers.engine.loading import load
-from workers.engine.model import Model
-from workers.engine.stepwise import Steps
-from workers.engine.tally import outliers
-from workers.folder import read_folder
-from workers.images import prepare
+from workers.engine.data.examples import Choice
+from workers.engine.model.model import Model
+from workers.explanation.images.image import prepare
+from workers.methods.catalogue import parse_method
+from workers.methods.structure.ssa.dependency_graph import gather
+from workers.methods.structure.ssa.outliers import outliers
+from workers.methods.structure.ssa.walk import Steps
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 PICTURES = Path(__file__).parent / "pictures"
 CROPS, IMAGES, CONFIDENCE = 120, 100, 0.99

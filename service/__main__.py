@@ -13,10 +13,10 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from service.api_keys import KeyFileError
 from service.app import create_app
-from service.guard import LONGEST_HEAD
-from service.queue import Queue
+from service.http.api_keys import KeyFileError
+from service.http.browser_guard import LONGEST_HEAD
+from service.queue.queue import Queue
 from service.settings import Settings
 from workers.contract import WrongAddress, check_start, log, tracing
 

@@ -6,26 +6,26 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from service import guard
-from service.access import Access
-from service.admission import Caps
-from service.api_keys import Keys
 from service.deps import Parts
-from service.docs import router as docs
-from service.edge import Edge
-from service.encodings import Encodings
-from service.heads import Heads
-from service.kept import Room
-from service.metrics import Metrics
+from service.explanations.webhooks import Webhooks
+from service.http import browser_guard
+from service.http.access import Access
+from service.http.api_keys import Keys
+from service.http.content_encoding import Encodings
+from service.http.docs_page import router as docs
+from service.http.edge import Edge
+from service.http.head import Heads
+from service.http.metrics import Metrics
+from service.http.problems import ANSWERS
+from service.http.tracing import Traced
 from service.openapi import schema_of
-from service.problems import ANSWERS
 from service.protocols import kserve, open_inference, torchserve
-from service.protocols.dialects import Dialects
-from service.queue import Queue
+from service.protocols.errors import Dialects
+from service.queue.admission import Caps
+from service.queue.queue import Queue
+from service.queue.storage import Room
 from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
 from service.settings import Settings
-from service.tracing import Traced
-from service.webhooks import Webhooks
 from workers.contract import Datasets, Objects, log
 
 EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         app.add_middleware(Traced)
     app.add_middleware(Edge, settings=settings, metrics=parts.metrics, ending=lambda: parts.queue.ended)
     app.add_middleware(Dialects)
-    if origins := guard.names(settings.cors_origins):
-        guard.share(app, origins)
+    if origins := browser_guard.names(settings.cors_origins):
+        browser_guard.share(app, origins)
     app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -6,10 +6,10 @@ from typing import Annotated, TypeAlias, cast
 from fastapi import Path, Query
 from starlette.requests import Request
 
-from service.metrics import Metrics
-from service.queue import Queue
+from service.explanations.webhooks import Webhooks
+from service.http.metrics import Metrics
+from service.queue.queue import Queue
 from service.settings import Settings
-from service.webhooks import Webhooks
 from workers.contract import Datasets
 
 Key: TypeAlias = Annotated[str, Path(alias="id", description="The id of an explanation: 64 hex digits.")]

@@ -10,14 +10,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.access import OPEN
-from service.described import SCHEMAS, problems
-from service.examples import EXAMPLES
-from service.negotiation import JSON
-from service.protocols.described import SCHEMAS as PROTOCOLS
-from service.protocols.described import key_refusals
-from service.protocols.tensor_wire import InferenceRequest
-from service.requests import ExplanationRequest
+from service.explanations.request import ExplanationRequest
+from service.http.access import OPEN
+from service.http.negotiation import JSON
+from service.protocols.descriptions import SCHEMAS as PROTOCOLS
+from service.protocols.descriptions import key_refusals
+from service.protocols.tensor_encoding import InferenceRequest
+from service.routes.descriptions import SCHEMAS, problems
+from service.routes.examples import EXAMPLES
 from service.settings import MOST_EXPLANATIONS
 from workers.contract import Method, catalogue
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from redis import Redis
 
-from service import connection
-from service.queue import Queue
+from service.queue import connection
+from service.queue.queue import Queue
 from tests import skipped
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
-from workers.results import Results
-from workers.store import Store
+from workers.jobs.records import Store
+from workers.jobs.results import Results
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

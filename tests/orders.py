@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from service.orders import Input, Order
-from workers.job import Job
-from workers.method import parse_method
-from workers.result import Row
-from workers.store import Store, Work
-from workers.target import ClassTarget
-from workers.tensors import digest_tensor, encode_npy
+from service.queue.orders import Input, Order
+from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget
+from workers.explanation.tensors import digest_tensor, encode_npy
+from workers.jobs.job import Job
+from workers.jobs.records import Store, Work
+from workers.methods.method import parse_method
 
 MODEL = "sha256:" + "0" * 64
 

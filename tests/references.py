@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tests.toys import CHUNK
-from workers.engine.loading import load_program
-from workers.engine.model import Model
-from workers.folder import read_folder
-from workers.images import prepare
+from workers.engine.model.model import Model
+from workers.explanation.images.image import prepare
+from workers.models.folder import read_folder
+from workers.models.loading import load_program
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.engine.batch import Batch
-from workers.engine.data import Items, NoResources
-from workers.engine.model import Model
-from workers.method import Method
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.model.resources import Items, NoResources
+from workers.methods.method import Method
 
 
 @dataclass(frozen=True)

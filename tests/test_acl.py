@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from redis.exceptions import NoPermissionError
 
-from service.admission import Caps
-from service.orders import Order
-from service.queue import Input, Queue, Status
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
+from service.explanations.webhooks import Webhooks
+from service.queue.admission import Caps
+from service.queue.orders import Order
+from service.queue.queue import Input, Queue, Status
 from service.settings import Settings
-from service.webhooks import Webhooks
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.contract import Job, digest_image, parse_method
-from workers.target import RankTarget
+from workers.explanation.target import RankTarget
 
 ROOT = Path(__file__).parents[1]
 OLD = ["+client|setinfo", "+client|maint_notifications"]  # Redis 6.2 does not know them, and logs their refusal

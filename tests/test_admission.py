@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.admission import JITTER, Caps, retry_after
-from service.errors import QueueFull, QuotaExceeded
-from service.queue import Order, Queue
+from service.http.errors import QueueFull, QuotaExceeded
+from service.queue.admission import JITTER, Caps, retry_after
+from service.queue.queue import Order, Queue
 from tests.orders import claimed, order
 from tests.redis_server import RedisServer
-from workers import keys
-from workers.cost import PASS_S
-from workers.results import Finished, Results
-from workers.store import Store
+from workers.jobs import keys
+from workers.jobs.records import Store
+from workers.jobs.results import Finished, Results
+from workers.methods.cost import PASS_S
 
 MANY = Caps(group=1000, caller=1000, jobs=1000, wait=1000.0)
 

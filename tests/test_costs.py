@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from tests.resources import InMemory, in_memory, no_input
 from tests.test_laws import toys
 from tests.toys import batch_of, inputs, model_of
-from workers.card import InputSpec, ModelCard
-from workers.catalogue import catalogue, parse_method
-from workers.cost import MAX_PASSES, passes, share
-from workers.engine.describe import card
-from workers.engine.graph import Graph
-from workers.engine.model import Model
-from workers.engine.tape import Tape
-from workers.engine.windows import windows
-from workers.extent import Extent
-from workers.support import support
-from workers.target import ClassTarget
+from workers.engine.graph.graph import Graph
+from workers.engine.graph.tape import Tape
+from workers.engine.model.model import Model
+from workers.engine.model.prediction import card
+from workers.engine.perturbation.windows import windows
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.target import ClassTarget
+from workers.methods.catalogue import catalogue, parse_method
+from workers.methods.cost import MAX_PASSES, passes, share
+from workers.methods.extent import Extent
+from workers.runtime.execute.model_support import support
 
 COUNTS = {"training": 16, "concept": 30, "random": 60}
 DATA = {"dataset": "training"}

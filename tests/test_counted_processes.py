@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
 from tests.redis_server import RedisServer
 from tests.test_processes import ROOT, order, ready
 

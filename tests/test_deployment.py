@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from service.__main__ import SHUTDOWN_S
-from service.redis_binary import CACHE, JOBS, find_redis_server
+from service.cli.local.redis_binary import CACHE, JOBS, find_redis_server
+from service.cli.local.up import MALLOC
 from service.settings import Settings as ServiceSettings
-from service.up import MALLOC
-from workers.catalogue import catalogue
-from workers.settings import Settings as WorkerSettings
-from workers.stopping import GRACE_S
+from workers.methods.catalogue import catalogue
+from workers.runtime.settings import Settings as WorkerSettings
+from workers.runtime.supervise.shutdown import GRACE_S
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

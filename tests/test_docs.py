@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers import operators
 from workers.contract import catalogue
+from workers.models.archive import operators
 
 DOCS = Path(__file__).parents[1] / "docs"
 METHODS = DOCS / "methods"

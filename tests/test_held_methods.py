@@ -14,18 +14,16 @@ import torch
 from redis import Redis
 
 from service.app import create_app
-from service.queue import Queue
+from service.queue.queue import Queue
 from service.settings import Settings
 from tests.orders import work
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.dataset_files import PETS, npz, placed, png, sent
-from workers import keys
-from workers.cost import share
-from workers.dataset_card import DatasetCard
-from workers.datasets import Datasets
-from workers.engine.batch import Batch, silent
-from workers.engine.model import Model
-from workers.errors import (
+from workers.datasets.card import DatasetCard
+from workers.datasets.library import Datasets
+from workers.engine.model.batch import Batch, silent
+from workers.engine.model.model import Model
+from workers.explanation.errors import (
     Cancelled,
     InvalidDataset,
     InvalidParameter,
@@ -33,20 +31,22 @@ from workers.errors import (
     UnknownDataset,
     UnknownModel,
 )
-from workers.images import prepare
-from workers.job import Job
-from workers.method import parse_method
+from workers.explanation.images.image import prepare
+from workers.explanation.result import Attribution
+from workers.explanation.tensors import decode_npy, encode_npy
+from workers.jobs import keys
+from workers.jobs.job import Job
+from workers.jobs.partials import Partials
+from workers.jobs.records import Store, Work
+from workers.jobs.results import Finished, Results
+from workers.methods.cost import share
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.gradient.input_times_gradient import InputTimesGradient
+from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
-from workers.partial import Partials
-from workers.resources import Stock, Supplied
-from workers.result import Attribution
-from workers.results import Finished, Results
-from workers.run import run
-from workers.store import Store, Work
-from workers.tensors import decode_npy, encode_npy
-from workers.worker import Worker
+from workers.runtime.execute.resources import Stock, Supplied
+from workers.runtime.execute.run import run
+from workers.runtime.worker import Worker
 
 X = inputs(10, seed=5)
 MASKS = np.arange(10 * 2 * 64).reshape(10, 2, 8, 8) % 5 == 0
@@ -251,7 +251,7 @@ def test_a_result_store_that_is_away_does_not_stop_the_work(
 def test_a_job_that_lost_its_worker_goes_on_behind_what_was_kept(
     stock: Stock, model: Model, card: DatasetCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.engine.streaming.KEEP_S", -1.0)
+    monkeypatch.setattr("workers.engine.data.streaming.KEEP_S", -1.0)
     monkeypatch.setattr(model, "_chunk", 3, raising=False)
     job = state_job(model, card)
     whole = job.method.explain(model, Batch(X[:0], [], resources=stock.of(model, silent, None))).rows()[0].arrays

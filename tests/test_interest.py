@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from redis import Redis
 
-from service import interest
-from service.queue import Order, Queue
+from service.queue import interest
+from service.queue.queue import Order, Queue
 from tests.orders import claimed, order
-from workers import keys
-from workers.store import Store
+from workers.jobs import keys
+from workers.jobs.records import Store
 
 
 async def state(queue: Queue, asked: Order) -> str | None:

@@ -15,9 +15,9 @@ import yaml
 from service.__main__ import SHUTDOWN_S
 from service.settings import Settings as ServiceSettings
 from tests.test_deployment import ROOT, command, known, stage
-from workers import keys
-from workers.settings import Settings as WorkerSettings
-from workers.stopping import GRACE_S
+from workers.jobs import keys
+from workers.runtime.settings import Settings as WorkerSettings
+from workers.runtime.supervise.shutdown import GRACE_S
 
 PLACE = ROOT / "deploy" / "kubernetes"
 VERSION = "1.34"

@@ -11,17 +11,18 @@ import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from service.kept import Room
-from service.queue import Order, Queue, QueueAway
+from service.queue.queue import Order, Queue, QueueAway
+from service.queue.storage import Room
 from tests.orders import a_row, claimed, order
 from tests.redis_server import RedisServer
-from workers import keys, upkeep
 from workers.contract import UnknownInput
-from workers.errors import InternalError
-from workers.objects import Objects, ObjectsAway
-from workers.results import Finished, Results
-from workers.store import Store
-from workers.tensors import encode_npy
+from workers.explanation.errors import InternalError
+from workers.explanation.tensors import encode_npy
+from workers.jobs import keys
+from workers.jobs.blobs import Objects, ObjectsAway
+from workers.jobs.records import Store
+from workers.jobs.results import Finished, Results
+from workers.runtime.supervise import blob_cleanup
 
 SMALL = len(encode_npy(a_row().arrays["attribution"]))  # of an array in these tests, as of every input
 
@@ -204,7 +205,7 @@ async def test_an_input_kept_in_a_folder_stays_while_an_unfinished_job_needs_it(
     await queue.submit([waiting])
     for place in objects.fs.find(f"{objects.root}/inputs"):
         os.utime(place, (0, 0))
-    upkeep.tend(jobs, objects, {"results": 60.0, "inputs": 60.0}, 10**9)
+    blob_cleanup.tend(jobs, objects, {"results": 60.0, "inputs": 60.0}, 10**9)
     assert await stored(queue, [finished, waiting]) == [False, True]
     (work,) = store.with_inputs(store.claim(waiting.job.group, "w").works, "w")
     assert work.data == data_of(waiting)

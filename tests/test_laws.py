@@ -14,12 +14,12 @@ from torch import nn
 
 from tests.resources import in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import catalogue, parse_method
-from workers.engine.model import Model
-from workers.job import Job, canonical_json
-from workers.result import Row
-from workers.support import support
-from workers.target import ClassTarget
+from workers.engine.model.model import Model
+from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget
+from workers.jobs.job import Job, canonical_json
+from workers.methods.catalogue import catalogue, parse_method
+from workers.runtime.execute.model_support import support
 
 NAMES = list(catalogue())
 IDS = json.loads((Path(__file__).parent / "ids.json").read_text())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from service import listing
-from service.queue import Order, Queue, Status
+from service.queue import listing
+from service.queue.queue import Order, Queue, Status
 from tests.orders import claimed, order
-from workers import keys
 from workers.contract import InvalidParameter
-from workers.errors import InternalError
-from workers.results import Finished, Results
-from workers.store import Store
+from workers.explanation.errors import InternalError
+from workers.jobs import keys
+from workers.jobs.records import Store
+from workers.jobs.results import Finished, Results
 
 
 async def paged(queue: Queue, limit: int) -> list[list[str]]:

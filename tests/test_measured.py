@@ -15,12 +15,12 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from service import measures
-from service.board import Depth
-from service.measures import Measures, Memory
-from service.metrics import Metrics
-from service.problems import KINDS
-from workers import metrics
+from service.http.metrics import Metrics
+from service.http.problems import KINDS
+from service.queue import gauges
+from service.queue.cluster_state import Depth
+from service.queue.gauges import Measures, Memory
+from workers.telemetry import metrics
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "whence.json").read_text())
@@ -39,7 +39,7 @@ def series() -> dict[str, set[str]]:
             (family,) = one.describe()
             labels = {*one._labelnames, *EVERYWHERE, *({"le"} if isinstance(one, Histogram) else ())}
             found |= {f"{family.name}{end}": labels for end in ENDS[family.type]}
-    text = measures.text(MEASURED, [{"device": "cpu"}], 0).decode()
+    text = gauges.text(MEASURED, [{"device": "cpu"}], 0).decode()
     for family in text_string_to_metric_families(text):
         found |= {sample.name: {*sample.labels, *EVERYWHERE} for sample in family.samples}
     return found

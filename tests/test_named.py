@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers import method
-from workers.method import AnyMethod, DatasetName, Method, ModelName, parse_method, with_datasets, with_models
+from workers.methods import method
+from workers.methods.method import AnyMethod, DatasetName, Method, ModelName, parse_method, with_datasets, with_models
 
 
 class named_toy(Method):  # noqa: N801  # a method's name is that of its module; this one is never in the catalogue

@@ -11,14 +11,14 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.orders import QueueAway
-from service.queue import Queue
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
+from service.queue.orders import QueueAway
+from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
 from tests.redis_server import RedisServer
-from workers.connect import connect
-from workers.worn_out import full, worn_out
+from workers.jobs.connection import connect
+from workers.jobs.write_refusals import full, worn_out
 
 
 def replica(redis: RedisServer, *, strikes: bool) -> None:

@@ -21,17 +21,17 @@ from structlog.contextvars import clear_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from service.app import create_app
-from service.queue import Queue
+from service.queue.queue import Queue
 from service.settings import Settings
 from tests.orders import MODEL, order
 from tests.toys import model_of, net
-from workers import tracing
-from workers.beat import Beat
-from workers.card import InputSpec, ModelCard
-from workers.errors import InternalError
-from workers.results import Results
-from workers.store import Store
-from workers.worker import Worker
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.errors import InternalError
+from workers.jobs.records import Store
+from workers.jobs.results import Results
+from workers.runtime.supervise.heartbeat import Beat
+from workers.runtime.worker import Worker
+from workers.telemetry import tracing
 
 ROOT = Path(__file__).parents[1]
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from service.queue import Input, Order, Queue, Status
+from service.queue.queue import Input, Order, Queue, Status
 from tests.redis_server import RedisServer
-from workers.job import Job
-from workers.method import parse_method
-from workers.target import RankTarget
-from workers.tensors import digest_image
+from workers.explanation.target import RankTarget
+from workers.explanation.tensors import digest_image
+from workers.jobs.job import Job
+from workers.methods.method import parse_method
 
 ROOT = Path(__file__).parents[1]
 SECONDS_LONG = {"name": "smooth_grad", "samples": 30, "of": {"name": "integrated_gradients", "steps": 50}}

@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.queue import Order, Queue, QueueAway, Status
+from service.queue.queue import Order, Queue, QueueAway, Status
 from tests.orders import a_row, claimed, order
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
-from workers import keys
-from workers.app import publisher
-from workers.beat import Beat
-from workers.card import InputSpec, ModelCard
 from workers.contract import UnknownInput
-from workers.errors import InternalError
-from workers.results import Finished, Results
-from workers.store import Store
-from workers.tensors import encode_npy
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.errors import InternalError
+from workers.explanation.tensors import encode_npy
+from workers.jobs import keys
+from workers.jobs.doorbell import publisher
+from workers.jobs.records import Store
+from workers.jobs.results import Finished, Results
+from workers.runtime.supervise.heartbeat import Beat
 
 
 def result(value: float = 1.0) -> Finished:
@@ -255,7 +255,7 @@ async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(
     queue: Queue, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both run for as long as the process, and nobody would start them again."""
-    monkeypatch.setattr("service.board.PERIOD_S", 0.05)
+    monkeypatch.setattr("service.queue.cluster_state.PERIOD_S", 0.05)
     jobs.set(keys.worker("w"), "[")
     jobs.sadd(keys.WORKERS, "w")
     asked = order()
@@ -278,7 +278,7 @@ async def test_who_waits_for_the_end_is_not_woken_on_the_way(
     queue: Queue, store: Store, jobs: Redis, results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await subscribed(jobs)
-    monkeypatch.setattr("service.queue.POLL_S", 30)
+    monkeypatch.setattr("service.queue.queue.POLL_S", 30)
     asked = order()
     await queue.submit([asked])
     looked: list[str | None] = []

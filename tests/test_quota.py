@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from service.admission import Caps
-from service.errors import QueueFull, QuotaExceeded
-from service.queue import Queue
+from service.http.errors import QueueFull, QuotaExceeded
+from service.queue.admission import Caps
+from service.queue.queue import Queue
 from tests.orders import order
 from tests.redis_server import RedisServer
-from workers import keys
-from workers.store import Store
+from workers.jobs import keys
+from workers.jobs.records import Store
 
 CAPS = Caps(rate=1.0, burst=10.0)
 

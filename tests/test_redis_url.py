@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.orders import Input, Order, Status
-from service.queue import Queue
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
+from service.queue.orders import Input, Order, Status
+from service.queue.queue import Queue
 from tests.patience import PATIENCE_S
 from tests.real_redis import answers, certificate, has_tls, running
-from workers.job import Job
-from workers.method import parse_method
-from workers.redis_url import WrongAddress, broker, broker_tls, check_start, checked
-from workers.target import RankTarget
-from workers.tensors import digest_image
+from workers.explanation.target import RankTarget
+from workers.explanation.tensors import digest_image
+from workers.jobs.job import Job
+from workers.jobs.redis_address import WrongAddress, broker, broker_tls, check_start, checked
+from workers.methods.method import parse_method
 
 ROOT = Path(__file__).parents[1]
 

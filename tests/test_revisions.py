@@ -14,20 +14,21 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.orders import Input, Order
-from service.queue import Queue
+from service.queue.orders import Input, Order
+from service.queue.queue import Queue
 from tests.orders import order
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
-from workers import foreign, keys, worker
-from workers.job import Job, canonical_json
-from workers.method import parse_method
+from workers.explanation.target import RankTarget
+from workers.explanation.tensors import digest_image
+from workers.jobs import keys
+from workers.jobs.job import Job, canonical_json
+from workers.jobs.records import Store
+from workers.jobs.results import Results
 from workers.methods.gradient.gradient import Gradient
-from workers.results import Results
-from workers.store import Store
-from workers.target import RankTarget
-from workers.tensors import digest_image
-from workers.worker import Worker
+from workers.methods.method import parse_method
+from workers.runtime import passed_by, worker
+from workers.runtime.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 # A worker of a version whose gradient has another revision, and which waits no minute for others.
@@ -116,10 +117,10 @@ async def test_parameters_and_methods_that_one_version_lacks_are_of_another_vers
 
 
 async def test_who_passes_by_looks_again(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed = foreign.Passed()
+    passed = passed_by.Passed()
     passed.note({"a"})
     assert passed.groups() == ["a"]
-    monkeypatch.setattr(foreign, "PASSED_S", -1.0)
+    monkeypatch.setattr(passed_by, "PASSED_S", -1.0)
     passed.note({"a"})
     assert passed.groups() == []
 

@@ -19,15 +19,15 @@ from redis import Redis
 from typer.testing import CliRunner, Result
 
 from service.app import create_app
-from service.cli import app as cli
+from service.cli.main import app as cli
 from service.settings import Settings
 from tests.orders import order
 from tests.service.fakes import FakeQueue, receipt_of
 from tests.service.live import serving
-from workers.job import canonical_json
-from workers.proof import seal
-from workers.results import Finished, Results
-from workers.signing import KeyFileRefused, Signer, is_signed_by, public_key
+from workers.jobs.fingerprints import seal
+from workers.jobs.job import canonical_json
+from workers.jobs.results import Finished, Results
+from workers.jobs.signatures import KeyFileRefused, Signer, is_signed_by, public_key
 
 Invoke = Callable[..., Result]
 

@@ -11,13 +11,13 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from service.queue import Order, Queue
+from service.queue.queue import Order, Queue
 from tests.orders import claimed, order
-from workers import keys
-from workers.errors import InternalError
-from workers.job import Job
-from workers.method import parse_method
-from workers.store import Store
+from workers.explanation.errors import InternalError
+from workers.jobs import keys
+from workers.jobs.job import Job
+from workers.jobs.records import Store
+from workers.methods.method import parse_method
 
 
 async def submit(queue: Queue, orders: Sequence[Order]) -> None:
@@ -32,7 +32,7 @@ def many(number: int, first: int = 0, **fields: Any) -> list[Order]:
 
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.intake.share", lambda *_: 1)
+    monkeypatch.setattr("service.queue.submission.share", lambda *_: 1)
 
 
 @pytest.mark.parametrize("method", ["gradient", "lrp"])

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.card import ImageSpec, InputSpec
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.folder import Folder
-from workers.source import parse_source
-from workers.target import ClassTarget, RankTarget, Target
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.target import ClassTarget, RankTarget, Target
+from workers.models.folder import Folder
+from workers.models.source import parse_source
 
 CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
 

@@ -4,9 +4,9 @@ import os
 import sys
 import tempfile
 
-from workers.redis_url import WrongAddress, check_start
-from workers.settings import Settings
-from workers.signing import KeyFileRefused, Signer
+from workers.jobs.redis_address import WrongAddress, check_start
+from workers.jobs.signatures import KeyFileRefused, Signer
+from workers.runtime.settings import Settings
 
 COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client looks for it when it is first imported
 
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def serve(settings: Settings) -> None:
-    from workers.tasks import app
+    from workers.runtime.tasks import app
 
     app.worker_main(
         [

@@ -5,9 +5,9 @@ import sys
 
 from redis.exceptions import RedisError
 
-from workers import keys
-from workers.connect import connect
-from workers.settings import Settings
+from workers.jobs import keys
+from workers.jobs.connection import connect
+from workers.runtime.settings import Settings
 
 
 def alive(redis_url: str, host: str) -> bool:

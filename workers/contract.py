@@ -1,13 +1,9 @@
 """The door: all that the service may import from the workers, torch-free."""
 
-from workers import keys, log, tracing
-from workers.app import publisher, ring
-from workers.card import ImageSpec, InputSpec, ModelCard
-from workers.catalogue import catalogue
-from workers.cost import PASS_S, cheaper, passes, share
-from workers.dataset_card import DatasetCard, Limits, check_fits
-from workers.datasets import Datasets
-from workers.errors import (
+from workers.datasets.card import DatasetCard, Limits, check_fits
+from workers.datasets.library import Datasets
+from workers.explanation.card import ImageSpec, InputSpec, ModelCard
+from workers.explanation.errors import (
     Cancelled,
     ExplainError,
     InputError,
@@ -26,21 +22,12 @@ from workers.errors import (
     UnsupportedMedia,
     WorkError,
 )
-from workers.extent import Extent
-from workers.images import inspect
-from workers.job import Job, canonical_json
-from workers.method import Method, method_type, parse_method, with_datasets, with_models
-from workers.objects import SMALLEST, Objects
-from workers.proof import comparable, distance, seal
-from workers.redis_url import WrongAddress, async_client, check_start, checked
-from workers.request_target import MAX_TARGETS, parse_targets
-from workers.result import PREVIEW
-from workers.results import places_of
-from workers.scripts import source
-from workers.signing import KeyFileRefused, is_signed_by, name_of, new_key, public_key
-from workers.sniffed import told
-from workers.target import Target
-from workers.tensors import (
+from workers.explanation.file_types import told
+from workers.explanation.images.image import inspect
+from workers.explanation.request_target import MAX_TARGETS, parse_targets
+from workers.explanation.result import PREVIEW
+from workers.explanation.target import Target
+from workers.explanation.tensors import (
     DTYPES,
     MOST_NUMBERS,
     as_float32,
@@ -53,7 +40,21 @@ from workers.tensors import (
     from_bfloat16,
     from_json,
 )
-from workers.worn_out import worn_out
+from workers.jobs import keys
+from workers.jobs.blobs import SMALLEST, Objects
+from workers.jobs.doorbell import publisher, ring
+from workers.jobs.fingerprints import comparable, distance, seal
+from workers.jobs.job import Job, canonical_json
+from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked
+from workers.jobs.results import places_of
+from workers.jobs.scripts import source
+from workers.jobs.signatures import KeyFileRefused, is_signed_by, name_of, new_key, public_key
+from workers.jobs.write_refusals import worn_out
+from workers.methods.catalogue import catalogue
+from workers.methods.cost import PASS_S, cheaper, passes, share
+from workers.methods.extent import Extent
+from workers.methods.method import Method, method_type, parse_method, with_datasets, with_models
+from workers.telemetry import log, tracing
 
 __all__ = [
     "DTYPES",

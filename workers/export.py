@@ -18,19 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from workers.archive import open_archive
-from workers.card import Output
-from workers.cardfile import FILE, read_card
-from workers.engine.exporting import export_module
-from workers.engine.loading import compare, load_program, sample
-from workers.engine.modules import build_module, load_weights
-from workers.engine.outputs import kind_of
-from workers.engine.tracebacks import first_line, place_of
-from workers.errors import ExplainError, InputError, InvalidFolder
-from workers.folder import read_folder
-from workers.images import prepare
-from workers.source import Source, parse_source
-from workers.tensors import as_float32, decode_npy, decode_safetensors
+from workers.engine.model.outputs import kind_of
+from workers.explanation.card import Output
+from workers.explanation.errors import ExplainError, InputError, InvalidFolder
+from workers.explanation.images.image import prepare
+from workers.explanation.tensors import as_float32, decode_npy, decode_safetensors
+from workers.models.archive.entries import open_archive
+from workers.models.card_file import FILE, read_card
+from workers.models.export.from_code import build_module, load_weights
+from workers.models.export.program import export_module
+from workers.models.export.tracebacks import first_line, place_of
+from workers.models.folder import read_folder
+from workers.models.loading import compare, load_program, sample
+from workers.models.source import Source, parse_source
 
 ARCHIVE = "model.pt2"
 LABELS = "labels.txt"

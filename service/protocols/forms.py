@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from service.apart import apart
-from service.bodies import LONGEST_PART, media_type
-from service.errors import Invalid, MalformedBody
-from service.json_text import json_object, json_value, looks_like_json
+from service.http.bodies import LONGEST_PART, media_type
+from service.http.errors import Invalid, MalformedBody
+from service.http.json_text import json_object, json_value, looks_like_json
+from service.http.threads import apart
 
 FILES = ("data", "body", "input")
 FIELDS = ("method", "target", "params")

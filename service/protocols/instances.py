@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.errors import Invalid
-from service.inputs import read_input
-from service.protocols.asking import Instance
-from service.requests import InputField
+from service.explanations.input import read_input
+from service.explanations.request import InputField
+from service.http.errors import Invalid
+from service.protocols.submission import Instance
 from service.settings import Settings
 from workers.contract import InputError, InputSpec
 

@@ -11,17 +11,17 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.apart import apart
-from service.counted import check_fields, most_commas
 from service.deps import parts_of
-from service.documents import result_document
-from service.errors import Invalid
-from service.json_text import json_object
-from service.negotiation import JSON
-from service.protocols import described
-from service.protocols.asking import Answer, Instance, answers, card_of, serving
+from service.explanations.documents import result_document
+from service.explanations.request import MOST_FIELDS
+from service.explanations.size_limits import check_fields, most_commas
+from service.http.errors import Invalid
+from service.http.json_text import json_object
+from service.http.negotiation import JSON
+from service.http.threads import apart
+from service.protocols import descriptions
 from service.protocols.instances import from_rows
-from service.requests import MOST_FIELDS
+from service.protocols.submission import Answer, Instance, answers, card_of, serving
 from service.settings import Settings
 from workers.contract import ModelCard
 
@@ -46,12 +46,12 @@ register_url_convertor("model", _Name())
 router = APIRouter(prefix=PREFIX + "/models", tags=["KServe V1"])
 
 
-@router.get("", summary="Names of the models", **described.V1_MODELS)
+@router.get("", summary="Names of the models", **descriptions.V1_MODELS)
 async def models(request: Request) -> Response:
     return _json({"models": sorted(parts_of(request).queue.cards())})
 
 
-@router.get("/{name:model}", summary="Is the model ready?", **described.V1_MODEL)
+@router.get("/{name:model}", summary="Is the model ready?", **descriptions.V1_MODEL)
 async def ready(request: Request, name: str) -> Response:
     """503 where it is not."""
     card = card_of(request, name)
@@ -59,7 +59,7 @@ async def ready(request: Request, name: str) -> Response:
     return _json({"name": card.name, "ready": True})
 
 
-@router.post("/{name:model}:predict", summary="Predict instances", **described.V1_PREDICT)
+@router.post("/{name:model}:predict", summary="Predict instances", **descriptions.V1_PREDICT)
 async def predict(request: Request, name: str) -> Response:
     """The model's outputs for each instance."""
     _, rows = await _asked(request, name)
@@ -67,7 +67,7 @@ async def predict(request: Request, name: str) -> Response:
     return _json({"predictions": [one.array for (one,) in found]})
 
 
-@router.post("/{name:model}:explain", summary="Explain instances", **described.V1_EXPLAIN)
+@router.post("/{name:model}:explain", summary="Explain instances", **descriptions.V1_EXPLAIN)
 async def explain(request: Request, name: str) -> Response:
     """The outputs of each instance, and an explanation of its own target (by default of the class it is taken for)."""
     method, rows = await _asked(request, name)

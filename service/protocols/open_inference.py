@@ -16,17 +16,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.apart import apart
-from service.counted import most_commas
 from service.deps import parts_of
-from service.errors import Invalid, NotFound
-from service.json_text import json_object
-from service.negotiation import JSON
-from service.protocols import described
-from service.protocols.asking import answers, card_of, serving
-from service.protocols.flattened import read_parameters
+from service.explanations.size_limits import most_commas
+from service.http.errors import Invalid, NotFound
+from service.http.json_text import json_object
+from service.http.negotiation import JSON
+from service.http.threads import apart
+from service.protocols import descriptions
+from service.protocols.flat_parameters import read_parameters
 from service.protocols.rows import check_shape, classified, gives, outputs, rows, takes
-from service.protocols.tensor_wire import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
+from service.protocols.submission import answers, card_of, serving
+from service.protocols.tensor_encoding import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
 from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
@@ -49,30 +49,30 @@ class Served:
         return catalogue()[self.method or PREDICT].kind
 
 
-@router.get("", summary="The server", **described.V2_SERVER)
+@router.get("", summary="The server", **descriptions.V2_SERVER)
 async def server() -> Response:
     return _json({"name": "whence", "version": version("whence"), "extensions": EXTENSIONS})
 
 
-@router.get("/health/live", summary="Alive?", **described.V2_LIVE)
+@router.get("/health/live", summary="Alive?", **descriptions.V2_LIVE)
 async def live() -> Response:
     return _json({"live": True})
 
 
-@router.get("/health/ready", summary="Ready?", **described.V2_READY)
+@router.get("/health/ready", summary="Ready?", **descriptions.V2_READY)
 async def ready(request: Request) -> Response:
     """503 where Redis does not answer or no worker is alive."""
     await serving(request)
     return _json({"ready": True})
 
 
-@router.get("/models", summary="Names of the models", **described.V2_MODELS)
+@router.get("/models", summary="Names of the models", **descriptions.V2_MODELS)
 async def models(request: Request) -> Response:
     return _json({"models": sorted(parts_of(request).queue.cards())})
 
 
 @router.get("/models/{name}/versions/{version}", include_in_schema=False)
-@router.get("/models/{name}", summary="A model's inputs and outputs", **described.V2_MODEL)
+@router.get("/models/{name}", summary="A model's inputs and outputs", **descriptions.V2_MODEL)
 async def model(request: Request, name: str) -> Response:
     """Of a virtual model `m~method`, those of the method."""
     served = _served(request, name)
@@ -81,7 +81,7 @@ async def model(request: Request, name: str) -> Response:
 
 
 @router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
-@router.get("/models/{name}/ready", summary="Is the model ready?", **described.V2_MODEL_READY)
+@router.get("/models/{name}/ready", summary="Is the model ready?", **descriptions.V2_MODEL_READY)
 async def model_ready(request: Request, name: str) -> Response:
     """400 where the method cannot explain the model with its default parameters, 503 where no worker is alive."""
     served = _served(request, name)
@@ -93,7 +93,7 @@ async def model_ready(request: Request, name: str) -> Response:
 
 
 @router.post("/models/{name}/versions/{version}/infer", include_in_schema=False)
-@router.post("/models/{name}/infer", summary="Predict rows, or explain them", **described.V2_INFER)
+@router.post("/models/{name}/infer", summary="Predict rows, or explain them", **descriptions.V2_INFER)
 async def infer(request: Request, name: str) -> Response:
     """A model `m` predicts each row; a virtual model `m~method` explains each, its own target."""
     served = _served(request, name)
@@ -101,14 +101,14 @@ async def infer(request: Request, name: str) -> Response:
 
 
 @router.post("/models/{name}/versions/{version}/explain", include_in_schema=False)
-@router.post("/models/{name}/explain", summary="Explain rows", **described.V2_EXPLAIN)
+@router.post("/models/{name}/explain", summary="Explain rows", **descriptions.V2_EXPLAIN)
 async def explain(request: Request, name: str) -> Response:
     """By the method of the parameter `whence.method`, else by the model's own default."""
     served = _served(request, name)
     return await _answered(request, served, served.method)
 
 
-@router.post("/repository/index", summary="The models and their states", **described.V2_INDEX)
+@router.post("/repository/index", summary="The models and their states", **descriptions.V2_INDEX)
 async def index(request: Request) -> Response:
     """`{"ready": true}` asks for those that are ready."""
     body = await request.body()
@@ -119,14 +119,14 @@ async def index(request: Request) -> Response:
     return _json([{"name": name, "version": VERSION, **state} for name in names])
 
 
-@router.post("/repository/models/{name}/load", summary="Is it served?", **described.V2_LOAD)
+@router.post("/repository/models/{name}/load", summary="Is it served?", **descriptions.V2_LOAD)
 async def load(request: Request, name: str) -> Response:
     """Workers serve every model of their folder: this only makes sure that the model is one of them."""
     await serving(request)
     return _json({"name": _served(request, name).name, "load": True})
 
 
-@router.post("/repository/models/{name}/unload", summary="Refused", **described.V2_UNLOAD)
+@router.post("/repository/models/{name}/unload", summary="Refused", **descriptions.V2_UNLOAD)
 async def unload(request: Request, name: str) -> Response:
     """Always 400: what is served is for the operator to say, and idle models leave memory by themselves."""
     _served(request, name)

@@ -10,13 +10,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from service.base64_text import from_base64
-from service.documents import result_document
-from service.errors import Invalid
-from service.inputs import file_input, tensor_input
-from service.json_text import json_value
-from service.protocols.asking import Answer, Instance
-from service.protocols.tensor_wire import BYTES, InputTensor, Output, Values
+from service.explanations.documents import result_document
+from service.explanations.input import file_input, tensor_input
+from service.http.base64_text import from_base64
+from service.http.errors import Invalid
+from service.http.json_text import json_value
+from service.protocols.submission import Answer, Instance
+from service.protocols.tensor_encoding import BYTES, InputTensor, Output, Values
 from service.settings import Settings
 from workers.contract import InputSpec, ModelCard
 

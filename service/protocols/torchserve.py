@@ -13,20 +13,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.apart import apart
-from service.counted import most_commas
 from service.deps import parts_of
-from service.negotiation import JSON
-from service.protocols import described
-from service.protocols.asking import Answer, Instance, answers, card_of, serving
+from service.explanations.size_limits import most_commas
+from service.http.negotiation import JSON
+from service.http.threads import apart
+from service.protocols import descriptions
 from service.protocols.forms import Call, read_call
 from service.protocols.instances import from_data
+from service.protocols.submission import Answer, Instance, answers, card_of, serving
 from workers.contract import ModelCard
 
 router = APIRouter(tags=["TorchServe"])
 
 
-@router.get("/ping", summary="Is it healthy?", **described.PING)
+@router.get("/ping", summary="Is it healthy?", **descriptions.PING)
 async def ping(request: Request) -> Response:
     """503 where Redis does not answer or no worker is alive."""
     await serving(request)
@@ -34,7 +34,7 @@ async def ping(request: Request) -> Response:
 
 
 @router.put("/predictions/{name}", include_in_schema=False)  # curl -T, in every example of TorchServe's, is a PUT
-@router.post("/predictions/{name}", summary="Predict", **described.PREDICTIONS)
+@router.post("/predictions/{name}", summary="Predict", **descriptions.PREDICTIONS)
 async def predictions(request: Request, name: str) -> Response:
     """The highest classes with their probabilities; the outputs, where the model has no labels."""
     card = card_of(request, name)
@@ -44,7 +44,7 @@ async def predictions(request: Request, name: str) -> Response:
 
 
 @router.put("/explanations/{name}", include_in_schema=False)
-@router.post("/explanations/{name}", summary="Explain", **described.EXPLANATIONS)
+@router.post("/explanations/{name}", summary="Explain", **descriptions.EXPLANATIONS)
 async def explanations(request: Request, name: str) -> Response:
     """The attribution as nested lists; of several instances, a list of these."""
     card = card_of(request, name)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.render.axis_kinds import TIMES, Layout
 from service.render.frame import Caption
-from service.render.layout import TIMES, Layout
-from service.render.look import Look
+from service.render.plots.series import draw_series
 from service.render.scale import plane
-from service.render.series import draw_series
 from service.render.slices import draw_slices
+from service.render.style import Look
 from service.render.tokens import draw_tokens
 
 

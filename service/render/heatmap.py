@@ -8,8 +8,8 @@ from PIL import Image
 
 from service.render.colormaps import Pixels, Values, colours, grays
 from service.render.frame import Caption, framed
-from service.render.look import Look, Picture
 from service.render.scale import Scaled, colormap_for, from_its_floor, legend, plane, scaled
+from service.render.style import Look, Picture
 
 _LIGHTEST = 0.35
 _FAINTEST = 0.25

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.render import by_axes
-from service.render.bars import draw_bars
+from service.render.axis_kinds import Layout
 from service.render.colormaps import Pixels
 from service.render.frame import Caption
 from service.render.heatmap import draw_map
-from service.render.layout import Layout
-from service.render.look import Look, Picture
-from service.render.on_input import draw_mask, draw_outlines, draw_scaled
-from service.render.projection import draw_projection
+from service.render.input_mask import draw_mask, draw_outlines, draw_scaled
+from service.render.plots.bars import draw_bars
+from service.render.plots.projection import draw_projection
+from service.render.style import Look, Picture
 from service.render.text import number
 from workers.contract import decode_npy
 

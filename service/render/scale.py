@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.render.colormaps import Colormap, Values
-from service.render.look import Channels, Look, Polarity
+from service.render.style import Channels, Look, Polarity
 from workers.contract import InvalidParameter
 
 

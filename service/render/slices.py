@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 from service.render.colormaps import Colormap, Pixels, Values, colours
 from service.render.frame import SMALL, WHITE, Caption, framed
 from service.render.heatmap import enlarged
-from service.render.look import Look
 from service.render.scale import Scaled, colormap_for, legend, scaled
+from service.render.style import Look
 from service.render.text import FAINT, INK, number, write
 
 MOST, COLUMNS = 12, 6

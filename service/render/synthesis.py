@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from service.render.colormaps import Pixels
 from service.render.frame import GAP, MARGIN, SMALL, TITLE, WHITE, Caption, png
 from service.render.heatmap import enlarged
-from service.render.look import Look
+from service.render.style import Look
 from service.render.text import FAINT, fitted, number, write
 from workers.contract import ImageSpec
 

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from service.render.colormaps import colours
 from service.render.frame import SMALL, WHITE, Caption, framed
-from service.render.look import Look
 from service.render.scale import colormap_for, legend, scaled
+from service.render.style import Look
 from service.render.text import FAINT, INK, fitted, font, number, write
 
 WIDE, LINE, BOX, GAP = 720, 52, 26, 8

@@ -9,11 +9,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
 from service.deps import parts_of
-from service.documents import DATASETS, timestamp
-from service.errors import DatasetPlaced, NotFound
-from service.negotiation import JSON
+from service.explanations.documents import DATASETS, timestamp
+from service.http.errors import DatasetPlaced, NotFound
+from service.http.negotiation import JSON
+from service.routes import descriptions
 from service.settings import Settings
 from workers.contract import DatasetCard, Limits, UnknownDataset
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix=DATASETS, tags=["datasets"])
 _unpacking = CapacityLimiter(UNPACKED_AT_ONCE)
 
 
-@router.post("", summary="Send a dataset", **described.SEND_DATASET)
+@router.post("", summary="Send a dataset", **descriptions.SEND_DATASET)
 async def create(request: Request) -> Response:
     """The body is a .npz of arrays, or a .zip, .tar or .tar.gz of images in class folders; equal items, one dataset."""
     parts = parts_of(request)
@@ -35,20 +35,20 @@ async def create(request: Request) -> Response:
     return Response(orjson.dumps(dataset_document(card)), 201 if new else 200, headers, JSON)
 
 
-@router.get("", summary="All datasets", **described.DATASETS)
+@router.get("", summary="All datasets", **descriptions.DATASETS)
 async def datasets(request: Request) -> Response:
     """The operator's own by name, then those sent, newest first."""
     cards = await to_thread.run_sync(parts_of(request).datasets.cards)
     return Response(orjson.dumps({"datasets": [dataset_document(card) for card in cards]}), media_type=JSON)
 
 
-@router.get("/{name}", summary="One dataset", **described.DATASET)
+@router.get("/{name}", summary="One dataset", **descriptions.DATASET)
 async def dataset(request: Request, name: str) -> Response:
     """By its digest or its name."""
     return Response(orjson.dumps(dataset_document(await _found(request, name))), media_type=JSON)
 
 
-@router.delete("/{name}", summary="Delete a dataset", **described.DELETE_DATASET)
+@router.delete("/{name}", summary="Delete a dataset", **descriptions.DELETE_DATASET)
 async def delete(request: Request, name: str) -> Response:
     """Only what was sent can be deleted; what was computed from it stays."""
     card = await _found(request, name)

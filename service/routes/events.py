@@ -9,15 +9,15 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
-from service.callers import caller_of
 from service.deps import Key, parts_of
-from service.documents import API
-from service.errors import AllSeen, NotFound
-from service.negotiation import PNG
-from service.reading import checked_id, refuse, state
-from service.render.preview import draw_preview
-from service.telling import last_of, stream
+from service.explanations.documents import API
+from service.explanations.event_stream import last_of, stream
+from service.explanations.results import checked_id, refuse, state
+from service.http.callers import caller_of
+from service.http.errors import AllSeen, NotFound
+from service.http.negotiation import PNG
+from service.render.synthesis_preview import draw_preview
+from service.routes import descriptions
 
 LONGEST = 24 * 3600.0  # of a connection that nobody closes
 
@@ -42,7 +42,7 @@ async def _opened(request: Request, key: Key, last_event_id: LastSeen = None) ->
         yield
 
 
-@router.get("/preview.png", summary="What is being made", **described.PICTURE)
+@router.get("/preview.png", summary="What is being made", **descriptions.PICTURE)
 async def preview(request: Request, key: Key) -> Response:
     """Of a synthesis that runs: the input made up so far. Its `progress` events name this address once there is one."""
     parts = parts_of(request)
@@ -60,7 +60,7 @@ async def preview(request: Request, key: Key) -> Response:
     summary="Follow an explanation",
     response_class=EventSourceResponse,
     dependencies=[Depends(_opened)],
-    **described.EVENTS,
+    **descriptions.EVENTS,
 )
 async def events(request: Request, key: Key, last_event_id: LastSeen = None) -> AsyncIterator[ServerSentEvent]:
     """Server-Sent Events: `queued`, `started`, `progress`, and last `succeeded`, `failed` or `cancelled`.

@@ -8,16 +8,9 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
-from service.apart import LARGE, apart
-from service.bodies import Body, read_body
-from service.callers import caller_of
-from service.connected import awaited, while_connected
-from service.counted import most_commas
 from service.deps import Key, Parts, Wait, parts_of
-from service.documents import API, possible
-from service.negotiation import ALL, JSON, Prefer, choose, parse_prefer
-from service.ordering import (
+from service.explanations.documents import API, possible
+from service.explanations.planning import (
     Asked,
     Terms,
     deadline,
@@ -28,14 +21,21 @@ from service.ordering import (
     understand,
     with_digests,
 )
-from service.orders import Ticket
-from service.outcomes import many, one, status_response
-from service.reading import arrays_at_first, checked_id, refuse, result
+from service.explanations.responses import many, one, status_response
+from service.explanations.results import arrays_at_first, checked_id, refuse, result
+from service.explanations.size_limits import most_commas
+from service.explanations.waiting import awaited, while_connected
+from service.http.bodies import Body, read_body
+from service.http.callers import caller_of
+from service.http.negotiation import ALL, JSON, Prefer, choose, parse_prefer
+from service.http.threads import LARGE, apart
+from service.queue.orders import Ticket
+from service.routes import descriptions
 
 router = APIRouter(prefix=API, tags=["explanations"])
 
 
-@router.post("/explanations", summary="Explain a prediction", **described.CREATE)
+@router.post("/explanations", summary="Explain a prediction", **descriptions.CREATE)
 async def create(request: Request) -> Response:
     """Answers at once from the cache, within the wait with the result, or else with 202 and where it will be."""
     parts = parts_of(request)
@@ -70,7 +70,7 @@ async def create(request: Request) -> Response:
     return await (answer if at_once else while_connected(request, answer))
 
 
-@router.get("/explanations/{id}", summary="Read an explanation", **described.READ)
+@router.get("/explanations/{id}", summary="Read an explanation", **descriptions.READ)
 async def read(
     request: Request,
     key: Key,

@@ -6,22 +6,23 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described, measures
 from service.deps import parts_of
-from service.errors import NoWorker
-from service.negotiation import JSON
-from service.orders import QueueAway
+from service.http.errors import NoWorker
+from service.http.negotiation import JSON
+from service.queue import gauges as measures
+from service.queue.orders import QueueAway
+from service.routes import descriptions
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="Alive?", **described.HEALTHY)
+@router.get("/healthz", summary="Alive?", **descriptions.HEALTHY)
 async def healthz() -> Response:
     """200 while this process answers at all."""
     return Response(b'{"status":"alive"}', media_type=JSON)
 
 
-@router.get("/readyz", summary="Ready?", **described.READY)
+@router.get("/readyz", summary="Ready?", **descriptions.READY)
 async def readyz(request: Request) -> Response:
     """200 while Redis answers, a worker lives, and a model is served."""
     queue = parts_of(request).queue
@@ -33,7 +34,7 @@ async def readyz(request: Request) -> Response:
     return Response(orjson.dumps(content), headers={"cache-control": "no-store"}, media_type=JSON)
 
 
-@router.get("/metrics", summary="Metrics", **described.METRICS)
+@router.get("/metrics", summary="Metrics", **descriptions.METRICS)
 async def metrics(request: Request) -> Response:
     """What this process has counted, and how full the queue is, for Prometheus; workers serve their own."""
     parts = parts_of(request)

@@ -8,15 +8,15 @@ from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
-from service.callers import caller_of
 from service.deps import Key, parts_of
-from service.documents import API, status_document
-from service.errors import AlreadyFinished
-from service.negotiation import JSON
-from service.orders import State
-from service.outcomes import status_response
-from service.reading import checked_id, state
+from service.explanations.documents import API, status_document
+from service.explanations.responses import status_response
+from service.explanations.results import checked_id, state
+from service.http.callers import caller_of
+from service.http.errors import AlreadyFinished
+from service.http.negotiation import JSON
+from service.queue.orders import State
+from service.routes import descriptions
 
 router = APIRouter(prefix=API + "/explanations", tags=["explanations"])
 
@@ -26,7 +26,7 @@ Cursor = Annotated[
 ]
 
 
-@router.get("", summary="List explanations", **described.LIST)
+@router.get("", summary="List explanations", **descriptions.LIST)
 async def listing(
     request: Request,
     status: Annotated[State | None, Query(description="Only those in this state.")] = None,
@@ -43,7 +43,7 @@ async def listing(
     return Response(orjson.dumps(found), headers={"cache-control": "no-store"}, media_type=JSON)
 
 
-@router.delete("/{id}", summary="Withdraw from an explanation", **described.WITHDRAW)
+@router.delete("/{id}", summary="Withdraw from an explanation", **descriptions.WITHDRAW)
 async def withdraw(request: Request, key: Key) -> Response:
     """The work stops once no caller and no open connection still waits for it; a new request runs it again."""
     queue = parts_of(request).queue

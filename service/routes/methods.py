@@ -7,10 +7,10 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from service import described
-from service.documents import API
-from service.errors import NotFound
-from service.negotiation import JSON
+from service.explanations.documents import API
+from service.http.errors import NotFound
+from service.http.negotiation import JSON
+from service.routes import descriptions
 from workers.contract import Method, catalogue
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,13 +18,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 router = APIRouter(prefix=API + "/methods", tags=["methods"])
 
 
-@router.get("", summary="All methods", **described.METHODS)
+@router.get("", summary="All methods", **descriptions.METHODS)
 async def methods() -> Response:
     """Every explanation method there is, with its parameters, by family and name."""
     return Response(_all(), media_type=JSON)
 
 
-@router.get("/{name}", summary="One method", **described.METHOD)
+@router.get("/{name}", summary="One method", **descriptions.METHOD)
 async def method(name: str) -> Response:
     """What it asks of the model, what it needs and costs, its parameters and its source."""
     if name not in catalogue():

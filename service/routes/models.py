@@ -9,17 +9,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
 from service.deps import parts_of
-from service.documents import API
-from service.errors import NotFound
-from service.negotiation import JSON
+from service.explanations.documents import API
+from service.http.errors import NotFound
+from service.http.negotiation import JSON
+from service.routes import descriptions
 from workers.contract import ModelCard
 
 router = APIRouter(prefix=API + "/models", tags=["models"])
 
 
-@router.get("", summary="All models", **described.MODELS)
+@router.get("", summary="All models", **descriptions.MODELS)
 async def models(request: Request) -> Response:
     """Every model that a worker has told of."""
     queue = parts_of(request).queue
@@ -28,7 +28,7 @@ async def models(request: Request) -> Response:
     return Response(orjson.dumps({"models": sorted(found, key=itemgetter("name"))}), media_type=JSON)
 
 
-@router.get("/{name}", summary="One model", **described.MODEL)
+@router.get("/{name}", summary="One model", **descriptions.MODEL)
 async def model(request: Request, name: str) -> Response:
     """What it takes and gives, its layers, which methods can explain it and why not the others."""
     queue = parts_of(request).queue

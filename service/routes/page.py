@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from service.negotiation import HTML, JSON
+from service.http.negotiation import HTML, JSON
 from service.render.colormaps import STEPS, Colormap, colours
 
 FOLDER = Path(__file__).parents[1] / "page"

@@ -9,17 +9,17 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service import described
-from service.connected import awaited
 from service.deps import Key, Wait, parts_of
-from service.documents import API, MEDIA, Meta
-from service.errors import NotFound
-from service.negotiation import JSON, NPY, PNG, SAFETENSORS
-from service.reading import checked_id, stored
-from service.render.kinds import DrawnKind, Form, drawn
-from service.render.look import Look, Picture
+from service.explanations.documents import API, MEDIA, Meta
+from service.explanations.representations import RENDERING, drawing, matches, permanent, represent
+from service.explanations.results import checked_id, stored
+from service.explanations.waiting import awaited
+from service.http.errors import NotFound
+from service.http.negotiation import JSON, NPY, PNG, SAFETENSORS
+from service.render.by_kind import DrawnKind, Form, drawn
 from service.render.picture import draw
-from service.representations import RENDERING, drawing, matches, permanent, represent
+from service.render.style import Look, Picture
+from service.routes import descriptions
 
 router = APIRouter(prefix=API + "/explanations/{id}", tags=["explanations"])
 
@@ -30,7 +30,7 @@ class PictureQuery(Look):
     wait: float = Field(default=0, ge=0, description="Seconds to wait for the explanation to finish.")
 
 
-@router.get("/{name}.png", summary="A picture", **described.PICTURE)
+@router.get("/{name}.png", summary="A picture", **descriptions.PICTURE)
 async def picture(
     request: Request, key: Key, name: Picture | DrawnKind, query: Annotated[PictureQuery, Query()]
 ) -> Response:
@@ -48,33 +48,33 @@ async def picture(
     return Response(content, headers=permanent(tag), media_type=PNG)
 
 
-@router.get("/graph.svg", summary="A graph as SVG", **described.DRAWING)
+@router.get("/graph.svg", summary="A graph as SVG", **descriptions.DRAWING)
 async def svg(request: Request, key: Key, wait: Wait = 0) -> Response:
     """The graph drawn top to bottom; what several units share is ringed, and each node tells what it is."""
     return await _drawing(request, key, "graph", "svg", PictureQuery(wait=wait))
 
 
-@router.get("/{name}.csv", summary="A table of numbers", **described.TABLE)
+@router.get("/{name}.csv", summary="A table of numbers", **descriptions.TABLE)
 async def csv(request: Request, key: Key, name: Literal["clustering", "scores"], wait: Wait = 0) -> Response:
     """The numbers of a clustering, or of scores, as a table."""
     return await _drawing(request, key, name, "csv", PictureQuery(wait=wait))
 
 
-@router.get("/{name}.npy", summary="An array of numbers", **described.NUMBERS)
+@router.get("/{name}.npy", summary="An array of numbers", **descriptions.NUMBERS)
 async def npy(request: Request, key: Key, name: str, wait: Wait = 0) -> Response:
     """An array of the result by its name (`attribution`), or `input`: what the model saw."""
     _, arrays = await _stored(request, key, name, wait=wait)
     return _file(request, f'"{key}.{name}.npy"', arrays[0], NPY)
 
 
-@router.get("/attribution.safetensors", summary="The attribution as safetensors", **described.SAFETENSORS)
+@router.get("/attribution.safetensors", summary="The attribution as safetensors", **descriptions.SAFETENSORS)
 async def safetensors(request: Request, key: Key, wait: Wait = 0) -> Response:
     """The attribution with its id, model and method in the header of the file."""
     meta, arrays = await _stored(request, key, "attribution", wait=wait)
     return represent(meta, arrays, SAFETENSORS)
 
 
-@router.get("/receipt", summary="What determines the result", **described.RECEIPT)
+@router.get("/receipt", summary="What determines the result", **descriptions.RECEIPT)
 async def receipt(request: Request, key: Key, wait: Wait = 0) -> Response:
     """Digests of model and input, all parameters, versions, device: enough to compute it again and compare."""
     meta, _ = await _stored(request, key, wait=wait)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
 from tests.browser.site import Site, Visit
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
         {**weights, "linear.weight": weights["linear.weight"] * 0.5}, folder / "models/softer/weights.safetensors"
     )
     port = free_port()
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--models", str(folder / "models")]
+    command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(folder / "models")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHENCE_DATASETS": str(folder / "datasets")}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import model_of
-from workers.card import Output
-from workers.engine.model import Model
-from workers.request_target import parse_targets
+from workers.engine.model.model import Model
+from workers.explanation.card import Output
+from workers.explanation.request_target import parse_targets
 
 Scalar: TypeAlias = Callable[[Tensor], Tensor]  # of one input's output
 SHAPE = (1, 2, 3)

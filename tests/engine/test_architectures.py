@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.oracles import architecture, captum, spread, unbiased, vision, zennit
 from tests.toys import batch_of, model_of
-from workers.engine.model import Model
+from workers.engine.model.model import Model
 
 TARGET = 3
 FOLDS = {"vgg11_bn": "sequential", "resnet18": "resnet", "googlenet": "sequential", "densenet121": "densenet"}

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, InvalidTarget
-from workers.job import Job
-from workers.request_target import parse_targets
-from workers.target import UnitTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, InvalidTarget
+from workers.explanation.request_target import parse_targets
+from workers.explanation.target import UnitTarget
+from workers.jobs.job import Job
+from workers.methods.catalogue import parse_method
 
 
 class Last(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution
 from tests.toys import batch_of, exported, inputs, model_of, net
-from workers.engine.model import Model
-from workers.errors import InvalidFolder
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidFolder
 
 
 def jolted(norm: nn.Module) -> nn.Module:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution
 from tests.toys import CHUNK, batch_of, inputs, model_of, net
-from workers.engine import chunk
-from workers.engine.graph import Graph
-from workers.engine.model import Model
+from workers.engine.graph.graph import Graph
+from workers.engine.model import chunk_size
+from workers.engine.model.model import Model
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, cost: object) -> None:
         self.now, self.cost, self.sizes = 0.0, cost, list[int]()
-        monkeypatch.setattr(chunk, "time", self)
+        monkeypatch.setattr(chunk_size, "time", self)
 
     def perf_counter(self) -> float:
         return self.now
@@ -37,8 +37,8 @@ ROW = torch.zeros(1, 4)
 def test_the_fastest_by_row_is_chosen(monkeypatch: pytest.MonkeyPatch, overhead: float, spill: int, best: int) -> None:
     """A pass costs something in itself, and rows beyond the cache cost five times more."""
     clock = Clock(monkeypatch, lambda rows: overhead + 0.004 * rows + 0.02 * max(0, rows - spill))
-    assert chunk.fastest(clock, ROW) == best
-    assert clock.now <= chunk.BUDGET_S
+    assert chunk_size.fastest(clock, ROW) == best
+    assert clock.now <= chunk_size.BUDGET_S
 
 
 def test_the_first_pass_and_a_disturbance_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,13 +46,13 @@ def test_the_first_pass_and_a_disturbance_do_not_count(monkeypatch: pytest.Monke
     clock = Clock(
         monkeypatch, lambda rows: 0.002 + 0.001 * min(rows, 8) + 0.003 * max(0, rows - 8) + next(disturbed, 0)
     )
-    assert chunk.fastest(clock, ROW) == 8
+    assert chunk_size.fastest(clock, ROW) == 8
 
 
 @pytest.mark.parametrize(("seconds", "passes"), [(0.2, 3), (0.6, 2), (5.0, 1)])
 def test_a_slow_model_is_not_measured_for_long(monkeypatch: pytest.MonkeyPatch, seconds: float, passes: int) -> None:
     clock = Clock(monkeypatch, lambda rows: seconds * rows)
-    assert chunk.fastest(clock, ROW) == 1
+    assert chunk_size.fastest(clock, ROW) == 1
     assert len(clock.sizes) <= passes + 1
 
 
@@ -64,9 +64,9 @@ def test_what_does_not_fit_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> Non
             raise MemoryError
         clock(x)
 
-    assert chunk.fastest(run, ROW) == 4
+    assert chunk_size.fastest(run, ROW) == 4
     with pytest.raises(ZeroDivisionError):
-        chunk.fastest(lambda _: 1 / 0, ROW)
+        chunk_size.fastest(lambda _: 1 / 0, ROW)
 
 
 def measured(module: nn.Module, shape: tuple[int, ...]) -> Model:

@@ -14,13 +14,13 @@ from tests.engine.functions import Call, random
 from tests.methods.test_gradient_family import explain
 from tests.resources import in_memory
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.explaining import attributed
-from workers.engine.model import Model
-from workers.errors import InvalidFolder
-from workers.support import support
-from workers.target import ClassTarget, Target, UnitTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidFolder
+from workers.explanation.target import ClassTarget, Target, UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.nested.attributions import attributed
+from workers.runtime.execute.model_support import support
 
 Mix = Callable[[Tensor], Tensor]
 MIXING: dict[str, Mix] = {

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.model import Model
+from workers.engine.model.model import Model
+from workers.methods.catalogue import parse_method
 
 
 def chain(convolutions: int, dense: int = 3, side: int = 4) -> Model:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from tests.engine.functions import Call, random
 from tests.methods.test_gradient_family import attribution
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import InvalidParameter
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter
+from workers.methods.catalogue import parse_method
 
 STEPS = 4
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.graph import Graph
-from workers.engine.tape import Tape
-from workers.errors import InvalidFolder, InvalidParameter, InvalidTarget
-from workers.target import UnitTarget
+from workers.engine.graph.graph import Graph
+from workers.engine.graph.tape import Tape
+from workers.explanation.errors import InvalidFolder, InvalidParameter, InvalidTarget
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
 
 
 class Twice(nn.Module):

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, inputs, model_of
-from workers.catalogue import parse_method
-from workers.engine.linearity import is_affine
-from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
-from workers.support import check
+from workers.engine.graph.linearity import is_affine
+from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.model_support import check
 
 FROM, TO = torch.tensor([0, 1, 1, 2, 3, 4, 0]), torch.tensor([1, 0, 2, 3, 4, 0, 2])
 ADJACENCY = torch.zeros(5, 5).index_put((TO, FROM), torch.ones(7))

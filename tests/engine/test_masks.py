@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from tests.toys import batch_of, inputs, model_of, net
-from workers.card import InputSpec
-from workers.engine.baselines import blur_axis
-from workers.engine.erasing import LEVELS, blurring, noise, towards
-from workers.engine.masks import Cells, shifts, variation
+from workers.engine.perturbation.baselines import blur_axis
+from workers.explanation.card import InputSpec
+from workers.methods.perturbation.meaningful_perturbation.fills import LEVELS, blurring, noise, towards
+from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells, shifts, variation
 
 # The mask ------------------------------------------------------------------------------------------------------------
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from tests.engine.kinds import KINDS, SHAPE, Kind
 from tests.toys import batch_of
-from workers.catalogue import catalogue, parse_method
-from workers.engine.batch import Batch
-from workers.engine.targets import entry_of
-from workers.engine.telling import told
-from workers.errors import InvalidTarget, MethodNotApplicable
-from workers.result import Result, to_numpy
-from workers.support import check
+from workers.engine.model.batch import Batch
+from workers.engine.model.explained import told
+from workers.engine.model.target_masks import entry_of
+from workers.explanation.errors import InvalidTarget, MethodNotApplicable
+from workers.explanation.result import Result, to_numpy
+from workers.methods.catalogue import catalogue, parse_method
+from workers.runtime.execute.model_support import check
 
 X = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 near = partial(pytest.approx, rel=1e-6, abs=1e-9)

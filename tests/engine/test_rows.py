@@ -13,15 +13,15 @@ from tests.engine.merged import NETS
 from tests.methods.test_gradient_family import explain
 from tests.resources import in_memory
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.engine.rows import WHOLE, Rows, by_row
-from workers.errors import ExplainError, InvalidFolder, InvalidParameter, InvalidTarget
-from workers.request_target import parse_targets
-from workers.result import to_numpy
-from workers.support import support
-from workers.target import ClassTarget, Target, UnitTarget
+from workers.engine.graph.rows import WHOLE, Rows, by_row
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import ExplainError, InvalidFolder, InvalidParameter, InvalidTarget
+from workers.explanation.request_target import parse_targets
+from workers.explanation.result import to_numpy
+from workers.explanation.target import ClassTarget, Target, UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.model_support import support
 
 ROWS = 8
 LAYOUTS = [Rows(0, 1, 3), Rows(0, 3, 1), Rows(0, 2, 3), Rows(1), Rows(1, 1, 2), Rows(2, 2, 1), Rows()]

@@ -12,10 +12,10 @@ from torch.nn import functional
 from tests.engine.functions import Call, Function, random, relevance
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.errors import MethodNotApplicable
-from workers.support import check
-from workers.target import UnitTarget
+from workers.explanation.errors import MethodNotApplicable
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.model_support import check
 
 
 def linear_part(function: Function, x: Tensor) -> Tensor:

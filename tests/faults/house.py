@@ -21,11 +21,11 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
 from tests.faults import trouble
 from tests.faults.trouble import Do
 from tests.redis_server import RedisServer
-from workers import keys
+from workers.jobs import keys
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0

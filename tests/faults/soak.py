@@ -30,7 +30,7 @@ from rich.table import Table
 
 from tests.faults.house import FINAL, ROOT, SWEEP, House, Kept
 from tests.faults.trouble import Do
-from workers import keys
+from workers.jobs import keys
 
 CLIENTS = 32
 WORKERS = 2

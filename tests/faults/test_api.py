@@ -17,7 +17,7 @@ import pytest
 from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
-from workers import keys
+from workers.jobs import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.faults.conftest import Fault
 from tests.faults.house import FINAL, SWEEP, House, until
-from workers import keys
-from workers.app import publisher, ring
+from workers.jobs import keys
+from workers.jobs.doorbell import publisher, ring
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
-from workers.watchdog import EXIT_CODE
+from workers.runtime.supervise.watchdog import EXIT_CODE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 STALLS = """

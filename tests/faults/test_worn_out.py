@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
 from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.proxy import Proxy
 from tests.redis_server import RedisServer
-from workers import keys
+from workers.jobs import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -31,9 +31,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.workers.archives import Entries, archive_folder, entries
-from workers.engine.loading import load
-from workers.errors import ModelError
-from workers.folder import read_folder
+from workers.explanation.errors import ModelError
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 LIMIT_S = 30
 JSON_ENTRIES = (

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of
-from workers.engine.model import Model
-from workers.method import parse_method
-from workers.result import Row
-from workers.target import Target
+from workers.engine.model.model import Model
+from workers.explanation.result import Row
+from workers.explanation.target import Target
+from workers.methods.method import parse_method
 
 
 def judged(

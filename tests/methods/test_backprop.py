@@ -16,9 +16,9 @@ from tests.methods.test_gradient_family import attribution, explain, relative
 from tests.methods.test_lrp import Functional, left_behind
 from tests.references import SHARED, cifar_test_images, needs_references
 from tests.toys import Net, batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.target import UnitTarget
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
 
 Activation = Callable[[Tensor], Tensor]
 SIGNALS = ["guided_backprop", "deconvnet"]

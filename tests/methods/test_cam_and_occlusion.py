@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain, relative
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.windows import windows
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.target import ClassTarget
+from workers.engine.perturbation.windows import windows
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ClassTarget
+from workers.methods.catalogue import parse_method
 
 
 class Pooled(nn.Module):

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from tests.methods.test_cam_and_occlusion import Pooled
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.errors import MethodNotApplicable
-from workers.target import UnitTarget
+from workers.explanation.errors import MethodNotApplicable
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
 
 
 def parts(module: Pooled, x: Tensor, target: int) -> tuple[Tensor, Tensor]:

@@ -14,10 +14,10 @@ from torch.nn import functional
 from tests.methods.test_gradient_family import at, attribution, explain, function
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.contrast import contrast
-from workers.engine.lifting import multipliers
-from workers.engine.model import Model
-from workers.target import UnitTarget
+from workers.engine.model.model import Model
+from workers.explanation.target import UnitTarget
+from workers.methods.gradient.deep_lift.assign import multipliers
+from workers.methods.gradient.deep_lift.baseline_pass import contrast
 
 COMPLETE = ["rescale", "reveal_cancel"]
 

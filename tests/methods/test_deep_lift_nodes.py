@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, inputs, model_of
-from workers.catalogue import parse_method
-from workers.engine.contrast import contrast
-from workers.engine.lifting import multipliers
-from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
+from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
+from workers.methods.catalogue import parse_method
+from workers.methods.gradient.deep_lift.assign import multipliers
+from workers.methods.gradient.deep_lift.baseline_pass import contrast
 
 SHAPE = (4, 6)
 

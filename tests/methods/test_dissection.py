@@ -10,11 +10,11 @@ from torch.nn.functional import interpolate
 from tests.methods.test_gradient_family import explain
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.engine.quantiles import Histogram, from_bits, ordered_bits, threshold
-from workers.errors import InvalidDataset, MethodNotApplicable
-from workers.result import Result
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidDataset, MethodNotApplicable
+from workers.explanation.result import Result
+from workers.methods.catalogue import parse_method
+from workers.methods.structure.dissection.streaming_quantiles import Histogram, from_bits, ordered_bits, threshold
 
 
 class Detectors(nn.Module):
@@ -108,7 +108,7 @@ def test_items_of_another_category_do_not_count_against_a_unit(categories: tuple
 
 
 def test_it_goes_on_where_a_worker_died(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.engine.streaming.KEEP_S", -1.0)
+    monkeypatch.setattr("workers.engine.data.streaming.KEEP_S", -1.0)
     model, data = model_of(net(), (1, 8, 8)), InMemoryDataset(inputs(30), masks=inputs(30, seed=2, shape=(3, 8, 8)) > 1)
     resources = InMemory({"training": data})
     whole = explain(model, no_input(model, resources), name="dissection")

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from tests.methods.judging import Difference, assert_close, judged, linear, noise
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.model import Model
-from workers.errors import InvalidParameter
-from workers.method import parse_method
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.target import ValueTarget
+from workers.methods.method import parse_method
 
 VALUE = ValueTarget()
 
@@ -147,7 +147,7 @@ GAMMA: dict[str, Any] = {"name": "lrp", "composite": "gamma"}
 
 @pytest.mark.parametrize("start", [(1.0, 0.99), (2.0, 0.5)])
 def test_continuity_equals_the_closed_form_along_the_way(difference: Model, start: tuple[float, float]) -> None:
-    from workers.engine.steadiness import course
+    from workers.methods.evaluation.continuity.compute import course
 
     x = torch.tensor([start])
     method = {"name": "continuity", "of": ["input_times_gradient", GAMMA], "course": "noise", "steps": 40}
@@ -171,7 +171,7 @@ def test_a_jump_has_no_bound_and_gamma_has_one(difference: Model) -> None:
 
 def test_the_occluder_slides_from_left_to_right(model: Model) -> None:
     x = inputs(1)
-    from workers.engine.steadiness import course
+    from workers.methods.evaluation.continuity.compute import course
 
     way = course(model, batch_of(x, 0), "occlusion", 6, 2)[0]
     for step in range(7):
@@ -187,7 +187,7 @@ def test_the_occluder_slides_from_left_to_right(model: Model) -> None:
 
 
 def test_translation_repeats_the_edge(model: Model) -> None:
-    from workers.engine.steadiness import course
+    from workers.methods.evaluation.continuity.compute import course
 
     x = inputs(1)
     way = course(model, batch_of(x, 0), "translation", 2, None)[0]

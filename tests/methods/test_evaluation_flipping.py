@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tests.methods.judging import Planted, assert_close, judged, linear, noise
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.method import parse_method
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ValueTarget
+from workers.methods.method import parse_method
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_methods_that_agree_on_what_goes_first_share_passes(model: Model, monkey
 
 @pytest.mark.parametrize("fill", ["mean", "zero", "minimum", "blur", "uniform"])
 def test_when_all_is_gone_only_the_fill_is_left(model: Model, fill: str) -> None:
-    from workers.engine.baselines import baseline
+    from workers.engine.perturbation.baselines import baseline
 
     x = inputs(1)
     curve = judged(model, x, {"name": "pixel_flipping", "of": "gradient", "patch": 3, "fill": fill}, 0)[0].arrays[

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from tests.methods.judging import Difference, assert_close, judged, noise, training
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.model import Model
-from workers.engine.shifting import pattern, shifted
-from workers.engine.splitting import split
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.method import parse_method
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ValueTarget
+from workers.methods.evaluation.input_shift_invariance.shifted_model import pattern, shifted
+from workers.methods.method import parse_method
+from workers.methods.nested.split_neurons import split
 
 VALUE = ValueTarget()
 GAMMA: dict[str, Any] = {"name": "lrp", "composite": "gamma"}

@@ -13,19 +13,19 @@ from pydantic import ValidationError
 from tests.methods.judging import assert_close, judged, over, training
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import catalogue
-from workers.engine import streaming
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import Cancelled, InvalidParameter, MethodNotApplicable
-from workers.job import Job
-from workers.judged import label
-from workers.method import parse_method
+from workers.engine.data import streaming
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import Cancelled, InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ClassTarget, RankTarget
+from workers.jobs.job import Job
+from workers.jobs.records import Work
+from workers.jobs.results import Finished
+from workers.methods.catalogue import catalogue
+from workers.methods.fields.judged import label
 from workers.methods.gradient.gradient import Gradient
-from workers.results import Finished
-from workers.run import run
-from workers.store import Work
-from workers.target import ClassTarget, RankTarget
+from workers.methods.method import parse_method
+from workers.runtime.execute.run import run
 
 ALL = [
     "pixel_flipping", "sensitivity_n", "conservation", "continuity", "implementation_invariance",

@@ -13,11 +13,11 @@ from torch import nn
 from tests.methods.judging import Planted, assert_close, judged, noise, over, training
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.model import Model
-from workers.engine.randomising import layers, shuffled
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.method import parse_method
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ValueTarget
+from workers.methods.evaluation.randomization.shuffled_weights import layers, shuffled
+from workers.methods.method import parse_method
 
 VALUE = ValueTarget()
 LAYERS = ["fc", "conv2", "conv1"]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import Squares, attribution, explain
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.errors import InvalidParameter
-from workers.result import Result
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.result import Result
 
 DATA = inputs(9, seed=5)
 

@@ -13,9 +13,9 @@ from tests.methods.test_backprop import SIGNALS, Activation, Deconvolve, Guide
 from tests.methods.test_gradient_family import attribution
 from tests.oracles import architecture
 from tests.toys import batch_of, inputs, model_of
-from workers.catalogue import parse_method
-from workers.errors import MethodNotApplicable
-from workers.target import UnitTarget
+from workers.explanation.errors import MethodNotApplicable
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
 
 
 class Signal(nn.Module):

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.engine.paths import nodes_and_weights
-from workers.errors import InvalidParameter
-from workers.result import Result
-from workers.target import UnitTarget, ValueTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.result import Result
+from workers.explanation.target import UnitTarget, ValueTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.gradient.integrated_gradients.compute import nodes_and_weights
 
 
 def explain(model: Model, batch: Batch, **method: object) -> Result:

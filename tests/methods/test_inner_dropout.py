@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from tests.methods.test_uncertainty import explained
 from tests.toys import inputs, model_of
-from workers.catalogue import parse_method
-from workers.engine.exporting import export_module
-from workers.engine.model import Model
-from workers.engine.stochastic import Stochastic, _masked
-from workers.errors import MethodNotApplicable
+from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
 from workers.export import archive
+from workers.methods.catalogue import parse_method
+from workers.methods.uncertainty.mc_dropout.dropout_model import Stochastic, _masked
+from workers.models.export.program import export_module
 
 STEPS, RATE = 4, 0.4
 GXI = "input_times_gradient"

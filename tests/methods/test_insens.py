@@ -13,12 +13,12 @@ from tests.methods.test_gradient_family import attribution, explain
 from tests.methods.test_switched import Pieces, two_layers
 from tests.resources import in_memory, no_input
 from tests.toys import Net, batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.insens import Layer
-from workers.engine.receptive import windows
-from workers.engine.tangents import Pushforward
-from workers.engine.tape import Tape
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.engine.graph.tape import Tape
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.methods.catalogue import parse_method
+from workers.methods.structure.insens.compute import Layer
+from workers.methods.structure.insens.forward_mode import Pushforward
+from workers.methods.structure.insens.receptive_field import windows
 
 Activity = Callable[[Tensor], Tensor]
 

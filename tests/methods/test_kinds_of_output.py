@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import InvalidTarget
-from workers.result import Row
-from workers.support import check
-from workers.target import ClassTarget, RankTarget, UnitTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidTarget
+from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget, RankTarget, UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.model_support import check
 
 X = torch.randn(40, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

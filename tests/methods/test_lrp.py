@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.references import SHARED, cifar_test_images, needs_references, program, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.composite import PRESETS
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.folder import read_folder
+from workers.engine.model.model import Model
+from workers.explanation.composite import PRESETS
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.methods.catalogue import parse_method
+from workers.models.folder import read_folder
 
 NEURON = torch.tensor([[2 * 1.0]])
 A, W, C = (1.0, 2.0, 0.5), (0.8, -0.3, 1.0), 2.0

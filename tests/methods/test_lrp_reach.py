@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.references import SHARED, needs_references
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.target import UnitTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
 
 
 def test_log_odds_sum_to_themselves_and_the_entropy_of_the_rest() -> None:

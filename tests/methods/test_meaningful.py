@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.deletion import Game, begin
-from workers.engine.erasing import towards
-from workers.engine.loading import load
-from workers.engine.masks import Cells, variation
-from workers.engine.model import Model
-from workers.errors import Cancelled, MethodNotApplicable
-from workers.folder import read_folder
-from workers.images import prepare
-from workers.target import UnitTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import Cancelled, MethodNotApplicable
+from workers.explanation.images.image import prepare
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.perturbation.meaningful_perturbation.compute import Game, begin
+from workers.methods.perturbation.meaningful_perturbation.fills import towards
+from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells, variation
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 ROOT = Path(__file__).parents[2]
 PATCH = (slice(3, 7), slice(9, 13))

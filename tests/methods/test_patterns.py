@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.data import Items
-from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
-from workers.method import Method
+from workers.engine.model.model import Model
+from workers.engine.model.resources import Items
+from workers.explanation.errors import MethodNotApplicable
+from workers.methods.catalogue import parse_method
+from workers.methods.method import Method
 
 ESTIMATORS = ("two_component", "linear", "filter", "identity")
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.engine.surroundings import Gaussian, fit
-from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
-from workers.result import Result
-from workers.target import UnitTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
+from workers.explanation.result import Result
+from workers.explanation.target import UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.perturbation.prediction_difference.patch_gaussians import Gaussian, fit
 
 DATA = inputs(30, seed=5)
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from benchmarks.lstm_table import OneCell, Task, figures, sums
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
-from workers.support import support
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
+from workers.explanation.target import ValueTarget
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.model_support import support
 
 STEPS, FEATURES = 5, 3
 GATES = ["all", "prop", "abs", "half"]

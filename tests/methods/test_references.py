@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution
 from tests.references import SHARED, needs_references
 from tests.toys import batch_of, exported, model_of
-from workers.card import InputSpec
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.folder import Folder
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import InputSpec
+from workers.models.folder import Folder
 
 Attribute = Callable[[Model, Any], Tensor]
 LAYERS = ["Dense", "Dense_relu", "Conv2D", "Conv2D_relu", "AveragePooling2D", "MaxPooling2D"]

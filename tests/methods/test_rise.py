@@ -11,9 +11,9 @@ from torch.nn.functional import interpolate
 
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, inputs, model_of, net
-from workers.card import InputSpec
-from workers.engine.grids import Grids, draw, weighted_mean
-from workers.target import ValueTarget
+from workers.explanation.card import InputSpec
+from workers.explanation.target import ValueTarget
+from workers.methods.perturbation.rise.random_masks import Grids, draw, weighted_mean
 
 
 class Nine(nn.Module):

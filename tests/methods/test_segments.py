@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain
 from tests.orders import work
 from tests.toys import batch_of, inputs, model_of, net
-from workers.card import ImageSpec, InputSpec
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.coalitions import halves
-from workers.engine.graph import Graph
-from workers.engine.model import Model
-from workers.engine.segments import grid, segments
-from workers.errors import Cancelled, InvalidParameter, MethodNotApplicable
-from workers.results import Finished
-from workers.run import run
-from workers.target import ClassTarget, MaskTarget, UnitTarget, ValueTarget
+from workers.engine.graph.graph import Graph
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.coalitions import halves
+from workers.engine.perturbation.segments import grid, segments
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.errors import Cancelled, InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ClassTarget, MaskTarget, UnitTarget, ValueTarget
+from workers.jobs.results import Finished
+from workers.methods.catalogue import parse_method
+from workers.runtime.execute.run import run
 
 METHODS = ["lime", "kernel_shap", "shapley_sampling", "rise"]
 FEW = {

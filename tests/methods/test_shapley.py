@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import attribution, explain
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.coalitions import Prefixes, every, orders, pairs
-from workers.engine.model import Model
-from workers.engine.segments import grid
-from workers.engine.surrogate import mean_entry, shapley_regression, shapley_values
-from workers.errors import InvalidParameter
-from workers.target import ValueTarget
+from workers.engine.model.model import Model
+from workers.engine.perturbation.coalitions import Prefixes, every, orders, pairs
+from workers.engine.perturbation.segments import grid
+from workers.engine.perturbation.surrogate import mean_entry, shapley_regression, shapley_values
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.target import ValueTarget
 
 NAMES = ["kernel_shap", "shapley_sampling"]
 GRID = {"segments": "grid", "count": 9}  # nine players are too many for the few samples asked for here: they are drawn

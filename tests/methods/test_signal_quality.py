@@ -14,9 +14,9 @@ from tests.methods.test_patterns import Layers, fitted, mlp, toy
 from tests.references import SHARED, needs_references
 from tests.resources import InMemory, InMemoryDataset, in_memory, no_input
 from tests.toys import inputs, model_of
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.result import Result
+from workers.engine.model.model import Model
+from workers.explanation.result import Result
+from workers.methods.catalogue import parse_method
 
 TWO = {"estimator": "two_component"}
 FORMS: list[dict[str, Any]] = [{"estimator": "linear"}, {**TWO, "centred": True}, {**TWO, "centred": False}]

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from service.render.clusters import draw_clusters
 from service.render.frame import Caption
-from service.render.look import Look
+from service.render.plots.clusters import draw_clusters
+from service.render.style import Look
 from tests.resources import InMemory, in_memory
 from tests.toys import inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.heatmaps import Heatmaps
-from workers.engine.model import Model
-from workers.engine.shares import fits
-from workers.engine.spectral import DENSE, cluster, eigengap, spectrum
-from workers.errors import InvalidParameter
-from workers.result import Row
-from workers.target import ClassTarget, RankTarget, Target
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget, RankTarget, Target
+from workers.methods.catalogue import parse_method
+from workers.methods.dataset.relevance_share.compute import fits
+from workers.methods.dataset.spray.heatmaps import Heatmaps
+from workers.methods.dataset.spray.spectral_clustering import DENSE, cluster, eigengap, spectrum
 
 GXI = "input_times_gradient"
 MARKED = 12
@@ -118,7 +118,7 @@ def test_a_job_that_lost_its_worker_goes_on_behind_the_maps_that_were_kept() -> 
 def test_the_sparse_spectrum_is_the_dense_one(monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.default_rng(0).standard_normal((60, 4)) + np.repeat(np.eye(3, 4) * 12, 20, 0)
     dense = cluster(features, 5, None, 8, 0)
-    monkeypatch.setattr("workers.engine.spectral.DENSE", 0)
+    monkeypatch.setattr("workers.methods.dataset.spray.spectral_clustering.DENSE", 0)
     sparse = cluster(features, 5, None, 8, 0)
     assert DENSE > 60
     np.testing.assert_allclose(sparse.eigenvalues, dense.eigenvalues, atol=1e-6)

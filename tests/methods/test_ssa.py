@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import explain
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.engine.stepwise import Steps
-from workers.engine.tally import outliers
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.target import ClassTarget, Target, UnitTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.target import ClassTarget, Target, UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.structure.ssa.outliers import outliers
+from workers.methods.structure.ssa.walk import Steps
 
 Stage = Callable[[Tensor], Tensor]
 Edges = set[tuple[tuple[str, int], tuple[str, int]]]
@@ -359,7 +359,7 @@ def test_more_branches_than_a_hundred_may_be_followed() -> None:
 
 
 def test_omegas_beyond_what_a_result_may_hold_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.engine.stepwise.OMEGAS", 100)
+    monkeypatch.setattr("workers.methods.structure.ssa.walk.OMEGAS", 100)
     model, data = model_of(Planted(), (1, 8, 8)), dataset(inputs(12))
     with pytest.raises(InvalidParameter, match="leave omegas out, or look at fewer images"):
         over(model, data, omegas=True)
@@ -393,7 +393,7 @@ def test_it_takes_an_input_unless_it_has_a_dataset() -> None:
 
 
 def test_it_goes_on_where_a_worker_died(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.engine.streaming.KEEP_S", -1.0)
+    monkeypatch.setattr("workers.engine.data.streaming.KEEP_S", -1.0)
     model, resources = model_of(Planted(), (1, 8, 8)), dataset(inputs(20))
     whole = over(model, resources, images=15)
     assert set(resources.phases) == {"inputs of the graph"}

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from tests.methods.test_gradient_family import explain
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.model import Model
-from workers.errors import MethodNotApplicable
-from workers.result import Result
-from workers.target import Target, UnitTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
+from workers.explanation.result import Result
+from workers.explanation.target import Target, UnitTarget
+from workers.methods.catalogue import parse_method
 
 
 def two_layers() -> nn.Module:

@@ -13,22 +13,22 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from service.render.frame import Caption
-from service.render.look import Look
+from service.render.style import Look
 from service.render.synthesis import draw_synthesis, notes_of, pixels
 from tests.resources import InMemory, InMemoryDataset, in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.dream import octaves
-from workers.engine.model import Model
-from workers.engine.priors import check as check_priors
-from workers.engine.priors import turned
-from workers.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
-from workers.images import prepare
-from workers.prior import GradientBlur, Rotate
-from workers.result import Row
-from workers.support import check
-from workers.target import ClassTarget, RankTarget, Target, UnitTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
+from workers.explanation.images.image import prepare
+from workers.explanation.prior import GradientBlur, Rotate
+from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.synthesis.activation_maximization.priors import check as check_priors
+from workers.methods.synthesis.activation_maximization.priors import turned
+from workers.methods.synthesis.deep_dream.compute import octaves
+from workers.runtime.execute.model_support import check
 
 
 def made(model: Model, target: int | Target, resources: InMemory | None = None, seed: int = 0, **fields: Any) -> Row:
@@ -311,7 +311,7 @@ def test_a_picture_undoes_the_cards_preprocessing(mode: str) -> None:
 
 
 def model_spec(mode: Any, channels: int) -> Any:
-    from workers.card import ImageSpec
+    from workers.explanation.card import ImageSpec
 
     return ImageSpec(mode=mode, scale=255.0, mean=(104.0, 117.0, 123.0)[:channels], std=(1.0, 0.5, 2.0)[:channels])
 

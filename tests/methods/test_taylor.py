@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import attribution, explain, function
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, InvalidTarget
-from workers.target import ClassTarget, UnitTarget, ValueTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, InvalidTarget
+from workers.explanation.target import ClassTarget, UnitTarget, ValueTarget
+from workers.methods.catalogue import parse_method
 
 
 def test_from_the_origin_a_rectifier_net_without_biases_is_shared_whole() -> None:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from tests.methods.test_gradient_family import explain
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, model_of
-from workers.engine import concepts
-from workers.engine.model import Model
-from workers.errors import InvalidParameter, MethodNotApplicable
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.methods.structure.tcav import concept_vectors
 
 
 class Striped(nn.Module):
@@ -91,8 +91,10 @@ def test_scores_are_the_share_of_inputs_that_rise_along_each_vector(model: Model
     assert result.arrays["runs"].shape == result.arrays["random"].shape == (1, 3, 10)
     torch.testing.assert_close(result.arrays["scores"], result.arrays["runs"].mean(2))
     data = InMemory({"concept": pictures(80, 2, striped=3.0), "random": pictures(160, 4)})
-    node = concepts.concept_layer(model, "gelu")
-    found = concepts.vectors(model, no_input(model, data), node, concepts.Concept("concept", "random", 50, 10, 0))
+    node = concept_vectors.concept_layer(model, "gelu")
+    found = concept_vectors.vectors(
+        model, no_input(model, data), node, concept_vectors.Concept("concept", "random", 50, 10, 0)
+    )
     np.testing.assert_allclose(np.linalg.norm(found.concept, axis=1), 1)
     x = pictures(150, 1).x[0::3]
     _, slopes = model.gradients(batch_of(x, 0), [node.index])
@@ -103,13 +105,13 @@ def test_scores_are_the_share_of_inputs_that_rise_along_each_vector(model: Model
 
 def test_scores_that_never_vary_have_p_values_too() -> None:
     ones, mixed = np.ones(5), np.array([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert concepts.p_values(ones, ones) == (0, 1)
-    assert concepts.p_values(ones, ones / 2) == (0, 0)
-    assert concepts.p_values(ones / 2, ones)[0] == 1
-    half, by_chance = concepts.p_values(ones, mixed)
+    assert concept_vectors.p_values(ones, ones) == (0, 1)
+    assert concept_vectors.p_values(ones, ones / 2) == (0, 0)
+    assert concept_vectors.p_values(ones / 2, ones)[0] == 1
+    half, by_chance = concept_vectors.p_values(ones, mixed)
     assert half == 0
     assert 0.01 < by_chance < 0.1
-    assert concepts.p_values(mixed, ones)[0] > 0.4
+    assert concept_vectors.p_values(mixed, ones)[0] > 0.4
 
 
 def test_what_it_cannot_do_is_refused(model: Model) -> None:
@@ -121,4 +123,4 @@ def test_what_it_cannot_do_is_refused(model: Model) -> None:
     with pytest.raises(InvalidParameter, match="need 30 examples of the concept and 60 random"):
         explain(model, no_input(model, few), name="tcav")
     with pytest.raises(MethodNotApplicable, match="no layer"):
-        concepts.concept_layer(model_of(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), (1, 8, 8)), None)
+        concept_vectors.concept_layer(model_of(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), (1, 8, 8)), None)

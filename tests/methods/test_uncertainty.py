@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, InMemoryDataset, in_memory, no_input
 from tests.toys import CHUNK, batch_of, exported, inputs, model_of, net
-from workers.card import InputSpec, ModelCard
-from workers.catalogue import parse_method
-from workers.engine.batch import Batch
-from workers.engine.halves import Halved
-from workers.engine.model import Model
-from workers.engine.monte_carlo import uncertainty
-from workers.engine.stochastic import Stochastic
-from workers.errors import InvalidParameter, MethodNotApplicable
-from workers.result import Attribution, Row
-from workers.target import ClassTarget, RankTarget
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.result import Attribution, Row
+from workers.explanation.target import ClassTarget, RankTarget
+from workers.methods.catalogue import parse_method
+from workers.methods.uncertainty.mc_dropout.compute import uncertainty
+from workers.methods.uncertainty.mc_dropout.dropout_model import Stochastic
+from workers.methods.uncertainty.resampling.halves import Halved
 
 GXI = "input_times_gradient"
 

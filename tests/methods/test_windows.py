@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from tests.methods.test_cam_and_occlusion import Pooled
 from tests.methods.test_gradient_family import attribution
 from tests.toys import batch_of, inputs, model_of, net
-from workers.engine.batch import Batch
-from workers.engine.graph import Graph
-from workers.engine.model import Model
-from workers.errors import InvalidParameter
-from workers.target import ClassTarget, UnitTarget
+from workers.engine.graph.graph import Graph
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidParameter
+from workers.explanation.target import ClassTarget, UnitTarget
 
 
 class Turned(nn.Module):

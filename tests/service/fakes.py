@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
-from service.board import Depth
-from service.errors import QueueFull
-from service.events import Events
-from service.measures import Measures, Memory
-from service.orders import Order, Page, Problem, QueueAway, State, Status, Ticket
-from service.queue import Queue
-from workers.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
+from service.http.errors import QueueFull
+from service.queue.cluster_state import Depth
+from service.queue.events import Events
+from service.queue.gauges import Measures, Memory
+from service.queue.orders import Order, Page, Problem, QueueAway, State, Status, Ticket
+from service.queue.queue import Queue
 from workers.contract import InvalidParameter, encode_npy, keys
-from workers.proof import seal, sketches
-from workers.receipt import summary
+from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
+from workers.jobs.fingerprints import seal, sketches
+from workers.jobs.receipt import summary
 
 DIGITS = ModelCard(
     name="digits",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from service.guard import LONGEST_HEAD
+from service.http.browser_guard import LONGEST_HEAD
 
 
 @contextmanager

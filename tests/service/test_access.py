@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from service import api_keys
-from service import launch as launching
-from service.access import ADMIN, OPEN, scope_of
-from service.api_keys import KeyFileError, Keys
 from service.app import create_app
-from service.cli import app as cli
+from service.cli.local import launch as launching
+from service.cli.local.up import Plan
+from service.cli.main import app as cli
+from service.http import api_keys
+from service.http.access import ADMIN, OPEN, scope_of
+from service.http.api_keys import KeyFileError, Keys
 from service.settings import Settings
-from service.up import Plan
 from tests.service.fakes import FakeQueue
 
 URL = "/api/v1/explanations"

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.queue import Queue
+from service.queue.queue import Queue
 from service.settings import Settings
 from tests.orders import order
 from tests.patience import PATIENCE_S

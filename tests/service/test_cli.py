@@ -19,9 +19,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from service import cli, client, console
-from service.commands import explain as explain_command
-from service.contact_sheet import WIDTH
+from service.cli import client, console, main
+from service.cli import explain as explain_command
+from service.cli.contact_sheet import WIDTH
 from workers.contract import catalogue
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -62,7 +62,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]
 
     def serve(*answers: httpx.Response | BaseException) -> list[httpx.Request]:
         service = Service(*answers)
-        for module in (cli, explain_command):
+        for module in (main, explain_command):
             monkeypatch.setattr(module, "connect", service.connect)
         return service.seen
 
@@ -85,23 +85,23 @@ def problem(status: int, **fields: Any) -> httpx.Response:
 
 
 def test_help_names_every_command() -> None:
-    shown = runner.invoke(cli.app, ["--help"])
+    shown = runner.invoke(main.app, ["--help"])
     assert shown.exit_code == 0
     assert all(name in shown.output for name in ("up", "export", "methods", "models", "explain", "status"))
 
 
 def test_version() -> None:
-    assert runner.invoke(cli.app, ["--version"]).output == f"whence {version('whence')}\n"
+    assert runner.invoke(main.app, ["--version"]).output == f"whence {version('whence')}\n"
 
 
 def test_methods_lists_the_catalogue_without_a_server() -> None:
-    shown = runner.invoke(cli.app, ["methods"])
+    shown = runner.invoke(main.app, ["methods"])
     assert shown.exit_code == 0
     assert all(name in shown.output for name in catalogue())
 
 
 def test_an_unknown_method_is_an_error_that_names_those_there_are() -> None:
-    shown = runner.invoke(cli.app, ["methods", "magic"])
+    shown = runner.invoke(main.app, ["methods", "magic"])
     assert shown.exit_code == 2
     assert "there is no such method; there are:" in shown.stderr
 
@@ -112,7 +112,7 @@ def test_explain_writes_what_the_file_name_asks_for(
     seen = answer(httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"}))
     to = tmp_path / "new" / "heat.png"
     asked = ["explain", str(digit), "-m", "digits", "--method", "lrp", "--target", "7", "-o", str(to)]
-    assert runner.invoke(cli.app, asked).exit_code == 0
+    assert runner.invoke(main.app, asked).exit_code == 0
     assert to.read_bytes() == PNG
     assert dict(seen[0].url.params) == {"model": "digits", "method": "lrp", "target": "7"}
     assert seen[0].headers["Accept"] == "image/png"
@@ -123,7 +123,7 @@ def test_explain_writes_what_the_file_name_asks_for(
 def test_explain_without_a_file_prints_json(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
     result = {"id": ID, "status": "succeeded"}
     seen = answer(httpx.Response(200, json=result))
-    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits"])
     assert json.loads(shown.stdout) == result
     assert seen[0].headers["Accept"] == "application/json"
 
@@ -133,7 +133,7 @@ def test_explain_waits_for_slow_work_where_it_is_told(
 ) -> None:
     seen = answer(ACCEPTED, events(QUEUED, STARTED, PROGRESS, SUCCEEDED), PICTURE)
     to = tmp_path / "heat.png"
-    assert runner.invoke(cli.app, ["explain", str(digit), "-m", "digits", "-o", str(to)]).exit_code == 0
+    assert runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "-o", str(to)]).exit_code == 0
     assert to.read_bytes() == PNG
     assert seen[0].headers["Prefer"] == "respond-async"
     assert [request.url.path for request in seen[1:]] == [f"{PLACE}/events", PLACE]
@@ -167,7 +167,7 @@ def test_without_events_explain_asks_again_and_again(digit: Path, stream: httpx.
 
 def test_an_interrupt_withdraws_the_work(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
     seen = answer(ACCEPTED, KeyboardInterrupt(), httpx.Response(202, json={"status": "cancelled"}))
-    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits"])
     assert shown.exit_code == 130
     assert (seen[-1].method, seen[-1].url.path) == ("DELETE", PLACE)
     assert "Traceback" not in shown.stderr
@@ -196,14 +196,14 @@ def test_work_that_takes_too_long_is_left_where_it_can_be_found(
 
 def test_failed_work_is_an_error(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
     answer(httpx.Response(200, json={"status": "failed", "error": {"code": "not_finite", "detail": "it holds NaN"}}))
-    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"])
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits"])
     assert shown.exit_code == 1
     assert shown.stderr == "error: it holds NaN (not_finite)\n"
 
 
 def test_a_problem_is_told_in_its_own_words(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
     answer(problem(404, code="unknown_model", detail="no worker serves that model"))
-    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "nothing"])
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "nothing"])
     assert shown.exit_code == 1
     assert shown.stderr == "error: no worker serves that model (unknown_model)\n"
 
@@ -212,20 +212,20 @@ def test_an_answer_that_is_no_problem_document_is_told_by_its_status(
     answer: Callable[..., list[httpx.Request]],
 ) -> None:
     answer(httpx.Response(502, content=b"<html>"))
-    shown = runner.invoke(cli.app, ["models"])
+    shown = runner.invoke(main.app, ["models"])
     assert shown.exit_code == 1
     assert "answered 502 Bad Gateway" in shown.stderr
 
 
 def test_no_service_is_said_with_what_to_do() -> None:
-    shown = runner.invoke(cli.app, ["models", "--url", "http://127.0.0.1:1"])
+    shown = runner.invoke(main.app, ["models", "--url", "http://127.0.0.1:1"])
     assert shown.exit_code == 3
     assert "no Whence answers at http://127.0.0.1:1" in shown.stderr
     assert "whence up" in shown.stderr
 
 
 def test_a_file_that_is_not_there_is_a_usage_error() -> None:
-    assert runner.invoke(cli.app, ["explain", "/no/such/file.png", "-m", "digits"]).exit_code == 2
+    assert runner.invoke(main.app, ["explain", "/no/such/file.png", "-m", "digits"]).exit_code == 2
 
 
 def test_export_says_so_where_torch_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_export_says_so_where_torch_is_absent(monkeypatch: pytest.MonkeyPatch) -
         return None
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
-    shown = runner.invoke(cli.app, ["export", "torchvision:resnet18", "--out", "models/resnet18"])
+    shown = runner.invoke(main.app, ["export", "torchvision:resnet18", "--out", "models/resnet18"])
     assert shown.exit_code == 1
     assert "needs torch" in shown.stderr
     assert "pip install 'whence[worker]'" in shown.stderr
@@ -247,7 +247,7 @@ def test_export_hands_over_every_argument_and_the_exit_code(monkeypatch: pytest.
         return subprocess.CompletedProcess(command, 3)
 
     monkeypatch.setattr(subprocess, "run", run)
-    shown = runner.invoke(cli.app, ["export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"])
+    shown = runner.invoke(main.app, ["export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"])
     assert shown.exit_code == 3
     assert ran[0][1:] == ["-m", "workers.export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"]
 
@@ -276,7 +276,7 @@ def test_a_folder_by_two_methods_becomes_a_folder_with_a_contact_sheet(
     seen = answer(*(real_png() for _ in range(6)))
     to = tmp_path / "maps"
     shown = runner.invoke(
-        cli.app, ["explain", str(folder), "-m", "digits", "--method", "lrp", "--method", "cam", "-o", str(to)]
+        main.app, ["explain", str(folder), "-m", "digits", "--method", "lrp", "--method", "cam", "-o", str(to)]
     )
     assert shown.exit_code == 0
     assert [asked(request) for request in seen] == ["lrp", "cam"] * 3
@@ -292,7 +292,7 @@ def test_globs_are_matched_where_the_shell_did_not(
     answer: Callable[..., list[httpx.Request]], folder: Path, tmp_path: Path
 ) -> None:
     seen = answer(real_png(), real_png())
-    shown = runner.invoke(cli.app, ["explain", f"{folder}/**/*.png", "-m", "digits", "-o", str(tmp_path / "maps")])
+    shown = runner.invoke(main.app, ["explain", f"{folder}/**/*.png", "-m", "digits", "-o", str(tmp_path / "maps")])
     assert shown.exit_code == 0
     assert len(seen) == 2
 
@@ -308,7 +308,7 @@ def test_globs_are_matched_where_the_shell_did_not(
 )
 def test_what_cannot_be_meant_is_a_usage_error_that_names_it(folder: Path, arguments: list[str], said: str) -> None:
     (folder / "b" / "empty").mkdir()
-    shown = runner.invoke(cli.app, [one.replace("{in}", str(folder)) for one in arguments])
+    shown = runner.invoke(main.app, [one.replace("{in}", str(folder)) for one in arguments])
     assert shown.exit_code == 2
     assert said in shown.stderr.replace("\n", " ")
 
@@ -318,7 +318,7 @@ def test_json_has_a_line_for_each_and_what_failed_does_not_stop_the_rest(
 ) -> None:
     answer(real_png(), problem(422, code="invalid_input", detail="no image"), real_png())
     to = tmp_path / "maps"
-    shown = runner.invoke(cli.app, ["explain", str(folder), "-m", "digits", "-o", str(to), "--json"])
+    shown = runner.invoke(main.app, ["explain", str(folder), "-m", "digits", "-o", str(to), "--json"])
     lines = [json.loads(line) for line in shown.stdout.splitlines()]
     assert shown.exit_code == 1
     assert [line.get("id") for line in lines] == [ID, None, ID]
@@ -329,7 +329,7 @@ def test_json_has_a_line_for_each_and_what_failed_does_not_stop_the_rest(
 
 def test_without_an_output_several_are_lines_of_json(answer: Callable[..., list[httpx.Request]], folder: Path) -> None:
     answer(*(httpx.Response(200, json={"id": ID, "status": "succeeded", "n": n}) for n in range(3)))
-    shown = runner.invoke(cli.app, ["explain", str(folder), "-m", "digits"])
+    shown = runner.invoke(main.app, ["explain", str(folder), "-m", "digits"])
     assert [json.loads(line)["n"] for line in shown.stdout.splitlines()] == [0, 1, 2]
 
 
@@ -338,7 +338,7 @@ def test_all_are_asked_for_before_the_first_is_waited_for(
 ) -> None:
     done = httpx.Response(200, json={"status": "succeeded"})
     seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, *(one for _ in range(3) for one in (events(SUCCEEDED), done)))
-    assert runner.invoke(cli.app, ["explain", str(folder), "-m", "digits"]).exit_code == 0
+    assert runner.invoke(main.app, ["explain", str(folder), "-m", "digits"]).exit_code == 0
     assert [request.method for request in seen[:4]] == ["POST", "POST", "POST", "GET"]
 
 
@@ -347,7 +347,7 @@ def test_an_interrupt_withdraws_all_that_is_on_its_way(
 ) -> None:
     gone = httpx.Response(202, json={"status": "cancelled"})
     seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, KeyboardInterrupt(), gone, gone, gone)
-    assert runner.invoke(cli.app, ["explain", str(folder), "-m", "digits"]).exit_code == 130
+    assert runner.invoke(main.app, ["explain", str(folder), "-m", "digits"]).exit_code == 130
     assert [request.method for request in seen[-3:]] == ["DELETE"] * 3
 
 
@@ -358,9 +358,9 @@ def test_a_full_service_is_asked_again_when_it_says(
     monkeypatch.setattr(time, "sleep", slept.append)
     full = httpx.Response(503, json={"code": "queue_full", "detail": "no room"}, headers={"Retry-After": "7"})
     answer(full, httpx.Response(200, json={"status": "succeeded"}))
-    assert runner.invoke(cli.app, ["explain", str(digit), "-m", "digits"]).exit_code == 0
+    assert runner.invoke(main.app, ["explain", str(digit), "-m", "digits"]).exit_code == 0
     assert slept == [7]
     answer(httpx.Response(503, json=full.json(), headers={"Retry-After": "700"}))
-    shown = runner.invoke(cli.app, ["explain", str(digit), "-m", "digits", "--patience", "60"])
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "--patience", "60"])
     assert shown.exit_code == 1
     assert "no room (queue_full)" in shown.stderr

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from service import outcomes
-from service.errors import QueueFull, QuotaExceeded
-from service.orders import Problem, Progress, Status
+from service.explanations import responses
+from service.http.errors import QueueFull, QuotaExceeded
+from service.queue.orders import Problem, Progress, Status
 from tests.service.fakes import FakeQueue
 from workers.contract import digest_image, digest_tensor, encode_npy
 
@@ -223,9 +223,9 @@ async def test_a_full_queue_says_when_to_come_back(
     ],
 )
 def test_retry_after_is_what_is_left(state: dict[str, Any], seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "time", SimpleNamespace(time=lambda: 1000.0))
+    monkeypatch.setattr(responses, "time", SimpleNamespace(time=lambda: 1000.0))
     status = Status(id="0" * 64, status="running" if "started_at" in state else "queued", **state)
-    assert outcomes.retry_after(status) == seconds
+    assert responses.retry_after(status) == seconds
 
 
 async def test_of_several_the_last_says_when_to_come_back(

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.queue import Queue
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
+from service.queue.queue import Queue
 from tests.orders import order
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer

@@ -10,19 +10,19 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service import telling
 from service.app import create_app
-from service.orders import Problem, Progress, Status
-from service.queue import Queue
+from service.explanations import event_stream
+from service.explanations.event_stream import told
+from service.queue.orders import Problem, Progress, Status
+from service.queue.queue import Queue
 from service.settings import Settings
-from service.telling import told
 from tests.orders import a_row, claimed, order
 from tests.redis_server import RedisServer
 from tests.service.connection import Connection, Told, all_told
 from tests.service.fakes import FakeQueue
-from workers.results import Finished, Results
-from workers.store import Store
-from workers.tensors import encode_npy
+from workers.explanation.tensors import encode_npy
+from workers.jobs.records import Store
+from workers.jobs.results import Finished, Results
 
 KEY = "0" * 64
 URL = f"/api/v1/explanations/{KEY}/events"
@@ -184,7 +184,7 @@ async def real(redis_server: RedisServer) -> AsyncIterator[tuple[FastAPI, Queue]
 async def test_the_events_of_a_real_job(
     real: tuple[FastAPI, Queue], store: Store, results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "POLL_S", 60)  # what comes has to come by pub/sub
+    monkeypatch.setattr(event_stream, "POLL_S", 60)  # what comes has to come by pub/sub
     app, queue = real
     asked = order()
     await queue.submit([asked])
@@ -210,7 +210,7 @@ async def test_the_events_of_a_real_job(
 
 
 async def test_a_stream_outlives_an_absence_of_redis(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "POLL_S", 0.1)
+    monkeypatch.setattr(event_stream, "POLL_S", 0.1)
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     try:
         async with Queue(server.url) as queue:

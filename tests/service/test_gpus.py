@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service import gpus
-from service.gpus import found, share
-from service.up import Plan, _worker
+from service.cli.local import gpus
+from service.cli.local.gpus import found, share
+from service.cli.local.up import Plan, _worker
 
 
 @pytest.fixture

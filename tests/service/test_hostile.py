@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.orders import Order, Problem, Ticket
+from service.queue.orders import Order, Problem, Ticket
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from tests.service.hostile import URL, Hostile, everything, picture
 from tests.service.live import serving
-from workers.errors import ExplainError
-from workers.inputs import prepared
-from workers.store import Work
+from workers.explanation.errors import ExplainError
+from workers.jobs.records import Work
+from workers.runtime.execute.model_inputs import prepared
 
 LONGEST_S = 20.0
 MIB = 2**20

@@ -13,8 +13,8 @@ from tests.orders import work
 from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
 from tests.toys import inputs, model_of, net
-from workers.engine.model import Model
-from workers.run import run
+from workers.engine.model.model import Model
+from workers.runtime.execute.run import run
 
 URL = "/api/v1/explanations"
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from service.admission import estimate
-from service.bodies import Body
-from service.errors import QueueFull, QuotaExceeded, TooCostly
-from service.ordering import Asked, Terms, orders, understand
-from service.orders import Order, Ticket
-from service.requests import ExplanationRequest
+from service.explanations.planning import Asked, Terms, orders, understand
+from service.explanations.request import ExplanationRequest
+from service.http.bodies import Body
+from service.http.errors import QueueFull, QuotaExceeded, TooCostly
+from service.queue.admission import estimate
+from service.queue.orders import Order, Ticket
 from service.settings import Settings
 from tests.service.fakes import DIGITS, TABLE, FakeQueue
 from workers.contract import PASS_S, Extent, InputSpec, cheaper, parse_method

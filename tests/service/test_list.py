@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.queue import Queue
+from service.queue.queue import Queue
 from service.settings import Settings
 from tests.orders import order
 from tests.redis_server import RedisServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.errors import QueueFull
+from service.http.errors import QueueFull
 from tests.service.fakes import FakeQueue
 
 URL = "/api/v1/explanations?model=digits"

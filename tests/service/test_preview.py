@@ -11,16 +11,16 @@ from PIL import Image
 from redis import Redis
 from safetensors.numpy import save
 
-from service.orders import Progress, Status
-from service.telling import told
+from service.explanations.event_stream import told
+from service.queue.orders import Progress, Status
 from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
 from tests.toys import batch_of, inputs, model_of, net
-from workers import keys
-from workers.method import parse_method
-from workers.partial import Partials
-from workers.result import PREVIEW
-from workers.target import ClassTarget
+from workers.explanation.result import PREVIEW
+from workers.explanation.target import ClassTarget
+from workers.jobs import keys
+from workers.jobs.partials import Partials
+from workers.methods.method import parse_method
 
 KEY = "5" * 64
 URL = f"/api/v1/explanations/{KEY}/preview.png"
@@ -31,7 +31,7 @@ def test_a_synthesis_shows_what_it_has_made_and_makes_the_same(name: str, monkey
     model, batch = model_of(net(), (1, 8, 8), image=True), batch_of(inputs(1), ClassTarget(index=1))
     method = parse_method({"name": name, "steps": 3})
     unseen = method.explain(model, batch).arrays["synthesis"]
-    monkeypatch.setattr("workers.engine.preview.EVERY_S", 0.0)
+    monkeypatch.setattr("workers.engine.data.preview.EVERY_S", 0.0)
     batch.resources = resources = in_memory(inputs(1))
     seen = method.explain(model, batch).arrays["synthesis"]
     np.testing.assert_array_equal(seen, unseen)

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from service.app import create_app
-from service.documents import status_document
-from service.orders import Problem
-from service.problems import KINDS
+from service.explanations.documents import status_document
+from service.http.problems import KINDS
+from service.queue.orders import Problem
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
-from workers import errors
-from workers.card import MethodSupport
 from workers.contract import encode_npy
+from workers.explanation import errors
+from workers.explanation.card import MethodSupport
 
 URL = "/api/v1/explanations"
 SECRET = "s3cr3t-of-the-client"

@@ -15,18 +15,22 @@ import numpy as np
 import orjson
 import pytest
 
-from service import apart, json_text, negotiation, ordering, requests
-from service.base64_text import PIECE, from_base64
-from service.counted import DEEPEST, MOST_VALUES
-from service.encodings import MOST_MEMBERS
-from service.errors import LONGEST_POINTER, MOST_ERRORS
-from service.listing import _place
-from service.protocols import tensor_wire
+from service.explanations import planning
+from service.explanations import request as requests
+from service.explanations.size_limits import DEEPEST, MOST_VALUES
+from service.http import json_text, negotiation, threads
+from service.http.base64_text import PIECE, from_base64
+from service.http.content_encoding import MOST_MEMBERS
+from service.http.errors import LONGEST_POINTER, MOST_ERRORS
+from service.protocols import tensor_encoding
+from service.queue.listing import _place
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
-from workers import job, method, request_target
-from workers.composite import MOST_ENTRIES
 from workers.contract import Extent, InvalidImage, InvalidParameter, InvalidTensor
+from workers.explanation import request_target
+from workers.explanation.composite import MOST_ENTRIES
+from workers.jobs import job
+from workers.methods import method
 
 URL = "/api/v1/explanations"
 TENSOR = {"tensor": {"shape": [4], "dtype": "float32", "data": [1, 2, 3, 4]}}
@@ -122,7 +126,7 @@ async def test_targets_are_counted_before_one_is_made(
 
 
 async def test_explanations_are_counted_before_one_is_made(client: httpx.AsyncClient, counted: Counted) -> None:
-    made = counted(ordering, "Job")
+    made = counted(planning, "Job")
     many = [{"name": "smooth_grad", "seed": i} for i in range(51)]
     answer = await client.post(URL, json=asked(method=many, target=[0, 1]))
     assert (answer.status_code, len(made)) == (422, 0)
@@ -172,9 +176,9 @@ async def test_large_bodies_are_read_off_the_loop(client: httpx.AsyncClient, rea
 async def test_files_of_forms_are_read_off_the_loop(
     client: httpx.AsyncClient, read: list[str], counted: Counted
 ) -> None:
-    hashed = counted(ordering, "read_input")
+    hashed = counted(planning, "read_input")
     request = json.dumps(asked(input=None, target=list(range(5000)))).encode()
-    files = {"request": ("r.json", request), "input": ("x", bytes(apart.LARGE))}
+    files = {"request": ("r.json", request), "input": ("x", bytes(threads.LARGE))}
     answer = await client.post(URL, files=files)
     assert answer.status_code == 422
     assert read and hashed and threading.main_thread().name not in read + hashed  # noqa: PT018
@@ -231,7 +235,7 @@ def test_elements_are_counted_while_they_are_read() -> None:
         {"inputs": [{"name": "image", "shape": [3], "datatype": "BYTES", "parameters": {"binary_data_size": 400_000}}]}
     ).encode()
     with pytest.raises(InvalidTensor, match="more than 3 elements; the shape says 3"):
-        tensor_wire.read_request(head + bytes(400_000), str(len(head)), 100, lambda _: None)
+        tensor_encoding.read_request(head + bytes(400_000), str(len(head)), 100, lambda _: None)
 
 
 async def test_members_of_a_gzip_are_counted(client: httpx.AsyncClient) -> None:

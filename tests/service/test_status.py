@@ -9,11 +9,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service import cli, measures
-from service.board import Depth
-from service.commands import status
-from service.measures import Measures, Memory
-from service.metrics import Metrics
+from service.cli import main, status
+from service.http.metrics import Metrics
+from service.queue import gauges
+from service.queue.cluster_state import Depth
+from service.queue.gauges import Measures, Memory
 
 READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"]})
 NO_WORKER = httpx.Response(503, json={"code": "no_worker", "detail": "no [worker] is alive"})
@@ -42,12 +42,12 @@ def counted(measured: Measures | None = MEASURED) -> httpx.Response:
     metrics = Metrics()
     metrics.explanations.labels("hit").inc(5)
     metrics.problems.labels("queue_full").inc()
-    return httpx.Response(200, content=metrics.text() + measures.text(measured, [{"device": "cpu"}] * 2, 2))
+    return httpx.Response(200, content=metrics.text() + gauges.text(measured, [{"device": "cpu"}] * 2, 2))
 
 
 def test_a_ready_service_is_told_as_a_table(serve: Callable[..., None]) -> None:
     serve(READY, counted())
-    shown = runner.invoke(cli.app, ["status"])
+    shown = runner.invoke(main.app, ["status"])
     assert shown.exit_code == 0, shown.output
     lines = dict(line.rstrip().split(maxsplit=1) for line in shown.stdout.splitlines() if not line.startswith("redis"))
     assert lines["ready"] == "yes"
@@ -63,7 +63,7 @@ def test_a_ready_service_is_told_as_a_table(serve: Callable[..., None]) -> None:
 
 def test_json_tells_the_same(serve: Callable[..., None]) -> None:
     serve(READY, counted())
-    found = json.loads(runner.invoke(cli.app, ["status", "--json"]).stdout)
+    found = json.loads(runner.invoke(main.app, ["status", "--json"]).stdout)
     assert (found["ready"], found["running"], found["workers"]) == (True, 2, {"cpu": 2})
     assert found["queue"]["interactive"] == {"jobs": 3, "seconds": 1.5, "oldest_seconds": 42.4}
     assert found["stores"]["cache"] == {"bytes": 2**20, "limit": 0, "evicted": 7}
@@ -71,15 +71,15 @@ def test_json_tells_the_same(serve: Callable[..., None]) -> None:
 
 def test_what_answers_and_is_not_ready_is_1(serve: Callable[..., None]) -> None:
     serve(NO_WORKER, counted(None))
-    shown = runner.invoke(cli.app, ["status"])
+    shown = runner.invoke(main.app, ["status"])
     assert shown.exit_code == 1
     assert "no: no [worker] is alive" in shown.stdout
-    assert json.loads(runner.invoke(cli.app, ["status", "--json"]).stdout)["reason"] == "no [worker] is alive"
+    assert json.loads(runner.invoke(main.app, ["status", "--json"]).stdout)["reason"] == "no [worker] is alive"
 
 
 def test_metrics_behind_a_key_are_left_out(serve: Callable[..., None]) -> None:
     serve(READY, httpx.Response(401, json={"code": "key_required", "detail": "a key"}))
-    shown = runner.invoke(cli.app, ["status", "--json"])
+    shown = runner.invoke(main.app, ["status", "--json"])
     assert shown.exit_code == 0
     assert json.loads(shown.stdout)["queue"] == {}
 
@@ -87,13 +87,13 @@ def test_metrics_behind_a_key_are_left_out(serve: Callable[..., None]) -> None:
 @pytest.mark.parametrize("other", [b"<html>", b"[]", b'{"status": 1}'])
 def test_another_service_is_3(serve: Callable[..., None], other: bytes) -> None:
     serve(httpx.Response(200, content=other), httpx.Response(200, content=b"}{ no metrics"))
-    shown = runner.invoke(cli.app, ["status"])
+    shown = runner.invoke(main.app, ["status"])
     assert shown.exit_code == 3
     assert "is not Whence" in shown.stderr
 
 
 def test_nothing_there_is_3() -> None:
-    shown = runner.invoke(cli.app, ["status", "--url", "http://127.0.0.1:1"])
+    shown = runner.invoke(main.app, ["status", "--url", "http://127.0.0.1:1"])
     assert shown.exit_code == 3
     assert "nothing answers at http://127.0.0.1:1" in shown.stderr
     assert "Traceback" not in shown.stderr

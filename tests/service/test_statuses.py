@@ -10,14 +10,14 @@ from typing import TypeAlias
 import httpx
 import pytest
 
-from service import api_keys
 from service.app import create_app
-from service.errors import QueueFull, QuotaExceeded
-from service.orders import Problem
-from service.problems import KINDS
+from service.http import api_keys
+from service.http.errors import QueueFull, QuotaExceeded
+from service.http.problems import KINDS
+from service.queue.orders import Problem
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
-from workers.target import ClassTarget
+from workers.explanation.target import ClassTarget
 
 URL = "/api/v1/explanations"
 TENSOR = {"shape": [4], "data": [1, 2, 3, 4]}

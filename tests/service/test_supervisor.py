@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from service import supervisor as module
-from service.reaper import alive, read_groups
-from service.supervisor import Child, GaveUp, Supervisor, how
+from service.cli.local import supervisor as module
+from service.cli.local.reaper import alive, read_groups
+from service.cli.local.supervisor import Child, GaveUp, Supervisor, how
 from tests.patience import PATIENCE_S
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -162,7 +162,7 @@ def test_a_supervisor_killed_outright_leaves_nothing(tmp_path: Path) -> None:
     data.mkdir()
     code = f"""
         import asyncio, pathlib, sys
-        from service.supervisor import Child, Supervisor
+        from service.cli.local.supervisor import Child, Supervisor
         async def start(it):
             it.start(Child("sleeper", [sys.executable, "-c", {SLEEPER!r}]))
             while "sleeper" not in it.running: await asyncio.sleep(0.02)

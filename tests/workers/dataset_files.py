@@ -12,8 +12,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 from PIL import Image
 
-from workers.dataset_card import DatasetCard, Limits
-from workers.datasets import Datasets
+from workers.datasets.card import DatasetCard, Limits
+from workers.datasets.library import Datasets
 
 
 def png(value: int, side: int = 8) -> bytes:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from workers.catalogue import catalogue, parse_method
-from workers.engine.model import Model
-from workers.errors import InputError, InvalidTarget, MethodNotApplicable
-from workers.request_target import parse_targets
-from workers.store import problem
-from workers.support import check, support
-from workers.target import ClassTarget, RankTarget, Target, UnitTarget, ValueTarget
+from workers.engine.model.model import Model
+from workers.explanation.errors import InputError, InvalidTarget, MethodNotApplicable
+from workers.explanation.request_target import parse_targets
+from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget, ValueTarget
+from workers.jobs.records import problem
+from workers.methods.catalogue import catalogue, parse_method
+from workers.runtime.execute.model_support import check, support
 
 
 class Words(nn.Module):
@@ -107,7 +107,7 @@ def target_of(model: Model, raw: Any) -> Target:
 
 def refusal(model: Model, method: Any, target: Target | None) -> InputError | None:
     """Why it is refused: before the work, or by the work itself."""
-    from workers.advice import advised
+    from workers.runtime.execute.alternatives import advised
 
     try:
         configured = parse_method(method)

@@ -16,9 +16,9 @@ import torch
 from tests.fuzz.archives import nothing_else
 from tests.workers.archives import Entries, archive_folder, edited, entries, packed, saved
 from tests.workers.test_loading import PROGRAM, WEIGHTS
-from workers.engine.loading import load
-from workers.errors import ModelError
-from workers.folder import read_folder
+from workers.explanation.errors import ModelError
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 Edit = Callable[[Any, str], None]  # of the program's JSON, given the path of a file that nobody may make
 

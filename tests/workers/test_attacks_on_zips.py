@@ -21,9 +21,9 @@ from tests.workers import archives
 from tests.workers.archives import Entries, archive_folder, entries, packed, saved, toy_module
 from tests.workers.folders import write_folder
 from tests.workers.test_attacks import refusal
-from workers.engine.loading import load
-from workers.errors import ModelError
-from workers.folder import read_folder
+from workers.explanation.errors import ModelError
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 CENTRAL = b"PK\x01\x02"
 
@@ -115,7 +115,7 @@ def test_an_attack_on_the_zip_is_refused(tmp_path: Path, content: Entries, attac
 
 
 def test_too_many_entries_are_refused(tmp_path: Path, content: Entries, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.archive.MAX_ENTRIES", 100)
+    monkeypatch.setattr("workers.models.archive.entries.MAX_ENTRIES", 100)
     many = {f"extra/{i}": b"" for i in range(100)}
     assert "at most 100 are read" in refusal(tmp_path / "toy", {**content, **many})
 

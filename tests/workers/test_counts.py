@@ -14,9 +14,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.orders import work
-from workers import observe
-from workers.errors import Cancelled
-from workers.store import Claim, Dropped
+from workers.explanation.errors import Cancelled
+from workers.jobs.records import Claim, Dropped
+from workers.runtime import instrumentation
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +75,7 @@ def test_a_batch_is_counted_once_with_its_rows_and_its_time() -> None:
     works = [work(index) for index in (0, 1, 2)]
     before = counted("whence_compute_seconds_count", model="toy", method="gradient")
     rows = counted("whence_batch_rows_sum", method="gradient")
-    with observe.batch(works):
+    with instrumentation.batch(works):
         pass
     assert counted("whence_compute_seconds_count", model="toy", method="gradient") == before + 1
     assert counted("whence_batch_rows_sum", method="gradient") == rows + 3
@@ -83,7 +83,7 @@ def test_a_batch_is_counted_once_with_its_rows_and_its_time() -> None:
 
 def test_a_batch_that_fails_is_not_timed() -> None:
     before = counted("whence_compute_seconds_count", model="toy", method="gradient")
-    with pytest.raises(Cancelled), observe.batch([work()]):
+    with pytest.raises(Cancelled), instrumentation.batch([work()]):
         raise Cancelled("nobody wants it")
     assert counted("whence_compute_seconds_count", model="toy", method="gradient") == before
 
@@ -93,7 +93,9 @@ def test_claims_tell_how_long_they_waited_and_which_had_failed_before() -> None:
     retried = counted("whence_retries_total")
     first = work()
     dropped = counted("whence_jobs_total", model="toy", method="lime", outcome="worker_crashed")
-    observe.claimed(Claim([first, replace(first, attempts=2)], False, [Dropped("x", "toy", "lime", "worker_crashed")]))
+    instrumentation.claimed(
+        Claim([first, replace(first, attempts=2)], False, [Dropped("x", "toy", "lime", "worker_crashed")])
+    )
     assert counted("whence_wait_seconds_sum", priority="interactive") - waited == pytest.approx(1.0)
     assert counted("whence_retries_total") == retried + 1
     assert counted("whence_jobs_total", model="toy", method="lime", outcome="worker_crashed") == dropped + 1
@@ -102,7 +104,7 @@ def test_claims_tell_how_long_they_waited_and_which_had_failed_before() -> None:
 def test_what_another_closed_first_was_done_in_vain() -> None:
     done = counted("whence_jobs_total", model="toy", method="gradient", outcome="succeeded")
     lost = counted("whence_leases_lost_total")
-    observe.settled(work(), "succeeded", first=True)
-    observe.settled(work(), "succeeded", first=False)
+    instrumentation.settled(work(), "succeeded", first=True)
+    instrumentation.settled(work(), "succeeded", first=False)
     assert counted("whence_jobs_total", model="toy", method="gradient", outcome="succeeded") == done + 1
     assert counted("whence_leases_lost_total") == lost + 1

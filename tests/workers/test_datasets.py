@@ -21,9 +21,9 @@ import pytest
 
 from tests.workers.archives import Bomb
 from tests.workers.dataset_files import PETS, npz, placed, png, sent, tarred, zipped
-from workers.datasets import STALE_S, Datasets
-from workers.errors import ExplainError, InputTooLarge, InvalidDataset, UnknownDataset
-from workers.tensors import digest_image, digest_tensor
+from workers.datasets.library import STALE_S, Datasets
+from workers.explanation.errors import ExplainError, InputTooLarge, InvalidDataset, UnknownDataset
+from workers.explanation.tensors import digest_image, digest_tensor
 
 X = np.linspace(-1, 1, 3 * 2 * 4 * 5, dtype=np.float32).reshape(3, 2, 4, 5)
 LABELS = np.array([2, 0, 2])

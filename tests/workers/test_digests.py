@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from tests.workers.folders import NET, write_folder
-from workers import code
-from workers.engine.loading import load
-from workers.folder import read_folder
+from workers.models import code_digest
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 PARTS = """
 from torch import nn
@@ -148,30 +148,30 @@ def test_two_folders_may_each_have_a_parts_py(tmp_path: Path, beside: Path) -> N
 def test_an_installed_package_counts_by_its_version(
     tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = f"{library}:net" if library in code.LIBRARIES else f"python:{library}.nets:build"
+    source = f"{library}:net" if library in code_digest.LIBRARIES else f"python:{library}.nets:build"
     path, found = write_folder(tmp_path / "toy", {"model.source": source}), set()
     for version in ("1.0", "1.1", "1.1"):
-        monkeypatch.setattr(code, "_version", lambda name, version=version: f"{name} {version}")
+        monkeypatch.setattr(code_digest, "_version", lambda name, version=version: f"{name} {version}")
         found.add(digest(path))
     assert len(found) == 2
 
 
 def test_the_version_is_the_distributions_and_an_editable_package_has_none() -> None:
-    assert code._version("numpy") == f"numpy {metadata.version('numpy')}"
-    assert code._version("PIL") == f"pillow {metadata.version('pillow')}"
-    assert code.is_read_by_files("workers") is False
-    assert code._version("a_package_that_is_not_here") is None
+    assert code_digest._version("numpy") == f"numpy {metadata.version('numpy')}"
+    assert code_digest._version("PIL") == f"pillow {metadata.version('pillow')}"
+    assert code_digest.is_read_by_files("workers") is False
+    assert code_digest._version("a_package_that_is_not_here") is None
 
 
 def test_a_file_written_again_at_once_in_the_same_size_is_read_again(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_text("one")
-    first = code.hash_of(file)
+    first = code_digest.hash_of(file)
     file.write_text("two")
-    assert code.hash_of(file) != first
+    assert code_digest.hash_of(file) != first
     past = time.time() - 60
     os.utime(file, (past, past))
-    second = code.hash_of(file)
+    second = code_digest.hash_of(file)
     file.write_text("six")
     os.utime(file, (past, past))
-    assert code.hash_of(file) != second
+    assert code_digest.hash_of(file) != second

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from workers.engine.loading import load, load_program
-from workers.engine.model import Model
-from workers.folder import read_folder
-from workers.images import prepare
+from workers.engine.model.model import Model
+from workers.explanation.images.image import prepare
+from workers.models.folder import read_folder
+from workers.models.loading import load, load_program
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "models" / "digits"

@@ -13,11 +13,11 @@ from torch import nn
 
 from benchmarks.vision import torchvision
 from tests.workers.folders import NET, weights
-from workers.engine.loading import load
-from workers.engine.modules import build_module
 from workers.export import main
-from workers.folder import read_folder
-from workers.source import parse_source
+from workers.models.export.from_code import build_module
+from workers.models.folder import read_folder
+from workers.models.loading import load
+from workers.models.source import parse_source
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from torch.utils.checkpoint import checkpoint
 
 from tests.toys import batch_of
 from tests.workers import odd_nets as odd
-from workers.engine.loading import load
-from workers.engine.model import Model
+from workers.engine.model.model import Model
+from workers.explanation.tensors import encode_npy, encode_safetensors
 from workers.export import main
-from workers.folder import read_folder
-from workers.tensors import encode_npy, encode_safetensors
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 HALVES = (torch.bfloat16, torch.float16, torch.float64)
 

@@ -7,16 +7,18 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
-from workers import faults, stopping, tasks
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import ExplainError
-from workers.faults import DeviceLost, contained, device_lost, out_of_memory
-from workers.method import parse_method
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import ExplainError
+from workers.explanation.result import Attribution
+from workers.explanation.target import ClassTarget
 from workers.methods.gradient.gradient import Gradient
-from workers.result import Attribution
-from workers.run import run
-from workers.target import ClassTarget
+from workers.methods.method import parse_method
+from workers.runtime import tasks
+from workers.runtime.execute import faults
+from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.runtime.execute.run import run
+from workers.runtime.supervise import shutdown
 
 ASSERTED = torch.AcceleratorError("CUDA error: device-side assert triggered")
 
@@ -70,7 +72,7 @@ def test_what_a_model_or_a_refusal_raises_to_end_the_process_ends_the_work(monke
 
 
 def test_a_signal_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "told", lambda: True)
+    monkeypatch.setattr(shutdown, "told", lambda: True)
     with pytest.raises(SystemExit), contained():
         raise SystemExit(-241)
 

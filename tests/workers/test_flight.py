@@ -12,25 +12,26 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.queue import Order, Queue
+from service.queue.queue import Order, Queue
 from tests.orders import work
 from tests.toys import inputs, model_of, net
 from tests.workers.dataset_files import npz, sent
-from workers import keys, lease
-from workers.dataset_card import DatasetCard
-from workers.datasets import Datasets
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import DeadlineExceeded, ExplainError, InvalidParameter
-from workers.job import Job
-from workers.lease import Lease, Stopping
-from workers.method import parse_method
+from workers.datasets.card import DatasetCard
+from workers.datasets.library import Datasets
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import DeadlineExceeded, ExplainError, InvalidParameter
+from workers.jobs import keys
+from workers.jobs.job import Job
+from workers.jobs.partials import Partials
+from workers.jobs.records import LEASE_MS, Store, Work
+from workers.jobs.results import Finished, Results
+from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
-from workers.partial import Partials
-from workers.resources import Stock
-from workers.results import Finished, Results
-from workers.run import Outcome, run
-from workers.store import LEASE_MS, Store, Work
+from workers.runtime import lease
+from workers.runtime.execute.resources import Stock
+from workers.runtime.execute.run import Outcome, run
+from workers.runtime.lease import Lease, Stopping
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def bench(model: Model, datasets: Datasets, store: Store, results: Results) -> C
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_S", 0.02)
-    monkeypatch.setattr("workers.resources.LOOK_S", 0.02)
+    monkeypatch.setattr("workers.runtime.execute.resources.LOOK_S", 0.02)
 
 
 def test_two_workers_that_need_one_fit_compute_it_once(
@@ -177,7 +178,7 @@ def test_who_waits_for_a_fit_can_be_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     jobs.set(keys.lease(fit_job(model, card).id), "other:1")
-    monkeypatch.setattr("workers.stopping.due", iter([False] * 3 + [True] * 9).__next__)
+    monkeypatch.setattr("workers.runtime.supervise.shutdown.due", iter([False] * 3 + [True] * 9).__next__)
     with pytest.raises(Stopping):
         bench("w").explain(needing(card, 0.5))
     assert jobs.get(keys.lease(fit_job(model, card).id)) == b"other:1"

@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.workers.folders import weights, write_folder
-from workers.errors import InvalidFolder
-from workers.folder import find_folders, read_folder
+from workers.explanation.errors import InvalidFolder
+from workers.models.folder import find_folders, read_folder
 
 IMAGE = "input.image"
 

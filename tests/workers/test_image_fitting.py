@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tests.workers.picture_files import encoded
-from workers import image_fitting
-from workers.card import ImageSpec
-from workers.errors import InputTooLarge, InvalidImage
-from workers.image_fitting import RESAMPLING, fit_of
-from workers.images import inspect, prepare
+from workers.explanation.card import ImageSpec
+from workers.explanation.errors import InputTooLarge, InvalidImage
+from workers.explanation.images import fitting
+from workers.explanation.images.fitting import RESAMPLING, fit_of
+from workers.explanation.images.image import inspect, prepare
 
 STATUS = Path("/proc/self/status")
 COLOURS = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
@@ -52,7 +52,7 @@ def test_strips_give_what_the_whole_gives(
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     spec = COLOURS.model_copy(update={"resize": (high, wide), "interpolation": method})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_fitting, "STRIP", strip)
+        patch.setattr(fitting, "STRIP", strip)
         _, shown = prepare(data, spec, (3, high, wide))
     np.testing.assert_array_equal(shown, np.asarray(resized(upright, wide, high, method)))
 
@@ -65,7 +65,7 @@ def test_pieces_of_what_is_too_tall_give_the_whole_to_one_level(
     image, crop = noise(width, height), side // 2
     spec = COLOURS.model_copy(update={"resize": side, "crop": crop, "interpolation": method})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(image_fitting, "BAND", band)
+        patch.setattr(fitting, "BAND", band)
         _, shown = prepare(encoded(image), spec, (3, crop, crop))
     wide, high = (side * one // min(image.size) for one in image.size)
     left, top = (round((one - crop) / 2) for one in (wide, high))
@@ -112,8 +112,8 @@ MEASURED = """
 import io, json, sys
 import numpy as np
 from PIL import Image
-from workers.card import ImageSpec
-from workers.images import prepare
+from workers.explanation.card import ImageSpec
+from workers.explanation.images.image import prepare
 
 def peak():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.workers.picture_files import Order, encoded, levels, packed, png, tiff
-from workers.card import ImageSpec
-from workers.errors import InvalidImage
-from workers.images import inspect, prepare
+from workers.explanation.card import ImageSpec
+from workers.explanation.errors import InvalidImage
+from workers.explanation.images.image import inspect, prepare
 
 HEIGHT, WIDTH = 21, 37
 SPEC = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))

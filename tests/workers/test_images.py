@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from workers.card import ImageSpec
-from workers.errors import InputTooLarge, InvalidImage
-from workers.images import inspect, prepare, unprepare
+from workers.explanation.card import ImageSpec
+from workers.explanation.errors import InputTooLarge, InvalidImage
+from workers.explanation.images.image import inspect, prepare, unprepare
 
 RGB = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
 GRAY = ImageSpec(mode="L")

@@ -13,7 +13,8 @@ from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
-from workers import app, consumer, kombu_patch
+from workers.jobs import doorbell
+from workers.runtime.supervise import consumer, kombu_ack_fix
 
 
 class QoS(kombu_redis.QoS):
@@ -30,23 +31,23 @@ class QoS(kombu_redis.QoS):
 def test_a_failed_acknowledgement_frees_the_slot() -> None:
     qos = QoS()
     with pytest.raises(NoConnection):
-        kombu_patch.ack(qos, "tag")
+        kombu_ack_fix.ack(qos, "tag")
     assert "tag" in qos._dirty
 
 
 def test_kombu_still_needs_the_patch() -> None:
     qos = QoS()
     with pytest.raises(NoConnection):
-        kombu_patch._ack(qos, "tag")  # type: ignore[no-untyped-call]
+        kombu_ack_fix._ack(qos, "tag")  # type: ignore[no-untyped-call]
     assert "tag" not in qos._dirty
 
 
 def test_the_patch_is_where_kombu_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_patch._ack)
-    monkeypatch.setattr(kombu_redis.QoS, "restore_visible", kombu_patch._restore_visible)
-    kombu_patch.apply()
-    assert kombu_redis.QoS.ack is kombu_patch.ack
-    assert kombu_redis.QoS.restore_visible is kombu_patch.restore_visible
+    monkeypatch.setattr(kombu_redis.QoS, "ack", kombu_ack_fix._ack)
+    monkeypatch.setattr(kombu_redis.QoS, "restore_visible", kombu_ack_fix._restore_visible)
+    kombu_ack_fix.apply()
+    assert kombu_redis.QoS.ack is kombu_ack_fix.ack
+    assert kombu_redis.QoS.restore_visible is kombu_ack_fix.restore_visible
 
 
 class Connected(kombu_redis.QoS):
@@ -68,11 +69,11 @@ class Connected(kombu_redis.QoS):
 @pytest.mark.parametrize("error", [ReadOnlyError(), OutOfMemoryError(), ResponseError("MISCONF Errors writing")])
 def test_messages_that_cannot_be_restored_now_are_left_for_the_next_time(error: Exception) -> None:
     qos = Connected(error)
-    kombu_patch.restore_visible(qos, interval=1)
+    kombu_ack_fix.restore_visible(qos, interval=1)
     with pytest.raises(ResponseError):
-        kombu_patch._restore_visible(qos, interval=1)  # type: ignore[no-untyped-call]
+        kombu_ack_fix._restore_visible(qos, interval=1)  # type: ignore[no-untyped-call]
     with pytest.raises(ResponseError):
-        kombu_patch.restore_visible(Connected(ResponseError("WRONGTYPE")), interval=1)
+        kombu_ack_fix.restore_visible(Connected(ResponseError("WRONGTYPE")), interval=1)
 
 
 @pytest.mark.parametrize(("error", "pauses"), [(ReadOnlyError(), [consumer.PAUSE_S]), (NoConnection(), [])])
@@ -80,7 +81,7 @@ def test_a_broker_that_takes_no_writes_is_not_asked_as_fast_as_it_goes(
     monkeypatch: pytest.MonkeyPatch, error: Exception, pauses: list[float]
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("workers.consumer.time.sleep", slept.append)
+    monkeypatch.setattr("workers.runtime.supervise.consumer.time.sleep", slept.append)
     monkeypatch.setattr(Consumer, "on_connection_error_before_connected", lambda *_: None)
     monkeypatch.setattr(Consumer, "on_connection_error_after_connected", lambda *_: None)
     patient = consumer.Patient.__new__(consumer.Patient)
@@ -91,5 +92,5 @@ def test_a_broker_that_takes_no_writes_is_not_asked_as_fast_as_it_goes(
 
 
 def test_it_is_the_consumer_of_workers() -> None:
-    module, _, name = app.consumer("redis://127.0.0.1:1/0").conf.worker_consumer.partition(":")
+    module, _, name = doorbell.consumer("redis://127.0.0.1:1/0").conf.worker_consumer.partition(":")
     assert getattr(import_module(module), name) is consumer.Patient

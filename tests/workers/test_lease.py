@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 import pytest
 from redis import Redis
 
-from service.queue import Queue
+from service.queue.queue import Queue
 from tests.orders import order, work
-from workers import keys, lease, progress
-from workers.lease import Lease
-from workers.store import LEASE_MS, Store
+from workers.jobs import keys
+from workers.jobs.records import LEASE_MS, Store
+from workers.runtime import lease
+from workers.runtime.lease import Lease
+from workers.runtime.supervise import activity
 
 
 class Ended(Exception):
@@ -128,8 +130,8 @@ def test_what_is_done_aside_costs_no_time_and_has_its_own_limit(store: Store) ->
     assert 7.9 < time.monotonic() - watch.started < 9
 
 
-@pytest.mark.parametrize("tell", [lambda watch: watch(1, 2, "steps"), lambda _: progress.note()])
+@pytest.mark.parametrize("tell", [lambda watch: watch(1, 2, "steps"), lambda _: activity.note()])
 def test_a_step_is_progress(store: Store, tell: Callable[[lease.Watch], None]) -> None:
     began = time.monotonic()
     tell(Lease(store, "w", [work()], time_limit=10).watch([work()]))
-    assert progress.last() >= began
+    assert activity.last() >= began

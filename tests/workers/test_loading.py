@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from tests.workers import archives
 from tests.workers.archives import Entries, archive_folder, edited, entries, packed, saved, toy_module
 from tests.workers.folders import NET, weights, write_folder
-from workers.engine.exporting import export_module
-from workers.engine.loading import load, load_program
-from workers.errors import InvalidFolder, ModelError, PickledPayload
-from workers.folder import read_folder
-from workers.images import prepare
+from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload
+from workers.explanation.images.image import prepare
+from workers.models.export.program import export_module
+from workers.models.folder import read_folder
+from workers.models.loading import load, load_program
 
 SHARED = Path(__file__).parents[3] / "shared"
 WEIGHTS = "data/weights/model_weights_config.json"

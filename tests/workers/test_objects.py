@@ -9,7 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from workers.objects import DRAFT_S, Kind, Objects, ObjectsAway
+from workers.jobs.blobs import DRAFT_S, Kind, Objects, ObjectsAway
 
 DAY = 86400.0
 WEEK: dict[Kind, float] = {"results": 7 * DAY, "inputs": DAY}

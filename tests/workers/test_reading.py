@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from tests.workers.folders import write_folder
-from workers import limits, reading
-from workers.errors import ModelError
-from workers.folder import Folder, read_folder
-from workers.folders import Folders, Outcome
-from workers.reading import Reader
+from workers.explanation.errors import ModelError
+from workers.models import process_limits, reading
+from workers.models.folder import Folder, read_folder
+from workers.models.reading import Reader
+from workers.models.repository import Folders, Outcome
 
 CARD = '[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [3]\n'
 HANGS = {
@@ -101,8 +101,8 @@ def test_a_folder_that_hangs_is_ended_and_keeps_nobody_waiting(tmp_path: Path, m
 def _held(connection: object, path: Path) -> None:
     """In a process of its own: what a reader of an archive may not do."""
     reading._quiet()
-    limits.hold(60, 2**30)
-    limits.shut()
+    process_limits.hold(60, 2**30)
+    process_limits.shut()
     attempts: dict[str, Callable[[], object]] = {
         "write": lambda: path.write_text("x" * 100),
         "connect": lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),

@@ -13,17 +13,17 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
-from workers.batching import batches
-from workers.cost import MAX_ROWS
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import Cancelled, ExplainError, MethodNotApplicable, UnknownModel
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import Cancelled, ExplainError, MethodNotApplicable, UnknownModel
+from workers.explanation.result import Attribution
+from workers.explanation.tensors import decode_npy
+from workers.jobs.records import Work
+from workers.jobs.results import Finished
+from workers.methods.cost import MAX_ROWS
 from workers.methods.gradient.gradient import Gradient
-from workers.result import Attribution
-from workers.results import Finished
-from workers.run import Outcome, run
-from workers.store import Work
-from workers.tensors import decode_npy
+from workers.runtime.execute.batching import batches
+from workers.runtime.execute.run import Outcome, run
 
 
 @pytest.fixture(scope="module")

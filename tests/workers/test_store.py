@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from service.queue import Queue
+from service.queue.queue import Queue
 from tests.orders import claimed, order
-from workers import keys
-from workers.errors import InternalError, InvalidTensor
-from workers.store import ATTEMPTS, Store
+from workers.explanation.errors import InternalError, InvalidTensor
+from workers.jobs import keys
+from workers.jobs.records import ATTEMPTS, Store
 
 DEAR = {"name": "smooth_grad", "of": {"name": "integrated_gradients", "steps": 500}}
 

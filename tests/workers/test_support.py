@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import model_of, net
-from workers.catalogue import catalogue
-from workers.support import with_support
+from workers.methods.catalogue import catalogue
+from workers.runtime.execute.model_support import with_support
 
 
 class Product(nn.Module):

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from workers.card import InputSpec, ModelCard, Output
-from workers.cardrules import check_output
-from workers.engine.outputs import has_chances
-from workers.errors import InvalidFolder, InvalidTarget
-from workers.request_target import parse_targets
-from workers.target import (
+from workers.engine.model.outputs import has_chances
+from workers.explanation.card import InputSpec, ModelCard, Output
+from workers.explanation.errors import InvalidFolder, InvalidTarget
+from workers.explanation.request_target import parse_targets
+from workers.explanation.target import (
     ClassTarget,
     ElementTarget,
     MaskTarget,
@@ -22,6 +21,7 @@ from workers.target import (
     Target,
     ValueTarget,
 )
+from workers.models.card_rules import check_output
 
 ADVISED = re.compile(r"as (\{.*?\})|or (\{.*?\})")
 

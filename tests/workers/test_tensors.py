@@ -17,8 +17,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from workers.errors import InputTooLarge, InvalidTensor
-from workers.tensors import (
+from workers.explanation.errors import InputTooLarge, InvalidTensor
+from workers.explanation.tensors import (
     DTYPES,
     as_float32,
     decode_npy,

@@ -13,12 +13,12 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
-from workers import warm as warming
-from workers.engine.model import Model
-from workers.errors import InvalidFolder, ModelError, UnknownModel
-from workers.faults import DeviceLost
-from workers.folder import Folder
-from workers.warm import Warm, size
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidFolder, ModelError, UnknownModel
+from workers.models.folder import Folder
+from workers.runtime.execute import model_cache as warming
+from workers.runtime.execute.faults import DeviceLost
+from workers.runtime.execute.model_cache import Warm, size
 
 WRONG = InvalidFolder("d: no card.toml")
 FOUND: list[tuple[Path, Folder | ModelError]] = []
@@ -43,7 +43,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         loaded.append(found.name)
         return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest, path=found.path)
 
-    monkeypatch.setattr("workers.warm.load", load)
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", load)
     found = [*((one.path, one) for one in folders), (tmp_path / "d", WRONG)]
     monkeypatch.setattr(sys.modules[__name__], "FOUND", found)
     return loaded
@@ -113,10 +113,10 @@ def test_where_memory_is_short_others_make_room(
             raise MemoryError
         return fitting(found, device)
 
-    monkeypatch.setattr("workers.warm.load", short)
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", short)
     ask(warm, "c")
     assert warm.names() == ["c"]
-    monkeypatch.setattr("workers.warm.load", lambda *_: bytes(-1))
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", lambda *_: bytes(-1))
     with pytest.raises(ValueError, match="negative"):
         ask(warm, "a")
 
@@ -129,7 +129,7 @@ def test_a_model_too_large_for_all_memory_is_told(
 
     warm = warm_of(tmp_path)
     ask(warm, "a")
-    monkeypatch.setattr("workers.warm.load", never)
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", never)
     with pytest.raises(MemoryError):
         ask(warm, "b")
 
@@ -147,7 +147,7 @@ def test_a_model_that_is_there_is_had_while_another_loads(
         go.wait(5)
         return fitting(found, device)
 
-    monkeypatch.setattr("workers.warm.load", slow)
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", slow)
     threads = [threading.Thread(target=ask, args=(warm, "b")) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -166,6 +166,6 @@ def test_a_device_that_is_lost_while_a_model_loads_ends_the_process(
     def lost(*_: object) -> Model:
         raise torch.AcceleratorError("CUDA error: device-side assert triggered")
 
-    monkeypatch.setattr("workers.warm.load", lost)
+    monkeypatch.setattr("workers.runtime.execute.model_cache.load", lost)
     with pytest.raises(DeviceLost):
         ask(warm_of(tmp_path, 1), "a")

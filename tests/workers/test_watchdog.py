@@ -9,9 +9,11 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError
 
-from workers import keys, progress, tasks, watchdog
-from workers.store import Store
-from workers.watchdog import Watchdog
+from workers.jobs import keys
+from workers.jobs.records import Store
+from workers.runtime import tasks
+from workers.runtime.supervise import activity, watchdog
+from workers.runtime.supervise.watchdog import Watchdog
 
 
 class Clock:
@@ -28,8 +30,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(watchdog, "time", clock)
-    monkeypatch.setattr(progress, "time", clock)
-    monkeypatch.setattr(progress._at, "value", 0.0)
+    monkeypatch.setattr(activity, "time", clock)
+    monkeypatch.setattr(activity._at, "value", 0.0)
     return clock
 
 
@@ -51,7 +53,7 @@ def test_a_worker_that_leaves_work_waiting_is_ended(clock: Clock) -> None:
 def test_one_that_works_is_not(clock: Clock) -> None:
     dog = Watchdog(lambda: True, _since=clock.now)
     for _ in range(10):
-        progress.note()
+        activity.note()
         assert not looks(dog, clock, 20)
     assert looks(dog, clock, 20)
 
@@ -93,7 +95,7 @@ def test_nor_one_whose_redis_takes_no_writes(store: Store, jobs: Redis, monkeypa
 
 
 def test_nor_one_whose_child_still_starts(clock: Clock) -> None:
-    progress.opening()
+    activity.opening()
     assert not looks(Watchdog(lambda: True, _since=clock.now), clock, 1000)
 
 
@@ -101,8 +103,8 @@ def test_one_whose_child_cannot_start_is_ended_at_once(clock: Clock, monkeypatch
     def cannot(*_: object) -> None:
         raise ValueError("no such device")
 
-    monkeypatch.setattr("workers.opening.open_worker", cannot)
+    monkeypatch.setattr("workers.runtime.startup.open_worker", cannot)
     monkeypatch.setattr(tasks, "_worker", None)
     tasks._child_starts()
-    assert progress.last() == -math.inf
+    assert activity.last() == -math.inf
     assert Watchdog(lambda: False, _since=clock.now).stalled()

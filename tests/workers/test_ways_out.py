@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from redis import Redis
 from safetensors.numpy import load
 
-from service.negotiation import NPY, SAFETENSORS
-from service.representations import represent
-from workers.partial import Partials
-from workers.tensors import encode_npy, encode_safetensors
+from service.explanations.representations import represent
+from service.http.negotiation import NPY, SAFETENSORS
+from workers.explanation.tensors import encode_npy, encode_safetensors
+from workers.jobs.partials import Partials
 
 ROOT = Path(__file__).parents[2]
 PLAIN = np.arange(24, dtype=np.float32).reshape(2, 3, 4)

@@ -12,22 +12,24 @@ from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
-from service.problems import KINDS
-from service.queue import Order, Queue, Status
+from service.http.problems import KINDS
+from service.queue.queue import Order, Queue, Status
 from tests.orders import claimed, order, work
 from tests.toys import model_of, net
-from workers import keys, lease, stopping
-from workers.engine.batch import Batch
-from workers.engine.model import Model
-from workers.errors import DeadlineExceeded
-from workers.lease import Lease
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.errors import DeadlineExceeded
+from workers.explanation.result import Attribution
+from workers.explanation.tensors import decode_npy
+from workers.jobs import keys
+from workers.jobs.records import Store, Work
+from workers.jobs.results import Results
 from workers.methods.gradient.gradient import Gradient
-from workers.pace import Pace
-from workers.result import Attribution
-from workers.results import Results
-from workers.store import Store, Work
-from workers.tensors import decode_npy
-from workers.worker import Worker
+from workers.runtime import lease
+from workers.runtime.lease import Lease
+from workers.runtime.pace import Pace
+from workers.runtime.supervise import shutdown
+from workers.runtime.worker import Worker
 
 LONG = {"name": "integrated_gradients", "steps": 16}
 
@@ -102,7 +104,7 @@ async def test_a_bell_without_work_is_no_work(worker: Worker, bells: Bells) -> N
 async def test_what_it_leaves_is_rung_for_before_it_begins(
     queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.intake.share", lambda *_: 2)
+    monkeypatch.setattr("service.queue.submission.share", lambda *_: 2)
     rung = []
     meanwhile(monkeypatch, lambda _: rung.append(list(bells.rung)))
     orders = [order(index % 3, value=0.1 * index) for index in range(3)]
@@ -120,7 +122,7 @@ async def test_a_bell_that_cannot_ring_keeps_no_claimed_work_waiting(
     def away(_: str) -> None:
         raise OperationalError
 
-    monkeypatch.setattr("service.intake.share", lambda *_: 1)
+    monkeypatch.setattr("service.queue.submission.share", lambda *_: 1)
     orders = [order(0), order(1)]
     for each in orders:
         await queue.submit([each])
@@ -262,7 +264,7 @@ async def test_a_worker_that_must_end_hands_back_what_it_has_not_finished(
 ) -> None:
     orders = [order(0), order(0, LONG), order(0, "occlusion")]
     await queue.submit(orders)
-    meanwhile(monkeypatch, lambda _: monkeypatch.setattr(stopping, "due", lambda: True))
+    meanwhile(monkeypatch, lambda _: monkeypatch.setattr(shutdown, "due", lambda: True))
     worker.answer("interactive")
     found = await settled(queue, orders)
     assert [status.status for status in found] == ["succeeded", "queued", "queued"]

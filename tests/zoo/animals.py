@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from workers.card import Output
+from workers.explanation.card import Output
 
 
 @dataclass(frozen=True)

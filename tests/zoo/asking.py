@@ -15,19 +15,19 @@ from torch import Tensor
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import CHUNK
 from tests.zoo.animals import ZOO
-from workers.card import ImageSpec, InputSpec
-from workers.engine import telling
-from workers.engine.batch import Batch
-from workers.engine.exporting import export_module
-from workers.engine.model import Model
-from workers.errors import ExplainError, InternalError
-from workers.faults import contained
-from workers.folder import Folder
-from workers.method import Method
-from workers.result import Row
-from workers.source import parse_source
-from workers.support import check
-from workers.target import Target
+from workers.engine.model import explained
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.errors import ExplainError, InternalError
+from workers.explanation.result import Row
+from workers.explanation.target import Target
+from workers.methods.method import Method
+from workers.models.export.program import export_module
+from workers.models.folder import Folder
+from workers.models.source import parse_source
+from workers.runtime.execute.faults import contained
+from workers.runtime.execute.model_support import check
 
 # Few passes: the laws hold for any number of them.
 FEW: dict[str, dict[str, Any]] = {
@@ -110,7 +110,7 @@ def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds
                 batch = no_input(model, supplies(name))
                 batch.targets = list(targets)[:1] if method.takes_target else []
             rows = method.explain(model, batch).rows()
-            told = telling.told(model, batch)[1] if method.takes_input else []
+            told = explained.told(model, batch)[1] if method.takes_input else []
             scores: list[float | None] = [one["score"] for one in told]
             return Answer(rows, scores or [None] * len(rows))
     except InternalError:

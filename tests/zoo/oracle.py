@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.zoo.animals import ZOO
-from workers.target import ClassTarget, ElementTarget, RankTarget, ReducedTarget, Target, UnitTarget, ValueTarget
+from workers.explanation.target import (
+    ClassTarget,
+    ElementTarget,
+    RankTarget,
+    ReducedTarget,
+    Target,
+    UnitTarget,
+    ValueTarget,
+)
 
 
 @cache

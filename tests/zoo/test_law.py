@@ -14,12 +14,12 @@ import torch
 from tests.zoo import oracle, outputs, sequences, tables, vision
 from tests.zoo.animals import ZOO
 from tests.zoo.asking import Answer, Refusal, asked, few, loaded
-from workers.catalogue import catalogue, parse_method
-from workers.method import Method
-from workers.request_target import parse_targets
-from workers.result import Row
-from workers.support import support
-from workers.target import Target
+from workers.explanation.request_target import parse_targets
+from workers.explanation.result import Row
+from workers.explanation.target import Target
+from workers.methods.catalogue import catalogue, parse_method
+from workers.methods.method import Method
+from workers.runtime.execute.model_support import support
 
 HALLS = (outputs, sequences, tables, vision)
 QUICK = ("plain", "one_logit", "time_distributed", "graph_net")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from service.redis_binary import free_port
+from service.cli.local.redis_binary import free_port
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 

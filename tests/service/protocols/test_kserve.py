@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.fakes import DIGITS, FakeQueue
 from workers.contract import digest_image, digest_tensor
-from workers.target import ClassTarget, RankTarget
+from workers.explanation.target import ClassTarget, RankTarget
 
 TABLE = "/v1/models/table"
 ROWS = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import Invalid, MalformedBody
-from service.protocols.tensor_wire import read_request
+from service.http.errors import Invalid, MalformedBody
+from service.protocols.tensor_encoding import read_request
 from tests.service.fakes import FakeQueue
 from tests.service.protocols.test_kserve import digests, error
 from workers.contract import InvalidTensor, digest_image
-from workers.target import ClassTarget, RankTarget, UnitTarget
+from workers.explanation.target import ClassTarget, RankTarget, UnitTarget
 
 ROWS = [[1, 2, 3, 4], [5, 6, 7, 8]]
 INPUT = {"name": "input", "shape": [2, 4], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6, 7, 8]}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.service.fakes import FakeQueue
 from workers.contract import digest_image, digest_tensor, encode_npy
-from workers.target import ClassTarget, RankTarget
+from workers.explanation.target import ClassTarget, RankTarget
 
 ROW = [1, 2, 3, 4]
 

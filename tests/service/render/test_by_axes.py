@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.render.layout import Layout
-from service.render.look import Look
-from service.render.on_input import edge
+from service.render.axis_kinds import Layout
+from service.render.input_mask import edge
 from service.render.picture import draw
 from service.render.slices import shares
+from service.render.style import Look
 from workers.contract import encode_npy
 
 RED, BLUE = 0, 2

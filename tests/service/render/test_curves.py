@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.render.axes import Axis
-from service.render.curves import csv as as_csv
-from service.render.curves import labels, png
-from service.render.lines import HEIGHT, LINES, WIDTH
+from service.render.plots.axes import Axis
+from service.render.plots.curves import csv as as_csv
+from service.render.plots.curves import labels, png
+from service.render.plots.lines import HEIGHT, LINES, WIDTH
 
 NAMES = ["gradient", "lrp composite=zero"]
 

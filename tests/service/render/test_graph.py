@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.render import clustermap, graph
-from service.render.dendrogram import brackets
-from service.render.layered import MOST, NODE, layout
+from service.render.plots import clustermap, graph
+from service.render.plots.dendrogram import brackets
+from service.render.plots.graph_layout import MOST, NODE, layout
 
 SVG = "{http://www.w3.org/2000/svg}"
 

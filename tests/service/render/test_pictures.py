@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.render.bars import draw_bars
 from service.render.colormaps import colours
 from service.render.frame import MARGIN, Caption, bar_labels
 from service.render.heatmap import draw_map
-from service.render.look import Look, Picture
-from service.render.on_input import draw_mask, draw_scaled, threshold
+from service.render.input_mask import draw_mask, draw_scaled, threshold
 from service.render.picture import caption, colour_levels, draw, gray_levels
-from service.render.projection import draw_projection
+from service.render.plots.bars import draw_bars
+from service.render.plots.projection import draw_projection
 from service.render.scale import from_its_floor, legend, plane, scaled
+from service.render.style import Look, Picture
 from service.render.text import ascii_only, fitted, font, number
 from workers.contract import InvalidParameter, encode_npy
 

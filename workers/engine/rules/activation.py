@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from workers.engine import ops
-from workers.engine.embeddings import check_slope
-from workers.engine.graph import Graph, Node, Ref, references
-from workers.engine.linearity import adds_up
+from workers.engine.graph import ops
+from workers.engine.graph.embeddings import check_slope
+from workers.engine.graph.graph import Graph, Node, Ref, references
+from workers.engine.graph.linearity import adds_up
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import Gradient, Rule, fit
-from workers.engine.tape import Local
-from workers.errors import ANY_FUNCTION, MethodNotApplicable
+from workers.explanation.errors import ANY_FUNCTION, MethodNotApplicable
 
 _BOUNDED = {"hardtanh": "min_val", "clamp": "min", "clamp_min": "min"}
 _CHOICES = frozenset({"where", "masked_fill", "index", "index_select", "gather", "take_along_dim"})

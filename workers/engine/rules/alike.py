@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.engine import ops
-from workers.engine.graph import Node
+from workers.engine.graph import ops
+from workers.engine.graph.graph import Node
+from workers.engine.graph.tape import Local
 from workers.engine.rules import pooling
 from workers.engine.rules.rule import fit, stabilise
-from workers.engine.tape import Local
 
 
 class Flat:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from workers.engine.graph import Node
-from workers.engine.rows import Rows
+from workers.engine.graph.graph import Node
+from workers.engine.graph.rows import Rows
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import quotient
-from workers.engine.tape import Local
 
 
 class Term(NamedTuple):

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.engine.graph import Node
+from workers.engine.graph.graph import Node
+from workers.engine.graph.tape import Local
 from workers.engine.rules.linear import Epsilon, Zero
 from workers.engine.rules.rule import Rule, stabilise
-from workers.engine.tape import Local
 
 
 def rule(node: Node, epsilon: float) -> Rule:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from workers.engine.graph import Node
+from workers.engine.graph.graph import Node
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import fit, stabilise
-from workers.engine.tape import Local
 
 _ADAPTIVE: dict[str, Callable[..., Tensor]] = {
     "adaptive_max_pool1d": functional.adaptive_avg_pool1d,

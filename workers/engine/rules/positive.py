@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import stabilise
-from workers.engine.tape import Local
 
 
 class Positive:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from workers.composite import Gate
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import fit, stabilise
-from workers.engine.tape import Local
+from workers.explanation.composite import Gate
 
 
 class Product:

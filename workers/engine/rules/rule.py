@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from workers.engine.tape import Local
+from workers.engine.graph.tape import Local
 
 
 class Rule(Protocol):

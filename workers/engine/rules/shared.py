@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from workers.engine.graph.tape import Local
 from workers.engine.rules.rule import fit, stabilise
-from workers.engine.tape import Local
 
 
 class Carriers:

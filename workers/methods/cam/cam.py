@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import Method
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class Cam(Method):
@@ -25,13 +25,13 @@ class Cam(Method):
     needs = frozenset({"graph"})
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.cam import check_class, pooled_layer
+        from workers.engine.layers.cam import check_class, pooled_layer
 
         check_class(model.asked)
         pooled_layer(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine import cam
+        from workers.engine.layers import cam
 
         node, weight = cam.pooled_layer(model)
         activations = model.tape(batch).values[node.index]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method, SpatialLayer
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.method import Method, SpatialLayer
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class GradCam(Method):
@@ -28,13 +28,13 @@ class GradCam(Method):
     relu: bool = Field(default=True, description="Keep only what speaks for the target; otherwise the signed map.")
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.spatial import spatial_layer
+        from workers.engine.layers.spatial import spatial_layer
 
         model.check_start()
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine import cam
+        from workers.engine.layers import cam
 
         found = cam.seen(model, batch, self.layer)
         weights = found.gradients.mean(found.places, keepdim=True)

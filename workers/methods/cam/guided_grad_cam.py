@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import Method, SignalStart, SpatialLayer
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.method import Method, SignalStart, SpatialLayer
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class GuidedGradCam(Method):
@@ -27,17 +27,17 @@ class GuidedGradCam(Method):
     start: SignalStart = "one"
 
     def refuse(self, model: Model) -> None:
+        from workers.engine.layers.spatial import spatial_layer
         from workers.engine.rules.activation import Guided, signals
-        from workers.engine.spatial import spatial_layer
 
         signals(model.folded, Guided(), self.name)
         model.check_start()
         spatial_layer(model, self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine import cam
-        from workers.engine.backward import propagate
+        from workers.engine.layers import cam
         from workers.engine.rules.activation import Guided, signals
+        from workers.engine.rules.backward import propagate
 
         found = cam.seen(model, batch, self.layer)
         small = cam.weighted(found.activations, found.gradients.mean(found.places, keepdim=True))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from workers.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
-from workers.method import Extent, Method, Seed
-from workers.result import Scores
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.data import Items
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.engine.model.resources import Items
 
 
 class BoxRatio(Method):
@@ -39,15 +39,15 @@ class BoxRatio(Method):
         return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.explaining import refuse
-        from workers.engine.locating import check
+        from workers.methods.nested.attributions import refuse
+        from workers.methods.nested.object_boxes import check
 
         check(model)
         refuse(model, self.of)
 
     def explain(self, model: Model, batch: Batch) -> Scores:
-        from workers.engine.judging import judge
-        from workers.engine.locating import inside, ratios
+        from workers.methods.nested.evaluation import judge
+        from workers.methods.nested.object_boxes import inside, ratios
 
         def measure(rows: Batch, items: Items | None) -> dict[str, Tensor]:
             return ratios(model, rows, self.of, inside(model, rows, items, self.box))

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from workers.judged import PAIR, UNLESS_DATASET, Judged, Over
-from workers.method import Extent, Method, Seed
-from workers.result import Scores
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import PAIR, UNLESS_DATASET, Judged, Over
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.data import Items
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.engine.model.resources import Items
 
 
 class Compare(Method):
@@ -40,16 +40,16 @@ class Compare(Method):
         return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.explaining import refuse
+        from workers.methods.nested.attributions import refuse
 
         refuse(model, self.of)
 
     def explain(self, model: Model, batch: Batch) -> Scores:
         import torch
 
-        from workers.engine.explaining import attributions, by_place
-        from workers.engine.judging import judge
-        from workers.engine.ranking import correlation, ranks
+        from workers.methods.nested.attributions import attributions, by_place
+        from workers.methods.nested.evaluation import judge
+        from workers.methods.nested.ranks import correlation, ranks
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
             maps = [by_place(values, model.card.input).flatten(1) for values in attributions(model, rows, self.of)]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from workers.judged import PAIR, UNLESS_DATASET, Judged, Noise, Over
-from workers.method import Extent, Method, ModelName, Seed
-from workers.result import Scores
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import PAIR, UNLESS_DATASET, Judged, Noise, Over
+from workers.methods.method import Extent, Method, ModelName, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.data import Items, Resources
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.engine.model.resources import Items, Resources
 
 
 class ImplementationInvariance(Method):
@@ -48,20 +48,20 @@ class ImplementationInvariance(Method):
         return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine import splitting
-        from workers.engine.explaining import refuse
+        from workers.methods.nested import split_neurons
+        from workers.methods.nested.attributions import refuse
 
         refuse(model, self.of)
         if self.other is None:
-            splitting.check(model)
+            split_neurons.check(model)
 
     def explain(self, model: Model, batch: Batch) -> Scores:
-        from workers.engine.explaining import refuse
-        from workers.engine.judging import judge
-        from workers.engine.refitted import Refitted
-        from workers.engine.reimplemented import check_alike, differences
-        from workers.engine.splitting import split
-        from workers.engine.untied import untied
+        from workers.engine.perturbation.ties import untied
+        from workers.methods.nested.attributions import refuse
+        from workers.methods.nested.evaluation import judge
+        from workers.methods.nested.reimplementation import check_alike, differences
+        from workers.methods.nested.resources import Refitted
+        from workers.methods.nested.split_neurons import split
 
         resources: Resources = Refitted(batch.resources)
         if self.other is None:

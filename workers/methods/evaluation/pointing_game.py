@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from workers.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
-from workers.method import Extent, Method, Seed
-from workers.result import Scores
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import MIDDLE, PAIR, UNLESS_DATASET, Box, Judged, Over
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.data import Items
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.engine.model.resources import Items
 
 
 class PointingGame(Method):
@@ -42,15 +42,15 @@ class PointingGame(Method):
         return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.explaining import refuse
-        from workers.engine.locating import check
+        from workers.methods.nested.attributions import refuse
+        from workers.methods.nested.object_boxes import check
 
         check(model)
         refuse(model, self.of)
 
     def explain(self, model: Model, batch: Batch) -> Scores:
-        from workers.engine.judging import judge
-        from workers.engine.locating import inside, pointing
+        from workers.methods.nested.evaluation import judge
+        from workers.methods.nested.object_boxes import inside, pointing
 
         def measure(rows: Batch, items: Items | None) -> dict[str, Tensor]:
             return pointing(model, rows, self.of, inside(model, rows, items, self.box), self.margin)

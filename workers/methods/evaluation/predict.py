@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method
-from workers.result import Scores
+from workers.explanation.result import Scores
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class Predict(Method):

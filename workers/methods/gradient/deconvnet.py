@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.method import Method, SignalStart
-from workers.result import Attribution
-from workers.units import Units
+from workers.explanation.result import Attribution
+from workers.explanation.units import Units
+from workers.methods.method import Method, SignalStart
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class Deconvnet(Method):
@@ -42,8 +42,8 @@ class Deconvnet(Method):
     )
 
     def refuse(self, model: Model) -> None:
+        from workers.engine.propagation.channel_masks import masks
         from workers.engine.rules.activation import Deconv, signals
-        from workers.engine.units import masks
 
         signals(model.folded, Deconv(), self.name)
         masks(model, self.units)
@@ -53,9 +53,9 @@ class Deconvnet(Method):
             model.layer(self.layer)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.backward import propagate
+        from workers.engine.propagation.channel_masks import masks
         from workers.engine.rules.activation import Deconv, signals
-        from workers.engine.units import masks
+        from workers.engine.rules.backward import propagate
 
         rules = signals(model.folded, Deconv(), self.name)
         tape, start = model.tape(batch), self._start(model, batch)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import Method, SignalStart
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.method import Method, SignalStart
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class GuidedBackprop(Method):
@@ -34,8 +34,8 @@ class GuidedBackprop(Method):
         signals(model.folded, Guided(), self.name)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.backward import propagate
         from workers.engine.rules.activation import Guided, signals
+        from workers.engine.rules.backward import propagate
 
         rules = signals(model.folded, Guided(), self.name)
         begin = model.signal(batch, self.start)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import Extent, Method
-from workers.result import Attribution, Check
+from workers.explanation.result import Attribution, Check
+from workers.methods.method import Extent, Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
-    from workers.target import Target
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.explanation.target import Target
 
 NEAR = 2.0**-10  # of the way to the input: a power of two scales without rounding, a smaller one drowns in biases
 STEPS, HALVINGS = 50, 30  # along the gradient until the score is zero or beyond, and of the step that went there
@@ -42,7 +42,7 @@ class SimpleTaylor(Method):
         return 1 if self.root == "origin" else STEPS + HALVINGS
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.taylor import remainder
+        from workers.engine.propagation.taylor import remainder
 
         wanted = model.resolve(batch)
         root, beside = self._root(model, batch, wanted)
@@ -58,7 +58,7 @@ class SimpleTaylor(Method):
 
     def _root(self, model: Model, batch: Batch, wanted: list[Target]) -> tuple[Tensor, Tensor]:
         """The root, and the point beside it at which the gradient is taken."""
-        from workers.engine.taylor import nearest_root
+        from workers.engine.propagation.taylor import nearest_root
 
         if self.root == "origin":
             return batch.x * 0, batch.x * NEAR

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.method import AnyMethod, Extent, Method, Seed
-from workers.perturbation import SHARE_OF, NoiseOf
-from workers.result import Attribution
+from workers.explanation.perturbation import SHARE_OF, NoiseOf
+from workers.explanation.result import Attribution
+from workers.methods.method import AnyMethod, Extent, Method, Seed
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class SmoothGrad(Method):
@@ -50,13 +50,13 @@ class SmoothGrad(Method):
         return self.samples * self.of.passes(at)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.embeddings import check_slope
+        from workers.engine.graph.embeddings import check_slope
 
         check_slope(model.folded)
         self.of.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.noise import sample
+        from workers.methods.nested.noisy_copies import sample
 
         moments = sample(model, batch, self.of, self.samples, self.noise, self.noise_of)
         if self.reduce == "mean":

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import Method
-from workers.result import Attribution, Check
+from workers.explanation.result import Attribution, Check
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class SwitchedProjection(Method):
@@ -35,14 +35,14 @@ class SwitchedProjection(Method):
     )
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.switched import check
+        from workers.engine.propagation.piecewise_linear import check
 
         model.check_start()
         check(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.rows import by_row
-        from workers.engine.switched import project
+        from workers.engine.graph.rows import by_row
+        from workers.engine.propagation.piecewise_linear import project
 
         found = project(model, batch)
         values = {

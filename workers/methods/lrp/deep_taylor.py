@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.composite import Entry, Pooling, WSquareEntry, ZBoxEntry
-from workers.errors import Instead, InvalidParameter, InvalidTarget, methods
-from workers.method import Method
-from workers.result import Attribution, Check
+from workers.explanation.composite import Entry, Pooling, WSquareEntry, ZBoxEntry
+from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
+from workers.explanation.result import Attribution, Check
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class DeepTaylor(Method):
@@ -50,16 +50,16 @@ class DeepTaylor(Method):
         return bounds
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.taylor import check_deep
+        from workers.engine.propagation.taylor import check_deep
 
         model.check_start()
         check_deep(model, lambda: self._first(model))
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.backward import propagate
-        from workers.engine.conservation import Held
-        from workers.engine.rows import by_row
-        from workers.engine.taylor import deep_rules
+        from workers.engine.graph.rows import by_row
+        from workers.engine.propagation.conservation import Held
+        from workers.engine.propagation.taylor import deep_rules
+        from workers.engine.rules.backward import propagate
 
         rules, held, tape = deep_rules(model, self._first(model), self.pooling), Held(), model.tape(batch)
         scores, ones = model.start(batch)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.held import Patterns
-from workers.method import Method
-from workers.result import Attribution, Check
+from workers.explanation.result import Attribution, Check
+from workers.methods.fields.held import Patterns
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class PatternAttribution(Method):
@@ -33,9 +33,9 @@ class PatternAttribution(Method):
         self.patterns.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.conservation import Held
-        from workers.engine.patterns import walk
-        from workers.engine.rows import by_row
+        from workers.engine.graph.rows import by_row
+        from workers.engine.propagation.conservation import Held
+        from workers.engine.propagation.patterns import walk
 
         held, state = Held(), batch.resources.state(model, self.patterns)
         scores, values = walk(model, batch, state, weigh=True, watch=held.watch)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.method import DatasetName, Extent, Method
-from workers.result import State
+from workers.explanation.result import State
+from workers.methods.method import DatasetName, Extent, Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class PatternFit(Method):
@@ -49,12 +49,12 @@ class PatternFit(Method):
         return at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.neurons import check
+        from workers.engine.layers.linear_units import check
 
         check(model)
 
     def explain(self, model: Model, batch: Batch) -> State:
-        from workers.engine.estimators import fit
+        from workers.engine.propagation.signal_estimators import fit
 
         found = fit(model, batch, self.dataset, self.estimator, self.centred)
         return State({name: pattern[None] for name, pattern in found.items()})

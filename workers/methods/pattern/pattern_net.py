@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.held import Patterns
-from workers.method import Method
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.fields.held import Patterns
+from workers.methods.method import Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class PatternNet(Method):
@@ -32,7 +32,7 @@ class PatternNet(Method):
         self.patterns.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.patterns import walk
+        from workers.engine.propagation.patterns import walk
 
         _, values = walk(model, batch, batch.resources.state(model, self.patterns), weigh=False)
         return Attribution({"attribution": values})

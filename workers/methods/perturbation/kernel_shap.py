@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Extent, Method, Seed
-from workers.perturbation import FillValue, Score, SegmentCount, Segments
-from workers.result import Attribution
+from workers.explanation.baseline import DESCRIPTION, Baseline
+from workers.explanation.perturbation import FillValue, Score, SegmentCount, Segments
+from workers.explanation.result import Attribution
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class KernelShap(Method):
@@ -43,15 +43,15 @@ class KernelShap(Method):
         return min(self.samples, 1 << players) if self.segments != "quickshift" else self.samples
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.segments import chosen
-        from workers.engine.windows import check_score
+        from workers.engine.perturbation.segments import chosen
+        from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
         chosen(model, self.segments)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.coalitions import pairs
-        from workers.engine.games import solved
-        from workers.engine.surrogate import shapley_regression
+        from workers.engine.perturbation.coalitions import pairs
+        from workers.engine.perturbation.games import solved
+        from workers.engine.perturbation.surrogate import shapley_regression
 
         return solved(model, batch, self, pairs, shapley_regression)

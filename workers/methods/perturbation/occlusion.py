@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Extent, Method, Seed
-from workers.perturbation import Score
-from workers.result import Attribution
+from workers.explanation.baseline import DESCRIPTION, Baseline
+from workers.explanation.perturbation import Score
+from workers.explanation.result import Attribution
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class Occlusion(Method):
@@ -39,14 +39,14 @@ class Occlusion(Method):
         return at.windows(self.patch, self.stride)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.windows import check_score
+        from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.baselines import baseline
-        from workers.engine.places import channel_axis, places
-        from workers.engine.windows import occlude, windows
+        from workers.engine.perturbation.baselines import baseline
+        from workers.engine.perturbation.places import channel_axis, places
+        from workers.engine.perturbation.windows import occlude, windows
 
         spec = model.card.input
         shape = places(spec) if channel_axis(spec) is None else (1, *places(spec))

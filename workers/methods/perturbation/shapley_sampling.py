@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.baseline import DESCRIPTION, Baseline
-from workers.method import Extent, Method, Seed
-from workers.perturbation import FillValue, Score, SegmentCount, Segments
-from workers.result import Attribution
+from workers.explanation.baseline import DESCRIPTION, Baseline
+from workers.explanation.perturbation import FillValue, Score, SegmentCount, Segments
+from workers.explanation.result import Attribution
+from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class ShapleySampling(Method):
@@ -42,15 +42,15 @@ class ShapleySampling(Method):
         return min(2 + self.samples * (players - 1), 1 << players)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.segments import chosen
-        from workers.engine.windows import check_score
+        from workers.engine.perturbation.segments import chosen
+        from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
         chosen(model, self.segments)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.coalitions import orders
-        from workers.engine.games import solved
-        from workers.engine.surrogate import mean_entry
+        from workers.engine.perturbation.coalitions import orders
+        from workers.engine.perturbation.games import solved
+        from workers.engine.perturbation.surrogate import mean_entry
 
         return solved(model, batch, self, orders, mean_entry)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workers.method import DatasetName, Extent, Method
-from workers.result import State
+from workers.explanation.result import State
+from workers.methods.method import DatasetName, Extent, Method
 
 if TYPE_CHECKING:
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class ActivationRates(Method):
@@ -38,12 +38,12 @@ class ActivationRates(Method):
         return at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.rates import check
+        from workers.engine.layers.rectified import check
 
         check(model)
 
     def explain(self, model: Model, batch: Batch) -> State:
-        from workers.engine.rates import activation_rates
+        from workers.engine.layers.rectified import activation_rates
 
         found = activation_rates(model, batch, self.dataset)
         units = sum(one.counts.numel() for one in found)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from workers.held import Attributing
-from workers.method import Extent, Method
-from workers.result import Attribution
+from workers.explanation.result import Attribution
+from workers.methods.fields.held import Attributing
+from workers.methods.method import Extent, Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from workers.engine.batch import Batch
-    from workers.engine.model import Model
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
 
 
 class Consensus(Method):
@@ -50,7 +50,7 @@ class Consensus(Method):
     def explain(self, model: Model, batch: Batch) -> Attribution:
         import torch
 
-        from workers.engine.consensus import correlations, ranks
+        from workers.methods.nested.consensus_ranks import correlations, ranks
 
         maps = self._maps(model, batch)
         ranked = torch.stack([ranks(each.abs() if self.by == "size" else each) for each in maps])
@@ -61,7 +61,7 @@ class Consensus(Method):
         return Attribution({"attribution": ranked.mean(0), "std": ranked.std(0, correction=0)}, info=info)
 
     def _maps(self, model: Model, batch: Batch) -> list[Tensor]:
-        from workers.engine.consensus import at_places
+        from workers.methods.nested.consensus_ranks import at_places
 
         maps = []
         for done, one in enumerate(self.of):

@@ -1,0 +1,210 @@
+"""`whence explain`: files, globs and folders, by one method or several, to files or as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import httpx
+import typer
+from rich.text import Text
+
+from service.cli.client import ACCEPT, Away, Refused, Tell, connect, finished, place_of, submit, withdraw
+from service.cli.console import err, fail, out, progress
+from service.cli.contact_sheet import MOST, contact_sheet
+from service.cli.input_files import NoSuchFiles, labels, named_files
+from workers.contract import catalogue
+
+HERE = "http://127.0.0.1:8000"
+FAILED, USAGE, INTERRUPTED = 1, 2, 130  # 130 as of a program that SIGINT ended
+AHEAD = 32  # asked for before the first is waited for, so that the service can batch them
+
+Form: TypeAlias = Literal["png", "npy", "safetensors", "json", "html", "svg", "csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One explanation: of a file, by a method ("" is the model's own)."""
+
+    file: Path
+    label: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of it: its content, or the sentence that says why there is none."""
+
+    wanted: Wanted
+    place: str = ""
+    content: bytes = b""
+    refused: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where explanations go: `folder`, or the file `to`, or, without either, standard output."""
+
+    folder: Path | None
+    to: Path | None
+    accept: str
+    suffix: str
+    many: bool
+    as_json: bool
+    said: set[str] = field(default_factory=set)
+
+    def written(self, made: Made, tell: Tell) -> Made:
+        """Write it, or say why it is not there; a sentence is said once."""
+        label = f"{made.wanted.label}.{made.wanted.method}" if made.wanted.method else made.wanted.label
+        to = self.folder / f"{label}{self.suffix}" if self.folder else self.to
+        told: dict[str, Any] = {"file": str(made.wanted.file), "method": made.wanted.method or None}
+        if made.refused:
+            self._complain(made.wanted, str(made.refused))
+            told |= {"error": str(made.refused)}
+        elif to:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            to.write_bytes(made.content)
+            err.print(f"wrote {to} ({len(made.content)} bytes)", soft_wrap=True, markup=False)
+            told |= {"id": made.place.rpartition("/")[2], "written": str(to)}
+        elif self.many or self.as_json:
+            out.print(json.dumps(json.loads(made.content)), soft_wrap=True, markup=False)
+        else:
+            out.print_json(made.content.decode())
+        if self.as_json and (to or made.refused):
+            out.print(json.dumps(told), soft_wrap=True, markup=False)
+        tell("done", {})
+        return made
+
+    def _complain(self, wanted: Wanted, sentence: str) -> None:
+        of = f"{wanted.file} {wanted.method}".strip() + ": " if self.many else ""
+        said = "as before" if sentence in self.said else sentence
+        self.said.add(sentence)
+        err.print(Text.assemble(("error: ", "bold red"), of, said), soft_wrap=True)
+
+
+def _place(to: Path | None, form: Form, count: int, as_json: bool) -> Place:
+    is_file = to is not None and to.suffix.lower() in ACCEPT and not to.is_dir()
+    if is_file and count > 1:
+        fail(f"{count} explanations do not fit into {to}; name a folder", code=USAGE)
+    suffix = f".{form}" if to and not is_file else to.suffix.lower() if to else ".json"
+    folder = None if is_file else to
+    return Place(folder, to, ACCEPT[suffix], suffix, count > 1, as_json)
+
+
+def _named(incomplete: str) -> list[str]:
+    return [name for name in catalogue() if name.startswith(incomplete)]
+
+
+def explain(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images, .npy, .safetensors; globs; folders.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of the model (see: whence models).")],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a method (see: whence methods); may be given several times.", autocompletion=_named),
+    ] = None,
+    target: Annotated[str, typer.Option(help="Class index, class name or argmax.")] = "argmax",
+    params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "",
+    to: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file, its kind told by its name; or a folder.")
+    ] = None,
+    form: Annotated[Form, typer.Option("--format", help="What a folder is filled with.")] = "png",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON for each explanation, on standard output.")
+    ] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for all of it.")] = 600,
+    url: Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")] = HERE,
+) -> None:
+    """Explain inputs: as JSON on standard output, as one file, or as a folder of pictures with a contact sheet.
+
+    Shows how far it is; Ctrl-C withdraws the work. An API key is taken from WHENCE_KEY.
+
+    Exit code 0: all is there. 1: some is not. 2: the command line is wrong. 3: nothing answers. 130: Ctrl-C.
+    """
+    methods = list(dict.fromkeys(method or [""]))
+    if params and len(methods) > 1:
+        fail("--params are those of one method; give several methods one after the other", code=USAGE)
+    wanted = _wanted(files, methods)
+    place = _place(to, form, len(wanted), as_json)
+    given = {name: value for name, value in (("model", model), ("target", target), ("params", params)) if value}
+    try:
+        with connect(url) as client, progress(len(wanted)) as tell:
+            made = [place.written(one, tell) for one in _made(client, wanted, given, place.accept, patience, tell)]
+    except Away as error:
+        fail(str(error), code=error.code)
+    except KeyboardInterrupt:
+        fail("interrupted; what had not finished was withdrawn", code=INTERRUPTED)
+    if place.folder and place.many and form == "png":
+        _sheet(made, len(methods), place.folder / "contact_sheet.png")
+    if any(one.refused for one in made):
+        raise typer.Exit(FAILED)
+
+
+def _wanted(names: Sequence[str], methods: Sequence[str]) -> list[Wanted]:
+    try:
+        files = named_files(names)
+    except NoSuchFiles as error:
+        fail(str(error), code=USAGE)
+    named = zip(files, labels(files), strict=True)
+    return [Wanted(file, label, method) for (file, label), method in product(named, methods)]
+
+
+def _made(
+    client: httpx.Client, wanted: Sequence[Wanted], given: dict[str, str], accept: str, patience: float, tell: Tell
+) -> Iterator[Made]:
+    """Each explanation in turn; interrupted, all that are on their way are withdrawn. Raises Away."""
+    latest, left = time.monotonic() + patience, iter(wanted)
+    waiting: deque[tuple[Wanted, httpx.Response | Refused]] = deque()
+    try:
+        while True:
+            while len(waiting) < AHEAD and (one := next(left, None)):
+                waiting.append((one, _asked(client, one, given, accept, latest)))
+            if not waiting:
+                return
+            one, answer = waiting[0]
+            yield _finished(client, one, answer, accept, latest, tell)
+            waiting.popleft()
+    except KeyboardInterrupt:
+        for _, answer in waiting:
+            if isinstance(answer, httpx.Response):
+                withdraw(client, place_of(answer))
+        raise
+
+
+def _asked(
+    client: httpx.Client, one: Wanted, given: dict[str, str], accept: str, latest: float
+) -> httpx.Response | Refused:
+    query = given | ({"method": one.method} if one.method else {})
+    try:
+        return submit(client, one.file, query, accept, latest)
+    except Away:
+        raise
+    except Refused as refused:
+        return refused
+
+
+def _finished(
+    client: httpx.Client, one: Wanted, answer: httpx.Response | Refused, accept: str, latest: float, tell: Tell
+) -> Made:
+    if isinstance(answer, Refused):
+        return Made(one, refused=answer)
+    place = place_of(answer)
+    try:
+        return Made(one, place, finished(client, answer, accept, latest, tell))
+    except Refused as refused:
+        return Made(one, place, refused=refused)
+
+
+def _sheet(made: Sequence[Made], columns: int, to: Path) -> None:
+    shown = made[: MOST // columns * columns]
+    rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
+    if not any(one.content for one in shown):
+        return
+    to.write_bytes(contact_sheet([(row[0].wanted.label, [one.content or None for one in row]) for row in rows]))
+    left_out = f"; it shows the first {len(shown)} of {len(made)}" if len(shown) < len(made) else ""
+    err.print(f"wrote {to}{left_out}", soft_wrap=True, markup=False)

@@ -1,0 +1,164 @@
+"""`whence up`: Redis, workers and the API as supervised children of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from redis.exceptions import RedisError
+
+from service.cli.local.gpus import found, share
+from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis
+from service.cli.local.supervisor import Child, Say, Supervisor
+from workers.contract import WrongAddress, async_client, checked
+
+# glibc gives freed tensors back to the kernel by default and faults the pages in again for each pass.
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+REDIS_PATIENCE = 10.0
+MODULE = (sys.executable, "-P", "-m")  # -P: a folder named `workers` where the user stands is not ours
+
+
+class CannotStart(Exception):
+    """Something that the user can put right stands in the way."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `whence up` runs; `redis_url` None starts Redis too."""
+
+    models: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    redis_url: str | None = None
+    verbose: bool = False
+    patience: float = 180.0
+
+    def url(self) -> str:
+        """Where a client on this machine finds the API."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def check(plan: Plan) -> None:
+    """Raises CannotStart where the plan cannot work: no model, port taken, torch missing."""
+    if not any(plan.models.glob("*/card.toml")):
+        raise CannotStart(
+            f"there is no model under {plan.models}: a model is a folder with a card.toml; "
+            "name another folder with --models"
+        )
+    try:
+        if plan.redis_url is not None:
+            checked(plan.redis_url)
+    except WrongAddress as error:
+        raise CannotStart(f"--redis-url: {error}") from None
+    family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((plan.host, plan.port))
+        except OSError as error:
+            reason = error.strerror or "it cannot be bound"
+            raise CannotStart(f"cannot listen on {plan.host} port {plan.port}: {reason}; choose with --port") from None
+
+
+def run(plan: Plan, say: Say, on_ready: Callable[[str], None]) -> None:
+    """Run until a signal comes; `on_ready(url)` is called once the API answers.
+
+    Raises CannotStart, NoRedis, and GaveUp where a child cannot be kept alive.
+    """
+    with tempfile.TemporaryDirectory(prefix="whence-", ignore_cleanup_errors=True) as folder:
+        asyncio.run(_run(plan, Path(folder), say, on_ready))
+
+
+async def _run(plan: Plan, folder: Path, say: Say, on_ready: Callable[[str], None]) -> None:
+    async def start(supervisor: Supervisor) -> None:
+        if plan.redis_url is None:
+            stores = [embedded_redis("redis", folder, JOBS), embedded_redis("redis-cache", folder, CACHE)]
+            supervisor.start(*(store.child for store in stores))
+            jobs_url, cache_url = (store.url for store in stores)
+            own = {"WHENCE_OBJECTS": os.environ.get("WHENCE_OBJECTS", str(folder / "objects"))}
+        else:
+            jobs_url = plan.redis_url
+            cache_url, own = os.environ.get("WHENCE_CACHE_URL", jobs_url), {}
+        await _until(lambda: _answers(jobs_url), REDIS_PATIENCE, "Redis did not answer; is --redis-url right?")
+        env = environment(plan, jobs_url, cache_url) | own
+        supervisor.start(*(_worker(number, plan, env) for number in range(plan.workers)), _api(plan, env))
+        too_late = f"not ready after {plan.patience:g} s; --verbose shows what the workers and the API say"
+        await _until(lambda: _ready(plan.url()), plan.patience, too_late)
+        await asyncio.to_thread(on_ready, plan.url())
+
+    await Supervisor(folder, say).run(start)
+
+
+def environment(plan: Plan, jobs_url: str, cache_url: str) -> dict[str, str]:
+    """What the children are told, on top of our own environment."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // plan.workers))
+    return {
+        **MALLOC,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads),
+        "PYTHONUNBUFFERED": "1",
+        # Celery warns root of pickled messages; ours are JSON.
+        "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+        "WHENCE_CACHE_URL": cache_url,
+        "WHENCE_LOG_JSON": "false",
+        "WHENCE_LOG_LEVEL": "INFO" if plan.verbose else "WARNING",
+        "WHENCE_MODELS": str(plan.models.resolve()),
+        "WHENCE_REDIS_URL": jobs_url,
+        "WHENCE_WORKERS": str(plan.workers),
+    }
+
+
+def _worker(number: int, plan: Plan, env: Mapping[str, str]) -> Child:
+    name = "worker" if plan.workers == 1 else f"worker-{number + 1}"
+    return Child(name, [*MODULE, "workers"], {**env, **share(number, found(os.environ)), **_metrics_port(number)})
+
+
+def _metrics_port(number: int) -> dict[str, str]:
+    """Of each worker its own: the one that is set, and those after it."""
+    first = os.environ.get("WHENCE_METRICS_PORT", "")
+    return {"WHENCE_METRICS_PORT": str(int(first) + number)} if first.isdecimal() else {}
+
+
+def _api(plan: Plan, env: dict[str, str]) -> Child:
+    return Child("api", [*MODULE, "service", "--host", plan.host, "--port", str(plan.port)], env)
+
+
+async def _until(check: Callable[[], Awaitable[bool]], seconds: float, otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            while not await check():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise CannotStart(otherwise) from None
+
+
+async def _answers(url: str) -> bool:
+    client = async_client(url, most=1, timeout=2, socket_connect_timeout=2, socket_timeout=2)
+    try:
+        await client.ping()
+    except (RedisError, OSError):
+        return False
+    else:
+        return True
+    finally:
+        await client.aclose()
+
+
+async def _ready(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            return (await client.get(f"{url}/readyz")).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,125 @@
+"""`whence`, the command line. Torch-free: what computes is handed to the workers' own programs."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.table import Column, Table
+
+from service.cli import keys
+from service.cli.client import API, Refused, connect, get
+from service.cli.console import fail, out
+from service.cli.explain import explain
+from service.cli.local.launch import greet, launch
+from service.cli.local.redis_binary import free_port
+from service.cli.local.up import Plan
+from service.cli.status import status
+from service.cli.verify import verify
+from workers.contract import UnknownMethod, catalogue, method_type
+
+app = typer.Typer(
+    help="Whence this prediction? It explains what PyTorch models predict, over HTTP.",
+    epilog="Begin with: whence up; then, in another terminal: whence explain FILE --model digits -o heat.png",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(keys.app, name="keys")
+app.command()(explain)
+app.command()(verify)
+app.command()(status)
+Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
+HERE = "http://127.0.0.1:8000"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(f"whence {version('whence')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of `whence` itself."""
+
+
+@app.command()
+def up(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every network.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    models: Annotated[Path, typer.Option(envvar="WHENCE_MODELS", help="Folder of model folders.")] = Path("models"),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; they share the cores.")] = 1,
+    redis_url: Annotated[
+        str | None,
+        typer.Option(envvar="WHENCE_REDIS_URL", help="A running Redis. Without it one is started, its data temporary."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print all that the processes say.")] = False,
+) -> None:
+    """Start Redis, the workers and the API, and keep them running until Ctrl-C."""
+    launch(Plan(models, host, port or free_port(), workers, redis_url, verbose), greet)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def export(ctx: typer.Context) -> None:
+    """Write a model folder from a model's code: whence export SOURCE --out models/NAME (needs torch)."""
+    if importlib.util.find_spec("torch") is None:
+        fail(
+            "exporting a model needs torch, which is not installed here; install it with: pip install 'whence[worker]'"
+        )
+    raise typer.Exit(subprocess.run([sys.executable, "-m", "workers.export", *ctx.args], check=False).returncode)
+
+
+@app.command()
+def methods(name: Annotated[str, typer.Argument(help="A method: show its parameters.")] = "") -> None:
+    """List the explanation methods, or the parameters of one."""
+    if not name:
+        table = Table(Column("method", no_wrap=True), "family", "answers", "costs", box=None, pad_edge=False)
+        for key, method in catalogue().items():
+            table.add_row(key, method.family, method.question, method.cost)
+        out.print(table)
+        return
+    try:
+        schema = method_type(name).model_json_schema()
+    except UnknownMethod as error:
+        fail(error.detail, code=2)
+    table = Table("parameter", "default", "meaning", box=None, pad_edge=False)
+    for key, field in schema["properties"].items():
+        if key != "name":
+            table.add_row(key, str(field.get("default", "required")), field.get("description", ""))
+    out.print(method_type(name).question, table, sep="\n")
+
+
+@app.command()
+def models(url: Url = HERE) -> None:
+    """List the models that a running Whence serves."""
+    table = Table("model", "input", "classes", "methods", box=None, pad_edge=False)
+    with connect(url) as client:
+        for card in _get(client, f"{API}/models")["models"]:
+            if card["state"] == "failed":
+                table.add_row(card["name"], "", "", f"failed: {card['reason']}")
+                continue
+            whole = _get(client, f"{API}/models/{card['name']}")
+            supported = [m["name"] for m in whole.get("methods", []) if m["supported"]]
+            shape = "x".join(map(str, whole["input"]["shape"]))
+            table.add_row(card["name"], shape, str(whole["outputs"][0]), ", ".join(supported))
+    out.print(table)
+
+
+def _get(client: httpx.Client, path: str) -> Any:
+    try:
+        return get(client, path)
+    except Refused as error:
+        fail(str(error), code=error.code)
+
+
+if __name__ == "__main__":
+    app()

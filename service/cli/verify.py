@@ -1,0 +1,124 @@
+"""`whence verify`: compute an explanation again, never from the cache, and compare it with its receipt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from service.cli.client import API, Refused, connect, found, get, repeat
+from service.cli.console import fail, out, progress
+from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
+from workers.contract import KeyFileRefused, is_signed_by, name_of, public_key
+
+DIFFERS, UNCHECKED = 1, 3
+HERE = "http://127.0.0.1:8000"
+
+
+def verify(
+    receipt: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As GET .../receipt gave it.")],
+    given: Annotated[
+        Path | None, typer.Option("--input", "-i", exists=True, dir_okay=False, help="The input that was explained.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="How far apart an array may be on another machine, over its norm.")
+    ] = TOLERANCE,
+    signer: Annotated[
+        Path | None,
+        typer.Option("--signer", exists=True, dir_okay=False, help="The issuer's public key: it must have signed."),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Nothing less than the same bits will do.")] = False,
+    patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for the result.")] = 600,
+    url: Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")] = HERE,
+) -> None:
+    """Compute an explanation again and compare it with its receipt.
+
+    Exit code 0: it agrees. 1: it does not, or the receipt was changed. 3: it could not be computed again here.
+    """
+    told = _read(receipt)
+    if (wrong := tampered(told)) is not None:
+        fail(f"the receipt is not as it was issued: {wrong}", DIFFERS)
+    _check_signature(told, signer)
+    data = given.read_bytes() if given else None
+    if told["job"]["input"] is not None and (data is None or not is_of(told["job"]["input"], data)):
+        fail(f"{given} is not the input of this receipt" if given else "this receipt needs its --input", DIFFERS)
+    try:
+        with connect(url) as client, progress() as tell:
+            before = _same_as_issued(client, told)
+            asked = request_of(told["job"], _model(client, told["job"]["model"]))
+            fresh = repeat(client, asked, data if told["job"]["input"] else None, told["id"], patience, tell)
+            if fresh["computed_at"] == before:
+                raise Refused("the work failed this time; what is stored is from before")
+    except Refused as error:
+        fail(f"it could not be computed again here: {error}", UNCHECKED)
+    _conclude(compare(told, fresh), None if exact else tolerance, told, fresh)
+
+
+def _conclude(verdict: Verdict, tolerance: float | None, told: dict[str, Any], fresh: dict[str, Any]) -> None:
+    for name in verdict.differing:
+        out.print(f"{name}: {json.dumps(told[name])} then, {json.dumps(fresh[name])} now", soft_wrap=True, markup=False)
+    if verdict.same_bits:
+        out.print(f"verified: all {len(told['sha256'])} arrays are the same to the last bit", soft_wrap=True)
+        return
+    allowed = "nothing" if tolerance is None else f"{tolerance:g}"
+    for name, apart in verdict.apart.items():
+        out.print(f"{name}: about {apart:.2g} of its norm apart; {allowed} is allowed", soft_wrap=True, markup=False)
+    if not verdict.holds(tolerance):
+        fail("what was computed again is not what the receipt says", DIFFERS)
+    out.print("verified within the tolerance, not to the last bit", soft_wrap=True)
+
+
+def _check_signature(told: dict[str, Any], signer: Path | None) -> None:
+    """Ends with what is wrong where `signer` did not sign it; without one, says who claims to have."""
+    claimed = told.get(SIGNATURE)
+    if signer is None:
+        if isinstance(claimed, dict):
+            out.print(
+                f"signed with the key {claimed.get('key')}; give its public key by --signer to check that",
+                soft_wrap=True,
+                markup=False,
+            )
+        return
+    try:
+        key = public_key(signer)
+    except KeyFileRefused as error:
+        fail(str(error), code=2)
+    if claimed is None:
+        fail("the receipt is not signed", DIFFERS)
+    if not is_signed_by(told, key):
+        fail(f"the receipt is not signed with the key in {signer}, {name_of(key)}", DIFFERS)
+    out.print(f"signed with the key in {signer}", soft_wrap=True, markup=False)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        fail(f"{path} is no JSON", DIFFERS)
+
+
+def _model(client: httpx.Client, digest: str) -> str:
+    """The name that a model of this digest goes by here; raises Refused."""
+    for card in get(client, f"{API}/models")["models"]:
+        if card.get("digest") == digest:
+            name: str = card["name"]
+            return name
+    raise Refused(f"no model of the digest {digest} is served")
+
+
+def _same_as_issued(client: httpx.Client, told: dict[str, Any]) -> float | None:
+    """Where the service still has the receipt of the same computation, not a letter of it may differ.
+
+    Returns when what is stored was computed, None where nothing is.
+    """
+    issued = found(client, f"{API}/explanations/{told['id']}/receipt")
+    if issued is None:
+        return None
+    if issued["computed_at"] == told["computed_at"] and issued != told:
+        changed = ", ".join(sorted(name for name in {*told, *issued} if issued.get(name) != told.get(name)))
+        fail(f"the receipt is not as it was issued: {changed} is not what the service has stored", DIFFERS)
+    when: float = issued["computed_at"]
+    return when

@@ -1,0 +1,81 @@
+"""The JSON documents of the API: of a result, of a status."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
+from service.http.problems import problem
+from service.queue.orders import Status
+from service.render.by_kind import DRAWINGS, drawn
+from service.render.style import Picture
+
+API = "/api/v1"
+DATASETS = API + "/datasets"
+MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
+
+Meta = dict[str, Any]
+
+
+def path_of(key: str) -> str:
+    return f"{API}/explanations/{key}"
+
+
+def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """The media types that this result can be given as."""
+    numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else ()
+    pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
+    return (JSON, *pictures, *numbers, HTML)
+
+
+def possible(kind: str) -> tuple[str, ...]:
+    """The media types that a result of this kind may be given as; which it is, is known once it is there."""
+    forms = ("png",) if kind == "attribution" else tuple(DRAWINGS.get(kind, ()))
+    return (JSON, *(MEDIA[form] for form in forms), NPY, SAFETENSORS, HTML)
+
+
+def result_document(meta: Meta) -> Meta:
+    """The JSON of a result: what is stored of it but its receipt, with links."""
+    shown = {name: value for name, value in meta.items() if name != "receipt"}
+    shown["arrays"] = {
+        name: {**about, "npy": f"{path_of(meta['id'])}/{name}.npy"} for name, about in meta.get("arrays", {}).items()
+    }
+    return {**shown, "status": "succeeded", "created_at": timestamp(meta.get("created_at")), "links": links(meta)}
+
+
+def links(meta: Mapping[str, Any]) -> dict[str, str]:
+    here, kind, offered = path_of(meta["id"]), meta["kind"], offers(meta)
+    found = {"self": here, "receipt": f"{here}/receipt"}
+    if kind == "attribution":
+        found |= {name: f"{here}/{name}.png" for name in get_args(Picture)}
+    found |= {form: f"{here}/{kind}.{form}" for form in drawn(meta)}
+    if NPY in offered:
+        found |= {"npy": f"{here}/{kind}.npy", "safetensors": f"{here}/{kind}.safetensors"}
+    return found
+
+
+def status_document(status: Status) -> dict[str, Any]:
+    """The JSON of a status; times as RFC 3339, the error as a problem."""
+    error, here = status.error, path_of(status.id)
+    errors = [{"pointer": error.pointer, "detail": error.detail}] if error and error.pointer is not None else ()
+    return {
+        "id": status.id,
+        "status": status.status,
+        "model": status.model,
+        "progress": status.progress.model_dump() if status.progress else None,
+        "position": status.position,
+        "created_at": timestamp(status.created_at),
+        "started_at": timestamp(status.started_at),
+        "finished_at": timestamp(status.finished_at),
+        "deadline": timestamp(status.deadline),
+        "attempts": status.attempts,
+        "error": problem(error.code, error.detail, errors, error.alternatives) if error else None,
+        "links": {"self": here} if status.final else {"self": here, "events": f"{here}/events"},
+    }
+
+
+def timestamp(seconds: float | None) -> str | None:
+    """Unix seconds as RFC 3339, in UTC with milliseconds."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

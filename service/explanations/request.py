@@ -1,0 +1,161 @@
+"""What a client asks: one model, methods, targets and an input, checked as far as no model is needed."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+
+from service.explanations.size_limits import check_fields, check_small
+from service.http.errors import Invalid
+from service.http.problems import pointers
+from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS, Method, UnknownMethod, parse_method
+
+DIGEST = "sha256:" + "0" * 64
+LONGEST_NAME = 1000  # of a class
+MOST_FIELDS = 20  # twice as many as any object of a request has
+
+TARGET_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "description": "A class index, or that of a number of a value."},
+        {
+            "type": "string",
+            "maxLength": LONGEST_NAME,
+            "description": 'A class name, "argmax", or "value" for a value of one number.',
+        },
+        {
+            "type": "object",
+            "maxProperties": 2,
+            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, {layer, index} "
+            "(the axes of a layer are in the model's card); of a value of several numbers {index}, or "
+            '{reduce: "sum" | "mean"}.',
+        },
+        {
+            "type": "array",
+            "maxItems": MAX_TARGETS,
+            "items": {"type": ["integer", "string", "object"], "maxLength": LONGEST_NAME, "maxProperties": 2},
+            "description": "Several targets, none of them a list: an explanation each.",
+        },
+    ],
+    "default": "argmax",
+}
+TENSOR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "The model's own input, already preprocessed: the values in one list row by row, or nested.",
+    "required": ["shape", "data"],
+    "additionalProperties": False,
+    "properties": {
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "maxItems": 8},
+        "dtype": {"enum": list(DTYPES), "default": "float32"},
+        "data": {"type": "array", "maxItems": MOST_NUMBERS, "items": {}},
+    },
+}
+
+
+class InputField(BaseModel):
+    """The input: exactly one of an image, a tensor and the digest of an input that is stored already."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest")]},
+    )
+
+    image: str | None = Field(
+        default=None,
+        max_length=2**30,
+        description="The bytes of a file, in base64, with or without a data: URL, line ends and padding.",
+    )
+    tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
+    digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(one is not None for one in (self.image, self.tensor, self.digest)) != 1:
+            raise ValueError("an input is exactly one of image, tensor and digest")
+        return self
+
+
+class WebhookField(BaseModel):
+    """Where to tell of an explanation once it is final, as Standard Webhooks say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(
+        max_length=2000,
+        description="A https address; what is sent there is signed.",
+        examples=["https://example.org/hook"],
+    )
+
+
+class ExplanationRequest(BaseModel):
+    """A request to explain what a model says of one input; several methods or targets are one explanation each."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: str = Field(
+        max_length=300, description="Name of a model; GET /api/v1/models lists them.", examples=["digits"]
+    )
+    method: Any = Field(
+        default=None, description="One method or a list, by name or with parameters; default: the model's own."
+    )
+    target: Annotated[Any, WithJsonSchema(TARGET_SCHEMA)] = Field(default="argmax", description="What to explain.")
+    input: InputField | None = None
+    webhook: WebhookField | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether the answer is a list: the form of the request decides, not how many explanations came of it."""
+        several_targets = isinstance(self.target, list) or (isinstance(self.target, dict) and "top_k" in self.target)
+        return isinstance(self.method, list) or several_targets
+
+
+def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
+    """Raises Invalid, with a pointer for each fault."""
+    given = {name: one for name, one in fields.items() if one is not None}  # null is what is not there
+    check_fields(given, "", MOST_FIELDS)
+    for name in ("input", "webhook"):
+        check_fields(given.get(name), f"/{name}", MOST_FIELDS)
+    try:
+        return ExplanationRequest.model_validate(given)
+    except ValidationError as error:
+        raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
+
+
+def parse_methods(raw: Any, most: int) -> list[Method]:
+    """The methods of a request, at most so many, each once; raises Invalid, UnknownMethod, InvalidParameter."""
+    several = isinstance(raw, list)
+    if several and not 0 < len(raw) <= most:
+        detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
+        raise Invalid([{"pointer": "/method", "detail": detail}])
+    check_small(raw, "/method")
+    if not several:
+        return [_parse(raw, "/method")]
+    return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
+
+
+def _parse(raw: Any, pointer: str) -> Method:
+    try:
+        found = parse_method(raw)
+        wrong = _converted(raw, found.to_json(), pointer)
+    except RecursionError:
+        raise Invalid([{"pointer": pointer, "detail": "methods are held in each other too deeply"}]) from None
+    except UnknownMethod as error:
+        raise UnknownMethod(error.detail, pointer=pointer) from None
+    except ValidationError as error:
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, pointer)) from None
+    if wrong is not None:
+        raise Invalid([{"pointer": wrong, "detail": "a number comes as a number, and a truth value as true or false"}])
+    return found
+
+
+def _converted(raw: Any, read: Any, pointer: str) -> str | None:
+    """Where a text or a truth value was taken for a number, which pydantic does without a word."""
+    pairs: Iterable[tuple[str | int, Any, Any]] = ()
+    if isinstance(raw, Mapping) and isinstance(read, Mapping):
+        pairs = ((name, value, read[name]) for name, value in raw.items() if name in read)
+    elif isinstance(raw, list) and isinstance(read, list):
+        pairs = ((index, one, other) for index, (one, other) in enumerate(zip(raw, read, strict=False)))
+    elif isinstance(raw, bool) != isinstance(read, bool) or (isinstance(raw, str) and isinstance(read, int | float)):
+        return pointer
+    found = (_converted(value, other, f"{pointer}/{name}") for name, value, other in pairs)
+    return next((one for one in found if one is not None), None)

@@ -1,0 +1,233 @@
+"""The documents that clients read, for OpenAPI; what is sent is built in `documents` without them, for speed."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from service.queue.orders import State
+from workers.contract import DatasetCard, ModelCard
+
+
+class FieldError(BaseModel):
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the request, or the name of a query parameter.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457); `code` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldError] | None = None
+    alternatives: list[dict[str, Any]] | None = Field(
+        default=None,
+        description="Where a method is refused, what works on this model: parts of a request, {method} or {target}, to "
+        "be put in place of its own.",
+    )
+
+
+class Prediction(BaseModel):
+    """A class, or a number of a `value`; its score is the model's own output, summed over places where it has some."""
+
+    index: int | list[int] | None = Field(description="Null where numbers of a value are reduced to one.")
+    label: str | None = None
+    score: float
+    probability: float | None = Field(default=None, description="Of a class with places their mean; null of a value.")
+
+
+class Explained(BaseModel):
+    """The scalar that is explained, of whatever kind the target is."""
+
+    score: float = Field(description="The target in the model's own output, or in its layer's.")
+    probability: float | None = Field(description="Of a class; what score=probability explains.")
+
+
+class Check(BaseModel):
+    """One promise of the method's theory, and by how much this result misses it."""
+
+    name: str
+    expected: float
+    observed: float
+    gap: float = Field(description="|observed - expected| / |expected|; absolute where expected is 0.")
+
+
+class Summary(BaseModel):
+    """What an array holds; its numbers come as .npy and .safetensors, and as `data` with ?inline=true."""
+
+    shape: list[int]
+    dtype: str
+    min: float
+    max: float
+    sum: float
+    data: list[float] | None = Field(default=None, description="Row by row, only with ?inline=true.")
+
+
+class ArrayAddress(BaseModel):
+    """An array of a result: its numbers are at `npy`."""
+
+    shape: list[int]
+    dtype: str
+    npy: str
+
+
+class Timing(BaseModel):
+    queued_ms: float
+    computed_ms: float = Field(description="Of the whole batch.")
+    batch_size: int
+
+
+class ModelName(BaseModel):
+    name: str
+    digest: str
+
+
+class Explanation(BaseModel):
+    """A finished explanation."""
+
+    id: str
+    status: Literal["succeeded"]
+    kind: str
+    model: ModelName
+    input: str | None = Field(description="The input's digest.")
+    method: dict[str, Any] = Field(description="All parameters, defaults filled in.")
+    target: dict[str, Any] | None = None
+    prediction: list[Prediction] = Field(description="The five highest classes; of a value the number explained.")
+    explained: Explained | None = Field(default=None, description="The target as a number; null without a target.")
+    attribution: Summary | None = None
+    arrays: dict[str, ArrayAddress] = Field(description="Every array of the result, by name.")
+    checks: list[Check]
+    info: dict[str, Any]
+    timing: Timing
+    created_at: str | None
+    links: dict[str, str]
+
+
+class Progress(BaseModel):
+    done: int
+    total: int
+    unit: str
+
+
+class StatusDocument(BaseModel):
+    """The state of an explanation that is not finished, or that failed."""
+
+    id: str
+    status: State
+    model: str | None
+    progress: Progress | None
+    position: int | None = Field(description="How many wait before it.")
+    created_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    deadline: str | None
+    attempts: int
+    error: Problem | None
+    links: dict[str, str]
+
+
+class Explanations(BaseModel):
+    """Several explanations of one request, in the order of its methods and targets."""
+
+    explanations: list[Explanation | StatusDocument]
+
+
+class Listing(BaseModel):
+    """A page of the list, the newest first; `links.next` is the page after it, where there is one."""
+
+    explanations: list[StatusDocument]
+    links: dict[str, str]
+
+
+class Signature(BaseModel):
+    """The operator's, over the seal: `key` is the SHA-256 of the public key, `value` 64 bytes in base64."""
+
+    algorithm: Literal["ed25519"]
+    key: str
+    value: str
+
+
+class Receipt(BaseModel):
+    """What determines an explanation, and the digests of its arrays; `whence verify` computes it again and compares."""
+
+    id: str
+    job: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    machine: dict[str, Any]
+    computed_at: float
+    sha256: dict[str, str]
+    sketches: dict[str, dict[str, Any]]
+    seal: str
+    signature: Signature | None = Field(default=None, description="Where the operator signs receipts.")
+
+
+class MethodDocument(BaseModel):
+    """An explanation method."""
+
+    name: str
+    family: str
+    kind: str
+    question: str
+    description: str
+    citation: str
+    needs: list[str]
+    takes_input: bool
+    cost: str
+    revision: int
+    parameters: dict[str, Any] = Field(description="JSON Schema (2020-12) of the method with its parameters.")
+    links: dict[str, str]
+
+
+class Methods(BaseModel):
+    methods: list[MethodDocument]
+
+
+class DatasetDocument(DatasetCard):
+    """A dataset: how many items, what is known of them."""
+
+    created_at: str  # type: ignore[assignment]  # shown as RFC 3339, kept as seconds
+    links: dict[str, str]
+
+
+class DatasetDocuments(BaseModel):
+    datasets: list[DatasetDocument]
+
+
+class LoadedOn(BaseModel):
+    worker: str
+    device: str | None
+
+
+class ModelDocument(ModelCard):
+    """A model: what it takes, what it gives, which methods can explain it and why not the others."""
+
+    state: Literal["ready"]
+    classes: tuple[str, ...] = Field(description="The labels, by class index.")
+    loaded: list[LoadedOn]
+    links: dict[str, str]
+
+
+class FailedModel(BaseModel):
+    """A model that cannot be served, and why."""
+
+    name: str
+    state: Literal["failed"]
+    reason: str
+    links: dict[str, str]
+
+
+class Models(BaseModel):
+    models: list[ModelDocument | FailedModel]
+
+
+class Health(BaseModel):
+    status: str
+
+
+class Ready(BaseModel):
+    status: str
+    workers: int
+    models: list[str]

@@ -1,0 +1,110 @@
+"""The three bodies of one request: JSON, multipart/form-data, and raw bytes with query parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from service.http.errors import Invalid, MalformedBody
+from service.http.json_text import json_object, json_value
+from service.http.threads import apart
+from workers.contract import UnsupportedMedia
+
+RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
+FIELDS = ("model", "method", "target", "params")
+JSON_TYPES = ("application/json", "text/json")
+LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
+PARTS = ("input", "request", *FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a client sent: the fields of the request, and the input's bytes where they came apart from it.
+
+    `size`: how many bytes of it are still to be decoded.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    upload: bytes | None = None
+    size: int = 0
+
+
+async def read_body(request: Request, most: int) -> Body:
+    """`most`: how many commas its JSON may hold.
+
+    Raises MalformedBody, Invalid, InputTooLarge, UnsupportedMedia, and what the edge raises of a body's size and time.
+    """
+    media = media_type(request) or "application/octet-stream"
+    if media in JSON_TYPES or media.endswith("+json"):
+        raw = await request.body()
+        return Body(await apart(len(raw), lambda: json_object(raw, "", most)), None, len(raw))
+    if media == "multipart/form-data":
+        return await _read_form(request, most)
+    if media.startswith(RAW):
+        query = _plain_fields(dict(request.query_params))
+        raw = await request.body()
+        return Body(query, raw or None, len(raw))
+    raise UnsupportedMedia(
+        "the body is application/json, multipart/form-data, an image, application/x-npy or "
+        "application/vnd.safetensors; name it in Content-Type"
+    )
+
+
+def media_type(request: Request) -> str:
+    """The media type of a body, in small letters and without its parameters; empty where the client names none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _read_form(request: Request, most: int) -> Body:
+    try:
+        form = await request.form(max_files=2, max_fields=len(PARTS), max_part_size=LONGEST_PART)
+    except (MultiPartException, HTTPException):
+        raise MalformedBody("the multipart/form-data could not be read; is its boundary right?") from None
+    try:
+        return await _from_form(form, most)
+    finally:
+        await form.close()
+
+
+async def _from_form(form: FormData, most: int) -> Body:
+    for name in form:
+        if name not in PARTS:
+            raise Invalid([_fault("", f"a form part that is none of {', '.join(PARTS)}")])
+    part = form.get("input")
+    if part is not None and not isinstance(part, UploadFile):
+        raise Invalid([_fault("/input", "this part is a file: give it a filename")])
+    upload = await part.read() if part is not None else None
+    given = form.get("request")
+    if given is None:
+        fields = {name: value for name, value in form.items() if name != "input"}
+        size = sum(len(value) for value in fields.values() if isinstance(value, str))
+        read = await apart(size, lambda: _plain_fields(fields))
+        return Body(read, upload, size + len(upload or b""))
+    text = await given.read() if isinstance(given, UploadFile) else given
+    asked = await apart(len(text), lambda: json_object(text, "/request", most))
+    return Body(asked, upload, len(text) + len(upload or b""))
+
+
+def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that are all text: a target or params that look like JSON are read as JSON."""
+    wrong = [name for name in given if name not in FIELDS]
+    if wrong:
+        raise Invalid([_fault("", f"an unknown field; those there are: {', '.join(FIELDS)}")])
+    if not all(isinstance(value, str) for value in given.values()):
+        raise Invalid([_fault("", f"{', '.join(FIELDS)} are plain fields, not files")])
+    fields: dict[str, Any] = {name: value for name, value in given.items() if name != "params"}
+    if fields.get("target", "").startswith(("{", "[")):
+        fields["target"] = json_value(fields["target"], "/target")
+    if "params" in given:
+        if "method" not in given:
+            raise Invalid([_fault("/method", "params need the name of their method")])
+        fields["method"] = {**json_object(given["params"], "/params"), "name": given["method"]}
+    return fields
+
+
+def _fault(pointer: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "detail": detail}

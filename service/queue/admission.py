@@ -1,0 +1,78 @@
+"""What an order is expected to cost, before what it goes, and when there is no room for it: pure."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.http.errors import QueueFull, QuotaExceeded
+from service.queue.cluster_state import Depth
+from service.queue.orders import Order
+from workers.contract import PASS_S, keys, passes
+
+NEAR = 0.9
+JITTER = 0.2  # of a wait: so that those who were refused together do not come back together
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What may wait of either priority: jobs of one group, of one caller, of all; seconds until the last starts.
+
+    An order that is expected to take more than `bulk` seconds goes with the batch, whatever it asks for. Of new work a
+    caller may ask for `rate` seconds in a second, and for `burst` more at once; None as `rate` is no quota.
+    """
+
+    group: int = 5000
+    caller: int = 5000
+    jobs: int = 10_000
+    wait: float = 300.0
+    batch_wait: float = 86400.0
+    bulk: float = 30.0
+    rate: float | None = None
+    burst: float = 600.0
+
+    def at(self, workers: int, *, shut: bool = False) -> dict[str, Any]:
+        """As the submit script takes them; `shut` refuses all that is new."""
+        waits = {keys.INTERACTIVE: self.wait, keys.BATCH: self.batch_wait}
+        seconds = {one: wait * max(1, workers) for one, wait in waits.items()}
+        return {"group": self.group, "caller": self.caller, "jobs": self.jobs, "seconds": seconds, "shut": shut}
+
+    def near(self, depths: Mapping[keys.Priority, Depth], workers: int) -> bool:
+        """Whether one more may well be too many."""
+        most, seconds = min(self.group, self.caller, self.jobs), self.at(workers)["seconds"]
+        return any(depth.jobs >= NEAR * most or depth.seconds >= NEAR * seconds[one] for one, depth in depths.items())
+
+
+def estimate(order: Order, paces: Mapping[str, float]) -> float:
+    """Seconds that a worker will need, by what passes of such work took of late."""
+    method = order.job.method
+    return passes(method, order.passes) * paces.get(keys.pace(order.job.model, method.name), PASS_S)
+
+
+def priority(order: Order, cost: float, caps: Caps) -> keys.Priority:
+    """Batch for what asks for it, for what is long, and for what looks at a dataset instead of an input."""
+    if cost > caps.bulk or not order.job.method.takes_input:
+        return keys.BATCH
+    return order.priority
+
+
+def refusal(full: Mapping[str, Any], caller: str, workers: int) -> QueueFull:
+    """The error for what the submit script found full: this caller's share, or the queue."""
+    seconds = math.ceil(retry_after(full, workers) * random.uniform(1, 1 + JITTER))
+    if full["cap"] == "memory":
+        return QueueFull(f"the queue's memory is nearly full; try again in {seconds} s", seconds)
+    measured = "s of work" if full["cap"] == "seconds" else "jobs"
+    of = {"caller": " of one caller", "group": " of one kind"}.get(full["cap"], "")
+    detail = f"{full['depth']:.0f} {measured}{of} would wait, and at most {full['most']:.0f} may"
+    error = QuotaExceeded if full["cap"] == "caller" and caller else QueueFull
+    return error(f"{detail}; try again in {seconds} s", seconds)
+
+
+def retry_after(full: Mapping[str, Any], workers: int) -> float:
+    """Seconds until what is too much will have been worked off: the share of the whole wait beyond the cap."""
+    wait: float = full["seconds"] / max(1, workers)
+    beyond: float = 1 - full["most"] / full["depth"]
+    return max(1.0, wait * beyond)

@@ -1,0 +1,46 @@
+"""Connections to Redis that fail soon, and the one error that their failures are."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ReadOnlyError, RedisError
+
+from service.queue.orders import QueueAway
+from workers.contract import async_client, worn_out
+
+WAIT_S = 0.3  # for a connection of the pool
+ANSWER_S = 0.6  # a burst on a busy machine opens many connections at once
+
+log = structlog.get_logger()
+
+
+def client(url: str) -> Redis:
+    """Fails within `ANSWER_S`; tries again at once only where a kept connection is dead or leads to a replica."""
+    return async_client(
+        url,
+        most=64,
+        timeout=WAIT_S,
+        socket_timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+        health_check_interval=10,
+        retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection, ReadOnlyError)),
+    )
+
+
+@contextlib.asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Raises QueueAway for whatever Redis fails with."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
+        if worn_out(error):
+            raise QueueAway("the queue takes nothing new now: its store is full or takes no writes") from None
+        raise QueueAway("the queue does not answer now; try again in a few seconds") from None

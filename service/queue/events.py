@@ -1,0 +1,80 @@
+"""Events of jobs, from one pub/sub connection per process, fanned out to all who wait in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from service.queue.orders import FINAL
+from workers.contract import keys
+
+log = structlog.get_logger()
+
+
+class Events:
+    """Use as `with events.of(ids) as news:`; `news` is set whenever something happened to one of the ids."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: dict[tuple[str, bool], set[asyncio.Event]] = defaultdict(set)
+        self.ended = False
+
+    def __len__(self) -> int:
+        """Of how many jobs somebody waits for news."""
+        return len({job_id for job_id, _ in self._waiting})
+
+    @contextlib.contextmanager
+    def of(self, ids: Iterable[str], *, ends: bool = False) -> Iterator[asyncio.Event]:
+        """An event for the time being, with `ends` of their ends alone.
+
+        An absence of Redis loses events, so look again from time to time.
+        """
+        places = [(job_id, ends) for job_id in ids]
+        news = asyncio.Event()
+        for place in places:
+            self._waiting[place].add(news)
+        try:
+            yield news
+        finally:
+            for place in places:
+                self._waiting[place].discard(news)
+                if not self._waiting[place]:
+                    del self._waiting[place]
+
+    def end(self) -> None:
+        """Wake all who wait, for good: the process ends."""
+        self.ended = True
+        for job_id, _ in self._waiting:
+            self.tell(job_id)
+
+    async def listen(self) -> None:
+        """Fan out for ever, through absences of Redis."""
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError) as error:
+                log.warning("no events", error=type(error).__name__)
+            except Exception:
+                log.exception("no events")  # and try again: whoever waits would go on without being told
+            await asyncio.sleep(0.5)
+
+    async def _listen(self) -> None:
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(keys.EVENTS)
+            while True:
+                message = await channel.get_message(timeout=5)
+                if message is not None:
+                    job_id, _, event = message["data"].decode().partition(" ")
+                    self.tell(job_id, ends=event in FINAL)
+
+    def tell(self, job_id: str, *, ends: bool = True) -> None:
+        """Wake all who wait for news of the job, those who wait for its end where it may have ended."""
+        for place in ((job_id, False), (job_id, True))[: 1 + ends]:
+            for news in self._waiting.get(place, ()):
+                news.set()

@@ -1,0 +1,118 @@
+"""How full the queue and the stores are: read from Redis when somebody asks, and told to Prometheus as gauges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.asyncio import Redis
+
+from service.queue.cluster_state import Depth
+from workers.contract import keys, source
+
+LOOKED_AT = 1000  # unfinished jobs, for the oldest that waits; of those that run there are fewer
+
+
+class Memory(NamedTuple):
+    """Of a Redis: bytes in use, bytes that may be (0: all there are), keys it has thrown away since it started."""
+
+    used: int
+    limit: int
+    evicted: int
+
+
+class Measures(NamedTuple):
+    """What waits, by priority; since when the oldest waits, in seconds; jobs at work; either Redis's memory."""
+
+    depths: Mapping[keys.Priority, Depth]
+    oldest: Mapping[str, float]
+    running: int
+    memory: Mapping[str, Memory]
+
+
+class Gauge:
+    """Reads the measures, by one round trip to either Redis."""
+
+    def __init__(self, jobs: Redis, cache: Redis) -> None:
+        self._jobs = jobs
+        self._cache = cache
+        self._oldest = jobs.register_script(source("oldest"))
+
+    async def read(self) -> Measures:
+        """Raises RedisError."""
+        oldest, (unfinished, info, *depths), cached = await asyncio.gather(
+            self._oldest(args=[LOOKED_AT]), self._queue(), self._cache.info()
+        )
+        waiting = {
+            priority: Depth(int(jobs or 0), float(seconds or 0))
+            for priority, (jobs, seconds) in zip(keys.PRIORITIES, depths, strict=True)
+        }
+        running = max(0, unfinished - sum(depth.jobs for depth in waiting.values()))
+        return Measures(waiting, orjson.loads(oldest), running, {"jobs": _memory(info), "cache": _memory(cached)})
+
+    async def _queue(self) -> list[Any]:
+        async with self._jobs.pipeline(transaction=False) as pipe:
+            pipe.zcard(keys.OPEN)
+            pipe.info()
+            for priority in keys.PRIORITIES:
+                pipe.hmget(keys.depth(priority), ["jobs", "seconds"])
+            found: list[Any] = await pipe.execute()
+        return found
+
+
+def _memory(info: Mapping[str, Any]) -> Memory:
+    return Memory(info["used_memory"], info["maxmemory"], info["evicted_keys"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Told(Collector):
+    families: Sequence[Metric]
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self.families)
+
+
+def text(measured: Measures | None, workers: Sequence[Mapping[str, Any]], models: int) -> bytes:
+    """The gauges as Prometheus reads them; `measured` is None where Redis does not answer."""
+    registry = CollectorRegistry()
+    devices = Counter(worker["device"] for worker in workers)
+    families: list[Metric] = [
+        _family("redis_up", "Whether both Redis answer.", {(): measured is not None}),
+        _family("workers", "Workers alive.", {(device,): count for device, count in devices.items()}, "device"),
+        _family("models", "Models served.", {(): models}),
+    ]
+    if measured is not None:
+        families += _families(measured)
+    registry.register(_Told(families))
+    return generate_latest(registry)
+
+
+def _families(measured: Measures) -> list[Metric]:
+    depths, oldest, memory = measured.depths.items(), measured.oldest, measured.memory.items()
+    waits: dict[tuple[str, ...], float] = {(name,): oldest.get(name, 0.0) for name, _ in depths}
+    evicted = CounterMetricFamily("whence_redis_evicted_keys", "Keys thrown away to make room.", labels=["store"])
+    for store, found in memory:
+        evicted.add_metric([store], found.evicted)
+    return [
+        _family("queue_jobs", "Jobs that wait.", {(name,): depth.jobs for name, depth in depths}, "priority"),
+        _family("queue_seconds", "Work that waits.", {(name,): depth.seconds for name, depth in depths}, "priority"),
+        _family("queue_oldest_seconds", "Since when the oldest job waits.", waits, "priority"),
+        _family("running_jobs", "Jobs at work.", {(): measured.running}),
+        _family("redis_memory_bytes", "Memory in use.", {(name,): found.used for name, found in memory}, "store"),
+        _family("redis_memory_limit_bytes", "Memory that may be.", {(n,): found.limit for n, found in memory}, "store"),
+        evicted,
+    ]
+
+
+def _family(name: str, said: str, values: Mapping[tuple[str, ...], float], *labels: str) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"whence_{name}", said, labels=labels)
+    for of, value in values.items():
+        family.add_metric(of, float(value))
+    return family

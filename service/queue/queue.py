@@ -1,0 +1,191 @@
+"""The API's side of the queue: submit, wait, read. Every call raises QueueAway in under a second without Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, cast
+
+import orjson
+from redis.exceptions import RedisError
+
+from service.queue import listing
+from service.queue.admission import Caps
+from service.queue.cluster_state import Board
+from service.queue.connection import answering, client
+from service.queue.events import Events
+from service.queue.gauges import Gauge, Measures
+from service.queue.interest import Interest, Withdrawal
+from service.queue.orders import Input, Order, Page, Problem, Progress, QueueAway, State, Status, Ticket
+from service.queue.status import status_of
+from service.queue.storage import Finds, Inputs, Room
+from service.queue.submission import Intake
+from workers.contract import PREVIEW, ModelCard, keys, publisher, source
+
+__all__ = ["Input", "Order", "Page", "Problem", "Progress", "Queue", "QueueAway", "Status", "Ticket"]
+
+POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
+
+PROBE_S = 60
+
+
+class Queue:
+    """Use as `async with Queue(redis_url, cache_url) as queue:`."""
+
+    def __init__(
+        self, redis_url: str, cache_url: str | None = None, room: Room | None = None, caps: Caps | None = None
+    ) -> None:
+        self._jobs = client(redis_url)
+        self._cache = client(cache_url) if cache_url else self._jobs
+        room = room or Room()
+        self._inputs = Inputs(self._jobs, room)
+        self._finds = Finds(self._cache, room.objects)
+        self._bell = publisher(redis_url)
+        self._events = Events(self._jobs)
+        self._board = Board(self._jobs)
+        self._intake = Intake(self._jobs, self._bell, self._board, self._inputs, self._finds, caps or Caps())
+        self._interest = Interest(self._jobs)
+        self._status = self._jobs.register_script(source("status"))
+        self._gauge = Gauge(self._jobs, self._cache)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Queue:
+        with contextlib.suppress(RedisError):
+            await self._board.read()
+        self._tasks = [asyncio.create_task(self._events.listen()), asyncio.create_task(self._board.keep())]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        running = set(self._tasks)
+        while running:  # redis-py may lose a cancellation that comes while it connects
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=0.2)
+        await self._cache.aclose()
+        await self._jobs.aclose()
+        self._bell.close()
+
+    async def submit(self, orders: Sequence[Order], *, wait: float = 0, arrays: Sequence[str] = ()) -> list[Ticket]:
+        """Create or join the jobs of one request, which are claimed together, and ring the doorbell.
+
+        For `wait` seconds an open connection counts as one that wants them. `arrays` are read along where the result
+        of a single order is there. Raises UnknownInput for a digest without data that names no stored input, and
+        QueueFull for all of the request where there is no room for what is new in it.
+        """
+        async with answering():
+            return await self._intake.submit(orders, wait, arrays)
+
+    async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
+        """The result's JSON and the .npy bytes of the named arrays, in one round trip; None where there is none."""
+        async with answering():
+            return await self._finds.read(job_id, *arrays)
+
+    async def meta(self, job_id: str) -> dict[str, Any] | None:
+        """The result's JSON."""
+        found = await self.read(job_id)
+        return found and found[0]
+
+    async def array(self, job_id: str, name: str) -> bytes | None:
+        """One array of a result as .npy bytes; "input" is the picture the model saw, or the tensor."""
+        found = await self.read(job_id, name)
+        return None if found is None else found[1][0]
+
+    async def status(self, job_id: str) -> Status | None:
+        """The state of an explanation; None for an id nobody knows."""
+        return (await self.statuses([job_id]))[0]
+
+    async def statuses(self, ids: Sequence[str]) -> list[Status | None]:
+        """The states of several explanations, by one round trip to either Redis."""
+        if not ids:
+            return []
+        async with answering(), self._cache.pipeline(transaction=False) as pipe:
+            # The records first: a job that finishes between the two readings is then seen with its result.
+            records = orjson.loads(await self._status(args=list(ids)))
+            for job_id in ids:
+                pipe.exists(keys.result(job_id))
+            stored = await pipe.execute()
+        workers = len(self._board.workers)
+        return [
+            status_of(job_id, record, bool(there), workers)
+            for job_id, record, there in zip(ids, records, stored, strict=True)
+        ]
+
+    async def preview(self, job_id: str) -> bytes | None:
+        """What an unfinished job has made so far, as safetensors; None where it shows nothing."""
+        async with answering():
+            return cast("bytes | None", await self._cache.hget(keys.partial(job_id), PREVIEW))
+
+    async def has_preview(self, job_id: str) -> bool:
+        """Whether an unfinished job has something to look at."""
+        async with answering():
+            return bool(await self._cache.hexists(keys.partial(job_id), PREVIEW))
+
+    async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
+        """The states of all, as soon as all are final, at the latest after so many seconds."""
+        clock = asyncio.get_running_loop()
+        end = clock.time() + seconds
+        with self._events.of(ids, ends=True) as news:  # each look is two round trips, and work tells much on its way
+            while True:
+                news.clear()
+                found = await self.statuses(ids)
+                left = end - clock.time()
+                if left <= 0 or self._events.ended or all(status is None or status.final for status in found):
+                    return found
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(news.wait(), min(left, POLL_S))
+
+    def news(self, ids: Sequence[str]) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set when something happened to one of the ids; some news may be lost, so look again."""
+        return self._events.of(ids)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is to wait any longer."""
+        return self._events.ended
+
+    def end(self) -> None:
+        """Let go of all who wait: the process ends."""
+        self._events.end()
+
+    async def withdraw(self, job_id: str, caller: str) -> Withdrawal:
+        """End a caller's interest in a job; it is cancelled where no caller and no open connection is left."""
+        async with answering():
+            return await self._interest.withdraw(job_id, caller)
+
+    def attached(self, ids: Sequence[str], caller: str, seconds: float) -> AbstractAsyncContextManager[None]:
+        """While it is open, at most so many seconds, a connection wants the jobs; an absence of Redis is borne."""
+        return self._interest.attached(ids, caller, seconds)
+
+    async def listing(self, status: State | None, model: str | None, limit: int, cursor: str | None) -> Page:
+        """A page of the explanations in this state and of this model, newest first; raises InvalidParameter."""
+        async with answering():
+            return await listing.page(self._jobs, self.statuses, status, model, limit, cursor)
+
+    async def find_input(self, digest: str) -> str | None:
+        """The kind ("image" or "tensor") of a stored input; None where there is none."""
+        async with answering():
+            return await self._inputs.find(digest)
+
+    def cards(self) -> Mapping[str, ModelCard]:
+        """Model cards by name, at most about a second old."""
+        return self._board.cards
+
+    def failed(self) -> Mapping[str, str]:
+        """Why models cannot be served, by name."""
+        return self._board.failed
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The live workers' last heartbeats: id, pid, device, models loaded."""
+        return self._board.workers
+
+    async def measures(self) -> Measures:
+        """How full the queue and the stores are, now."""
+        async with answering():
+            return await self._gauge.read()
+
+    async def ping(self) -> None:
+        """Raises QueueAway when either Redis does not answer, or takes no writes."""
+        async with answering():
+            await asyncio.gather(*(one.set(keys.PROBE, 1, ex=PROBE_S) for one in {self._jobs, self._cache}))

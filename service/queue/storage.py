@@ -1,0 +1,123 @@
+"""What the API keeps and finds: inputs for the workers, results of theirs; large ones lie in `objects`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+from redis.asyncio import Redis
+
+from service.queue.orders import Input, QueueAway
+from workers.contract import Objects, UnknownInput, keys, places_of, source
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where large things lie, the seconds that an input stays unused, the bytes of inputs that Redis may hold."""
+
+    objects: Objects = field(default_factory=lambda: Objects(None))
+    input_ttl: int = 3600
+    input_space: int = 2**30
+
+
+class Inputs:
+    """Inputs by digest in the jobs Redis."""
+
+    def __init__(self, jobs: Redis, room: Room) -> None:
+        self._jobs = jobs
+        self._room = room
+        self._objects = room.objects
+        self._store = jobs.register_script(source("keep_input"))
+
+    async def find(self, digest: str) -> str | None:
+        """The kind ("image" or "tensor") of a stored input; None where there is none."""
+        kind, place = cast("list[bytes | None]", await self._jobs.hmget(keys.stored_input(digest), ["kind", "object"]))
+        if kind is None or (place is not None and not await asyncio.to_thread(self._objects.renew, place.decode())):
+            return None
+        return kind.decode()
+
+    async def keep(self, inputs: Iterable[Input]) -> None:
+        """Have them stored for another while.
+
+        Raises UnknownInput for one without data that is not there, QueueAway where there is no room.
+        """
+        for given in inputs:
+            await self._keep(given)
+
+    async def _keep(self, given: Input) -> None:
+        data = given.data
+        if data is None or self._objects.takes(data):
+            known = await self._ask(given)
+        else:
+            known = await self._ask(given, "data", data)
+        if known == "data" or (known not in ("", "full") and await asyncio.to_thread(self._objects.renew, known)):
+            return
+        if data is None:
+            raise UnknownInput("no input with that digest is stored now; send the input", pointer="/input")
+        if known not in ("", "full"):
+            await self._jobs.delete(keys.stored_input(given.digest))  # for its blob is gone
+        if known == "full" and not self._objects.open:
+            raise QueueAway("unfinished work holds as many inputs as there is room for; try again in a few seconds")
+        put = self._objects.put if known == "full" else self._objects.take
+        place = await asyncio.to_thread(put, "inputs", data)
+        stored = await (self._ask(given, "data", data) if place is None else self._ask(given, "object", place))
+        if stored == "full":
+            raise QueueAway("there is no room for the input now; try again in a few seconds")
+
+    async def _ask(self, given: Input, *stored: str | bytes) -> str:
+        """What the script says of it: "", "full", "data", or the name of its object."""
+        asked: list[str | bytes | int] = [given.digest, self._room.input_ttl, self._room.input_space]
+        if stored:
+            asked += [given.kind, *stored]
+        said: bytes = await self._store(args=asked)
+        return said.decode()
+
+
+class Finds:
+    """Results by id in the cache Redis. One of which a blob is gone is gone as a whole, and is forgotten."""
+
+    def __init__(self, cache: Redis, objects: Objects) -> None:
+        self._cache = cache
+        self._objects = objects
+
+    async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
+        """The JSON and the .npy bytes of the named arrays, by one round trip; None where there is no result."""
+        fields = ["meta", "objects", *(f"a:{name}" for name in arrays)]
+        meta, objects, *found = cast("list[bytes | None]", await self._cache.hmget(keys.result(job_id), fields))
+        if meta is None:
+            return None
+        if objects is not None:
+            blobs = await self._blobs(job_id, objects, arrays)
+            if blobs is None:
+                return None
+            found = [blobs.get(name, data) for name, data in zip(arrays, found, strict=True)]
+        return orjson.loads(meta), found
+
+    async def metas(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The JSON of those results that are there, whole."""
+        async with self._cache.pipeline(transaction=False) as pipe:
+            for job_id in (wanted := list(ids)):
+                pipe.hmget(keys.result(job_id), ["meta", "objects"])
+            found = await pipe.execute()
+        return {
+            job_id: orjson.loads(meta)
+            for job_id, (meta, objects) in zip(wanted, found, strict=True)
+            if meta is not None and (objects is None or await self._blobs(job_id, objects) is not None)
+        }
+
+    async def _blobs(self, job_id: str, objects: bytes, wanted: Sequence[str] = ()) -> dict[str, bytes] | None:
+        """The wanted arrays among the large ones; None, and the result forgotten, where any of them is gone."""
+        found = await asyncio.to_thread(_read, self._objects, places_of(objects), wanted)
+        if found is None:
+            await self._cache.unlink(keys.result(job_id))
+        return found
+
+
+def _read(objects: Objects, places: Mapping[str, str], wanted: Sequence[str]) -> dict[str, bytes] | None:
+    found = {name: objects.get(place) for name, place in places.items() if name in wanted}
+    whole = all(objects.renew(place) for name, place in places.items() if name not in wanted)
+    there = {name: data for name, data in found.items() if data is not None}
+    return there if whole and len(there) == len(found) else None

@@ -1,0 +1,97 @@
+"""Scores of methods as PNG and as CSV: a curve for each, a table of all pairs, or a bar for each."""
+
+from __future__ import annotations
+
+import csv as table
+import io
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from service.render.frame import MARGIN, SMALL, TITLE, WHITE
+from service.render.frame import png as encoded
+from service.render.pairs import pairs
+from service.render.picture import target_text
+from service.render.plots.lines import plot
+from service.render.plots.score_bars import score_bars
+from service.render.text import FAINT, fitted, write
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+def png(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
+    """The picture of a result of the kind scores; `arrays` are its arrays by name."""
+    if top := meta.get("info", {}).get("prediction"):
+        highest = {"scores": np.array([one["score"] for one in top])}
+        return encoded(_titled(score_bars([class_name(one["index"], one.get("label")) for one in top], highest), meta))
+    names = labels(meta, arrays)
+    if "matrix" in arrays:
+        return encoded(_titled(pairs(names, arrays["matrix"]), meta))
+    if "curves" in arrays and arrays["curves"].shape[-1] > 1:
+        info = meta.get("info", {})
+        return encoded(_titled(plot(arrays, names, info.get("axes", {}), str(info.get("measure", ""))), meta))
+    return encoded(_titled(score_bars(names, arrays), meta))
+
+
+def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
+    """The same numbers as UTF-8 CSV: a column for each method's curve, else a row for each method."""
+    out = io.StringIO()
+    rows = table.writer(out, lineterminator="\n")
+    names = labels(meta, arrays)
+    if "matrix" in arrays:
+        rows.writerow(["method", *names])
+        rows.writerows([name, *map(_exact, values)] for name, values in zip(names, arrays["matrix"], strict=True))
+    elif "curves" in arrays:
+        rows.writerow([meta.get("info", {}).get("axes", {}).get("x", "at"), *names])
+        rows.writerows(map(_exact, (at, *values)) for at, *values in zip(arrays["at"], *arrays["curves"], strict=True))
+    else:
+        columns = [name for name, array in arrays.items() if array.shape == arrays["scores"].shape]
+        rows.writerow(["method" if "methods" in meta.get("info", {}) else "name", *columns])
+        values = zip(*(arrays[name].ravel() for name in columns), strict=True)
+        rows.writerows([name, *map(_exact, row)] for name, row in zip(names, values, strict=True))
+    return out.getvalue().encode()
+
+
+def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
+    """What each score is of: a method, a layer, a class, or its place in the list."""
+    info = meta.get("info", {})
+    for key, name in (("methods", "label"), ("layers", "layer")):
+        found = info.get(key, ())
+        if len(found) == arrays["scores"].size and all(isinstance(one, Mapping) and name in one for one in found):
+            return [str(one[name]) for one in found]
+    if "prediction" in info and arrays["scores"].ndim <= 1:
+        known = {one["index"]: one.get("label") for one in info["prediction"] if isinstance(one["index"], int)}
+        return [class_name(i, known.get(i)) for i in range(arrays["scores"].size)]
+    return [f"[{i}]" for i in range(arrays["scores"].size)]
+
+
+def class_name(index: int | list[int], label: str | None) -> str:
+    """A class by its number, and by its name where that says more; one of many numbers by its index."""
+    place = str(index) if isinstance(index, int) else ", ".join(map(str, index))
+    return place if label in (None, place) else f"{place} {label}"
+
+
+def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:
+    """The body under what it shows, of what, and which way is better."""
+    info, method = meta.get("info", {}), meta["method"]
+    over = f"over {info['inputs']} inputs" if "inputs" in info else "over a dataset"
+    of = over if method.get("dataset") else target_text(meta)
+    better = {"higher": "higher is better", "lower": "lower is better"}.get(info.get("better") or "", "")
+    parts = [str(info.get("measure", "")), better, f"model {meta['model']['name']}"]
+    top = MARGIN + TITLE + 6 + SMALL + 12
+    canvas = Image.new("RGB", (max(420, body.width + 2 * MARGIN), top + body.height + MARGIN), WHITE)
+    draw = ImageDraw.Draw(canvas)
+    room = canvas.width - 2 * MARGIN
+    write(draw, (MARGIN, MARGIN), fitted(f"{method['name']}: {of}", TITLE, room), TITLE)
+    subtitle = "; ".join(part for part in parts if part)
+    write(draw, (MARGIN, MARGIN + TITLE + 6), fitted(subtitle, SMALL, room), SMALL, ink=FAINT)
+    canvas.paste(body, (MARGIN, top))
+    return canvas
+
+
+def _exact(value: Any) -> str:
+    """A float32 in as many digits as it has."""
+    return str(np.float32(value))

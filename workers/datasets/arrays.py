@@ -1,0 +1,120 @@
+"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box.
+
+`categories` says of each concept that masks show of which kind it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+from zipfile import ZipFile
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from workers.datasets.card import MAX_CLASSES
+from workers.datasets.contents import Contents
+from workers.explanation.errors import InvalidDataset
+from workers.explanation.tensors import MAX_AXES, unread
+
+OF_ITEMS = ("inputs", "labels", "masks", "boxes")
+ARRAYS = (*OF_ITEMS, "categories")
+CHUNK = 2**20
+
+
+def is_npz(file: ZipFile) -> bool:
+    """Whether the archive holds arrays and nothing else."""
+    return all(name.endswith(".npy") for name in file.namelist()) and bool(file.namelist())
+
+
+def extract(file: ZipFile, into: Path) -> None:
+    """Copy the arrays out as they are; raises InvalidDataset where the archive holds others."""
+    known = {f"{name}.npy" for name in ARRAYS}
+    if not {"inputs.npy"} <= set(file.namelist()) <= known:
+        _refuse(f"a .npz holds the array inputs, and may hold {', '.join(ARRAYS[1:])}; no others")
+    for name in file.namelist():
+        with file.open(name) as source, (into / name).open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK)
+
+
+def arrays(folder: Path) -> Contents:
+    """The arrays of a folder, checked against each other; raises InvalidDataset."""
+    found = {name: _mapped(folder / f"{name}.npy", name) for name in ARRAYS if (folder / f"{name}.npy").is_file()}
+    inputs = found["inputs"]
+    if inputs.ndim < 2 or inputs.ndim > MAX_AXES + 1:
+        _refuse(f"inputs has the shape {list(inputs.shape)}; it should be (n, ...), the items along the first axis")
+    for name, array in found.items():
+        if name in OF_ITEMS and len(array) != len(inputs):
+            _refuse(f"{name} has {len(array)} items and inputs has {len(inputs)}")
+    labels = _labels(found["labels"]) if "labels" in found else None
+    masks = _masks(found["masks"], inputs.shape) if "masks" in found else None
+    return Contents(
+        kind="tensors",
+        count=len(inputs),
+        item=lambda i: inputs[i],
+        classes=tuple(str(i) for i in range(int(labels.max()) + 1)) if labels is not None else (),
+        shape=inputs.shape[1:],
+        labels=labels,
+        masks=masks,
+        categories=_categories(found["categories"], masks) if "categories" in found else (),
+        boxes=_boxes(found["boxes"]) if "boxes" in found else None,
+    )
+
+
+def _mapped(path: Path, name: str) -> NDArray[Any]:
+    """Nothing is unpickled: an array of objects cannot be mapped."""
+    try:
+        array = npy.open_memmap(path, mode="r")
+    except (ValueError, EOFError, OverflowError, TypeError) as error:
+        if "objects" in str(error):
+            _refuse(f"{name} is not read: {unread(np.dtype(object))}")
+        _refuse(f"{name} is no array of numbers, or is cut off; save it with numpy.savez")
+    if (wrong := unread(array.dtype)) is not None:
+        _refuse(f"{name} is not read: {wrong}")
+    if array.ndim == 0:
+        _refuse(f"{name} is a single number, without axes; it should be an array with an item for each input")
+    if array.size == 0:
+        _refuse(f"{name} is empty")
+    if array.offset + array.nbytes != path.stat().st_size:
+        _refuse(f"{name} is followed by bytes that are not its own")
+    return array
+
+
+def _labels(given: NDArray[Any]) -> NDArray[np.int64]:
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        _refuse("labels should have the shape (n,) and whole numbers")
+    if given.min() < 0 or given.max() >= MAX_CLASSES:
+        _refuse(f"labels should lie from 0 to {MAX_CLASSES - 1}")
+    return given.astype(np.int64)
+
+
+def _masks(given: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if given.ndim != 4 or given.shape[2:] != shape[-2:] or given.dtype.kind not in "biu":
+        _refuse("masks should have the shape (n, concepts, H, W), H and W those of the inputs, and be bool or 0 and 1")
+    return given
+
+
+def _categories(given: NDArray[Any], masks: NDArray[Any] | None) -> tuple[int, ...]:
+    if masks is None:
+        _refuse("categories are of the concepts that masks show, and there are no masks; send both, or neither")
+    concepts = masks.shape[1]
+    if given.shape != (concepts,) or given.dtype.kind not in "iu":
+        _refuse(f"categories should have the shape ({concepts},), a whole number for each concept of masks")
+    if given.min() < 0 or given.max() >= concepts:
+        _refuse(f"categories should lie from 0 to {concepts - 1}, below the number of concepts")
+    return tuple(given.tolist())
+
+
+def _boxes(given: NDArray[Any]) -> NDArray[np.float32]:
+    if given.shape[1:] != (4,) or given.dtype.kind != "f":
+        _refuse("boxes should have the shape (n, 4): left, top, right, bottom as fractions of width and height")
+    boxes = given.astype(np.float32)
+    if not (np.all(boxes >= 0) and np.all(boxes <= 1) and np.all(boxes[:, :2] < boxes[:, 2:])):
+        _refuse("boxes should lie from 0 to 1, left before right and top before bottom")
+    return boxes
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise InvalidDataset(detail)

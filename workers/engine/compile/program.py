@@ -1,0 +1,195 @@
+"""From an exported program to the two graphs the engine runs: as exported, and in plain calls that have rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from workers.engine.compile import attention_dropout, batch_norm, memory_format, normal_forms, unroll
+from workers.engine.compile.constants import fold_constants
+from workers.engine.compile.dropout import Dropout, switch_on
+from workers.engine.compile.inline import inline
+from workers.engine.compile.layer_names import Name, layer_names
+from workers.engine.compile.precision import in_precision, unify
+from workers.engine.graph import canonizers, ops
+from workers.engine.graph.graph import Graph, Node, Ref, is_float, references
+from workers.engine.graph.rows import of_sizes
+from workers.explanation.errors import InvalidFolder
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`exported` computes the model as it is; `folded` the same, batch norm folded and recurrence unrolled.
+
+    `dropouts` are those switched on in both, where that was asked for.
+    """
+
+    exported: Graph
+    folded: Graph
+    dropouts: tuple[Dropout, ...] = ()
+
+
+def compile_program(
+    program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype, dropout: bool = False
+) -> Compiled:
+    """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out.
+
+    With `dropout`, what drops values in training is kept, as a product with a mask.
+    """
+    graph, constants, source = _unlifted(program)
+    constants = unify(graph, constants, dtype)
+    fold_constants(graph, constants)
+    normal_forms.plain_forms(graph, constants)
+    names = layer_names(graph.nodes)
+    canonizers.functionalise(graph)
+    if dropout:
+        attention_dropout.write_out(graph, constants, names)
+        unroll.unroll(graph, constants, names)  # where its dropout is the layer's argument, no node has it
+    dropouts = switch_on(graph, constants, names, source) if dropout else ()
+    stands = canonizers.drop_identity(graph)
+    constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
+    if device.type == "cpu":
+        memory_format.channels_last(graph, constants)
+    named = _with_aliases(names, stands)
+    unroll.differentiable(graph)
+    exported = _compile(graph, constants, source, named, device)
+    calls = list(graph.nodes)
+    unroll.unroll(graph, constants, named)
+    folded = batch_norm.fold_batch_norm(graph, constants)
+    normal_forms.separate(graph)
+    if list(graph.nodes) == calls:
+        return Compiled(exported, exported, dropouts)
+    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device), dropouts)
+
+
+def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:
+    """A copy of the program's graph, its constants by placeholder name, and the placeholder of the input."""
+    signature = program.graph_signature
+    stored: dict[str, Any] = {**program.state_dict, **program.constants}
+    lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    lifted |= signature.inputs_to_lifted_tensor_constants
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(program.graph, copies))
+    inline(graph, program.graph_module)
+    for mutated in signature.buffers_to_mutate.values():
+        raise InvalidFolder(f"the model writes to its buffer {mutated} when it runs; export it in evaluation mode")
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise InvalidFolder(
+            f"the model has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
+            "Whence explains models with one tensor in and one tensor out: wrap it before the export"
+        )
+    constants = {name: stored[target] for name, target in lifted.items()}
+    # the copy renames what Python has a name for, such as `input`, the input of every nn.Sequential
+    source = next(copy for node, copy in copies.items() if node.name == signature.user_inputs[0])
+    _take_floats(graph, source)
+    return graph, constants, source
+
+
+def _take_floats(graph: fx.Graph, source: fx.Node) -> None:
+    """Let a program that was exported for whole numbers (ids of tokens) take them as floats, as all input comes."""
+    given = source.meta["val"]
+    if given.is_floating_point():
+        return
+    with graph.inserting_after(source):
+        whole = graph.call_function(torch.ops.aten.to.dtype, (source, given.dtype))
+    whole.meta = {"val": given}
+    source.replace_all_uses_with(whole, delete_user_cb=lambda user: user is not whole)
+    source.meta["val"] = given.to(torch.float32)
+
+
+def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    return in_precision(value.detach().to(device), dtype) if isinstance(value, torch.Tensor) else value
+
+
+def _with_aliases(names: dict[fx.Node, Name], stands: dict[fx.Node, fx.Node]) -> dict[fx.Node, Name]:
+    """The names, those of erased nodes given to the nodes that stand for them."""
+    result = dict(names)
+    for erased in reversed(stands):
+        stand = stands[erased]
+        if stand in result:
+            own, gone = result[stand], result[erased]
+            extra = tuple(a for a in (gone.layer, *gone.aliases) if a != erased.name)
+            result[stand] = Name(own.layer, (*own.aliases, *extra))
+    return result
+
+
+def _compile(
+    graph: fx.Graph,
+    constants: dict[str, Any],
+    source: fx.Node,
+    names: dict[fx.Node, Name],
+    device: torch.device,
+) -> Graph:
+    position: dict[fx.Node, int] = {source: 0}
+    nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
+    batch = source.meta["val"].shape[0]
+
+    def bound(argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return Ref(position[argument]) if argument in position else constants[argument.name]
+        if isinstance(argument, list | tuple):
+            items = [bound(item) for item in argument]
+            return items if isinstance(argument, list) else tuple(items)
+        return argument
+
+    for node in graph.nodes:
+        if node.op != "call_function":
+            continue
+        index = len(nodes)
+        args = tuple(bound(a) for a in node.args)
+        # the program names the device that it was exported with
+        kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
+        inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
+        name = names.get(node, Name(node.name, ()))
+        sizes, rows = of_sizes(_sizes(node), batch)
+        nodes.append(
+            Node(
+                index=index,
+                name=node.name,
+                layer=name.layer,
+                aliases=name.aliases,
+                op=ops.name(node),
+                call=node.target,
+                args=args,
+                kwargs=kwargs,
+                inputs=inputs,
+                shape=_shape(node),
+                carries=ops.name(node) not in ops.CREATION and _carries(node.meta.get("val")),
+                sizes=sizes if is_float(node.meta.get("val")) else None,
+                rows=rows,
+            )
+        )
+        position[node] = index
+    returned: Any = graph.output_node().args[0]
+    result = returned[0] if isinstance(returned, list | tuple) else returned
+    return Graph(tuple(nodes), position[result], alone=isinstance(batch, int))
+
+
+def _identity(*_: Any) -> None:
+    """The input node is a value, not a call."""
+
+
+def _carries(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_carries(item) for item in value)
+    return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def _sizes(node: fx.Node) -> Sequence[int | torch.SymInt] | None:
+    """The sizes of a tensor, None of other values."""
+    value = node.meta.get("val")
+    return value.shape if isinstance(value, torch.Tensor) else None
+
+
+def _shape(node: fx.Node) -> tuple[int, ...] | None:
+    """The shape behind the first axis, where the value is a float tensor of plain sizes."""
+    value = node.meta.get("val")
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return None
+    sizes = value.shape[1:]
+    return tuple(int(s) for s in sizes) if all(isinstance(s, int) for s in sizes) else None

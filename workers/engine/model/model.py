@@ -1,0 +1,303 @@
+"""Model: a loaded model, ready to be explained; nothing that it computes changes after it is made."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from workers.engine.compile.company import settle
+from workers.engine.compile.dropout import has_dropout
+from workers.engine.compile.precision import stored_types
+from workers.engine.compile.program import Compiled, compile_program
+from workers.engine.graph import ops
+from workers.engine.graph.embeddings import check_slope
+from workers.engine.graph.graph import Node
+from workers.engine.graph.tape import Tape
+from workers.engine.model import prediction as describe
+from workers.engine.model import target_masks
+from workers.engine.model.batch import Batch
+from workers.engine.model.chunk_size import fastest
+from workers.engine.model.outputs import target_chances
+from workers.engine.rules import assign
+from workers.engine.rules.backward import Watch, propagate
+from workers.engine.rules.rule import Gradient, Rule
+from workers.explanation.card import ModelCard
+from workers.explanation.composite import DEFAULT, Choices, Table
+from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
+from workers.explanation.target import Target, UnitTarget
+
+if TYPE_CHECKING:
+    from workers.models.folder import Folder
+
+SHRUNK_S = 600.0  # memory that was short may be there again
+
+
+def snake(name: str) -> str:
+    """`ZPlus` as `z_plus`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class Model:
+    """The exported graph of a model with its card; explains nothing itself, but runs what methods ask for."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        compiled: Compiled,
+        device: torch.device,
+        dtype: torch.dtype,
+        chunk: int | None,
+        stored: tuple[str, ...] = (),
+    ) -> None:
+        self.folder = folder
+        self.graph = compiled.exported
+        self.folded = compiled.folded
+        self.device = device
+        self.dtype = dtype
+        self.stored = stored
+        self.rows = 1 if compiled.exported.alone else None
+        self._chunk = self.rows or chunk
+        self._shrunk_at = -math.inf
+        self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
+        self._gradient = Gradient()
+        self.stochastic: Callable[[], Compiled] | None = None
+        self.asked: tuple[Target, ...] = ()
+        self.card: ModelCard = describe.card(self)
+
+    @classmethod
+    def from_program(
+        cls,
+        folder: Folder,
+        program: torch.export.ExportedProgram,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        chunk: int | None = None,
+    ) -> Model:
+        """A model from its exported program; raises InvalidFolder where that is not one tensor in and one out.
+
+        `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
+        """
+        place = torch.device(device)
+        row = torch.zeros(1, *folder.input.shape, device=place, dtype=dtype)
+
+        def compiled_as(dropout: bool) -> Compiled:
+            found = compile_program(program, place, dtype, dropout)
+            describe.check_input(folder, found.exported)
+            return settle(found, row, describe.input_range(folder.input, place, dtype))
+
+        compiled = compiled_as(False)
+        model = cls(folder, compiled, place, dtype, chunk, stored_types(program))
+        if has_dropout(program):
+            model.stochastic = cache(partial(compiled_as, True))
+        return model
+
+    def towards(self, target: Target | None) -> Model:
+        """The same model, asked about this target: methods refuse no more than stands between it and the input."""
+        if target is None:
+            return self
+        model = copy.copy(self)
+        model.asked = (target,)
+        return model
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """The folded graph's nodes that the model is asked about: its output, or where the targets are read."""
+        return frozenset(target_masks.node_of(t, self.folded) for t in self.asked) or frozenset({self.folded.output})
+
+    @property
+    def chunk(self) -> int:
+        """How many rows a method with many passes runs at once: measured when first asked for."""
+        if self._chunk is None or 0 <= self._shrunk_at < time.monotonic() - SHRUNK_S:
+            self._shrunk_at = -math.inf
+            row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
+            with torch.no_grad():
+                self._chunk = fastest(self.graph.run, row)
+        return self._chunk
+
+    @property
+    def measured_chunk(self) -> int | None:
+        """What `chunk` was last; None where nobody has asked for it."""
+        return self._chunk
+
+    def shrink(self) -> bool:
+        """Halve the chunk for some minutes, for it did not fit into memory; False where it cannot be smaller.
+
+        Then its size was not to blame, and is measured anew when next asked for.
+        """
+        if self.rows or self._chunk is None or self._chunk == 1:
+            self._chunk = self.rows
+            return False
+        self._chunk //= 2
+        self._shrunk_at = time.monotonic()
+        return True
+
+    @property
+    def short(self) -> bool:
+        """Whether memory ran out lately: what may take more rows than a chunk takes no more now."""
+        return self._shrunk_at >= 0
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What the model returns for the batch's inputs, from a pass already made where there is one."""
+        if "tape" in batch.memo:
+            output: Tensor = batch.memo["tape"].output
+            return output
+        if "outputs" not in batch.memo:
+            batch.memo["outputs"] = self.forward(batch.x)
+        outputs: Tensor = batch.memo["outputs"]
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the model returns for x (n, *shape), without gradients, in chunks."""
+        with torch.no_grad():
+            # One row needs no measured size.
+            parts = torch.split(x, self.chunk) if len(x) > 1 else [x]
+            return torch.cat([self.graph.run(part)[0] for part in parts])
+
+    def resolve(self, batch: Batch) -> list[Target]:
+        """The batch's targets with ranks turned into classes, by the outputs for the inputs themselves."""
+        if not any(t.kind == "rank" for t in batch.targets):
+            return list(batch.targets)
+        return target_masks.resolve(batch.targets, self.outputs(batch))
+
+    def prediction(self, batch: Batch, top: int = 5) -> list[list[dict[str, Any]]]:
+        """For each row its highest outputs, {index, label, score, probability}, best first."""
+        return describe.predictions(self.card, self.outputs(batch), top)
+
+    def tape(self, batch: Batch) -> Tape:
+        """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""
+        if "tape" not in batch.memo:
+            batch.memo["tape"] = Tape(self.folded, batch.x)
+        tape: Tape = batch.memo["tape"]
+        return tape
+
+    def scores(self, x: Tensor, wanted: Sequence[Target], probability: bool = False) -> Tensor:
+        """The score of each row's target (n,), differentiable where x is; targets must be resolved.
+
+        With `probability`, that of its class, the mean over its places; raises InvalidTarget for what is no class.
+        """
+        keep = {target_masks.node_of(t, self.graph) for t in wanted}
+        output, values = self.graph.run(x, keep)
+        if probability:
+            return target_chances(self.card, wanted, self.graph, output)
+        values[self.graph.output] = output
+        return target_masks.scores(target_masks.masks(wanted, self.graph, values), self.graph, values)
+
+    def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
+        """The scores (n,) and their gradients at x, by one pass; targets must be resolved."""
+        x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            scores = self.scores(x, wanted)
+        if not scores.requires_grad:
+            check_slope(self.graph)
+            return scores, torch.zeros_like(x)
+        return scores.detach(), torch.autograd.grad(scores.sum(), x)[0]
+
+    def start(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
+        """The scores (n,), and by node ones at what each row's target sums over: where a backward walk begins."""
+        tape, wanted = self.tape(batch), self.resolve(batch)
+        self.check_start(wanted)
+        start = target_masks.masks(wanted, tape.graph, tape.values)
+        return target_masks.scores(start, tape.graph, tape.values), start
+
+    def check_start(self, wanted: Sequence[Target] | None = None) -> None:
+        """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
+        for target in self.asked if wanted is None else wanted:
+            for layer, norm in self.normed([target]):
+                after = target.model_dump(mode="json", include={"channel", "token", "index"}, exclude_none=True)
+                raise InvalidTarget(
+                    f"{norm} is folded into {layer}, whose own value is not propagated from",
+                    pointer="/target/layer",
+                    instead=(
+                        Instead(target={"layer": norm, **after}),
+                        *methods("gradient", "input_times_gradient", "integrated_gradients"),
+                    ),
+                )
+
+    def signal(self, batch: Batch, start: Literal["one", "score"]) -> dict[int, Tensor]:
+        """By node what a backward walk begins with: ones where `start` has them, or the values there."""
+        ones = self.start(batch)[1]
+        return ones if start == "one" else {index: one * self.tape(batch).values[index] for index, one in ones.items()}
+
+    def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
+        """The scores (n,) and their gradients at the nodes in `to`, by row, by the batch's tape."""
+        if tuple(to) == (0,) and self.normed(batch.targets):
+            scores, slopes = self.gradient(batch.x, self.resolve(batch))
+            return scores, {0: slopes}
+        scores, start = self.start(batch)
+        tape = self.tape(batch)
+        found = propagate(tape, start, lambda _: self._gradient, to)
+        return scores, {index: tape.graph.by_row(index, slopes) for index, slopes in found.items()}
+
+    def relevance(
+        self,
+        batch: Batch,
+        start: Mapping[int, Tensor],
+        table: Table,
+        to: Sequence[int] = (0,),
+        masks: Mapping[int, Tensor] | None = None,
+        watch: Watch | None = None,
+        choices: Choices = DEFAULT,
+    ) -> dict[int, Tensor]:
+        """The relevance at the nodes in `to`, by row, from that of the nodes in `start`, by a composite's table."""
+        rules, tape = self.rules(table, choices), self.tape(batch)
+        found = propagate(tape, start, lambda local: rules[local.node.index], to, masks, watch)
+        return {index: tape.graph.by_row(index, relevance) for index, relevance in found.items()}
+
+    def rules(self, table: Table, choices: Choices = DEFAULT) -> dict[int, Rule]:
+        """The rule of every node under a composite, made once; where there is none, walking through it raises."""
+        key = table, choices
+        if key not in self._rules:
+            self._rules[key] = assign.assign(self.folded, table, self.range(), choices)
+        return self._rules[key]
+
+    def check_rules(self, table: Table, choices: Choices = DEFAULT, to: int = 0) -> None:
+        """Raise MethodNotApplicable where a node between `to` and what the model is asked about has no rule."""
+        assign.check(self.folded, self.rules(table, choices), self.ends, to)
+
+    def rules_by_layer(self, table: Table, choices: Choices = DEFAULT) -> dict[str, str]:
+        """The name of the rule that each layer got under a composite, in the order of the graph."""
+        rules = self.rules(table, choices)
+        return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
+
+    def range(self) -> tuple[Tensor, Tensor] | None:
+        """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
+        return describe.input_range(self.card.input, self.device, self.dtype)
+
+    def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
+        """The layers among the targets that batch norm is folded into, each with its norm."""
+        layers = [target.layer for target in wanted if isinstance(target, UnitTarget)]
+        return [(layer, norm) for layer in layers if (norm := self.norm_after(layer))]
+
+    def norm_after(self, layer: str) -> str | None:
+        """The batch norm folded into a layer, whose output is what a tape holds for that layer."""
+        folded, exported = self.folded.find(layer), self.graph.find(layer)
+        for alias in folded.aliases if folded and exported else ():
+            norm = self.graph.find(alias)
+            if norm and exported and norm.op in ops.BATCH_NORM and norm.index > exported.index:
+                return alias
+        return None
+
+    def layer(self, name: str) -> Node:
+        """The node of a layer in the folded graph; raises InvalidParameter naming some that there are."""
+        node = self.folded.find(name)
+        if node is None:
+            some = ", ".join(n.layer for n in self.folded.nodes[-4:])
+            raise InvalidParameter(
+                f"the model has no layer {name!r}; GET /api/v1/models/{self.card.name} lists them, such as {some}",
+                pointer="/method/layer",
+            )
+        if not self.folded.offered()[node.index]:
+            raise InvalidParameter(
+                f"the value of the layer {name} is the same whatever the input; GET /api/v1/models/{self.card.name} "
+                "lists those that depend on it",
+                pointer="/method/layer",
+            )
+        return node

@@ -1,0 +1,111 @@
+"""What can be said of a loaded model: its card, its input's range, its predictions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.engine.compile.precision import spoken
+from workers.engine.graph.axes import axes_of_parts
+from workers.engine.graph.graph import Graph
+from workers.engine.model.outputs import class_chances
+from workers.engine.model.target_masks import totals
+from workers.explanation.card import InputSpec, Layer, ModelCard
+from workers.explanation.errors import InvalidFolder
+from workers.models.card_rules import check_output
+
+if TYPE_CHECKING:
+    from workers.engine.model.model import Model
+    from workers.models.folder import Folder
+
+
+def card(model: Model) -> ModelCard:
+    """The card of a model: what its folder says, what its graph shows, and which methods it supports."""
+    folder, graph = model.folder, model.graph
+    axes, offered = axes_of_parts(graph, input_axes(folder.input)), graph.offered()
+    layers = tuple(
+        Layer(name=n.layer, op=n.op, shape=n.part, aliases=n.aliases, axes=axes[n.index])
+        for n in graph.nodes[1:]
+        if n.part is not None and offered[n.index]
+    )
+    outputs = graph.nodes[graph.output].shape
+    if outputs is None:
+        raise InvalidFolder("the model's output is no float tensor of fixed sizes; Whence explains such outputs only")
+    if not graph.nodes[graph.output].rows.plain:
+        raise InvalidFolder(
+            f"the model's output for one input has the shape {list(graph.nodes[graph.output].sizes or ())}, and its "
+            "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
+        )
+    labels = check_output(folder.output, outputs, folder.labels)
+    return ModelCard(
+        name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
+        labels=labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
+        precision=spoken(model.dtype), stored=tuple(name for name in model.stored if name != spoken(model.dtype)),
+    )  # fmt: skip
+
+
+def input_axes(spec: InputSpec) -> tuple[str, ...]:
+    """What the axes of the input are, as far as its card says."""
+    if spec.image is not None:
+        return ("channel", "height", "width")
+    return tuple("channel" if name in ("channels", "feature", "features") else name for name in spec.axes)
+
+
+def check_input(folder: Folder, graph: Graph) -> None:
+    """Raise InvalidFolder where the input is not of the shape that the card says."""
+    if graph.nodes[0].shape != tuple(folder.input.shape):
+        raise InvalidFolder(
+            f"[input] shape is {list(folder.input.shape)} and the model was exported for "
+            f"{list(graph.nodes[0].shape or ())}"
+        )
+
+
+def input_range(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """Lowest and highest value of each channel, broadcastable to (n, *shape)."""
+    low, high = spec.image.range() if spec.image else (spec.low, spec.high)
+    if low is None or high is None:
+        return None
+
+    def spread(value: float | tuple[float, ...]) -> Tensor:
+        flat = torch.tensor(value, dtype=dtype, device=device).reshape(-1)
+        return flat.view(1, -1, *[1] * (len(spec.shape) - 1))
+
+    return spread(low), spread(high)
+
+
+def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[str, Any]]]:
+    """For each row its highest outputs, {index, label, score, probability}, best first.
+
+    A class's score is the sum over its places, and its probability the mean. The first numbers of a `value`, in order.
+    """
+    if card.output == "value":
+        flat = outputs.reshape(len(outputs), -1)[:, :top].tolist()
+        return [[entry(card, _index(card, at), score) for at, score in enumerate(row)] for row in flat]
+    scores, probabilities = totals(outputs), class_chances(card, outputs)
+    order = scores.argsort(dim=1, descending=True, stable=True)[:, :top]
+    return [
+        [entry(card, i, float(scores[row, i]), _number(probabilities, row, i)) for i in indices]
+        for row, indices in enumerate(order.tolist())
+    ]
+
+
+def entry(card: ModelCard, index: int | list[int], score: float, probability: float | None = None) -> dict[str, Any]:
+    """One of the numbers that a prediction tells."""
+    label = card.label(index) if isinstance(index, int) else None
+    return {"index": index, "label": label, "score": score, "probability": probability}
+
+
+def _index(card: ModelCard, at: int) -> int | list[int]:
+    """The index of a number of a `value` by its place in row-major order."""
+    return at if len(card.outputs) < 2 else [int(i) for i in np.unravel_index(at, card.outputs)]
+
+
+def _number(probabilities: Tensor | None, row: int, index: int) -> float | None:
+    if probabilities is None:
+        return None
+    value = float(probabilities[row, index])
+    return value if math.isfinite(value) else None

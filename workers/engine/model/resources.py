@@ -1,0 +1,93 @@
+"""What a method may ask for besides its batch: datasets, and results of methods held in its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.explanation.errors import InvalidParameter, UnknownModel
+from workers.methods.method import Method
+
+
+@dataclass(frozen=True)
+class Items:
+    """Some consecutive items of a dataset as the model's input (n, *shape), with what else is known of each.
+
+    `labels` (n,) index the dataset's classes; `masks` (n, concepts, H, W) are bool; `boxes` (n, 4) are left, top, right
+    and bottom as fractions of width and height.
+    """
+
+    start: int
+    x: Tensor
+    labels: NDArray[np.int64] | None = None
+    masks: Tensor | None = None
+    boxes: NDArray[np.float32] | None = None
+
+
+class Dataset(Protocol):
+    """Many inputs of one model, in a fixed order."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """Of each concept that masks show, the category that it is of; empty where the dataset does not say."""
+        ...
+
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
+        """The items from `start` on, in order, `size` at a time; streamed, never all in memory."""
+        ...
+
+
+class Resources(Protocol):
+    """Where datasets and held methods' results come from; the worker gives its own, a test a few in memory."""
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset of that digest or name; raises InvalidParameter where there is none."""
+        ...
+
+    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+        """The arrays (numpy) of a held method that takes no input, from the store or computed now and kept."""
+        ...
+
+    def model(self, name: str) -> Any:
+        """The served model of that digest or name, loaded; raises UnknownModel."""
+        ...
+
+    def kept(self, phase: str) -> Mapping[str, NDArray[Any]] | None:
+        """What an earlier try of this very job kept of a phase before its worker died; None where nothing is."""
+        ...
+
+    def keep(self, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what another worker would need to go on with this phase."""
+        ...
+
+
+class NoResources:
+    """Of a batch that was given none."""
+
+    def dataset(self, name: str) -> Dataset:
+        raise InvalidParameter(
+            f"no dataset {name!r} is known; POST /api/v1/datasets makes one", pointer="/method/dataset"
+        )
+
+    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+        raise InvalidParameter(f"{method.name} on {model.card.name} has nothing to be computed from", pointer="/method")
+
+    def model(self, name: str) -> Any:
+        raise UnknownModel(f"no model {name!r} is known here", pointer="/method")
+
+    def kept(self, _: str) -> None:
+        return None
+
+    def keep(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
+        return None

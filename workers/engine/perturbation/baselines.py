@@ -1,0 +1,85 @@
+"""Baselines: the input that stands for "nothing here"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.places import channel_axis
+from workers.explanation.baseline import Baseline
+from workers.explanation.card import InputSpec
+from workers.explanation.errors import Instead, InvalidParameter
+
+BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
+
+
+def baseline(
+    model: Model, batch: Batch, kind: Baseline, value: float = 0.0, asked: Literal["baseline", "fill"] = "baseline"
+) -> Tensor:
+    """The baseline of every row, shaped like the inputs.
+
+    Raises InvalidParameter, which points at the field that `asked`, where it needs the range of an input of none.
+    """
+    axes = _axes(model.card.input)
+    made: dict[Baseline, Callable[[], Tensor]] = {
+        "zero": lambda: torch.zeros_like(batch.x),
+        "constant": lambda: torch.full_like(batch.x, value),
+        "minimum": lambda: _range(model, asked)[0].expand_as(batch.x).clone(),
+        "mean": lambda: _mean(batch.x, axes),
+        "blur": lambda: _blurred(batch.x, axes),
+        "uniform": lambda: _uniform(batch, *_range(model, asked)),
+    }
+    return made[kind]()
+
+
+def _range(model: Model, asked: str) -> tuple[Tensor, Tensor]:
+    found = model.range()
+    if found is None:
+        raise InvalidParameter(
+            f"this {asked} needs the range of the input, which the model's card does not give: add low and high to "
+            "[input] of the card",
+            pointer=f"/method/{asked}",
+            instead=[Instead(parameters={asked: kind}) for kind in ("zero", "mean", "blur")],
+        )
+    return found
+
+
+def _axes(spec: InputSpec) -> tuple[int, ...]:
+    """The axes of a batch's inputs that hold places."""
+    channels = channel_axis(spec)
+    return tuple(axis + 1 for axis in range(len(spec.shape)) if axis != channels)
+
+
+def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Each channel's own mean over its places; of a flat input, the mean of its features."""
+    return x.mean(axes, keepdim=True).expand_as(x).clone()
+
+
+def _blurred(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The input under a Gaussian along each axis of places, edges repeated."""
+    for axis in axes:
+        x = blur_axis(x, axis, max(1.0, BLUR * x.shape[axis]))
+    return x
+
+
+def blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
+    """The input under a Gaussian along one axis, cut at three standard deviations, edges repeated."""
+    length = x.shape[axis]
+    positions = torch.arange(length, dtype=x.dtype, device=x.device)
+    radius = int(3 * sigma)
+    taps = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    weights = torch.exp(-taps.square() / (2 * sigma**2))
+    sources = (positions[:, None] + taps).clamp(0, length - 1).long()
+    mixing = torch.zeros(length, length, dtype=x.dtype, device=x.device)
+    mixing.scatter_add_(1, sources, (weights / weights.sum()).expand(length, -1))
+    return (x.movedim(axis, -1) @ mixing.T).movedim(-1, axis)
+
+
+def _uniform(batch: Batch, low: Tensor, high: Tensor) -> Tensor:
+    draws = torch.stack([torch.rand(batch.x.shape[1:], generator=g) for g in batch.generators()])
+    return low + (high - low) * draws.to(batch.x)

@@ -1,0 +1,128 @@
+"""Segments: an input of any rank, cut into connected regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.altered_scores import twins
+from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
+from workers.explanation.perturbation import Cut
+
+if TYPE_CHECKING:
+    from workers.explanation.card import InputSpec
+
+MOST = 2000  # segments: a regression over more would outlast the passes
+_PLANE = 2
+
+
+@dataclass(frozen=True)
+class Segments:
+    """`labels` (n, *places) number each row's segments from 0; `counts` says how many each row has."""
+
+    labels: Tensor
+    counts: list[int]
+    cut: Cut
+    spec: InputSpec
+
+    def spread(self, values: Sequence[NDArray[np.float64]], dtype: torch.dtype) -> Tensor:
+        """At each place the value of its segment, one channel: broadcasts to the inputs."""
+        maps = [
+            torch.from_numpy(row).to(self.labels.device, dtype)[labels]
+            for row, labels in zip(values, self.labels, strict=True)
+        ]
+        return over_channels(torch.stack(maps), self.spec)
+
+
+def chosen(model: Model, cut: Cut | None) -> Cut:
+    """The cut asked for, else slic for images and a grid for the rest.
+
+    Raises MethodNotApplicable for superpixels of what is no image plane, and for a flat input of too many features.
+    """
+    spec = model.card.input
+    if cut in ("slic", "quickshift") and (len(places(spec)) != _PLANE or channel_axis(spec) is None):
+        raise MethodNotApplicable(
+            f"segments={cut} draws superpixels on channels by height by width; this model's input has the shape "
+            f"{list(spec.shape)}",
+            pointer="/method/segments",
+            instead=[Instead(parameters={"segments": "grid"})],
+        )
+    if channel_axis(spec) is None and spec.shape[0] > MOST:
+        raise MethodNotApplicable(
+            f"each of the {spec.shape[0]} features would be a segment of its own, and {MOST} is the most that can be "
+            "told apart",
+            pointer="/method",
+            instead=ANY_FUNCTION,
+        )
+    return cut or ("slic" if spec.kind == "image" else "grid")
+
+
+def segments(model: Model, batch: Batch, cut: Cut | None, count: int) -> Segments:
+    """Each row cut into about `count` segments; what was cut for one row serves its twins and other targets.
+
+    Raises InvalidParameter for an image in which quickshift finds a single segment.
+    """
+    cut, spec = chosen(model, cut), model.card.input
+    key = f"segments {cut} {count}"
+    if key not in batch.memo:
+        if cut == "grid":
+            labels = [grid(places(spec), count if len(spec.shape) > 1 else spec.shape[0])] * len(batch)
+        else:
+            made = {first: _superpixels(model, batch.x[first], cut, count) for first in sorted(set(twins(batch)))}
+            labels = [made[first] for first in twins(batch)]
+        batch.memo[key] = Segments(
+            torch.from_numpy(np.stack(labels)).to(batch.x.device), [int(row.max()) + 1 for row in labels], cut, spec
+        )
+    found: Segments = batch.memo[key]
+    return found
+
+
+def grid(sizes: Sequence[int], count: int) -> NDArray[np.int64]:
+    """Blocks as near to cubes as can be, about `count` of them in all."""
+    side = (prod(sizes) / count) ** (1 / len(sizes))
+    blocks = [min(size, max(1, round(size / side))) for size in sizes]
+    axes = [np.arange(size) * number // size for size, number in zip(sizes, blocks, strict=True)]
+    return np.asarray(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), blocks), np.int64)
+
+
+def _superpixels(model: Model, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
+    # Imported here: it takes a second, and grids do without.
+    from skimage.segmentation import quickshift, slic
+
+    picture = _picture(model, x)
+    if cut == "slic":
+        labels = slic(picture, n_segments=count, start_label=0)
+    else:
+        labels = quickshift(picture, kernel_size=4, max_dist=200, ratio=0.2)  # type: ignore[no-untyped-call]
+        if not labels.any():
+            raise InvalidParameter(
+                "quickshift finds a single segment in this image, which explains nothing; use slic or grid",
+                pointer="/method/segments",
+            )
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
+
+
+def _picture(model: Model, x: Tensor) -> NDArray[np.float64]:
+    """The input as a person sees it: height, width, red-green-blue, 0..1; other than three channels become gray."""
+    spec, known = model.card.input, model.range()
+    axis = channel_axis(spec) or 0
+    if known is not None:
+        low, high = (bound.expand(1, *x.shape)[0] for bound in known)
+    else:
+        low, high = x.amin(), x.amax()
+    planes = ((x - low) / (high - low).clamp(min=1e-12)).clamp(0, 1).movedim(axis, 0).double().cpu()
+    if len(planes) != 3:
+        planes = planes.mean(0, keepdim=True).expand(3, *planes.shape[1:])
+    elif spec.image is not None and spec.image.mode == "BGR":
+        planes = planes.flip(0)
+    return np.ascontiguousarray(planes.movedim(0, -1).numpy())

@@ -1,0 +1,74 @@
+"""Windows that slide over the places of an input of any rank."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import product
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.model.outputs import check_probability
+from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.explanation.errors import InvalidParameter
+
+Window: TypeAlias = tuple[slice, ...]
+
+
+def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list[Window]:
+    """The windows over the places of an input (channels, *places), or over the features of a flat one.
+
+    Every place is covered: the last window of a row is cut at the edge. Raises InvalidParameter for a stride beyond the
+    patch, which would leave places out.
+    """
+    sizes = shape[1:] if len(shape) > 1 else shape
+    side = patch or max(1, max(sizes) // 14)
+    step = stride or side
+    if step > side:
+        raise InvalidParameter(
+            f"a stride of {step} with a patch of {side} leaves places uncovered; use at most the patch",
+            pointer="/method/stride",
+        )
+    axes = [
+        [slice(start, min(start + side, size)) for start in range(0, max(1, size - side + step), step)]
+        for size in sizes
+    ]
+    return list(product(*axes))
+
+
+def occlude(
+    model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Tensor, probability: bool
+) -> Tensor:
+    """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
+    spec = model.card.input
+    channels, sizes = channel_axis(spec), places(spec)
+
+    def alter(rows: Tensor, points: Tensor) -> Tensor:
+        """The input itself at point 0, and after it the input with each window filled."""
+        x = batch.x[rows]
+        for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
+            if point > 0:
+                at = list(windows[point - 1])
+                if channels is not None:
+                    at.insert(channels, slice(None))
+                x[(i, *at)] = fill[(row, *at)]
+        return x
+
+    scores = altered_scores(model, batch, question, 1 + len(windows), alter, probability)
+    losses = (scores[:, :1] - scores[:, 1:]).view(len(batch), -1, *[1] * len(sizes))
+    spread = batch.x.new_zeros((len(batch), *sizes))
+    covered = torch.zeros_like(spread[:1])
+    for point, window in enumerate(windows):
+        spread[(slice(None), *window)] += losses[:, point]
+        covered[(slice(None), *window)] += 1
+    return over_channels(spread / covered, spec)
+
+
+def check_score(model: Model, score: str) -> None:
+    """Raise MethodNotApplicable or InvalidTarget where a probability is to be watched, and there is none."""
+    if score == "probability":
+        check_probability(model.card, model.asked)

@@ -1,0 +1,133 @@
+"""What is stored with the numbers of an explanation: the JSON that clients read, and the receipt that proves it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.explanation.card import ModelCard
+from workers.explanation.result import Row
+from workers.explanation.target import Target
+from workers.explanation.tensors import encode_npy
+from workers.jobs.fingerprints import seal, sketches
+from workers.jobs.records import Work
+from workers.jobs.results import Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's.
+
+    `seen` is None for a method without an input. `explained` is the target as a number, {score, probability}.
+    """
+
+    work: Work
+    card: ModelCard
+    device: str
+    row: Row
+    seen: NDArray[Any] | None
+    target: Target | None
+    prediction: Sequence[Mapping[str, Any]]
+    explained: Mapping[str, float | None] | None
+    computed_ms: float
+    machine: Mapping[str, Any]
+
+    @property
+    def batch_size(self) -> int:
+        rows: int = self.machine["batch_size"]
+        return rows
+
+
+def finished(explained: Explained) -> Finished:
+    """The stored form: `a:input` is what the model saw (uint8 HWC for an image), beside the method's own arrays."""
+    work, row = explained.work, explained.row
+    job = work.job
+    arrays = {name: np.asarray(array) for name, array in row.arrays.items()}
+    seen = {} if explained.seen is None else {"input": explained.seen}
+    files = {name: encode_npy(array) for name, array in {**arrays, **seen}.items()}
+    headline: dict[str, Any] = {row.kind: summary(arrays[row.kind])} if row.kind in arrays else {}
+    meta: dict[str, Any] = {
+        "id": work.id,
+        "kind": row.kind,
+        "model": {"name": explained.card.name, "digest": job.model},
+        "input": job.input,
+        "method": job.method.to_json(),
+        "target": described(explained.target, explained.card),
+        "prediction": list(explained.prediction),
+        "explained": explained.explained and dict(explained.explained),
+        **headline,
+        **_looks(explained),
+        "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
+        "checks": [check.to_json() for check in row.checks],
+        "info": dict(row.info),
+        "timing": {
+            "queued_ms": round((work.started_at - work.created_at) * 1000, 3),
+            "computed_ms": round(explained.computed_ms, 3),
+            "batch_size": explained.batch_size,
+        },
+        "created_at": work.created_at,
+        "receipt": _receipt(explained, arrays, files),
+    }
+    return Finished(meta, files)
+
+
+def _receipt(explained: Explained, arrays: Mapping[str, NDArray[Any]], files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What determines the numbers to the last bit, their digests, and sketches, for a machine that rounds otherwise."""
+    work = explained.work
+    told = {
+        "id": work.id,
+        "job": work.job.canonical(),
+        "versions": versions(),
+        "device": explained.device,
+        "machine": dict(explained.machine),
+        "computed_at": work.started_at,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "sketches": sketches(arrays, work.id),
+    }
+    return {**told, "seal": seal(told)}
+
+
+def _looks(explained: Explained) -> dict[str, Any]:
+    """What a picture has to know of the model's inputs: how they become images again, or what their axes are."""
+    spec, kind = explained.card.input, explained.row.kind
+    if kind == "synthesis" and spec.image:
+        return {"image": spec.image.model_dump(mode="json")}
+    if kind == "attribution" and (spec.axes or spec.names):
+        return {"layout": {"axes": list(spec.axes), "names": list(spec.names)}}
+    return {}
+
+
+def summary(array: NDArray[Any]) -> dict[str, Any]:
+    """Shape, dtype, smallest, largest, sum (in float64) of an array."""
+    return {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "min": float(array.min()),
+        "max": float(array.max()),
+        "sum": float(array.sum(dtype=np.float64)),
+    }
+
+
+def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
+    """A target as JSON, with the class's label where it is a class."""
+    if target is None:
+        return None
+    told = target.model_dump(mode="json", exclude_none=True)
+    told.pop("axis", None)  # the card's, and no part of what was asked
+    number = told["index"][0] if told["kind"] == "element" and len(told["index"]) == 1 else told.get("index")
+    label = card.label(number) if isinstance(number, int) else None
+    return told if label is None else {**told, "label": label}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What computed the numbers; read from disk once, for it takes a millisecond."""
+    return {"whence": version("whence"), "torch": version("torch"), "python": platform.python_version()}

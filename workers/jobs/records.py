@@ -1,0 +1,214 @@
+"""The job records, as a worker sees them: claim, renew, finish, hand back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Literal, NamedTuple, cast
+
+import orjson
+import structlog
+from redis import Redis
+
+from workers.explanation.errors import (
+    DeadlineExceeded,
+    ExplainError,
+    InputError,
+    InternalError,
+    RevisionNotServed,
+    WorkerCrashed,
+)
+from workers.jobs import keys
+from workers.jobs.blobs import Objects
+from workers.jobs.inputs import Fields, read_inputs
+from workers.jobs.job import Job
+from workers.jobs.scripts import Script, source
+from workers.runtime import revisions
+
+LEASE_MS = 8000
+ATTEMPTS = 3
+NEWEST = 0.2  # weight of the latest measurement in a pace
+PROBE_S = 60
+PROGRESS_S = 3600  # that progress is kept of work that says nothing more
+REMEMBERED_S = 60  # a client's mistake is not computed again so soon
+
+log = structlog.get_logger()
+
+_TOO_LATE = DeadlineExceeded("the work could not start before its deadline, and was dropped unrun")
+_CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not tried again")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone.
+
+    `trace` is the span of the request that created it, as a `traceparent`; `passes` what it was reckoned to take of the
+    model, 0 of one that was not.
+    """
+
+    id: str
+    job: Job
+    model: str
+    created_at: float
+    started_at: float
+    attempts: int = 1
+    kind: Literal["image", "tensor"] | None = None
+    data: bytes | None = None
+    recompute: bool = False
+    request_id: str | None = None
+    priority: str = keys.INTERACTIVE
+    trace: str | None = None
+    passes: int = 0
+
+
+class Dropped(NamedTuple):
+    """A job that was too late or too often fatal to be run; `code` is its error's."""
+
+    id: str
+    model: str
+    method: str
+    code: str
+
+
+class Foreign(NamedTuple):
+    """A job that was claimed and is of another version of Whence: `group` is its kind of work, `error` says why."""
+
+    id: str
+    group: str
+    created_at: float
+    error: RevisionNotServed
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim took, whether its bell is to be rung again for what it left, and what it closed unrun.
+
+    `foreign` is held under the same lease as the works, and is not to be run here.
+    """
+
+    works: Sequence[Work]
+    ring: bool
+    dropped: Sequence[Dropped] = ()
+    foreign: Sequence[Foreign] = ()
+
+
+class Store:
+    """Job records, leases and inputs in the jobs Redis."""
+
+    def __init__(self, jobs: Redis, objects: Objects | None = None) -> None:
+        self.jobs = jobs
+        self.objects = objects or Objects(None)
+
+    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES), but: Collection[str] = ()) -> Claim:
+        """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
+
+        Groups in `but` are passed by. The works come without their inputs.
+        """
+        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), " ".join(but))
+        answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
+        works, foreign = [], []
+        for raw in answer.get("jobs", []):
+            try:
+                works.append(_work(raw))
+            except RevisionNotServed as error:
+                foreign.append(Foreign(raw["id"], raw["group"], float(raw["created_at"]), error))
+        return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
+
+    def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
+        """Claimed works with their inputs; one whose input cannot be reached now fails.
+
+        It may take longer than a lease lasts: hold it meanwhile.
+        """
+        inputs = read_inputs(self.jobs, self.objects, {work.job.input for work in works if work.job.input})
+        found = []
+        for work in works:
+            given = inputs.get(work.job.input or "", {})
+            if isinstance(given, InternalError):
+                self.finish(work.id, owner, given)
+            else:
+                found.append(_with_input(work, given))
+        return found
+
+    def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
+        """Hold on to the leases; the ids that are no longer this owner's, or no longer wanted."""
+        return {lost.decode() for lost in self._run("renew", owner, LEASE_MS, *ids)}
+
+    def let_go(self, owner: str, ids: Sequence[str]) -> None:
+        """Drop leases: the reconciler finds what is not finished, and this attempt counts."""
+        self._run("renew", owner, 1, *ids)
+
+    def waiting(self, queues: Sequence[str]) -> bool:
+        """Whether work waits that workers of these queues could take; raises RedisError where Redis takes no writes."""
+        waits = any(self.jobs.exists(keys.callers(priority)) for priority in keys.PRIORITIES if priority in queues)
+        if waits:
+            self.jobs.set(keys.PROBE, 1, ex=PROBE_S)
+        return waits
+
+    def finish(self, job_id: str, owner: str, error: ExplainError | None = None) -> bool:
+        """Close a job as succeeded or failed; False where something closed it before."""
+        written: list[Any] = []
+        if error is not None:
+            remembered = REMEMBERED_S if isinstance(error, InputError) else 0
+            written = ["error", problem(error), "remembered_until", self.now() + remembered]
+        event = "failed" if error else "succeeded"
+        return bool(self._run("finish", job_id, owner, event, keys.RECORD_TTL_S, *written))
+
+    def hand_back(self, owner: str, ids: Sequence[str]) -> list[str]:
+        """Return unfinished work to the front of its lines, uncounted; the priorities whose bells are due."""
+        return [priority.decode() for priority in self._run("hand_back", owner, *ids)] if ids else []
+
+    def reconcile(self, ring_after_s: float) -> tuple[list[str], list[str]]:
+        """Put back what lost its worker; returns those ids and the priorities whose bells are due."""
+        answer = orjson.loads(self._run("reconcile", ring_after_s, keys.RECORD_TTL_S, problem(_TOO_LATE)))
+        return answer.get("lost", []), answer.get("ring", [])
+
+    def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> set[str]:
+        """Publish how far a batch is; the ids that are no longer wanted."""
+        return {lost.decode() for lost in self._run("report", done, total, unit, PROGRESS_S, *ids)}
+
+    def paced(self, seconds: Mapping[str, float]) -> None:
+        """Learn how long a pass of one row took just now, by `keys.pace`: what estimates of waits are made from."""
+        if seconds:
+            self._run("pace", NEWEST, *chain.from_iterable(seconds.items()))
+
+    def now(self) -> float:
+        """Redis's clock, in unix seconds: the one clock that all agree on."""
+        seconds, micro = self.jobs.time()
+        return seconds + micro / 1e6
+
+    def _run(self, name: Script, *arguments: Any) -> Any:
+        return self.jobs.register_script(source(name))(args=arguments)
+
+
+def problem(error: ExplainError) -> bytes:
+    """What of an error is stored: its code, its sentence, what in the request it is about, and what works instead."""
+    told = {"code": error.code, "detail": error.detail, "pointer": error.pointer}
+    return orjson.dumps({**told, "alternatives": error.alternatives} if error.alternatives else told)
+
+
+def _with_input(work: Work, stored: Fields) -> Work:
+    kind = stored.get(b"kind")
+    named = cast(Literal["image", "tensor"], kind.decode()) if kind else None
+    return replace(work, kind=named, data=stored.get(b"data"))
+
+
+def _dropped(raw: dict[str, Any]) -> Dropped:
+    method = orjson.loads(raw["spec"])["method"]["name"]
+    return Dropped(raw["id"], raw["model"], method, orjson.loads(raw["problem"])["code"])
+
+
+def _work(raw: dict[str, Any]) -> Work:
+    return Work(
+        id=raw["id"],
+        job=revisions.read(raw["id"], orjson.loads(raw["spec"])),
+        model=raw["model"],
+        created_at=float(raw["created_at"]),
+        started_at=float(raw["started_at"]),
+        attempts=int(raw["attempts"]),
+        recompute="recompute" in raw,
+        request_id=raw.get("request_id"),
+        priority=raw["priority"],
+        trace=raw.get("trace"),
+        passes=int(raw.get("passes", 0)),
+    )

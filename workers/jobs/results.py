@@ -1,0 +1,110 @@
+"""Results in the cache Redis: written whole in one command, so that nobody ever sees half a result.
+
+Arrays too large for Redis lie in `objects`, and the field of that name tells where. Without one of them, a result
+is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+import structlog
+from redis import Redis
+from redis.exceptions import OutOfMemoryError
+
+from workers.jobs import keys
+from workers.jobs.blobs import Objects, ObjectsAway
+from workers.jobs.signatures import Signer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A result as it is stored: the JSON that clients read, and .npy bytes by array name."""
+
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, bytes]
+
+
+class Results:
+    """Finished explanations by id; their receipts are signed where there is a `signer`.
+
+    What `objects` cannot give now is not there: the worker computes it again.
+    """
+
+    def __init__(self, cache: Redis, ttl: int, objects: Objects | None = None, signer: Signer | None = None) -> None:
+        self.cache = cache
+        self.ttl = ttl
+        self.objects = objects or Objects(None)
+        self.signer = signer
+
+    def save(self, job_id: str, result: Finished) -> None:
+        """Store a result in one transaction, in place of an older one; raises RedisError.
+
+        For arrays that a full Redis does not take there is `objects`, whatever their size.
+        """
+        taken = {name: self.objects.take("results", data) for name, data in result.arrays.items()}
+        try:
+            self._write(job_id, result, {name: place for name, place in taken.items() if place is not None})
+        except OutOfMemoryError as full:
+            log.warning("the cache takes no more; a result's arrays go to the store of large things", job=job_id)
+            try:
+                places = {name: self.objects.put("results", data) for name, data in result.arrays.items()}
+            except ObjectsAway:
+                raise full from None
+            self._write(job_id, result, places)
+
+    def _write(self, job_id: str, result: Finished, places: Mapping[str, str]) -> None:
+        fields: dict[Any, Any] = {f"a:{name}": data for name, data in result.arrays.items() if name not in places}
+        meta = dict(result.meta)
+        if self.signer is not None:
+            meta["receipt"] = self.signer.signed(meta["receipt"])
+        fields["meta"] = orjson.dumps(meta, option=orjson.OPT_SERIALIZE_NUMPY)
+        if places:
+            fields["objects"] = orjson.dumps(places)
+        with self.cache.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.result(job_id))
+            pipe.hset(keys.result(job_id), mapping=fields)
+            pipe.expire(keys.result(job_id), self.ttl)
+            pipe.delete(keys.partial(job_id))
+            pipe.execute()
+
+    def arrays(self, job_id: str) -> dict[str, bytes] | None:
+        """The .npy bytes of a stored result by array name; None where there is none."""
+        stored = cast("dict[bytes, bytes]", self.cache.hgetall(keys.result(job_id)))
+        if not stored:
+            return None
+        fields = {name.decode(): data for name, data in stored.items()}
+        found = {name.removeprefix("a:"): data for name, data in fields.items() if name.startswith("a:")}
+        try:
+            blobs = {name: self.objects.get(place) for name, place in places_of(fields.get("objects")).items()}
+        except ObjectsAway as away:
+            log.warning("a result's arrays could not be read", job=job_id, error=str(away))
+            return None
+        found |= {name: data for name, data in blobs.items() if data is not None}
+        return found if all(data is not None for data in blobs.values()) else None
+
+    def meta(self, job_id: str) -> dict[str, Any] | None:
+        """The JSON of a stored result; None where there is none."""
+        stored, objects = cast("list[bytes | None]", self.cache.hmget(keys.result(job_id), ["meta", "objects"]))
+        if stored is None or not self._whole(job_id, objects):
+            return None
+        found: dict[str, Any] = orjson.loads(stored)
+        return found
+
+    def _whole(self, job_id: str, objects: bytes | None) -> bool:
+        try:
+            return all(self.objects.renew(place) for place in places_of(objects).values())
+        except ObjectsAway as away:
+            log.warning("a result's arrays could not be looked up", job=job_id, error=str(away))
+            return False
+
+
+def places_of(field: bytes | None) -> dict[str, str]:
+    """Where the large arrays of a result lie, by array name, from its field `objects`."""
+    found: dict[str, str] = {} if field is None else orjson.loads(field)
+    return found

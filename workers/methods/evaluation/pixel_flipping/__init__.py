@@ -1,0 +1,85 @@
+"""Pixel flipping: how fast the score falls as the most relevant patches are taken away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from workers.explanation.perturbation import Score
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import PAIR, UNLESS_DATASET, Fill, Judged, Over, patch_side
+from workers.methods.method import Extent, Method, Seed
+
+if TYPE_CHECKING:
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+    from workers.engine.model.resources import Items
+
+
+class PixelFlipping(Method):
+    """The score as patches are taken away one by one, in the order of the relevance summed over each (S2 section 5).
+
+    `scores` is the area over that curve, the mean of f(x) - f(x without k patches) over k = 0.. (AOPC); `curves`
+    (methods, steps + 1) the score itself, `at` the number of patches gone. Methods that agree on what goes first share
+    passes. Raises MethodNotApplicable for a probability of what are no logits. Source: Samek et al. 2016; S2 Fig. 4.
+    """
+
+    kind = "scores"
+    citation = "Samek et al. 2017, Evaluating the visualization of what a deep neural network has learned"
+    question = "Does the score fall when what a method calls relevant is taken away?"
+    cost = "hundreds of passes"
+    takes_input: ClassVar[bool] = UNLESS_DATASET
+
+    of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
+    dataset: Over = None
+    order: Literal["morf", "lerf", "random"] = Field(
+        default="morf", description="Most relevant first, least relevant first, or by chance, the same for all methods."
+    )
+    patch: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Side of a patch; by default 9, a quarter of a side below 36, a feature of a flat input.",
+    )
+    steps: int = Field(
+        default=100, ge=1, le=10000, description="How many patches go, at most; fewer where none is left."
+    )
+    fill: Fill = Field(
+        default="patch_mean",
+        description="What takes a patch's place: its own mean in each channel, each channel's mean over the input, "
+        "zero, the minimum of the input's range (black), a blurred copy, or uniform noise over the range.",
+    )
+    score: Score = "probability"
+    seed: Seed = 0
+
+    def passes(self, at: Extent, /) -> int:
+        gone = min(self.steps, at.windows(self.patch or patch_side(at.input), None))
+        one = sum(method.passes(at) + gone for method in self.of) + 1
+        return one * at.items(self.dataset)
+
+    def refuse(self, model: Model) -> None:
+        from workers.engine.perturbation.windows import check_score
+        from workers.methods.nested.attributions import refuse
+
+        check_score(model, self.score)
+        refuse(model, self.of)
+
+    def explain(self, model: Model, batch: Batch) -> Scores:
+        import torch
+
+        from workers.methods.evaluation.pixel_flipping.compute import curves, patches
+        from workers.methods.nested.evaluation import judge
+
+        labels = patches(model.card.input, self.patch)
+        steps = min(self.steps, int(labels.max()) + 1)
+        probability = self.score == "probability"
+
+        def measure(rows: Batch, _: Items | None) -> dict[str, torch.Tensor]:
+            found = curves(model, rows, self.of, labels, self.order, steps, self.fill, probability)
+            return {"scores": (found[:, :, :1] - found).mean(2), "curves": found}
+
+        better = {"morf": "higher", "lerf": "lower", "random": None}[self.order]
+        axes = {"x": "patches taken away", "y": f"{self.score} of the target"}
+        about = {"better": better, "axes": axes, "measure": "area over the curve"}
+        return judge(model, batch, self, measure, about, {"at": torch.arange(steps + 1).float()})

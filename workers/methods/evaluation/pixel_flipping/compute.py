@@ -1,0 +1,96 @@
+"""Pixel flipping: the score as patch after patch is taken away, in the order that attributions give (S2 section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.baselines import baseline
+from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.engine.perturbation.windows import windows
+from workers.explanation.card import InputSpec
+from workers.methods.fields.judged import Fill, patch_side
+from workers.methods.method import Method
+from workers.methods.nested.attributions import attributions, by_place
+
+Order: TypeAlias = Literal["morf", "lerf", "random"]
+
+
+def patches(spec: InputSpec, side: int | None) -> Tensor:
+    """For each place the number of its patch: patches do not overlap, and are cut at the edges."""
+    sizes = places(spec)
+    flat = channel_axis(spec) is None
+    labels = torch.empty(sizes, dtype=torch.long)
+    for number, window in enumerate(windows(sizes if flat else (1, *sizes), side or patch_side(spec), None)):
+        labels[window] = number
+    return labels
+
+
+def curves(
+    model: Model, batch: Batch, of: Sequence[Method], labels: Tensor, order: Order, steps: int, fill: Fill, prob: bool
+) -> Tensor:
+    """The scores with the first 0, 1, .. `steps` patches of each method's order gone: (n, methods, steps + 1)."""
+    ranks = torch.stack(_ranks(model, batch, of, labels, order), 1)
+    gone = ranks[:, :, None, :] < torch.arange(steps + 1)[:, None]  # (n, methods, steps + 1, patches)
+    rows, masks, places_of = _distinct(gone)
+    blank, axes = filled(model, batch, fill, labels), model.card.input
+    labels, masks, rows = labels.to(batch.x.device), masks.to(batch.x.device), rows.to(batch.x.device)
+
+    def copies(at: Tensor) -> Tensor:
+        return torch.where(over_channels(masks[at][:, labels], axes), blank[rows[at]], batch.x[rows[at]])
+
+    scores = ask(model, batch, rows, copies, prob)
+    return scores[places_of].view(gone.shape[:3])
+
+
+def filled(model: Model, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
+    """The inputs with everything taken away; patch_mean leaves each patch its mean, channel by channel."""
+    if fill != "patch_mean":
+        return baseline(model, batch, fill, asked="fill")
+    axis = channel_axis(model.card.input)
+    x = batch.x.unsqueeze(1) if axis is None else batch.x.movedim(axis + 1, 1)
+    index = labels.flatten().to(x.device)
+    sums = x.new_zeros((*x.shape[:2], int(index.max()) + 1)).index_add_(2, index, x.flatten(2))
+    means = (sums / index.bincount())[:, :, index].view(x.shape)
+    return means.squeeze(1) if axis is None else means.movedim(1, axis + 1)
+
+
+def by_patch(maps: Tensor, labels: Tensor) -> Tensor:
+    """The attributions (n, *places) summed over each patch: (n, patches)."""
+    sums = maps.new_zeros((len(maps), int(labels.max()) + 1))
+    return sums.index_add_(1, labels.flatten().to(maps.device), maps.flatten(1))
+
+
+def _ranks(model: Model, batch: Batch, of: Sequence[Method], labels: Tensor, order: Order) -> list[Tensor]:
+    """For each method the rank (n, patches) of each patch: 0 is taken away first; ties in the order of the patches."""
+    count = int(labels.max()) + 1
+    if order == "random":
+        drawn = torch.stack([torch.randperm(count, generator=source) for source in batch.generators()])
+        return [drawn] * len(of)
+    found = []
+    for maps in attributions(model, batch, of):
+        sums = by_patch(by_place(maps, model.card.input), labels)
+        first = sums.argsort(stable=True, dim=1, descending=order == "morf")
+        found.append(first.argsort(1).cpu())
+    return found
+
+
+def _distinct(gone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows and masks of the distinct altered inputs, and for each one asked for its place among them.
+
+    Methods that agree on what goes first share passes; all share the whole input and the empty one.
+    """
+    count = gone.shape[-1]
+    row = torch.arange(len(gone)).view(-1, 1, 1).expand(gone.shape[:3]).reshape(-1)
+    bits = np.packbits(gone.reshape(-1, count).numpy(), axis=1)
+    keys = np.concatenate([row.numpy().astype(">u4")[:, None].view(np.uint8), bits], axis=1)
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    chosen = torch.from_numpy(first)
+    return row[chosen], gone.reshape(-1, count)[chosen], torch.from_numpy(inverse.reshape(-1))

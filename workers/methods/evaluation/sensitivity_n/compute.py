@@ -1,0 +1,94 @@
+"""Sensitivity-n: whether what a method says of some features is what the score loses without them (S4 9.2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.baselines import baseline
+from workers.engine.perturbation.places import over_channels, places
+from workers.explanation.baseline import Baseline
+from workers.explanation.card import InputSpec
+from workers.explanation.errors import InvalidParameter
+from workers.methods.method import Method
+from workers.methods.nested.attributions import attributions, by_place
+from workers.methods.nested.ranks import correlation
+
+LARGEST = 0.8  # of the features: larger subsets hardly differ from each other
+SIZES = 8
+
+
+class Sensitivity(NamedTuple):
+    """Of each row and method: the correlation and the mean gap by subset size (n, methods, sizes), and those of all."""
+
+    correlations: Tensor
+    gaps: Tensor
+    whole: Tensor
+    lost: Tensor
+
+
+def subset_sizes(spec: InputSpec, asked: Sequence[int] | None) -> list[int]:
+    """The sizes asked for, or some from 1 to most of the features, evenly on a logarithmic scale."""
+    count = prod(places(spec))
+    if asked is None:
+        ends = torch.logspace(0, torch.log10(torch.tensor(max(1.0, LARGEST * count))).item(), SIZES)
+        return sorted({int(size) for size in ends.round()})
+    beyond = next((size for size in asked if size >= count), None)
+    if beyond is not None:
+        raise InvalidParameter(
+            f"subsets of {beyond} features cannot be drawn from {count}; sizes are below that, and the whole input is "
+            "measured in any case",
+            pointer="/method/sizes",
+        )
+    return sorted(asked)
+
+
+def sensitivity(
+    model: Model,
+    batch: Batch,
+    of: Sequence[Method],
+    sizes: Sequence[int],
+    subsets: int,
+    kind: Baseline,
+    probability: bool,
+) -> Sensitivity:
+    """Sums of attributions against losses of score over the same random subsets of each size, for all methods."""
+    maps = torch.stack([by_place(one, model.card.input).flatten(1) for one in attributions(model, batch, of)], 1)
+    absent = torch.stack([_draw(maps.shape[2], sizes, subsets, source) for source in batch.generators()])
+    sums = torch.einsum("nmf,nsf->nms", maps.double(), absent.to(maps.device).double())
+    losses = _losses(model, batch, absent, kind, probability).double()[:, None]
+    by_size = (len(batch), len(of), len(sizes), subsets)
+    said, lost = (values[..., 2:].reshape(by_size) for values in (sums, losses.expand_as(sums)))
+    gaps = (said - lost).abs().mean(3) / lost.abs().mean(3).clamp(min=1e-12)
+    whole, total = sums[..., 1], losses[..., 1].expand_as(sums[..., 1])
+    return Sensitivity(correlation(said, lost), gaps, whole, total)
+
+
+def _draw(features: int, sizes: Sequence[int], subsets: int, source: torch.Generator) -> Tensor:
+    """The features that each subset holds, bool: first none, then all, then the random ones by size."""
+    absent = torch.zeros(2 + len(sizes) * subsets, features, dtype=torch.bool)
+    absent[1] = True
+    for at in range(len(sizes) * subsets):
+        absent[2 + at, torch.randperm(features, generator=source)[: sizes[at // subsets]]] = True
+    return absent
+
+
+def _losses(model: Model, batch: Batch, absent: Tensor, kind: Baseline, probability: bool) -> Tensor:
+    """What the score loses without each subset: (n, subsets)."""
+    spec, blank = model.card.input, baseline(model, batch, kind)
+    rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])
+    masks = absent.flatten(0, 1).view(len(rows), *places(spec))
+
+    def copies(at: Tensor) -> Tensor:
+        gone = over_channels(masks[at].to(batch.x.device), spec)
+        return torch.where(gone, blank[rows[at]], batch.x[rows[at]])
+
+    scores = ask(model, batch, rows, copies, probability).view(len(batch), -1)
+    return scores[:, :1] - scores

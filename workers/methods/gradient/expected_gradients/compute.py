@@ -1,0 +1,79 @@
+"""Gradients at random points between random baselines and the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from workers.engine.data.random_items import pick
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.chunks import sweep
+from workers.explanation.perturbation import NoiseOf
+from workers.methods.nested.noisy_copies import Moments, extent, own_range
+
+Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order
+
+
+class Expectation(NamedTuple):
+    """Moments of the samples' attributions, and by row what they should sum to, do, and that sum's standard error."""
+
+    moments: Moments
+    expected: list[float]
+    observed: list[float]
+    errors: list[float]
+
+
+def expect(model: Model, batch: Batch, samples: int, sources: list[torch.Generator], baselines: Draw) -> Expectation:
+    """The gradient at a random point of the line from a baseline, times the line, over `samples` baselines."""
+    wanted, flat = model.resolve(batch), (-1, *[1] * (batch.x.dim() - 1))
+    nodes = torch.stack([torch.rand(samples, generator=source) for source in sources]).to(batch.x)
+    total, square = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
+    begins, sums = (torch.zeros(len(batch), samples, dtype=torch.float64) for _ in range(2))
+    for rows, at in sweep(model, batch, samples, "samples"):
+        start, targets = baselines(rows, at), [wanted[row] for row in rows]
+        line = batch.x[rows] - start
+        _, gradients = model.gradient(start + line * nodes[rows, at].view(flat), targets)
+        values = gradients * line
+        total.index_add_(0, rows.to(total.device), values)
+        square.index_add_(0, rows.to(total.device), values.square())
+        with torch.no_grad():
+            begins[rows, at] = model.scores(start, targets).double().cpu()
+        sums[rows, at] = values.double().flatten(1).sum(1).cpu()
+    with torch.no_grad():
+        ends = torch.cat([model.scores(batch.x[i : i + 1], wanted[i : i + 1]) for i in range(len(batch))])
+    due = ends.double().cpu()[:, None] - begins
+    errors = (sums - due).std(1, correction=min(1, samples - 1)) / samples**0.5
+    moments = Moments(total / samples, square / samples, samples)
+    return Expectation(moments, due.mean(1).tolist(), sums.mean(1).tolist(), errors.tolist())
+
+
+def from_dataset(model: Model, batch: Batch, name: str, samples: int, sources: list[torch.Generator]) -> Draw:
+    """Baselines that are items of a dataset, each as likely as any other."""
+    items, drawn = pick(model, batch, name, samples, sources)
+    return lambda rows, at: items[drawn[rows, at]]
+
+
+def uniform(model: Model, batch: Batch, sources: list[torch.Generator]) -> Draw:
+    """Baselines that are noise over the range of the input: the card's, else each row's own."""
+    low, high = (bound.expand_as(batch.x) for bound in model.range() or own_range(batch.x))
+
+    def draw(rows: Tensor, _: Tensor) -> Tensor:
+        shares = torch.stack([torch.rand(batch.x.shape[1:], generator=sources[row]) for row in rows])
+        return low[rows] + (high - low)[rows] * shares.to(batch.x)
+
+    return draw
+
+
+def gaussian(model: Model, batch: Batch, sources: list[torch.Generator], width: float, noise_of: NoiseOf) -> Draw:
+    """Baselines that are the input under noise whose standard deviation is `width` times what `noise_of` says."""
+    scale = (width * extent(model, batch.x, noise_of)).expand_as(batch.x)
+
+    def draw(rows: Tensor, _: Tensor) -> Tensor:
+        noise = torch.stack([torch.randn(batch.x.shape[1:], generator=sources[row]) for row in rows])
+        return batch.x[rows] + scale[rows] * noise.to(batch.x)
+
+    return draw

@@ -1,0 +1,174 @@
+"""The word Method: a frozen pydantic model whose fields are its parameters and whose one verb is `explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from workers.explanation.errors import InvalidParameter, UnknownMethod
+from workers.explanation.result import Kind, Result
+from workers.methods.extent import Extent
+from workers.methods.fields.references import DatasetName, ModelName, with_datasets, with_models
+
+if TYPE_CHECKING:
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.model import Model
+
+Need: TypeAlias = Literal["gradients", "graph", "layer", "dataset"]
+Cost: TypeAlias = Literal["one pass", "tens of passes", "hundreds of passes", "thousands of passes"]
+
+MethodName: TypeAlias = str
+_methods: dict[MethodName, type[Method]] = {}
+
+
+class Method(BaseModel):
+    """A configured explanation method: a value that is hashable, comparable and serialisable.
+
+    A subclass lives in a file of its own, whose stem is the method's API name; it sets the class variables below, its
+    fields are its parameters, and it reaches the engine only inside `explain`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    family: ClassVar[str]
+    kind: ClassVar[Kind] = "attribution"
+    citation: ClassVar[str]
+    question: ClassVar[str]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    takes_input: ClassVar[bool] = True
+    takes_target: ClassVar[bool] = True
+    cost: ClassVar[Cost] = "one pass"
+    revision: ClassVar[int] = 1
+
+    name: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        stem = cls.__module__.rpartition(".")[2]
+        cls.family = cls.__module__.rpartition(".")[0].rpartition(".")[2]
+        cls.__annotations__["name"] = Literal[stem]
+        cls.name = stem
+        _methods[stem] = cls
+
+    def explain(self, model: Model, batch: Batch) -> Result:
+        """Explain every row of the batch; the rows of the Result are the rows of the batch."""
+        raise NotImplementedError
+
+    def refuse(self, model: Model) -> None:
+        """Raise MethodNotApplicable, naming the node and the reason, where this model cannot be explained so."""
+
+    def passes(self, at: Extent, /) -> int:  # noqa: ARG002  # what overrides it reads it
+        """How many passes of one row through the model `at` a job takes: what the work is estimated by.
+
+        A pass is forward, with the way back where there is one. What is shared by many jobs is not counted: results of
+        held methods, which are kept once computed.
+        """
+        return 1
+
+    def inner(self) -> tuple[Method, ...]:
+        """The methods held in fields, alone or in a tuple."""
+        fields = (getattr(self, name) for name in type(self).model_fields)
+        held = (one for value in fields for one in (value if isinstance(value, tuple) else (value,)))
+        return tuple(one for one in held if isinstance(one, Method))
+
+    def to_json(self) -> dict[str, Any]:
+        """Every parameter, defaults filled in, ready for JSON."""
+        return self.model_dump(mode="json")
+
+    def revisions(self) -> list[int]:
+        """The revision of this method and of those it holds: part of a job's id.
+
+        One more where a probability is watched, which of a segmentation was a sum over its places and is now the mean.
+        """
+        own = self.revision + (getattr(self, "score", None) == "probability")
+        return [own, *(r for held in self.inner() for r in held.revisions())]
+
+
+class _AnyMethod:
+    """Marks a field that takes any method, by name or with parameters."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        named = {"type": "object", "required": ["name"], "properties": {"name": {"enum": sorted(_methods)}}}
+        return {"title": "Method", "anyOf": [{"enum": sorted(_methods)}, named]}
+
+
+def parse_method(value: object) -> Method:
+    """A configured method from its name, or from a mapping with `name` and parameters.
+
+    Raises UnknownMethod (names those there are) and InvalidParameter (names the first wrong parameter).
+    """
+    if isinstance(value, Method):
+        return value
+    raw = {"name": value} if isinstance(value, str) else value
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
+        raise InvalidParameter("a method is a name, or an object with a name and parameters", pointer="/method")
+    return method_type(cast(str, raw["name"])).model_validate(dict(raw))
+
+
+def method_type(name: str) -> type[Method]:
+    """The class of the method of that name; raises UnknownMethod."""
+    if name not in _methods:
+        raise UnknownMethod(f"there is no such method; there are: {', '.join(sorted(_methods))}", pointer="/method")
+    return _methods[name]
+
+
+def _validated(value: object) -> Method:
+    """As `parse_method`, but raising what pydantic gathers into one report."""
+    try:
+        return parse_method(value)
+    except (UnknownMethod, InvalidParameter) as error:
+        raise ValueError(error.detail) from None
+
+
+AnyMethod = Annotated[
+    Method,
+    BeforeValidator(_validated),
+    PlainSerializer(lambda method: method.to_json()),
+    _AnyMethod,
+]
+
+SpatialLayer = Annotated[
+    str | None,
+    Field(max_length=300, description="The layer whose channels are mapped; by default the last spatial one."),
+]
+SignalStart = Annotated[
+    Literal["one", "score"],
+    Field(
+        description="What the signal starts from at the target: one, as a gradient does, or the target's own value, as "
+        "S2 A.2 has it."
+    ),
+]
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="Seed of the random draws; the same seed, the same numbers.")]
+
+
+__all__ = [
+    "AnyMethod",
+    "Cost",
+    "DatasetName",
+    "Extent",
+    "Kind",
+    "Method",
+    "ModelName",
+    "Need",
+    "Seed",
+    "SignalStart",
+    "SpatialLayer",
+    "ValidationError",
+    "method_type",
+    "parse_method",
+    "with_datasets",
+    "with_models",
+]

@@ -1,0 +1,68 @@
+"""What methods attribute to the inputs of a batch, each made once, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from workers.engine.graph.embeddings import check_walk
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.perturbation.chunks import even
+from workers.engine.perturbation.places import channel_axis
+from workers.explanation.card import InputSpec
+from workers.methods.method import Method
+from workers.methods.nested.resources import Unkept
+
+
+def refuse(model: Model, of: Sequence[Method]) -> None:
+    """Raise MethodNotApplicable where one of the methods judged cannot explain this model."""
+    for method in of:
+        check_walk(model.folded, method)
+        method.refuse(model)
+
+
+def attributions(model: Model, batch: Batch, of: Sequence[Method]) -> list[Tensor]:
+    """Each method's attributions of the batch (n, ...), kept with it for other evaluations of the same inputs."""
+    known = batch.memo.setdefault("attributions", {})
+    for method in of:
+        key = method, tuple(batch.targets)
+        if key not in known:
+            known[key] = _explained(model, batch, method)
+    return [known[method, tuple(batch.targets)] for method in of]
+
+
+def elsewhere(model: Model, batch: Batch, x: Tensor, rows: Tensor, method: Method) -> Tensor:
+    """What a method attributes to other inputs x (k, *shape), each for the target of a row of the batch."""
+    wanted = model.resolve(batch)
+    parts = []
+    for at in torch.split(torch.arange(len(x)), even(len(x), model.chunk)):
+        targets = [wanted[row] for row in rows[at].tolist()]
+        part = Batch(x[at], targets, report=batch.report, resources=batch.resources)
+        parts.append(_explained(model, part, method))
+    return torch.cat(parts)
+
+
+def attributed(model: Model, batch: Batch, method: Method) -> Tensor:
+    """What a method attributes to each row of a batch: of a model that runs a row at a time, to one after the other."""
+    rows = batch.apart() if model.rows == 1 and len(batch) > 1 else [batch]
+    return torch.cat([method.explain(model, row).arrays["attribution"].detach() for row in rows])
+
+
+def by_place(maps: Tensor, spec: InputSpec) -> Tensor:
+    """Attributions (n, ...) summed over the channels: (n, *places)."""
+    axis = channel_axis(spec)
+    return maps if axis is None else maps.sum(axis + 1)
+
+
+def _explained(model: Model, batch: Batch, method: Method) -> Tensor:
+    """The method's steps are no steps of the evaluation: they only ask whether to go on."""
+
+    def report(done: int, total: int, unit: str) -> None:
+        batch.report(done, total, f"{unit} of {method.name}")
+
+    inner = batch.sharing(batch.targets, [getattr(method, "seed", 0)] * len(batch), report)
+    inner.resources = Unkept(batch.resources)
+    return attributed(model, inner, method)

@@ -1,0 +1,56 @@
+"""Two models that compute one function, explained side by side (S4 13.3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from workers.engine.model.batch import Batch
+from workers.engine.model.model import Model
+from workers.engine.model.resources import Resources
+from workers.engine.perturbation.asking import ask
+from workers.explanation.errors import InvalidParameter
+from workers.methods.method import Method
+from workers.methods.nested.attributions import attributions
+from workers.methods.nested.split_neurons import gap
+
+SAME = 1e-2  # of the score: models that differ by more do not compute the same function
+
+
+def differences(
+    model: Model, other: Model, resources: Resources, batch: Batch, of: Sequence[Method]
+) -> dict[str, Tensor]:
+    """By how much the second model's attributions differ, in shares of the first's norm; and the two scores.
+
+    `resources` are the second's. Raises InvalidParameter where the scores differ: then there is nothing to compare.
+    """
+    there = Batch(batch.x, model.resolve(batch), batch.seeds, batch.report, resources=resources)
+    rows = torch.arange(len(batch))
+    first, second = (ask(m, b, rows, lambda at: batch.x[at]) for m, b in ((model, batch), (other, there)))
+    off = (first - second).abs() / first.abs().clamp(min=1e-6)
+    if bool((off > SAME).any()):
+        worst = int(off.argmax())
+        raise InvalidParameter(
+            f"the two models do not compute the same function: the scores are {float(first[worst]):.6g} and "
+            f"{float(second[worst]):.6g} for one input",
+            pointer="/method/other",
+        )
+    pairs = zip(attributions(model, batch, of), attributions(other, there, of), strict=True)
+    found = torch.stack([gap(one, another) for one, another in pairs], 1)
+    return {"scores": found, "first": first[:, None].expand_as(found), "second": second[:, None].expand_as(found)}
+
+
+def check_alike(model: Model, other: Model) -> None:
+    """Raise InvalidParameter for a second model of other inputs or outputs."""
+    for what, one, two in (
+        ("input", model.card.input.shape, other.card.input.shape),
+        ("output", model.card.outputs, other.card.outputs),
+    ):
+        if one != two:
+            raise InvalidParameter(
+                f"{other.card.name} has an {what} of the shape {list(two)}, and {model.card.name} one of {list(one)}; "
+                "they must be alike",
+                pointer="/method/other",
+            )

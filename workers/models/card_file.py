@@ -1,0 +1,147 @@
+"""card.toml: read, checked key by key, each mistake told with what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workers.explanation.card import ImageSpec, InputSpec, Output
+from workers.explanation.errors import InvalidFolder
+from workers.models.card_rules import check_input
+
+FILE = "card.toml"
+MAX_BYTES = 256 * 2**10
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSection(_Section):
+    source: str
+    weights: str | None = None
+    output: Output = "logits"
+    default_method: str = "integrated_gradients"
+    accuracy: float | None = Field(default=None, ge=0, le=1)
+
+
+class LabelsSection(_Section):
+    file: str
+
+
+class CardFile(_Section):
+    """What card.toml says."""
+
+    model: ModelSection
+    input: InputSpec
+    labels: LabelsSection | None = None
+
+    def canonical(self) -> dict[str, Any]:
+        """[model] and [input] as far as they differ from the defaults: what a model's digest covers of its card."""
+        return self.model_dump(mode="json", include={"model", "input"}, exclude_defaults=True)
+
+
+RIGHT = {
+    "model": "a section [model] with at least a source",
+    "model.source": 'a string, as "model.pt2", "python:net.py:factory", "torchvision:NAME", "timm:NAME"',
+    "model.weights": 'the name of a safetensors file in the folder, as "weights.safetensors"',
+    "model.output": f"one of {', '.join(get_args(Output))}",
+    "model.default_method": "the name of a method, as integrated_gradients",
+    "model.accuracy": "a number from 0 to 1",
+    "input": "a section [input] with a kind and a shape",
+    "input.kind": "image or tensor",
+    "input.shape": "a list of positive whole numbers without the batch axis, as [3, 224, 224]",
+    "input.axes": 'a name for each axis of shape, as ["channel", "time"]',
+    "input.low": "a number, or a list of one for each entry of the first axis",
+    "input.high": "a number, or a list of one for each entry of the first axis",
+    "input.names": "a list of strings, one for each entry of the first axis",
+    "input.image": "a section [input.image]",
+    "input.image.mode": "one of RGB, BGR, L",
+    "input.image.resize": "the shorter side in pixels, as 256, or [height, width]",
+    "input.image.crop": "the side of the centre crop in pixels, as 224",
+    "input.image.interpolation": "one of nearest, bilinear, bicubic, lanczos",
+    "input.image.scale": "a positive number, as 1.0 or 255.0",
+    "input.image.mean": "a list of one number for each channel, as [0.485, 0.456, 0.406]",
+    "input.image.std": "a list of one positive number for each channel, as [0.229, 0.224, 0.225]",
+    "labels": "a section [labels] with a file",
+    "labels.file": 'the name of a text file in the folder with one class name a line, as "labels.txt"',
+}
+
+
+def read_card(path: Path, where: str) -> CardFile:
+    """The checked card; `where` names the file in errors. Raises InvalidFolder for the first mistake found."""
+    try:
+        document = tomllib.loads(read_text(path, MAX_BYTES, where))
+        text = json.dumps(document, allow_nan=False, default=str)
+    except FileNotFoundError:
+        raise InvalidFolder(f"{where}: there is no such file; it should say [model] and [input]") from None
+    except OSError as error:
+        raise InvalidFolder(f"{where}: it cannot be read ({error.strerror}); it should be a readable file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidFolder(f"{where}: it is not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise InvalidFolder(f"{where}: it is not UTF-8 text; save it as UTF-8") from None
+    except RecursionError:
+        raise InvalidFolder(f"{where}: it is nested too deep; its tables are [model], [input] and [labels]") from None
+    except ValueError as error:
+        what = "a number of too many digits" if "digits" in str(error) else "nan or inf"
+        raise InvalidFolder(f"{where}: it holds {what}; every number should be finite") from None
+    try:
+        card = CardFile.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InvalidFolder(f"{where}: {_sentence(error)}") from None
+    return card.model_copy(update={"input": check_input(_filled(card.input), where)})
+
+
+def read_text(path: Path, limit: int, where: str) -> str:
+    """The UTF-8 text of a file of at most so many bytes; raises InvalidFolder, OSError and UnicodeDecodeError."""
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise InvalidFolder(f"{where}: it is larger than {limit} bytes")
+    return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _filled(spec: InputSpec) -> InputSpec:
+    """Without mean or std in the card, each channel has 0 and 1."""
+    if spec.image is None or not spec.shape:
+        return spec
+    given, channels = spec.image.model_fields_set, spec.shape[0]
+    unset = {key: (value,) * channels for key, value in (("mean", 0.0), ("std", 1.0)) if key not in given}
+    return spec.model_copy(update={"image": spec.image.model_copy(update=unset)})
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    names = [part for part in first["loc"] if isinstance(part, str)]
+    while names and ".".join(names) not in RIGHT and first["type"] != "extra_forbidden":
+        names.pop()  # pydantic adds the member of a union that did not fit
+    key = ".".join(names)
+    if first["type"] == "extra_forbidden":
+        return _unknown(names)
+    problem = "is missing" if first["type"] == "missing" else "is wrong"
+    return f"{_spoken(names)} {problem}; it should be {RIGHT.get(key, 'as the documentation of card.toml says')}"
+
+
+def _unknown(names: list[str]) -> str:
+    parent = ".".join(names[:-1])
+    siblings = [key.rpartition(".")[2] for key in RIGHT if key.rpartition(".")[0] == parent]
+    close = difflib.get_close_matches(names[-1], siblings, 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(siblings)}"
+    return f"{_spoken(names)} is not known; {hint}"
+
+
+def _spoken(names: Iterable[str]) -> str:
+    *sections, key = names
+    name = ".".join((*sections, key))
+    is_section = any(known.startswith(name + ".") for known in RIGHT)
+    return f"the section [{name}]" if is_section or not sections else f"[{'.'.join(sections)}] {key}"
+
+
+__all__ = ["FILE", "CardFile", "ImageSpec", "InputSpec", "read_card"]

@@ -1,0 +1,113 @@
+"""What the keys of a card's [input] promise each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+from workers.explanation.card import ImageSpec, InputSpec, Output, PerChannel
+from workers.explanation.errors import InvalidFolder
+
+CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
+
+
+def check_input(spec: InputSpec, where: str) -> InputSpec:
+    """The same spec; raises InvalidFolder for the first pair of keys that contradict each other."""
+    for problem in (*_shape(spec), *_image(spec), *_range(spec)):
+        raise InvalidFolder(f"{where}: {problem}")
+    return spec
+
+
+def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels by class of an output of that shape; raises InvalidFolder where it is none of the kind it is called.
+
+    Of two labels of one logit, the first is what it speaks against, and the second what it speaks for.
+    """
+    entries = shape[0] if shape else 1
+    if output == "binary":
+        if prod(shape) != 1:
+            raise InvalidFolder(
+                f'the model returns the shape {list(shape)} and output = "binary" is one logit; say "multilabel" where '
+                'each class has a yes and no of its own, or "logits" where they exclude each other'
+            )
+        labels = labels[1:] if len(labels) == 2 else labels
+    if not shape and output not in ("binary", "probabilities", "value"):
+        raise InvalidFolder(
+            'the model returns one number; say output = "binary" in [model] of card.toml for a logit, "probabilities" '
+            'for a probability, or "value" for a quantity'
+        )
+    if labels and len(labels) != entries and not (output == "value" and not shape):
+        raise InvalidFolder(f"the labels file names {len(labels)} classes and the model has {entries}; one name a line")
+    return labels
+
+
+def _shape(spec: InputSpec) -> Iterator[str]:
+    shape = list(spec.shape)
+    if not shape or min(shape) < 1:
+        yield f"[input] shape is {shape}; it should be a list of positive whole numbers without the batch axis"
+        return
+    if spec.axes and len(spec.axes) != len(shape):
+        yield f"[input] axes names {len(spec.axes)} axes; the shape {shape} has {len(shape)}"
+    if spec.names and len(spec.names) != shape[0]:
+        yield f"[input] names has {len(spec.names)} entries; the first axis of the shape {shape} has {shape[0]}"
+
+
+def _image(spec: InputSpec) -> Iterator[str]:
+    if spec.kind == "tensor":
+        if spec.image is not None:
+            yield '[input.image] is for images; set kind = "image", or remove the section'
+        return
+    if spec.image is None:
+        yield 'the section [input.image] is missing; with kind = "image" it says how an image becomes the tensor'
+    elif len(spec.shape) != 3 or spec.shape[0] != CHANNELS[spec.image.mode]:
+        right = f"[{CHANNELS[spec.image.mode]}, height, width]"
+        yield f"[input] shape is {list(spec.shape)}; with mode {spec.image.mode} it should be {right}"
+    else:
+        yield from _normalisation(spec.image, spec.shape[0])
+        yield from _size(spec.image, spec.shape[1:])
+
+
+def _normalisation(image: ImageSpec, channels: int) -> Iterator[str]:
+    for key, values in (("mean", image.mean), ("std", image.std)):
+        if len(values) != channels:
+            yield f"[input.image] {key} has {len(values)} numbers; mode {image.mode} has {channels} channels"
+    if min(image.std, default=1) <= 0:
+        yield "[input.image] std holds a number that is not positive; pixels are divided by it"
+    if image.scale <= 0:
+        yield f"[input.image] scale is {image.scale}; it should be positive, as 1.0 or 255.0"
+
+
+def _size(image: ImageSpec, size: tuple[int, ...]) -> Iterator[str]:
+    wanted = f"the shape's height and width {list(size)}"
+    sides = image.resize if isinstance(image.resize, tuple) else (image.resize,) * 2
+    if any(side is not None and side < 1 for side in (*sides, image.crop)):
+        yield "[input.image] resize and crop should be positive whole numbers of pixels"
+    elif image.crop is not None:
+        if size != (image.crop, image.crop):
+            yield f"[input.image] crop is {image.crop}; it should give {wanted}"
+        elif any(side is not None and side < image.crop for side in sides):
+            yield f"[input.image] resize is smaller than crop = {image.crop}; it should be at least as large"
+    elif isinstance(image.resize, int):
+        yield f"[input.image] resize = {image.resize} sets the shorter side only; add crop, or give [height, width]"
+    elif image.resize is not None and image.resize != size:
+        yield f"[input.image] resize is {list(image.resize)}; without crop it should be {wanted}"
+
+
+def _range(spec: InputSpec) -> Iterator[str]:
+    if spec.low is None and spec.high is None:
+        return
+    if spec.kind == "image":
+        yield "[input] low and high are for tensors; an image's range follows from [input.image]"
+        return
+    for key, value in (("low", spec.low), ("high", spec.high)):
+        if isinstance(value, tuple) and len(value) != spec.shape[0]:
+            yield f"[input] {key} has {len(value)} numbers; the first axis of the shape has {spec.shape[0]}"
+            return
+    if spec.low is None or spec.high is None:
+        yield "[input] low and high come together; one of them is missing"
+    elif any(a >= b for a, b in zip(_each(spec.low, spec.shape[0]), _each(spec.high, spec.shape[0]), strict=True)):
+        yield "[input] low should be below high in every channel"
+
+
+def _each(value: PerChannel, count: int) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,) * count

@@ -1,0 +1,134 @@
+"""A model's folder: card.toml, the model, its labels. Torch-free; nothing in the folder is run here."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from workers.explanation.card import InputSpec, Output
+from workers.explanation.errors import InvalidFolder
+from workers.methods.catalogue import catalogue
+from workers.models.archive.entries import open_archive
+from workers.models.card_file import FILE, CardFile, read_card, read_text
+from workers.models.code_digest import code_of
+from workers.models.source import Source, parse_source
+
+MAX_LABELS = 16 * 2**20  # bytes
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A checked model folder; `digest` is "sha256:" and 64 hex digits, over all that determines an explanation."""
+
+    name: str
+    path: Path
+    source: Source
+    weights: Path | None
+    output: Output
+    input: InputSpec
+    labels: tuple[str, ...]
+    default_method: str
+    accuracy: float | None
+    digest: str
+
+
+def find_folders(models: Path) -> list[Path]:
+    """Every model folder below `models`, by name; stray files and hidden folders are ignored.
+
+    Raises InvalidFolder where `models` itself is no folder.
+    """
+    if not models.is_dir():
+        raise InvalidFolder(f"{models}: there is no such folder; it should hold one folder for each model")
+    return [path for path in sorted(models.iterdir()) if path.is_dir() and path.name[0] not in "._"]
+
+
+def read_folder(path: Path) -> Folder:
+    """The checked folder; raises InvalidFolder, or PickledPayload for an archive that would have to be unpickled."""
+    name = path.resolve().name
+    if not path.is_dir():
+        raise InvalidFolder(f"{name}: there is no such folder; a model is a folder with a {FILE}")
+    if not NAME.fullmatch(name):
+        raise InvalidFolder(f"{name!r}: a model's folder should be named with letters, digits, '.', '_' and '-' alone")
+    card = read_card(path / FILE, f"{name}/{FILE}")
+    source = parse_source(card.model.source, f"{name}/{FILE}")
+    _check_method(card.model.default_method, f"{name}/{FILE}")
+    weights = _weights(path, card, source)
+    if source.file is not None:
+        _inside(path, source.file, "[model] source")
+    labels = _labels(path, card.labels.file) if card.labels else ()
+    return Folder(
+        name=name,
+        path=path,
+        source=source,
+        weights=weights,
+        output=card.model.output,
+        input=card.input,
+        labels=labels,
+        default_method=card.model.default_method,
+        accuracy=card.model.accuracy,
+        digest=_digest(path, card, source),
+    )
+
+
+def _check_method(method: str, where: str) -> None:
+    if method not in catalogue():
+        close = difflib.get_close_matches(method, catalogue(), 1)
+        right = f"did you mean {close[0]}?" if close else f"there are: {', '.join(catalogue())}"
+        raise InvalidFolder(f"{where}: [model] default_method names no method; {right}")
+
+
+def _inside(path: Path, file: str, key: str) -> Path:
+    """The file of that name in the folder; links out of it are refused as `..` is."""
+    name, found = path.resolve().name, path / file
+    if not found.resolve().is_relative_to(path.resolve()):
+        raise InvalidFolder(f"{name}/{FILE}: {key} leads out of the folder; it should name a file in it")
+    if not found.is_file():
+        raise InvalidFolder(f"{name}/{file}: there is no such file; {FILE} names it as {key}")
+    return found
+
+
+def _weights(path: Path, card: CardFile, source: Source) -> Path | None:
+    where = f"{path.resolve().name}/{FILE}"
+    if source.kind == "archive":
+        if card.model.weights is not None:
+            raise InvalidFolder(f"{where}: [model] weights is for module sources; a .pt2 archive carries its own")
+        return None
+    if card.model.weights is None:
+        raise InvalidFolder(f"{where}: [model] weights is missing; a {source.kind}: source needs a safetensors file")
+    if not card.model.weights.endswith(".safetensors"):
+        raise InvalidFolder(f"{where}: [model] weights should name a .safetensors file; no other kind is read")
+    return _inside(path, card.model.weights, "[model] weights")
+
+
+def _labels(path: Path, file: str) -> tuple[str, ...]:
+    where = f"{path.resolve().name}/{file}"
+    try:
+        labels = tuple(read_text(_inside(path, file, "[labels] file"), MAX_LABELS, where).rstrip().splitlines())
+    except UnicodeDecodeError:
+        raise InvalidFolder(f"{where}: it is not UTF-8 text; it should have one class name a line") from None
+    empty = next((i for i, label in enumerate(labels, 1) if not label.strip()), 1 if not labels else None)
+    if empty:
+        raise InvalidFolder(f"{where}: line {empty} is empty; it should have one class name a line")
+    return tuple(label.strip() for label in labels)
+
+
+def _digest(path: Path, card: CardFile, source: Source) -> str:
+    """Over what computes, and the card's [model] and [input]; not over labels.
+
+    That is an archive's weights and graph; else every file of the folder, and the packages that hold the code.
+    """
+    parts = [orjson.dumps(card.canonical(), option=orjson.OPT_SORT_KEYS)]
+    if source.kind == "archive":
+        assert source.file is not None
+        with open_archive(path / source.file, f"{path.resolve().name}/{source.file}") as archive:
+            parts.append(archive.digest().encode())
+    else:
+        apart = {path / FILE, *([path / card.labels.file] if card.labels else ())}
+        parts.extend(line.encode() for line in code_of(source, path, apart))
+    return "sha256:" + hashlib.sha256(b"\n".join(parts)).hexdigest()

@@ -1,0 +1,106 @@
+"""From a model's folder to a loaded model; nothing is unpickled, and no code runs but that of a module source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from workers.engine.model.model import Model
+from workers.explanation.errors import InvalidFolder, ModelError
+from workers.models.archive.entries import open_archive
+from workers.models.export import comparison
+from workers.models.export.from_code import build_module, load_weights
+from workers.models.export.program import export_module
+from workers.runtime.execute.faults import out_of_memory
+
+if TYPE_CHECKING:
+    from workers.models.folder import Folder
+
+log = logging.getLogger(__name__)
+
+
+def load(folder: Folder, device: str = "cpu") -> Model:
+    """The model of a folder, on the device; raises InvalidFolder and PickledPayload, naming the folder.
+
+    One whose source is code is compared with what was exported of it, where an input for that can be guessed.
+    """
+    if folder.source.kind == "archive":
+        return _model(folder, read_program(folder), device)
+    module = _module(folder)
+    program = export_module(module, folder.input.shape, folder.name)
+    try:
+        x = sample(module, folder, program)
+    except InvalidFolder as error:
+        log.warning("%s; what is served was not compared with the module", error.detail)
+    else:
+        compare(module, folder, program, x)
+    return _model(folder, program, device)
+
+
+def load_program(folder: Folder) -> ExportedProgram:
+    """The exported program of a folder: read from its archive, or exported from its module with its weights."""
+    if folder.source.kind == "archive":
+        return read_program(folder)
+    return export_module(_module(folder), folder.input.shape, folder.name)
+
+
+def sample(module: nn.Module, folder: Folder, program: ExportedProgram, example: Tensor | None = None) -> Tensor:
+    """The example (n, *shape), else plausible inputs; raises InvalidFolder where the module gives no finite numbers."""
+    with _naming(folder):
+        return comparison.sample(module, Model.from_program(folder, program), program, example)
+
+
+def compare(module: nn.Module, folder: Folder, program: ExportedProgram, x: Tensor) -> None:
+    """Raise InvalidFolder where a program's outputs or gradients on x (n, *shape) are not its module's."""
+    with _naming(folder):
+        comparison.check(module, Model.from_program(folder, program), program, x)
+
+
+@contextmanager
+def _naming(folder: Folder) -> Iterator[None]:
+    try:
+        yield
+    except InvalidFolder as error:
+        raise InvalidFolder(f"{folder.name}: {error.detail}") from None
+
+
+def _model(folder: Folder, program: ExportedProgram, device: str) -> Model:
+    with _naming(folder):
+        try:
+            return Model.from_program(folder, program, device)
+        except ModelError:
+            raise
+        except Exception as error:
+            if torch.device(device).type != "cpu" or out_of_memory(error):
+                raise
+            log.warning("the graph of %s does not run", folder.name, exc_info=True)
+            words = (str(error).strip().splitlines() or [""])[0][:200]
+            raise InvalidFolder(f"its graph does not run ({type(error).__name__}: {words}); export it again") from None
+
+
+def _module(folder: Folder) -> nn.Module:
+    assert folder.weights is not None
+    module = build_module(folder.source, folder.path, len(folder.labels) or None, folder.name)
+    load_weights(module, folder.weights, f"{folder.name}/{folder.weights.name}")
+    return module
+
+
+def read_program(folder: Folder) -> ExportedProgram:
+    """The program of a .pt2 archive, from a checked copy that holds nothing pickled."""
+    where = f"{folder.name}/{folder.source.name}"
+    with open_archive(folder.path / folder.source.name, where) as archive:
+        copy = archive.copy()
+    try:
+        return torch.export.load(copy)
+    except Exception as error:
+        log.debug("torch.export.load failed on %s", where, exc_info=True)
+        raise InvalidFolder(
+            f"{where}: torch {torch.__version__} cannot read it ({type(error).__name__}); export the model again "
+            "with this or an earlier torch"
+        ) from None

@@ -1,0 +1,115 @@
+"""Models kept loaded: the least recently used leaves when their files outgrow the budget."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import torch
+
+from workers.engine.model.model import Model
+from workers.explanation.errors import UnknownModel
+from workers.jobs.records import Work
+from workers.models.folder import Folder
+from workers.models.loading import load
+from workers.models.repository import Folders, Read
+from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory, told
+from workers.telemetry import metrics
+
+log = structlog.get_logger()
+
+
+class Warm:
+    """The models of a folder, by digest; safe for threads.
+
+    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more. `read` says of
+    folders what they are.
+    """
+
+    def __init__(self, models: Path, device: str, budget: int, read: Read) -> None:
+        self.device = device
+        self.budget = budget
+        self.folders = Folders(models, read)
+        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._lock = threading.RLock()
+        self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
+
+    def model(self, work: Work) -> Model:
+        """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
+        folder = self.folders.find(work.job.model)
+        if folder is None:
+            raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
+        return self.loaded(folder)
+
+    def named(self, name: str) -> Model:
+        """The model of that digest or name, loaded where it is not; raises as `model` does."""
+        folder = self.folders.find(name)
+        if folder is None:
+            raise UnknownModel(f"the model {name} is not served here", pointer="/method")
+        return self.loaded(folder)
+
+    def each(self) -> Iterator[Model]:
+        """Every model, loaded one after the other; a bad one is logged and left out."""
+        for folder in self.folders.each():
+            try:
+                yield self.loaded(folder)
+            except Exception as error:
+                reason = told(error).detail
+                log.error("a model cannot be served", model=folder.name, reason=reason)
+                self.folders.fail(folder, reason)
+
+    def names(self) -> list[str]:
+        """Of the models loaded now."""
+        with self._lock:
+            return sorted(model.card.name for model in self._loaded.values())
+
+    def loaded(self, folder: Folder) -> Model:
+        """The model of a folder, from memory where it is there."""
+        if (model := self._found(folder)) is not None:
+            return model
+        with self._loading:
+            if (model := self._found(folder)) is not None:
+                return model
+            model = self._load(folder)
+            with self._lock:
+                self._loaded[folder.digest] = model
+                while len(self._loaded) > 1 and sum(size(m.folder) for m in self._loaded.values()) > self.budget:
+                    self._make_room()
+        log.info("a model is loaded", model=folder.name)
+        return model
+
+    def _found(self, folder: Folder) -> Model | None:
+        with self._lock:
+            if folder.digest in self._loaded:
+                self._loaded.move_to_end(folder.digest)
+            return self._loaded.get(folder.digest)
+
+    def _load(self, folder: Folder) -> Model:
+        """Load it; where memory is short, others make room."""
+        while True:
+            try:
+                with contained(), metrics.LOADED.labels(folder.name).time():
+                    return load(folder, self.device)
+            except Exception as error:
+                if device_lost(error, torch.device(self.device)):
+                    raise DeviceLost(type(error).__name__) from error
+                if not (self._loaded and out_of_memory(error)):
+                    raise
+            with self._lock:
+                self._make_room()
+            if self.device != "cpu":
+                torch.cuda.empty_cache()
+
+    def _make_room(self) -> None:
+        digest, model = self._loaded.popitem(last=False)
+        metrics.UNLOADED.labels(model.card.name).inc()
+        log.info("a model makes room", model=model.card.name, digest=digest)
+
+
+def size(folder: Folder) -> int:
+    """Bytes of the model's files on disk: about what its weights take in memory."""
+    files = [folder.weights, folder.path / folder.source.file if folder.source.file else None]
+    return sum(file.stat().st_size for file in files if file)

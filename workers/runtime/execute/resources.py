@@ -1,0 +1,202 @@
+"""What a worker gives a batch besides its rows: datasets as the model's input, and results of held methods."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from redis.exceptions import RedisError
+
+from workers.datasets.card import DatasetCard, check_fits
+from workers.datasets.contents import Contents
+from workers.datasets.library import Datasets
+from workers.engine.model.batch import Report
+from workers.engine.model.resources import Items
+from workers.explanation.card import ImageSpec
+from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
+from workers.explanation.images.image import prepare
+from workers.explanation.tensors import as_float32
+from workers.jobs.job import Job
+from workers.jobs.partials import Partials
+from workers.jobs.records import REMEMBERED_S, Work
+from workers.jobs.results import Results
+from workers.methods.method import Method, with_datasets
+from workers.runtime.execute.run import run
+from workers.runtime.lease import Watch
+
+if TYPE_CHECKING:
+    from workers.engine.model.model import Model
+
+Arrays = Mapping[str, NDArray[Any]]
+KEPT_BYTES = 512 * 2**20
+LOOK_S = 0.3  # how often it is looked whether another worker is done
+
+log = structlog.get_logger()
+
+
+class Stock:
+    """Datasets and results of held methods, for every batch of one worker."""
+
+    def __init__(self, datasets: Datasets, results: Results, partials: Partials, named: Callable[[str], Model]) -> None:
+        self.datasets = datasets
+        self.results = results
+        self.partials = partials
+        self.named = named
+        self._recent: OrderedDict[str, Arrays] = OrderedDict()
+        self._failed: dict[str, tuple[float, InputError]] = {}
+
+    def of(self, model: Model, report: Report, job_id: str | None) -> Supplied:
+        """The resources of a batch, which tell its report how far they are; `job_id` of a job that runs alone."""
+        return Supplied(self, model, report, job_id)
+
+    def find(self, job_id: str) -> Arrays | None:
+        """The arrays of a finished job, from memory or from the store."""
+        if job_id in self._recent:
+            self._recent.move_to_end(job_id)
+            return self._recent[job_id]
+        try:
+            stored = self.results.arrays(job_id)
+        except RedisError as away:
+            log.warning("a held result could not be looked up; it is computed", job=job_id, error=type(away).__name__)
+            return None
+        return None if stored is None else self._remembered(job_id, stored)
+
+    def obtain(self, model: Model, job: Job, report: Report) -> Arrays:
+        """The arrays of a job of this model: computed now, or awaited where another worker computes it already."""
+        if not isinstance(report, Watch):
+            return self.compute(model, job, report)
+        with report.aside():
+            while True:
+                with report.lease.leading(job.id) as leads:
+                    if leads:
+                        found = self.find(job.id)
+                        return found if found is not None else self.compute(model, job, report)
+                report(0, 1, "fits of another worker")
+                time.sleep(LOOK_S)
+
+    def compute(self, model: Model, job: Job, report: Report) -> Arrays:
+        """The arrays of a job of this model, computed now, and kept under its id; raises what the job fails with."""
+        now = time.time()
+        failed_at, failure = self._failed.get(job.id, (0.0, None))
+        if failure is not None and now - failed_at < REMEMBERED_S:
+            # Else a batch that is split to find the row to blame would try again for each.
+            raise type(failure)(failure.detail, pointer=failure.pointer, alternatives=failure.alternatives)
+        work = Work(job.id, job, model.card.name, now, now)
+        ((_, outcome),) = run([work], lambda _: model, lambda _: report, self.of)
+        if isinstance(outcome, InputError):
+            self._failed[job.id] = now, outcome
+        if isinstance(outcome, ExplainError):
+            raise outcome
+        try:
+            self.results.save(job.id, outcome)
+        except RedisError as away:
+            log.error("a held result could not be kept", job=job.id, error=type(away).__name__)
+        return self._remembered(job.id, outcome.arrays)
+
+    def _remembered(self, job_id: str, files: Mapping[str, bytes]) -> Arrays:
+        found = {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in files.items()}
+        self._recent[job_id] = found
+        while len(self._recent) > 1 and sum(map(size, self._recent.values())) > KEPT_BYTES:
+            self._recent.popitem(last=False)
+        return found
+
+
+def size(arrays: Arrays) -> int:
+    """In bytes."""
+    return sum(array.nbytes for array in arrays.values())
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """The resources of one batch: datasets fit its model, and whoever iterates one tells the batch's report."""
+
+    stock: Stock
+    own: Model
+    report: Report
+    job_id: str | None
+
+    def dataset(self, name: str) -> ModelDataset:
+        """Raises UnknownDataset, InvalidDataset."""
+        card = self.stock.datasets.card(name)
+        check_fits(card, self.own.card.input, "/method")
+        return ModelDataset(card, self.stock.datasets.contents(card), self.own, self.report)
+
+    def model(self, name: str) -> Model:
+        """Raises UnknownModel."""
+        return self.stock.named(name)
+
+    def kept(self, phase: str) -> Arrays | None:
+        """Of an earlier try of the job, where it runs alone."""
+        return self.stock.partials.kept(self.job_id, phase) if self.job_id else None
+
+    def keep(self, phase: str, arrays: Arrays) -> None:
+        """For another worker, should this one die."""
+        if self.job_id:
+            self.stock.partials.keep(self.job_id, phase, arrays)
+
+    def state(self, model: Model, method: Method) -> Arrays:
+        """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""
+        if method.takes_input:
+            raise InvalidParameter(f"{method.name} explains an input; it cannot be held here", pointer="/method")
+        method = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
+        job = Job(model=model.card.digest, input=None, target=None, method=method)
+        found = self.stock.find(job.id)
+        return found if found is not None else self.stock.obtain(model, job, self.report)
+
+
+@dataclass(frozen=True)
+class ModelDataset:
+    """A dataset as one model's input; `batches` reports items as they are done with."""
+
+    card: DatasetCard
+    contents: Contents
+    model: Model
+    report: Report
+
+    @property
+    def digest(self) -> str:
+        return self.card.digest
+
+    @property
+    def count(self) -> int:
+        return self.card.count
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.card.classes
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        return self.contents.categories
+
+    def batches(self, size: int, start: int = 0) -> Iterator[Items]:
+        """The items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
+        of = self.contents
+        for first in range(start, self.count, size):
+            stop = min(first + size, self.count)
+            x = torch.from_numpy(np.stack([self._row(i) for i in range(first, stop)]))
+            yield Items(
+                first,
+                x.to(self.model.device, self.model.dtype),
+                None if of.labels is None else of.labels[first:stop],
+                None if of.masks is None else torch.from_numpy(of.masks[first:stop] != 0).to(self.model.device),
+                None if of.boxes is None else of.boxes[first:stop],
+            )
+            self.report(stop, self.count, "inputs")
+
+    def _row(self, i: int) -> NDArray[np.float32]:
+        item, spec = self.contents.item(i), self.model.card.input
+        try:
+            if isinstance(item, bytes):
+                return prepare(item, spec.image or ImageSpec(), spec.shape)[0]
+            return as_float32(item)
+        except InputError as error:
+            raise InvalidDataset(f"item {i} of the dataset: {error.detail}", pointer="/method") from None

@@ -1,0 +1,220 @@
+"""From claimed works to results: model, inputs, one batch per group, rows split. No Celery and no Redis in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from workers.engine.model import explained as telling
+from workers.engine.model.batch import Batch, Report, silent
+from workers.engine.model.resources import NoResources, Resources
+from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite
+from workers.explanation.result import Row
+from workers.explanation.target import Target
+from workers.jobs.receipt import Explained, finished
+from workers.jobs.records import Work
+from workers.jobs.results import Finished
+from workers.runtime import instrumentation
+from workers.runtime.execute.alternatives import advised
+from workers.runtime.execute.batching import batches
+from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.runtime.execute.machine import machine
+from workers.runtime.execute.model_inputs import prepared
+from workers.runtime.execute.model_support import check
+
+if TYPE_CHECKING:
+    from workers.engine.model.model import Model
+
+Outcome: TypeAlias = Finished | ExplainError
+Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
+Known: TypeAlias = list[tuple[Work, Outcome]]
+Load: TypeAlias = Callable[[Work], "Model"]
+Watch: TypeAlias = Callable[[Sequence[Work]], Report]
+Supply: TypeAlias = Callable[["Model", Report, str | None], Resources]
+Place: TypeAlias = tuple[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A work whose input the model can take: `x` is its row, `seen` the picture or tensor the row was made from."""
+
+    work: Work
+    x: NDArray[np.float32]
+    seen: NDArray[Any] | None
+
+
+def unwatched(_: Sequence[Work]) -> Report:
+    """The watch of a run that nobody can stop."""
+    return silent
+
+
+def unsupplied(_: Model, __: Report, ___: str | None) -> Resources:
+    """The supply of a run that has neither datasets nor results of held methods."""
+    return NoResources()
+
+
+def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Supply = unsupplied) -> Outcomes:
+    """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
+
+    `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
+    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources, and a work that runs alone its id for what
+    it keeps on the way.
+    """
+    shift = _Shift(watch, supply)
+    for batch in batches(works):
+        try:
+            with contained():
+                model = load(batch[0])
+        except Exception as error:
+            failure = instrumentation.told(error, batch)
+            yield from ((work, failure) for work in batch)
+        else:
+            refused = _refused(model, batch)
+            yield from ((work, refused[work.job.target]) for work in batch if work.job.target in refused)
+            yield from shift.prepared(model, [work for work in batch if work.job.target not in refused])
+
+
+def _refused(model: Model, works: Sequence[Work]) -> dict[Target | None, ExplainError]:
+    """By target, why the method of the works cannot explain it."""
+    found: dict[Target | None, ExplainError] = {}
+    for target in dict.fromkeys(work.job.target for work in works):
+        try:
+            with contained():
+                check(model, works[0].job.method, target)
+        except Exception as error:
+            found[target] = instrumentation.told(error, [work for work in works if work.job.target == target])
+    return found
+
+
+@dataclass
+class _Shift:
+    """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next."""
+
+    watch: Watch
+    supply: Supply
+    inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any] | None]] = field(default_factory=dict)
+    last: tuple[list[Place], Batch] | None = None
+
+    def prepared(self, model: Model, works: Sequence[Work]) -> Outcomes:
+        ready: list[Ready] = []
+        for work in works:
+            try:
+                if place(work) not in self.inputs:
+                    self.inputs[place(work)] = prepared(work, model.card.input)
+                ready.append(Ready(work, *self.inputs[place(work)]))
+            except Exception as error:
+                yield work, instrumentation.told(error, [work])
+        if ready:
+            yield from self.explained(model, ready)
+
+    def explained(self, model: Model, rows: Sequence[Ready]) -> Outcomes:
+        """The batch, or its halves where it fails, so that one bad row fails alone.
+
+        A row that alone does not fit into memory is tried again with fewer of its steps at once. A model that is run a
+        row at a time is given one after the other.
+        """
+        if model.rows == 1 and len(rows) > 1:
+            for row in rows:
+                yield from self.explained(model, [row])
+            return
+        outcomes: Known | None
+        try:
+            outcomes = self.outcomes(model, rows)
+        except Exception as error:
+            outcomes = self.failed(model, rows, error)
+            error.__traceback__ = None  # it holds the batch's tensors, and the halves need their memory
+        if outcomes is not None:
+            yield from outcomes
+            return
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        middle = len(rows) // 2
+        if middle:
+            yield from self.explained(model, rows[:middle])
+        yield from self.explained(model, rows[middle:])
+
+    def failed(self, model: Model, rows: Sequence[Ready], error: Exception) -> Known | None:
+        """What a batch comes to that failed; None where less of it at once may still succeed."""
+        self.last = None
+        if device_lost(error, model.device):
+            raise DeviceLost(type(error).__name__) from error
+        if len(rows) > 1 and not isinstance(error, Cancelled | DeadlineExceeded):
+            return None
+        if len(rows) == 1 and out_of_memory(error) and model.shrink():
+            return None
+        failure = instrumentation.told(error, [row.work for row in rows])
+        return [(row.work, _advised(failure, model, row.work)) for row in rows]
+
+    def outcomes(self, model: Model, rows: Sequence[Ready]) -> Known:
+        started = time.perf_counter()
+        batch = self.batch(model, rows)
+        method = rows[0].work.job.method
+        with instrumentation.batch([row.work for row in rows]), contained():
+            results = method.explain(model, batch).rows()
+        # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
+        prediction, told = telling.told(model, batch) if method.takes_input else ([[] for _ in rows], [])
+        explained: Sequence[Mapping[str, float | None] | None] = told or [None] * len(rows)
+        # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
+        wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
+        targets: Sequence[Target | None] = wanted or [None] * len(rows)
+        computed_ms = (time.perf_counter() - started) * 1000
+        made = machine(model, len(rows))
+        return [
+            (ready.work, _outcome(ready, row, model, target, top, scalar, computed_ms, made))
+            for ready, row, target, top, scalar in zip(rows, results, targets, prediction, explained, strict=True)
+        ]
+
+    def batch(self, model: Model, rows: Sequence[Ready]) -> Batch:
+        """The rows as a batch; where the one before had the same inputs, it shares their forward pass."""
+        works = [row.work for row in rows]
+        places = [place(work) for work in works]
+        targets = [work.job.target for work in works if work.job.target]
+        seeds = [seed(work) for work in works]
+        if self.last is not None and self.last[0] == places:
+            batch = self.last[1].sharing(targets, seeds, self.watch(works))
+        else:
+            self.last = None
+            x = torch.from_numpy(np.stack([row.x for row in rows])).to(model.device)
+            batch = Batch(x, targets, seeds, self.watch(works))
+        batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
+        self.last = places, batch
+        return batch
+
+
+def _advised(error: ExplainError, model: Model, work: Work) -> ExplainError:
+    """The error of a row with what the model supports of its advice."""
+    return advised(error, model, work.job.method, work.job.target) if isinstance(error, InputError) else error
+
+
+def place(work: Work) -> Place:
+    """The model and the input that a work is about."""
+    return work.job.model, work.job.input
+
+
+def seed(work: Work) -> int:
+    """The seed of the work's random draws; 0 where its method draws nothing."""
+    return getattr(work.job.method, "seed", 0)
+
+
+def _outcome(
+    ready: Ready,
+    row: Row,
+    model: Model,
+    target: Target | None,
+    prediction: Any,
+    explained: Mapping[str, float | None] | None,
+    computed_ms: float,
+    made: dict[str, Any],
+) -> Outcome:
+    if not all(np.isfinite(array).all() for array in row.arrays.values()):
+        return NotFinite("the result holds values that are not finite: the model's output or gradient is not, here")
+    place = str(model.device)
+    return finished(
+        Explained(ready.work, model.card, place, row, ready.seen, target, prediction, explained, computed_ms, made)
+    )
