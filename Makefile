@@ -54,7 +54,7 @@ format: $(TEST_READY)  ## put the code in its format
 
 openapi: $(RUN_READY)  ## write openapi/openapi.json from the code
 	@mkdir -p openapi
-	@$(BIN)/python -m service.openapi > openapi/openapi.json.new
+	@$(BIN)/python -m service.cli.openapi > openapi/openapi.json.new
 	@mv openapi/openapi.json.new openapi/openapi.json
 	@echo "wrote openapi/openapi.json"
 

@@ -1,10 +1,8 @@
-"""The OpenAPI document: `python -m service.openapi > openapi/openapi.json` writes it."""
+"""The OpenAPI document; `python -m service.cli.openapi` prints it."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
@@ -107,14 +105,3 @@ def _methods(found: Mapping[str, type[Method]]) -> dict[str, Any]:
 
 def _component(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_")) + "Method"
-
-
-def text(document: Mapping[str, Any]) -> bytes:
-    """The document as it is kept in the tree."""
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-
-
-if __name__ == "__main__":
-    from service.app import create_app
-
-    sys.stdout.buffer.write(text(schema_of(create_app())))

@@ -17,7 +17,6 @@ from tests.toys import batch_of, inputs, model_of
 from workers.engine.graph.graph import Graph
 from workers.engine.graph.tape import Tape
 from workers.engine.model.model import Model
-from workers.engine.model.prediction import card
 from workers.engine.perturbation.windows import windows
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.target import ClassTarget
@@ -132,7 +131,7 @@ def test_a_method_takes_the_passes_that_it_says(asked: dict[str, Any], monkeypat
         model.stochastic()  # compiled once, and rows are run to see whose values are whose
     with counted(monkeypatch) as rows:
         method.explain(model, batch)
-    told = method.passes(Extent(card(model), COUNTS))
+    told = method.passes(Extent(model.card, COUNTS))
     items = COUNTS["training"] if getattr(method, "dataset", None) else 1
     assert sum(rows) <= 1.1 * told + FEW * items
     if method.name not in BOUNDS:
@@ -153,13 +152,13 @@ class Detector(nn.Module):
 
 
 def test_insens_is_told_by_its_layer_and_input() -> None:
-    at = Extent(card(model_of(Detector(), (1, 8, 8))))
+    at = Extent(model_of(Detector(), (1, 8, 8)).card)
     assert parse_method("insens").passes(at) == 1 + 256 + min(6 * 36, 64)
     assert parse_method("insens").passes(Extent()) == 1000
 
 
 def test_score_cam_is_told_by_its_channels() -> None:
-    at = Extent(card(model_of(Detector(), (1, 8, 8))))
+    at = Extent(model_of(Detector(), (1, 8, 8)).card)
     assert parse_method("score_cam").passes(at) == 1 + 6
 
 

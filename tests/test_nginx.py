@@ -19,7 +19,7 @@ import crossplane
 import httpx
 import pytest
 
-from service.explanations.documents import DATASETS
+from service.http.addresses import DATASETS
 from service.settings import Settings
 
 CONFIG = Path(__file__).parents[1] / "deploy" / "nginx" / "nginx.conf"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.spec import ModelSpec
 from workers.explanation.target import ClassTarget, RankTarget, Target
-from workers.models.folder import Folder
-from workers.models.source import parse_source
 
 CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
 
@@ -30,11 +28,10 @@ def model_of(
         colours = ImageSpec(mode="RGB" if channels == 3 else "L", mean=(0.5,) * channels, std=(0.5,) * channels)
         spec = InputSpec(kind="image", shape=tuple(shape), image=colours)
     known = {
-        "name": "toy", "path": Path("toy"), "source": parse_source("model.pt2", "toy"), "weights": None,
-        "output": "logits", "input": spec, "labels": (), "default_method": "gradient", "accuracy": None,
+        "name": "toy", "output": "logits", "input": spec, "labels": (), "default_method": "gradient", "accuracy": None,
         "digest": "sha256:" + "0" * 64,
     }  # fmt: skip
-    return Model.from_program(Folder(**{**known, **fields}), exported(module, shape), dtype=dtype, chunk=CHUNK)
+    return Model.from_program(ModelSpec(**{**known, **fields}), exported(module, shape), dtype=dtype, chunk=CHUNK)
 
 
 def exported(module: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from service.http.addresses import API
 from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.http.problems import problem
 from service.queue.orders import Status
 from service.render.by_kind import DRAWINGS, drawn
 from service.render.style import Picture
 
-API = "/api/v1"
-DATASETS = API + "/datasets"
 MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
 
 Meta = dict[str, Any]

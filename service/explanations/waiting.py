@@ -8,11 +8,6 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.deps import parts_of
-from service.explanations.results import state
-from service.http.callers import caller_of
-from service.queue.orders import Status
-
 T = TypeVar("T")
 
 
@@ -32,19 +27,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         working.cancel()
         gone.cancel()
         await asyncio.gather(working, gone, return_exceptions=True)
-
-
-async def awaited(request: Request, key: str, wait: float) -> Status:
-    """The status, as soon as it is final or after `wait` seconds, which are capped; raises NotFound, ClientDisconnect.
-
-    As long as it waits, its connection is one that wants the explanation.
-    """
-    parts = parts_of(request)
-    status, seconds = await state(parts.queue, key), min(wait, parts.settings.longest_wait)
-    if status.final or not seconds:
-        return status
-    async with parts.queue.attached([key], caller_of(request), seconds):
-        return await while_connected(request, state(parts.queue, key, seconds))
 
 
 async def _gone(request: Request) -> None:

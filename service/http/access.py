@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.explanations.documents import API, DATASETS
+from service.http.addresses import API, DATASETS
 from service.http.api_keys import Key, Keys
 from service.http.api_keys import Scope as KeyScope
 from service.http.errors import KeyRequired, ScopeMissing

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from anyio import to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.explanations.documents import API
+from service.http.addresses import API
 from service.http.errors import MalformedBody
 from service.http.problems import problem_response
 from workers.contract import InputTooLarge, UnsupportedMedia

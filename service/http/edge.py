@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.explanations.documents import DATASETS
+from service.http.addresses import DATASETS
 from service.http.browser_guard import HEADERS, SHARED, names, put_on, refusal
 from service.http.errors import BodyTooSlow
 from service.http.metrics import Metrics

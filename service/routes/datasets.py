@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import parts_of
-from service.explanations.documents import DATASETS, timestamp
+from service.explanations.documents import timestamp
+from service.http.addresses import DATASETS
 from service.http.errors import DatasetPlaced, NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import Key, parts_of
-from service.explanations.documents import API
 from service.explanations.event_stream import last_of, stream
 from service.explanations.results import checked_id, refuse, state
+from service.http.addresses import API
 from service.http.callers import caller_of
 from service.http.errors import AllSeen, NotFound
 from service.http.negotiation import PNG

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from service.explanations.documents import API, DATASETS, result_document, status_document
+from service.explanations.documents import result_document, status_document
+from service.http.addresses import API, DATASETS
 from service.queue.orders import Progress, Status
 
 KEY = "5f" * 32

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Key, Parts, Wait, parts_of
-from service.explanations.documents import API, possible
+from service.deps import Key, Parts, Wait, awaited, parts_of
+from service.explanations.documents import possible
 from service.explanations.planning import (
     Asked,
     Terms,
@@ -24,7 +24,8 @@ from service.explanations.planning import (
 from service.explanations.responses import many, one, status_response
 from service.explanations.results import arrays_at_first, checked_id, refuse, result
 from service.explanations.size_limits import most_commas
-from service.explanations.waiting import awaited, while_connected
+from service.explanations.waiting import while_connected
+from service.http.addresses import API
 from service.http.bodies import Body, read_body
 from service.http.callers import caller_of
 from service.http.negotiation import ALL, JSON, Prefer, choose, parse_prefer

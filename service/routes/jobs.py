@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import Key, parts_of
-from service.explanations.documents import API, status_document
+from service.explanations.documents import status_document
 from service.explanations.responses import status_response
 from service.explanations.results import checked_id, state
+from service.http.addresses import API
 from service.http.callers import caller_of
 from service.http.errors import AlreadyFinished
 from service.http.negotiation import JSON

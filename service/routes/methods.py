@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from service.explanations.documents import API
+from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions

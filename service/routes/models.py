@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import parts_of
-from service.explanations.documents import API
+from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions

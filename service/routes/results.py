@@ -9,11 +9,11 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Key, Wait, parts_of
-from service.explanations.documents import API, MEDIA, Meta
+from service.deps import Key, Wait, awaited, parts_of
+from service.explanations.documents import MEDIA, Meta
 from service.explanations.representations import RENDERING, drawing, matches, permanent, represent
 from service.explanations.results import checked_id, stored
-from service.explanations.waiting import awaited
+from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON, NPY, PNG, SAFETENSORS
 from service.render.by_kind import DrawnKind, Form, drawn

@@ -84,7 +84,7 @@ def test_a_decomposed_program_is_explained_as_the_whole_one(preset: str) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = exported(module, (1, 6, 6)).run_decompositions()
-    decomposed = Model.from_program(whole.folder, program, dtype=torch.float64)
+    decomposed = Model.from_program(whole.spec, program, dtype=torch.float64)
     ops = {node.op for node in decomposed.folded.nodes}
     assert {"group_norm", "layer_norm", "softmax", "bmm", "linear"} <= ops
     assert "scaled_dot_product_attention" not in ops
@@ -148,7 +148,7 @@ def test_a_batch_norm_that_returns_its_statistics_is_folded() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = exported(net(), (1, 8, 8)).run_decompositions()
-    decomposed = Model.from_program(whole.folder, program)
+    decomposed = Model.from_program(whole.spec, program)
     torch.testing.assert_close(decomposed.folded.run(inputs())[0], whole.graph.run(inputs())[0], rtol=1e-5, atol=1e-5)
     assert "batch_norm" not in {node.op for node in decomposed.folded.nodes}
 

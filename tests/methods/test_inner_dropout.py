@@ -139,6 +139,6 @@ def test_attention_of_a_foreign_export_says_what_to_do() -> None:
 def packed(module: nn.Module, shape: tuple[int, ...]) -> Model:
     """The module exported, written as an archive, checked and read back."""
     written = io.BytesIO(archive(export_module(module, shape, "toy"), "toy"))
-    folder = model_of(nn.Linear(4, 2), (4,)).folder
+    folder = model_of(nn.Linear(4, 2), (4,)).spec
     folder = replace(folder, input=folder.input.model_copy(update={"shape": shape}))
     return Model.from_program(folder, torch.export.load(written), chunk=8)

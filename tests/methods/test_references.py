@@ -59,7 +59,7 @@ def single(method: str, layer: str, kind: str = "") -> Model:
         weights = weights.T if weights.ndim == 2 else weights.transpose(3, 2, 0, 1)
         program(kind or layer).state_dict["layer.weight"].data = torch.from_numpy(weights.copy())
         program(kind or layer).state_dict["layer.bias"].data = torch.from_numpy(stored()[f"{method}/{layer}/w1"])
-    known = model_of(nn.Linear(2, 2), (2,)).folder
+    known = model_of(nn.Linear(2, 2), (2,)).spec
     fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
     folder = Folder(**{**fields, "input": InputSpec(kind="tensor", shape=(10, 10, 3))})
     return Model.from_program(folder, program(kind or layer), dtype=torch.float64)

@@ -148,7 +148,7 @@ def test_without_dropout_it_is_refused_with_the_remedy() -> None:
     plain = model_of(nn.Sequential(nn.Flatten(), nn.Dropout(0.0), nn.Linear(64, 2)), (1, 8, 8))
     with pytest.raises(MethodNotApplicable, match=r"Export the net with its nn\.Dropout layers"):
         parse_method("mc_dropout").refuse(plain)
-    folder = model_of(net(), (1, 8, 8)).folder
+    folder = model_of(net(), (1, 8, 8)).spec
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         program = exported(net(), (1, 8, 8)).run_decompositions()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from service.openapi import text
+from service.cli.openapi import text
 from service.protocols.errors import ERRORS
 from tests.service.fakes import FakeQueue
 from workers.contract import catalogue

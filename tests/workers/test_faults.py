@@ -7,6 +7,7 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
+from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import ExplainError
@@ -16,7 +17,7 @@ from workers.methods.gradient.gradient import Gradient
 from workers.methods.method import parse_method
 from workers.runtime import tasks
 from workers.runtime.execute import faults
-from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.runtime.execute.faults import contained
 from workers.runtime.execute.run import run
 from workers.runtime.supervise import shutdown
 

@@ -13,11 +13,12 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
+from workers.engine.device import DeviceLost
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder, ModelError, UnknownModel
 from workers.models.folder import Folder
+from workers.models.source import parse_source
 from workers.runtime.execute import model_cache as warming
-from workers.runtime.execute.faults import DeviceLost
 from workers.runtime.execute.model_cache import Warm, size
 
 WRONG = InvalidFolder("d: no card.toml")
@@ -27,8 +28,8 @@ FOUND: list[tuple[Path, Folder | ModelError]] = []
 def folder(path: Path, name: str, kilobytes: int) -> Folder:
     (path / name).mkdir()
     (path / name / "model.pt2").write_bytes(bytes(kilobytes * 1024))
-    toy = model_of(net(), (1, 8, 8)).folder
-    return replace(toy, name=name, path=path / name, digest=f"sha256:{name}")
+    spec = replace(model_of(net(), (1, 8, 8)).spec, name=name, digest=f"sha256:{name}")
+    return Folder(**vars(spec), path=path / name, source=parse_source("model.pt2", name), weights=None)
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         if found.name == "broken":
             raise InvalidFolder("broken/model.pt2: it is empty")
         loaded.append(found.name)
-        return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest, path=found.path)
+        return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest)
 
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", load)
     found = [*((one.path, one) for one in folders), (tmp_path / "d", WRONG)]
@@ -66,7 +67,8 @@ def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
 
 def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) -> None:
     warm = warm_of(tmp_path, 25 * 1024)
-    assert size(ask(warm, "a").folder) == 10 * 1024
+    assert [size(one) for _, one in FOUND[:1] if isinstance(one, Folder)] == [10 * 1024]
+    ask(warm, "a")
     for name in ("b", "a", "c"):
         ask(warm, name)
     assert warm.names() == ["a", "c"]

@@ -19,12 +19,11 @@ from workers.explanation.errors import (
     RevisionNotServed,
     WorkerCrashed,
 )
-from workers.jobs import keys
+from workers.jobs import keys, revisions
 from workers.jobs.blobs import Objects
 from workers.jobs.inputs import Fields, read_inputs
 from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
-from workers.runtime import revisions
 
 LEASE_MS = 8000
 ATTEMPTS = 3

@@ -69,6 +69,16 @@ class Method(BaseModel):
     def refuse(self, model: Model) -> None:
         """Raise MethodNotApplicable, naming the node and the reason, where this model cannot be explained so."""
 
+    def check_walk(self, model: Model) -> None:
+        """Raise MethodNotApplicable where it would walk back to an input of tokens, naming where it may end instead."""
+        from workers.engine.graph.embeddings import check_slope
+
+        if self.inner():
+            return  # those that it holds walk
+        ends = (getattr(self, field, None) for field in ("to", "layer"))
+        if self.takes_input and self.needs & {"gradients", "graph"} and all(end in (None, "input") for end in ends):
+            check_slope(model.folded)
+
     def passes(self, at: Extent, /) -> int:  # noqa: ARG002  # what overrides it reads it
         """How many passes of one row through the model `at` a job takes: what the work is estimated by.
 

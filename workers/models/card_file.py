@@ -12,8 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workers.explanation.card import ImageSpec, InputSpec, Output
+from workers.explanation.card_rules import check_input
 from workers.explanation.errors import InvalidFolder
-from workers.models.card_rules import check_input
 
 FILE = "card.toml"
 MAX_BYTES = 256 * 2**10

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from workers.explanation.card import InputSpec, Output
 from workers.explanation.errors import InvalidFolder
+from workers.explanation.spec import ModelSpec
 from workers.methods.catalogue import catalogue
 from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, CardFile, read_card, read_text
@@ -23,19 +23,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
-class Folder:
-    """A checked model folder; `digest` is "sha256:" and 64 hex digits, over all that determines an explanation."""
+class Folder(ModelSpec):
+    """A checked model folder: where it lies, and what computes."""
 
-    name: str
     path: Path
     source: Source
     weights: Path | None
-    output: Output
-    input: InputSpec
-    labels: tuple[str, ...]
-    default_method: str
-    accuracy: float | None
-    digest: str
 
 
 def find_folders(models: Path) -> list[Path]:

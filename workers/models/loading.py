@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from workers.engine.device import out_of_memory
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder, ModelError
 from workers.models.archive.entries import open_archive
 from workers.models.export import comparison
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.program import export_module
-from workers.runtime.execute.faults import out_of_memory
 
 if TYPE_CHECKING:
     from workers.models.folder import Folder

@@ -41,7 +41,8 @@ _worker: Worker | None = None
 @app.task(name=RING)  # type: ignore[untyped-decorator]
 def ring(bell: str) -> None:
     """Work of this priority waits."""
-    from workers.runtime.execute.faults import EXIT_CODE, DeviceLost
+    from workers.engine.device import DeviceLost
+    from workers.runtime.execute.faults import EXIT_CODE
 
     assert _worker is not None
     activity.note()

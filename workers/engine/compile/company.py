@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from workers.engine.compile.program import Compiled
+from workers.engine.device import out_of_memory
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node, is_float
 from workers.engine.graph.rows import WHOLE, Rows
 from workers.explanation.errors import InvalidFolder
-from workers.runtime.execute.faults import out_of_memory
 
 log = logging.getLogger(__name__)
 Range = tuple[Tensor, Tensor]

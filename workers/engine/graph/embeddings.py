@@ -5,7 +5,6 @@ from __future__ import annotations
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node
 from workers.explanation.errors import Instead, MethodNotApplicable, methods
-from workers.methods.method import Method
 
 
 def embeddings(graph: Graph) -> list[Node]:
@@ -41,12 +40,3 @@ def check_slope(graph: Graph) -> None:
                 *methods("occlusion", "kernel_shap"),
             ),
         )
-
-
-def check_walk(graph: Graph, method: Method) -> None:
-    """The same beforehand, for a method that walks back to the input with the parameters it has."""
-    if method.inner():
-        return  # those that it holds walk
-    ends = (getattr(method, field, None) for field in ("to", "layer"))
-    if method.takes_input and method.needs & {"gradients", "graph"} and all(end in (None, "input") for end in ends):
-        check_slope(graph)

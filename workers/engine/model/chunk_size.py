@@ -9,7 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from workers.runtime.execute.faults import out_of_memory
+from workers.engine.device import out_of_memory
 
 MOST = {"cpu": 32, "cuda": 64}  # rows
 BUDGET_S = 0.9

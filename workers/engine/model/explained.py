@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.engine.model import prediction as describe
-from workers.engine.model import target_masks
+from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import has_chances, target_chances
@@ -72,9 +71,9 @@ def _shares(model: Model, batch: Batch, wanted: list[Target]) -> dict[int, float
 def _own(model: Model, target: Target, score: float) -> dict[str, Any] | None:
     """The entry of a prediction that is the target itself, where that is no class."""
     if isinstance(target, ValueTarget):
-        return describe.entry(model.card, 0, score)
+        return prediction.entry(model.card, 0, score)
     if isinstance(target, ElementTarget):
-        return describe.entry(model.card, target.index[0] if len(target.index) == 1 else list(target.index), score)
+        return prediction.entry(model.card, target.index[0] if len(target.index) == 1 else list(target.index), score)
     if isinstance(target, ReducedTarget):
         return {"index": None, "label": target.reduce, "score": score, "probability": None}
     return None

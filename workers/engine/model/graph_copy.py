@@ -58,5 +58,5 @@ def edited(graph: Graph, edit: Edit) -> Graph:
 
 def variant(model: Model, graph: Graph, spec: InputSpec | None = None) -> Model:
     """A model of that graph, made of the folded one of another model, whose card it has but for the input."""
-    folder = model.folder if spec is None else replace(model.folder, input=spec)
-    return Model(folder, Compiled(graph, graph), model.device, model.dtype, model.chunk)
+    told = model.spec if spec is None else replace(model.spec, input=spec)
+    return Model(told, Compiled(graph, graph), model.device, model.dtype, model.chunk)

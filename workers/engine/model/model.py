@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,8 +21,7 @@ from workers.engine.graph import ops
 from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.graph import Node
 from workers.engine.graph.tape import Tape
-from workers.engine.model import prediction as describe
-from workers.engine.model import target_masks
+from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
@@ -32,10 +31,8 @@ from workers.engine.rules.rule import Gradient, Rule
 from workers.explanation.card import ModelCard
 from workers.explanation.composite import DEFAULT, Choices, Table
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
+from workers.explanation.spec import ModelSpec
 from workers.explanation.target import Target, UnitTarget
-
-if TYPE_CHECKING:
-    from workers.models.folder import Folder
 
 SHRUNK_S = 600.0  # memory that was short may be there again
 
@@ -50,19 +47,18 @@ class Model:
 
     def __init__(
         self,
-        folder: Folder,
+        spec: ModelSpec,
         compiled: Compiled,
         device: torch.device,
         dtype: torch.dtype,
         chunk: int | None,
         stored: tuple[str, ...] = (),
     ) -> None:
-        self.folder = folder
+        self.spec = spec
         self.graph = compiled.exported
         self.folded = compiled.folded
         self.device = device
         self.dtype = dtype
-        self.stored = stored
         self.rows = 1 if compiled.exported.alone else None
         self._chunk = self.rows or chunk
         self._shrunk_at = -math.inf
@@ -70,12 +66,12 @@ class Model:
         self._gradient = Gradient()
         self.stochastic: Callable[[], Compiled] | None = None
         self.asked: tuple[Target, ...] = ()
-        self.card: ModelCard = describe.card(self)
+        self.card: ModelCard = prediction.card(spec, self.graph, dtype, stored)
 
     @classmethod
     def from_program(
         cls,
-        folder: Folder,
+        spec: ModelSpec,
         program: torch.export.ExportedProgram,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -86,15 +82,15 @@ class Model:
         `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
         """
         place = torch.device(device)
-        row = torch.zeros(1, *folder.input.shape, device=place, dtype=dtype)
+        row = torch.zeros(1, *spec.input.shape, device=place, dtype=dtype)
 
         def compiled_as(dropout: bool) -> Compiled:
             found = compile_program(program, place, dtype, dropout)
-            describe.check_input(folder, found.exported)
-            return settle(found, row, describe.input_range(folder.input, place, dtype))
+            prediction.check_input(spec, found.exported)
+            return settle(found, row, prediction.input_range(spec.input, place, dtype))
 
         compiled = compiled_as(False)
-        model = cls(folder, compiled, place, dtype, chunk, stored_types(program))
+        model = cls(spec, compiled, place, dtype, chunk, stored_types(program))
         if has_dropout(program):
             model.stochastic = cache(partial(compiled_as, True))
         return model
@@ -169,7 +165,7 @@ class Model:
 
     def prediction(self, batch: Batch, top: int = 5) -> list[list[dict[str, Any]]]:
         """For each row its highest outputs, {index, label, score, probability}, best first."""
-        return describe.predictions(self.card, self.outputs(batch), top)
+        return prediction.predictions(self.card, self.outputs(batch), top)
 
     def tape(self, batch: Batch) -> Tape:
         """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""
@@ -269,7 +265,7 @@ class Model:
 
     def range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
-        return describe.input_range(self.card.input, self.device, self.dtype)
+        return prediction.input_range(self.card.input, self.device, self.dtype)
 
     def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
         """The layers among the targets that batch norm is folded into, each with its norm."""

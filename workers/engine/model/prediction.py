@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +16,14 @@ from workers.engine.graph.graph import Graph
 from workers.engine.model.outputs import class_chances
 from workers.engine.model.target_masks import totals
 from workers.explanation.card import InputSpec, Layer, ModelCard
+from workers.explanation.card_rules import check_output
 from workers.explanation.errors import InvalidFolder
-from workers.models.card_rules import check_output
-
-if TYPE_CHECKING:
-    from workers.engine.model.model import Model
-    from workers.models.folder import Folder
+from workers.explanation.spec import ModelSpec
 
 
-def card(model: Model) -> ModelCard:
-    """The card of a model: what its folder says, what its graph shows, and which methods it supports."""
-    folder, graph = model.folder, model.graph
-    axes, offered = axes_of_parts(graph, input_axes(folder.input)), graph.offered()
+def card(spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str] = ()) -> ModelCard:
+    """The card of a model: what its folder says, and what its graph shows; raises InvalidFolder where these differ."""
+    axes, offered = axes_of_parts(graph, input_axes(spec.input)), graph.offered()
     layers = tuple(
         Layer(name=n.layer, op=n.op, shape=n.part, aliases=n.aliases, axes=axes[n.index])
         for n in graph.nodes[1:]
@@ -40,11 +37,11 @@ def card(model: Model) -> ModelCard:
             f"the model's output for one input has the shape {list(graph.nodes[graph.output].sizes or ())}, and its "
             "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
         )
-    labels = check_output(folder.output, outputs, folder.labels)
+    labels = check_output(spec.output, outputs, spec.labels)
     return ModelCard(
-        name=folder.name, digest=folder.digest, output=folder.output, input=folder.input, outputs=outputs,
-        labels=labels, default_method=folder.default_method, accuracy=folder.accuracy, layers=layers,
-        precision=spoken(model.dtype), stored=tuple(name for name in model.stored if name != spoken(model.dtype)),
+        name=spec.name, digest=spec.digest, output=spec.output, input=spec.input, outputs=outputs,
+        labels=labels, default_method=spec.default_method, accuracy=spec.accuracy, layers=layers,
+        precision=spoken(dtype), stored=tuple(name for name in stored if name != spoken(dtype)),
     )  # fmt: skip
 
 
@@ -55,11 +52,11 @@ def input_axes(spec: InputSpec) -> tuple[str, ...]:
     return tuple("channel" if name in ("channels", "feature", "features") else name for name in spec.axes)
 
 
-def check_input(folder: Folder, graph: Graph) -> None:
+def check_input(spec: ModelSpec, graph: Graph) -> None:
     """Raise InvalidFolder where the input is not of the shape that the card says."""
-    if graph.nodes[0].shape != tuple(folder.input.shape):
+    if graph.nodes[0].shape != tuple(spec.input.shape):
         raise InvalidFolder(
-            f"[input] shape is {list(folder.input.shape)} and the model was exported for "
+            f"[input] shape is {list(spec.input.shape)} and the model was exported for "
             f"{list(graph.nodes[0].shape or ())}"
         )
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.explanation.errors import InvalidParameter, UnknownModel
-from workers.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Resources(Protocol):
         """The dataset of that digest or name; raises InvalidParameter where there is none."""
         ...
 
-    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+    def state(self, model: Any, method: Any) -> Mapping[str, Any]:
         """The arrays (numpy) of a held method that takes no input, from the store or computed now and kept."""
         ...
 
@@ -80,7 +79,7 @@ class NoResources:
             f"no dataset {name!r} is known; POST /api/v1/datasets makes one", pointer="/method/dataset"
         )
 
-    def state(self, model: Any, method: Method) -> Mapping[str, Any]:
+    def state(self, model: Any, method: Any) -> Mapping[str, Any]:
         raise InvalidParameter(f"{method.name} on {model.card.name} has nothing to be computed from", pointer="/method")
 
     def model(self, name: str) -> Any:

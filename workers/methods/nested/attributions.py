@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workers.engine.graph.embeddings import check_walk
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import even
@@ -20,7 +19,7 @@ from workers.methods.nested.resources import Unkept
 def refuse(model: Model, of: Sequence[Method]) -> None:
     """Raise MethodNotApplicable where one of the methods judged cannot explain this model."""
     for method in of:
-        check_walk(model.folded, method)
+        method.check_walk(model)
         method.refuse(model)
 
 

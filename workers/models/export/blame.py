@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, fx
@@ -12,10 +12,18 @@ from torch.export import ExportedProgram
 from workers.engine.graph.graph import Graph
 from workers.models.export.eager_run import Seen
 
-if TYPE_CHECKING:
-    from workers.models.export.comparison import Difference
-
 LARGE = 1e-3  # of what a layer returns: a difference that is more than rounding
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the graph is not the module: `what` differs, by up to `gap` in values of up to `size`, for that row."""
+
+    what: str
+    gap: float
+    size: float
+    row: Tensor
+    seen: Seen
 
 
 def told(found: Difference, graph: Graph, program: ExportedProgram, repeats: bool) -> str:

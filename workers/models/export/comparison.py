@@ -15,7 +15,7 @@ from workers.engine.graph.embeddings import embeddings
 from workers.engine.graph.graph import Graph
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.blame import not_finite, told
+from workers.models.export.blame import Difference, not_finite, told
 from workers.models.export.eager_run import Seen, watched
 from workers.models.export.example_inputs import plausible
 from workers.models.export.program import tensors
@@ -39,22 +39,11 @@ class Answer:
     slopes: bool
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Where the graph is not the module: `what` differs, by up to `gap` in values of up to `size`, for that row."""
-
-    what: str
-    gap: float
-    size: float
-    row: Tensor
-    seen: Seen
-
-
 def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) -> None:
     """Raise InvalidFolder where the model's outputs or gradients on x (n, *shape) are not the module's."""
     kind, found = input_type(program), None
     for dtype, tolerance in TOLERANCES.items():
-        graph = model.graph if dtype is model.dtype else Model.from_program(model.folder, program, dtype=dtype).graph
+        graph = model.graph if dtype is model.dtype else Model.from_program(model.spec, program, dtype=dtype).graph
         try:
             found = _difference(HELD_IN[dtype](module), graph, x.to(dtype), kind, tolerance)
         except Exception as error:
@@ -62,10 +51,10 @@ def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) 
                 raise InvalidFolder(
                     f"the model runs, but its gradients cannot be taken{place_of(error)}: {first_line(error)}"
                 ) from None
-            log.debug("%s does not run in %s", model.folder.name, dtype, exc_info=True)
+            log.debug("%s does not run in %s", model.spec.name, dtype, exc_info=True)
         if found is None:
             _check_together(model, x)
-            _remark(module, model.folder.name, x, kind)
+            _remark(module, model.spec.name, x, kind)
             return
     assert found is not None
     raise InvalidFolder(told(found, model.graph, program, _repeats(module, found.row, kind)))

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workers.engine.graph.embeddings import check_walk
 from workers.engine.model.model import Model
 from workers.explanation.errors import ANY_FUNCTION, ExplainError, Instead, MethodNotApplicable, methods
 from workers.explanation.request_target import parse_targets
@@ -25,7 +24,7 @@ def refuse(model: Model, method: Method) -> None:
     """As methods refuse, those first that it holds."""
     for held in method.inner():
         refuse(model, held)
-    check_walk(model.folded, method)
+    method.check_walk(model)
     method.refuse(model)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import structlog
 import torch
 
+from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.model import Model
 from workers.explanation.errors import UnknownModel
 from workers.jobs.records import Work
 from workers.models.folder import Folder
 from workers.models.loading import load
 from workers.models.repository import Folders, Read
-from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory, told
+from workers.runtime.execute.faults import contained, told
 from workers.telemetry import metrics
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ class Warm:
         self.device = device
         self.budget = budget
         self.folders = Folders(models, read)
-        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[Folder, Model]] = OrderedDict()
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
 
@@ -64,7 +65,7 @@ class Warm:
     def names(self) -> list[str]:
         """Of the models loaded now."""
         with self._lock:
-            return sorted(model.card.name for model in self._loaded.values())
+            return sorted(folder.name for folder, _ in self._loaded.values())
 
     def loaded(self, folder: Folder) -> Model:
         """The model of a folder, from memory where it is there."""
@@ -75,17 +76,18 @@ class Warm:
                 return model
             model = self._load(folder)
             with self._lock:
-                self._loaded[folder.digest] = model
-                while len(self._loaded) > 1 and sum(size(m.folder) for m in self._loaded.values()) > self.budget:
+                self._loaded[folder.digest] = folder, model
+                while len(self._loaded) > 1 and sum(size(kept) for kept, _ in self._loaded.values()) > self.budget:
                     self._make_room()
         log.info("a model is loaded", model=folder.name)
         return model
 
     def _found(self, folder: Folder) -> Model | None:
         with self._lock:
-            if folder.digest in self._loaded:
-                self._loaded.move_to_end(folder.digest)
-            return self._loaded.get(folder.digest)
+            if folder.digest not in self._loaded:
+                return None
+            self._loaded.move_to_end(folder.digest)
+            return self._loaded[folder.digest][1]
 
     def _load(self, folder: Folder) -> Model:
         """Load it; where memory is short, others make room."""
@@ -104,9 +106,9 @@ class Warm:
                 torch.cuda.empty_cache()
 
     def _make_room(self) -> None:
-        digest, model = self._loaded.popitem(last=False)
-        metrics.UNLOADED.labels(model.card.name).inc()
-        log.info("a model makes room", model=model.card.name, digest=digest)
+        digest, (folder, _) = self._loaded.popitem(last=False)
+        metrics.UNLOADED.labels(folder.name).inc()
+        log.info("a model makes room", model=folder.name, digest=digest)
 
 
 def size(folder: Folder) -> int:

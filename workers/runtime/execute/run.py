@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model import explained as telling
 from workers.engine.model.batch import Batch, Report, silent
 from workers.engine.model.resources import NoResources, Resources
@@ -23,7 +24,7 @@ from workers.jobs.results import Finished
 from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised
 from workers.runtime.execute.batching import batches
-from workers.runtime.execute.faults import DeviceLost, contained, device_lost, out_of_memory
+from workers.runtime.execute.faults import contained
 from workers.runtime.execute.machine import machine
 from workers.runtime.execute.model_inputs import prepared
 from workers.runtime.execute.model_support import check

@@ -13,9 +13,10 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
+from workers.engine.device import DeviceLost
 from workers.explanation.card import ModelCard
 from workers.jobs import keys
-from workers.runtime.execute.faults import EXIT_CODE, DeviceLost
+from workers.runtime.execute.faults import EXIT_CODE
 from workers.runtime.execute.model_support import with_support
 
 if TYPE_CHECKING:
