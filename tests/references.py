@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from tests.toys import CHUNK
+from tests.tree import ROOT
 from workers.engine.model.model import Model
 from workers.explanation.images.image import prepare
 from workers.models.folder import read_folder
 from workers.models.loading import load_program
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = ROOT.parent / "shared"
 
 needs_references = pytest.mark.skipif(
     not SHARED.is_dir(), reason="the reference data (a folder `shared` beside the checkout) is not on this machine"

@@ -13,7 +13,8 @@ from statistics import median
 import grimp
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.tree import ROOT
+
 SOURCES = sorted(path for folder in ("service", "workers") for path in (ROOT / folder).rglob("*.py"))
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 50

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.tree import ROOT
 from workers.contract import catalogue
 from workers.models.archive import operators
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 METHODS = DOCS / "methods"
 
 

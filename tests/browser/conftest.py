@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -17,8 +16,8 @@ from safetensors.numpy import load_file, save_file
 
 from service.cli.local.redis_binary import free_port
 from tests.browser.site import Site, Visit
+from tests.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
 FLAGS = (
     "--headless",
     "--no-sandbox",

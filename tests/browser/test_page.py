@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.browser.site import Site, Visit
+from tests.tree import ROOT
 
-ROOT = Path(__file__).parents[2]
 FOUR = ("integrated_gradients", "gradient", "lrp", "grad_cam")
 
 

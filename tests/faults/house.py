@@ -25,9 +25,9 @@ from service.cli.local.redis_binary import free_port
 from tests.faults import trouble
 from tests.faults.trouble import Do
 from tests.redis_server import RedisServer
+from tests.tree import ROOT
 from workers.jobs import keys
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 FINAL = ("succeeded", "failed", "cancelled")
 SWEEP = {"name": "occlusion", "patch": 1, "stride": 1}  # 256 places in chunks: some passes, with a report after each

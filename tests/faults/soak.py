@@ -28,8 +28,9 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.house import FINAL, ROOT, SWEEP, House, Kept
+from tests.faults.house import FINAL, SWEEP, House, Kept
 from tests.faults.trouble import Do
+from tests.tree import ROOT
 from workers.jobs import keys
 
 CLIENTS = 32

@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.workers.archives import Entries, archive_folder, entries
+from tests.workers.models.archives import Entries, archive_folder, entries
 from workers.explanation.errors import ModelError
 from workers.models.folder import read_folder
 from workers.models.loading import load

@@ -15,8 +15,7 @@ import httpx
 from service.cli.local.redis_binary import free_port
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
-
-ROOT = Path(__file__).parents[3]
+from tests.tree import ROOT
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from tests.service.protocols import kserve_client
-from tests.service.protocols.running import ROOT, running
+from tests.service.protocols.running import running
+from tests.tree import ROOT
 from workers.contract import catalogue, decode_npy
 
 DIGITS = (3, 4, 7)

@@ -1,0 +1,405 @@
+"""Datasets: what is taken in, what is refused, and that equal items are one dataset whatever they came in."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import random
+import struct
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
+
+import numpy as np
+import orjson
+import pytest
+
+from tests.workers.datasets.dataset_files import PETS, npz, placed, png, sent, tarred, zipped
+from tests.workers.models.archives import Bomb
+from workers.datasets.library import STALE_S, Datasets
+from workers.explanation.errors import ExplainError, InputTooLarge, InvalidDataset, UnknownDataset
+from workers.explanation.tensors import digest_image, digest_tensor
+
+X = np.linspace(-1, 1, 3 * 2 * 4 * 5, dtype=np.float32).reshape(3, 2, 4, 5)
+LABELS = np.array([2, 0, 2])
+MASKS = np.arange(3 * 2 * 4 * 5).reshape(3, 2, 4, 5) % 3 == 0
+BOXES = np.array([[0, 0.25, 0.5, 1]] * 3, np.float32)
+
+
+@pytest.fixture
+def datasets(tmp_path: Path) -> Datasets:
+    return Datasets(tmp_path / "datasets")
+
+
+def test_equal_images_are_one_dataset_whatever_they_came_in(datasets: Datasets) -> None:
+    """Order of the members, a folder around them and what file browsers leave behind do not matter."""
+    backwards = dict(reversed(PETS.items()))
+    wrapped = {f"./pets/{name}": data for name, data in backwards.items()}
+    strays = {"__MACOSX/cat/._0.png": b"", ".DS_Store": b"", "cat/Thumbs.db": b"", **PETS}
+    forms = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    archives = [
+        zipped(PETS),
+        zipped(backwards),
+        zipped(strays),
+        *(tarred(wrapped, kind, f) for f in forms for kind in ("", "gz")),
+    ]
+    assert len({sent(datasets, data).digest for data in archives}) == 1
+    placed(datasets.folder / "pets", {"README.txt": b"for people", **PETS})
+    own, upload = datasets.cards()
+    assert own.digest == upload.digest
+    assert (own.name, upload.name) == ("pets", None)
+    for card in (own, upload):
+        assert (card.kind, card.count, card.classes, card.shape) == ("images", 6, ("cat", "dog"), None)
+        contents = datasets.contents(card)
+        assert [contents.item(i) for i in range(6)] == list(PETS.values())
+        assert contents.labels is not None
+        assert contents.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_the_digest_is_of_the_items_in_order_and_of_their_labels(datasets: Datasets) -> None:
+    head = orjson.dumps(
+        {"classes": ["cat", "dog"], "boxes": False, "concepts": 0}, option=orjson.OPT_SORT_KEYS
+    ).decode()
+    lines = [head, *(f"{digest_image(data)} label {int(name[:3] == 'dog')}" for name, data in PETS.items())]
+    assert sent(datasets, zipped(PETS)).digest == "sha256:" + hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def test_names_longer_than_a_tars_header(datasets: Datasets) -> None:
+    long = {f"{'c' * 120}/{'i' * 130}{name[4:]}": data for name, data in PETS.items() if name.startswith("cat")}
+    cards = [sent(datasets, tarred(long, "", form)) for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)]
+    assert cards[0] == cards[1]
+    assert cards[0].classes == ("c" * 120,)
+
+
+def test_images_in_no_folder_have_no_class(datasets: Datasets) -> None:
+    card = sent(datasets, zipped({"a.png": png(1), "b.png": png(2)}))
+    assert (card.count, card.classes) == (2, ())
+    assert datasets.contents(card).labels is None
+
+
+def test_arrays_come_back_as_they_were_sent(datasets: Datasets) -> None:
+    card = sent(datasets, npz(inputs=X, labels=LABELS, masks=MASKS, boxes=BOXES))
+    assert (card.kind, card.count, card.shape, card.concepts, card.boxes) == ("tensors", 3, (2, 4, 5), 2, True)
+    assert (card.classes, card.categories) == (("0", "1", "2"), 0)
+    contents = datasets.contents(card)
+    np.testing.assert_array_equal([np.asarray(contents.item(i)) for i in range(3)], X)
+    for found, given in ((contents.labels, LABELS), (contents.masks, MASKS), (contents.boxes, BOXES)):
+        assert found is not None
+        np.testing.assert_array_equal(found, given)
+
+
+def test_the_categories_of_concepts_are_said_by_an_array(datasets: Datasets) -> None:
+    card = sent(datasets, npz(inputs=X, masks=MASKS, categories=np.array([1, 0], np.uint8)))
+    assert (card.concepts, card.categories, datasets.contents(card).categories) == (2, 2, (1, 0))
+    alike = sent(datasets, npz(inputs=X, masks=MASKS, categories=np.array([0, 0])))
+    assert (alike.concepts, alike.categories) == (2, 1)
+    assert len({card.digest, alike.digest, sent(datasets, npz(inputs=X, masks=MASKS)).digest}) == 3
+
+
+def test_an_item_counts_by_its_digest_as_an_input(datasets: Datasets) -> None:
+    """So the dtype and the compression of the file do not matter, as they do not for an input."""
+    head = orjson.dumps({"classes": [], "boxes": False, "concepts": 0}, option=orjson.OPT_SORT_KEYS).decode()
+    expected = "sha256:" + hashlib.sha256("\n".join([head, *map(digest_tensor, X)]).encode()).hexdigest()
+    fortran, big = np.asfortranarray(X), X.astype(">f8")
+    for data in (npz(inputs=X), npz(False, inputs=X.astype(np.float64)), npz(inputs=fortran), npz(inputs=big)):
+        assert sent(datasets, data).digest == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"inputs": X[::-1]},
+        {"inputs": X * 2},
+        {"labels": np.array([2, 1, 2])},
+        {"labels": None},
+        {"masks": ~MASKS},
+        {"categories": np.arange(MASKS.shape[1]) * 0},
+        {"masks": None},
+        {"boxes": BOXES / 2},
+        {"boxes": None},
+    ],
+)
+def test_whatever_is_said_of_an_item_is_in_the_digest(datasets: Datasets, changed: dict[str, Any]) -> None:
+    whole = {"inputs": X, "labels": LABELS, "masks": MASKS, "boxes": BOXES}
+    other = {name: array for name, array in {**whole, **changed}.items() if array is not None}
+    assert sent(datasets, npz(**whole)).digest != sent(datasets, npz(**other)).digest
+
+
+def linked(kind: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as file:
+        member = tarfile.TarInfo("cat/link.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
+    return out.getvalue()
+
+
+def zip_with(mode: int = 0, flags: int = 0, compression: int = ZIP_STORED, twice: bool = False) -> bytes:
+    out = io.BytesIO()
+    with ZipFile(out, "w") as file:
+        info = ZipInfo("cat/0.png")
+        info.external_attr = mode << 16
+        info.compress_type = compression
+        file.writestr(info, png(1))
+        if twice:
+            info.filename = "cat/1.png"
+            file.writestr(info, png(2))
+    data = out.getvalue().replace(b"cat/1.png", b"cat/0.png")
+    at = data.find(b"PK\1\2") + 8
+    return data[:at] + struct.pack("<H", flags) + data[at + 2 :] if flags else data
+
+
+REFUSED: dict[str, bytes] = {
+    "nothing": b"",
+    "text": b"hello" * 200,
+    "an empty zip": zipped({}),
+    "an empty tar": tarred({}),
+    "gzip of text": gzip.compress(b"hello" * 200),
+    "a path up": zipped({"../cat/0.png": png(1)}),
+    "a path up within": tarred({"cat/../../0.png": png(1)}),
+    "an absolute path": tarred({"/cat/0.png": png(1)}),
+    "a backslash": zipped({"cat\\..\\0.png": png(1)}),
+    "a control character": tarred({"cat\n/0.png": png(1)}),
+    "a very long path": zipped({"c" * 2000 + "/0.png": png(1)}),
+    "a symbolic link in a tar": linked(tarfile.SYMTYPE),
+    "a hard link": linked(tarfile.LNKTYPE),
+    "a device": linked(tarfile.CHRTYPE),
+    "a symbolic link in a zip": zip_with(mode=0o120777),
+    "encrypted": zip_with(flags=1),
+    "a method that few read": zip_with(compression=ZIP_LZMA),
+    "a name twice": zip_with(twice=True),
+    "a zip in the zip": zipped({"cat/0.png": png(1), "cat/more.zip": zipped(PETS)}),
+    "a tar in the tar": tarred({"cat/more.png": tarred(PETS)}),
+    "something that is no image": zipped({"cat/0.png": png(1), "cat/notes.txt": b"hello"}),
+    "images at two depths": zipped({"0.png": png(1), "cat/1.png": png(2)}),
+    "folders in class folders": zipped({"a/cat/0.png": png(1), "b/cat/1.png": png(2)}),
+    "no inputs": npz(labels=LABELS),
+    "an unknown array": npz(inputs=X, weights=LABELS),
+    "objects": npz(inputs=np.array([Bomb(Path("/nowhere"))], object)),
+    "complex numbers": npz(inputs=X.astype(complex)),
+    "text as inputs": npz(inputs=np.array(["a", "b"])),
+    "one number": npz(inputs=np.float32(1)),
+    "no items": npz(inputs=X[:0]),
+    "items without axes": npz(inputs=np.zeros(3)),
+    "not a number": npz(inputs=np.where(X > 0.5, np.nan, X)),
+    "beyond float32": npz(inputs=X.astype(np.float64) * 1e300),
+    "labels of another length": npz(inputs=X, labels=LABELS[:2]),
+    "labels that are fractions": npz(inputs=X, labels=LABELS / 2),
+    "negative labels": npz(inputs=X, labels=-LABELS),
+    "labels without end": npz(inputs=X, labels=LABELS * 10**9),
+    "masks of another size": npz(inputs=X, masks=MASKS[..., 1:]),
+    "masks without concepts": npz(inputs=X, masks=MASKS[:, 0]),
+    "masks that are fractions": npz(inputs=X, masks=MASKS / 2),
+    "categories without masks": npz(inputs=X, categories=np.zeros(2, int)),
+    "categories of other concepts": npz(inputs=X, masks=MASKS, categories=np.zeros(MASKS.shape[1] + 1, int)),
+    "categories that are fractions": npz(inputs=X, masks=MASKS, categories=np.zeros(MASKS.shape[1])),
+    "categories beyond the concepts": npz(inputs=X, masks=MASKS, categories=np.full(MASKS.shape[1], MASKS.shape[1])),
+    "boxes of corners and sizes": npz(inputs=X, boxes=np.array([[0.5, 0.5, 0.2, 0.2]] * 3)),
+    "boxes in pixels": npz(inputs=X, boxes=BOXES * 224),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_no_dataset_is_refused_and_leaves_nothing(datasets: Datasets, tmp_path: Path, what: str) -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        sent(datasets, REFUSED[what])
+    assert len(refused.value.detail) > 10
+    assert not any("passwd" in refused.value.detail or name in refused.value.detail for name in ("0.png", "notes.txt"))
+    assert list(datasets.folder.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+
+
+def test_nothing_is_unpickled(datasets: Datasets, tmp_path: Path) -> None:
+    proof = tmp_path / "unpickled"
+    out = io.BytesIO()
+    np.save(out, np.array([Bomb(proof)], object), allow_pickle=True)
+    for files in ({"inputs.npy": out.getvalue()}, {"inputs.npy": out.getvalue().split(b"\n", 1)[1]}):
+        with pytest.raises(InvalidDataset):
+            sent(datasets, zipped(files))
+    assert not proof.exists()
+
+
+def npy(array: np.ndarray[Any, Any], more: bytes = b"") -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue() + more
+
+
+def test_an_array_is_as_long_as_its_header_says(datasets: Datasets) -> None:
+    for data in (npy(X, b"0"), npy(X)[:-1], npy(X)[:30]):
+        with pytest.raises(InvalidDataset):
+            sent(datasets, zipped({"inputs.npy": data}))
+
+
+def test_a_header_of_an_array_claims_in_vain(datasets: Datasets) -> None:
+    """10^12 numbers in a file of two kilobytes: nothing of that size is made."""
+    claimed = npy(X).replace(b"(3, 2, 4, 5)", b"(3, 10**12) ").replace(b"10**12", b"999999")
+    with pytest.raises(InvalidDataset):
+        sent(datasets, zipped({"inputs.npy": claimed}))
+
+
+LARGE: dict[str, tuple[bytes, dict[str, int]]] = {
+    "more images than allowed": (zipped(PETS), {"items": 5}),
+    "more images in a tar": (tarred(PETS), {"items": 5}),
+    "more tensors than allowed": (npz(inputs=X), {"items": 2}),
+    "more entries than items": (zipped({f"{i}/": b"" for i in range(12)}), {"items": 5}),
+    "more pixels than allowed": (zipped(PETS), {"pixels": 63}),
+    "an image of too many bytes": (zipped(PETS), {"item": 20}),
+    "a file of a tar of too many bytes": (tarred(PETS), {"item": 20}),
+    "more bytes than allowed": (npz(False, inputs=X), {"unpacked": 100}),
+    "a tar of more bytes than allowed": (tarred(PETS), {"unpacked": 100}),
+    "a zip that unpacks to too many times its size": (npz(inputs=np.zeros((300, 1, 100, 100), np.float32)), {}),
+    "a tar that unpacks to too many times its size": (tarred({"0.png": bytes(5 * 2**20)}), {}),
+    "no room beside the others": (npz(inputs=X), {"space": 100}),
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_what_is_too_large_is_refused_and_leaves_nothing(datasets: Datasets, what: str) -> None:
+    data, limits = LARGE[what]
+    with pytest.raises(InputTooLarge):
+        sent(datasets, data, **limits)
+    assert list(datasets.folder.iterdir()) == []
+
+
+def test_a_tars_header_cannot_claim_memory(datasets: Datasets) -> None:
+    """An extended header that says it is a gigabyte long; `tarfile` would read it whole."""
+    member = tarfile.TarInfo("x")
+    member.type, member.size = tarfile.XHDTYPE, 2**30
+    data = gzip.compress(member.tobuf(tarfile.USTAR_FORMAT) + bytes(2**20))
+    with pytest.raises(InvalidDataset):
+        sent(datasets, data)
+
+
+def test_a_zips_member_unpacks_to_no_more_than_it_says(datasets: Datasets) -> None:
+    """The table of contents says 10 bytes; the data would give a million."""
+    data = bytearray(zipped({"0.png": bytes(10**6)}))
+    at = data.find(b"PK\1\2") + 24
+    data[at : at + 4] = struct.pack("<I", 10)
+    with pytest.raises(InvalidDataset):
+        sent(datasets, bytes(data))
+
+
+@pytest.mark.parametrize("whole", [zipped(PETS), tarred(PETS), tarred(PETS, ""), npz(inputs=X, labels=LABELS)])
+def test_damaged_archives_are_refused_in_words(datasets: Datasets, whole: bytes) -> None:
+    """Whatever bytes come, the answer is a dataset or an error made for clients."""
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(250):
+        data = bytearray(whole[: draw.randrange(len(whole))] if draw.random() < 0.3 else whole)
+        for _ in range(draw.randrange(4)):
+            if data:
+                data[draw.randrange(len(data))] = draw.randrange(256)
+        try:
+            sent(datasets, bytes(data))
+        except ExplainError:
+            refused += 1
+    assert refused > 100
+    assert not list(datasets.folder.glob(".*"))
+
+
+def test_an_upload_is_seen_whole_or_not_at_all(datasets: Datasets, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    rename = Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        seen.append(len(Datasets(datasets.folder).cards()))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    card = sent(datasets, npz(inputs=X))
+    assert seen == [0]
+    assert Datasets(datasets.folder).cards() == [card]
+
+
+def test_what_a_dying_process_left_is_swept_away(datasets: Datasets) -> None:
+    old, young = datasets.folder / ".incoming-old", datasets.folder / ".incoming-young"
+    for path in (old, young):
+        placed(path, {"upload": b"half"})
+    os.utime(old, (0, os.stat(young).st_mtime - STALE_S - 1))
+    with datasets.room():
+        assert not old.exists()
+        assert young.exists()
+    assert datasets.cards() == []
+
+
+def test_the_same_upload_at_once_is_one_dataset(datasets: Datasets) -> None:
+    threads = [threading.Thread(target=sent, args=(datasets, npz(inputs=X))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (card,) = datasets.cards()
+    np.testing.assert_array_equal(datasets.contents(card).item(2), X[2])
+    assert [path.name for path in datasets.folder.iterdir()] == [card.digest.replace(":", "-")]
+
+
+def test_who_reads_a_removed_dataset_reads_on(datasets: Datasets) -> None:
+    card = sent(datasets, npz(inputs=X))
+    contents = datasets.contents(card)
+    assert datasets.remove(card.digest)
+    assert not datasets.remove(card.digest)
+    np.testing.assert_array_equal(contents.item(1), X[1])
+    with pytest.raises(UnknownDataset):
+        datasets.card(card.digest)
+    with pytest.raises(UnknownDataset):
+        datasets.contents(card)
+
+
+def test_the_operators_folder_is_known_by_name_and_by_what_it_holds_now(datasets: Datasets) -> None:
+    folder = placed(datasets.folder / "pets", PETS)
+    before = datasets.card("pets")
+    assert datasets.card(before.digest) == before
+    placed(folder, {"dog/9.png": png(9)})
+    after = datasets.card("pets")
+    assert (before.count, after.count) == (6, 7)
+    assert after.digest != before.digest
+    with pytest.raises(UnknownDataset):
+        datasets.card(before.digest)
+
+
+def test_the_operators_arrays(datasets: Datasets) -> None:
+    placed(datasets.folder / "toy", {"inputs.npy": npy(X), "labels.npy": npy(LABELS)})
+    assert datasets.card("toy").digest == sent(datasets, npz(inputs=X, labels=LABELS)).digest
+
+
+def test_a_bad_folder_does_not_hide_the_others(datasets: Datasets) -> None:
+    placed(datasets.folder / "empty", {"notes.txt": b"none yet"})
+    placed(datasets.folder / "pets", PETS)
+    (datasets.folder / "pets" / "cat" / "gone.png").symlink_to("nowhere")
+    (datasets.folder / "stray.txt").write_text("hello")
+    assert [card.name for card in datasets.cards()] == ["pets"]
+    with pytest.raises(InvalidDataset):
+        datasets.card("empty")
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "../pets", "pets/cat", ".hidden", "pets\0", "sha256-" + "0" * 64, "/etc"]
+)
+def test_a_name_leads_nowhere_else(datasets: Datasets, name: str) -> None:
+    placed(datasets.folder / "pets", PETS)
+    placed(datasets.folder / ".hidden", PETS)
+    placed(datasets.folder / ("sha256-" + "0" * 64), PETS)
+    with pytest.raises(UnknownDataset):
+        datasets.card(name)
+
+
+def test_items_are_read_one_at_a_time(datasets: Datasets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder's images are opened when they are asked for."""
+    placed(datasets.folder / "pets", PETS)
+    contents = datasets.contents(datasets.card("pets"))
+    opened: list[str] = []
+    read: Callable[[Path], bytes] = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        opened.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    assert contents.item(4) == PETS["dog/1.png"]
+    assert opened == ["1.png"]

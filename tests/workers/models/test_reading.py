@@ -1,0 +1,148 @@
+"""A folder is read in a process of its own: what hangs, dies or wants too much costs its own line, nobody's time."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.workers.models.folders import write_folder
+from workers.explanation.errors import ModelError
+from workers.models import process_limits, reading
+from workers.models.folder import Folder, read_folder
+from workers.models.reading import Reader
+from workers.models.repository import Folders, Outcome
+
+CARD = '[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [3]\n'
+HANGS = {
+    "hangs": ("while True: pass", "longer than 8 s|more than 8 s of the processor"),
+    "sleeps": ("import time\ntime.sleep(1000)", "longer than 8 s"),
+}
+BAD = {
+    "dies": ("import os\nos.kill(os.getpid(), 11)", r"the process that read it died \(SIGSEGV\)"),
+    "killed": ("import os\nos.kill(os.getpid(), 9)", "killed, as the system does where memory is short"),
+    "leaves": ("import os\nos._exit(0)", "the process that read it died"),
+    "exits": ("import sys\nsys.exit(3)", "ends the process|SystemExit"),
+    "eats": ("x = bytearray(10**12)", "MemoryError|wants more memory"),
+}
+
+
+def small(path: Path) -> Path:
+    """A folder with an archive that loads at once."""
+    path.mkdir()
+    program = torch.export.export(nn.Linear(3, 2).eval().requires_grad_(False), (torch.zeros(1, 3),))
+    out = io.BytesIO()
+    torch.export.save(program, out)
+    (path / "model.pt2").write_bytes(out.getvalue())
+    (path / "card.toml").write_text(CARD)
+    return path
+
+
+def coded(path: Path, code: str) -> Path:
+    write_folder(path)
+    (path / "net.py").write_text(code)
+    return path
+
+
+def by_name(reader: Reader, models: Path) -> dict[str, Outcome]:
+    return {path.name: outcome for path, outcome in reader(sorted(models.iterdir()))}
+
+
+def test_a_sound_folder_comes_back_whole_and_is_not_read_again(tmp_path: Path) -> None:
+    path, reader = small(tmp_path / "small"), Reader(limit=120)
+    ((_, found),) = reader([path])
+    assert found == read_folder(path)
+    (path / "card.toml").chmod(0o600)  # what says nothing of its content
+    ((_, again),) = reader([path])
+    assert again is found
+    (path / "card.toml").write_text(CARD.replace("[3]", "[4]"))
+    ((_, changed),) = reader([path])
+    assert isinstance(changed, ModelError)
+    assert "exported for [3]" in changed.detail
+
+
+@pytest.mark.parametrize("names", [sorted(BAD)])
+def test_a_folder_that_ends_its_process_is_told_and_the_others_are_served(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        coded(tmp_path / name, BAD[name][0])
+    small(tmp_path / "small")
+    found = by_name(Reader(limit=120), tmp_path)
+    assert isinstance(found["small"], Folder)
+    for name in names:
+        with pytest.raises(ModelError, match=f"^{name}: .*({BAD[name][1]})"):
+            raise found[name]  # type: ignore[misc]
+
+
+def test_a_folder_that_hangs_is_ended_and_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.5)
+    for name, (code, _) in HANGS.items():
+        coded(tmp_path / name, code)
+    small(tmp_path / "z_small")
+    reader = Reader(limit=120)
+    order = []
+    for path, outcome in reader(sorted(tmp_path.iterdir())):
+        order.append(path.name)
+        assert isinstance(outcome, Folder)
+        break  # whoever looks away ends those that are still read
+    assert order == ["z_small"]
+    found = by_name(Reader(limit=8), tmp_path)
+    for name, (_, told) in HANGS.items():
+        with pytest.raises(ModelError, match=told):
+            raise found[name]  # type: ignore[misc]
+
+
+def _held(connection: object, path: Path) -> None:
+    """In a process of its own: what a reader of an archive may not do."""
+    reading._quiet()
+    process_limits.hold(60, 2**30)
+    process_limits.shut()
+    attempts: dict[str, Callable[[], object]] = {
+        "write": lambda: path.write_text("x" * 100),
+        "connect": lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),
+        "start": lambda: os.execv("/bin/true", ["true"]),
+        "memory": lambda: bytearray(2**33),
+    }
+    refused = []
+    for what, attempt in attempts.items():
+        try:
+            attempt()
+        except (OSError, MemoryError) as error:
+            refused.append(f"{what} {type(error).__name__}")
+    connection.send(refused)  # type: ignore[attr-defined]
+
+
+def test_a_reader_of_archives_writes_nothing_connects_to_nothing_and_starts_nothing(tmp_path: Path) -> None:
+    ours, theirs = reading._server.Pipe(duplex=False)
+    process = reading._server.Process(target=_held, args=(theirs, tmp_path / "written"))
+    process.start()
+    try:
+        assert ours.poll(120)
+        assert ours.recv() == [
+            "write OSError",
+            "connect PermissionError",
+            "start PermissionError",
+            "memory MemoryError",
+        ]
+    finally:
+        process.join()
+    assert not (tmp_path / "written").exists() or not (tmp_path / "written").read_bytes()
+
+
+def slowly(paths: object) -> Iterator[tuple[Path, Outcome]]:
+    time.sleep(0.05)
+    yield Path("bad"), ModelError("bad: it is wrong")
+
+
+def test_a_name_that_nobody_has_is_looked_for_once_more_and_failures_are_told(tmp_path: Path) -> None:
+    folders = Folders(tmp_path, slowly)
+    assert folders.find("sha256:gone") is None
+    assert list(folders.each()) == []
+    assert folders.failed() == {"bad": "bad: it is wrong"}
+    assert Folders(tmp_path / "nowhere", slowly).find("x") is None
