@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import (
@@ -31,6 +33,9 @@ Cost: TypeAlias = Literal["one pass", "tens of passes", "hundreds of passes", "t
 
 MethodName: TypeAlias = str
 _methods: dict[MethodName, type[Method]] = {}
+
+MOST_HELD = 100  # by one method, those that these hold counted
+_held: ContextVar[Iterator[int] | None] = ContextVar("held", default=None)
 
 
 class Method(BaseModel):
@@ -118,10 +123,26 @@ class _AnyMethod:
 def parse_method(value: object) -> Method:
     """A configured method from its name, or from a mapping with `name` and parameters.
 
-    Raises UnknownMethod (names those there are) and InvalidParameter (names the first wrong parameter).
+    Raises UnknownMethod (names those there are) and InvalidParameter (names the first wrong parameter, or says that it
+    holds more than MOST_HELD others).
     """
     if isinstance(value, Method):
         return value
+    if (held := _held.get()) is None:
+        outermost = _held.set(count(1))
+        try:
+            return _parsed(value)
+        finally:
+            _held.reset(outermost)
+    if next(held) > MOST_HELD:
+        raise InvalidParameter(
+            f"a method holds at most {MOST_HELD} others, those that they hold counted; ask about fewer at once",
+            pointer="/method",
+        )
+    return _parsed(value)
+
+
+def _parsed(value: object) -> Method:
     raw = {"name": value} if isinstance(value, str) else value
     if not isinstance(raw, Mapping) or not isinstance(raw.get("name"), str):
         raise InvalidParameter("a method is a name, or an object with a name and parameters", pointer="/method")

@@ -79,8 +79,8 @@ def tree(deep: int) -> object:
     return {"name": "consensus", "of": [tree(deep - 1)] * 20} if deep else "gradient"
 
 
-def in_each_other(deep: int) -> object:
-    return {"name": "smooth_grad", "of": in_each_other(deep - 1)} if deep else "gradient"
+def in_each_other(deep: int) -> dict[str, object]:
+    return {"name": "smooth_grad", "of": in_each_other(deep - 1)} if deep else {"name": "gradient"}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,14 @@ async def test_methods_are_counted_before_one_is_made(
     answer = await client.post(URL, json=asked(method=value))
     assert (answer.status_code, len(made)) == (422, 0)
     assert why in answer.json()["detail"]
+
+
+async def test_methods_held_in_each_other_are_counted_whole(client: httpx.AsyncClient) -> None:
+    """20 in a list are allowed, and so are 6 in each other: together they are 120."""
+    method = {"name": "consensus", "of": [in_each_other(5) | {"seed": i} for i in range(20)]}
+    answer = await client.post(URL, json=asked(method=method))
+    assert answer.status_code == 422
+    assert "at most 100 others" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
