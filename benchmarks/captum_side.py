@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.peers import SPEC, STEPS
 from benchmarks.vision import squeezenet
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.runtime.settings import Settings
 
 Explain: TypeAlias = Callable[[Sequence[bytes]], list[bytes]]

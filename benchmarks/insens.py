@@ -12,7 +12,7 @@ from benchmarks.machine import announce
 from benchmarks.two_conv import network
 from tests.toys import model_of
 from workers.engine.layers.rectified import rectified
-from workers.methods.structure.insens.compute import Layer, insens
+from workers.methods.structure.insens.inactive_sensitivity import Layer, insens
 
 AIM = 10.0
 

@@ -15,7 +15,7 @@ from benchmarks.serving import serving
 from benchmarks.side_by_side import Aim, alternate, report
 from benchmarks.wire import Wire, request
 from workers.engine.model.batch import Batch
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.target import RankTarget
 from workers.methods.method import parse_method
 from workers.models.folder import read_folder

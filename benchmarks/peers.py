@@ -18,7 +18,7 @@ from benchmarks.vision import squeezenet
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import ImageSpec, InputSpec
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.target import ClassTarget
 from workers.methods.method import parse_method
 from workers.models.export.program import export_module

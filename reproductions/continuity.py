@@ -20,7 +20,7 @@ from torch import Tensor
 from service.render.plots.curves import png
 from service.render.text import write
 from tests.toys import batch_of
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.methods.catalogue import parse_method
 from workers.methods.evaluation.continuity.compute import course
 from workers.methods.nested.attributions import elsewhere

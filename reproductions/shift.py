@@ -23,7 +23,7 @@ from tests.toys import batch_of, model_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.methods.catalogue import parse_method
-from workers.methods.evaluation.input_shift_invariance.compute import Pair
+from workers.methods.evaluation.input_shift_invariance.paired_explanations import Pair
 from workers.methods.nested.attributions import attributions
 
 PICTURE = Path(__file__).parent / "pictures" / "shift.png"

@@ -25,7 +25,7 @@ from service.render.plots import clustermap, graph
 from tests.resources import InMemory, InMemoryDataset, no_input
 from workers.engine.data.examples import Choice
 from workers.engine.model.model import Model
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.methods.catalogue import parse_method
 from workers.methods.structure.ssa.dependency_graph import gather
 from workers.methods.structure.ssa.outliers import outliers

@@ -13,7 +13,7 @@ from tests import skipped
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.jobs.records import Store
-from workers.jobs.results import Results
+from workers.jobs.stored_results import Results
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

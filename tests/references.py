@@ -13,7 +13,7 @@ from torch import Tensor
 from tests.toys import CHUNK
 from tests.tree import ROOT
 from workers.engine.model.model import Model
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.models.folder import read_folder
 from workers.models.loading import load_program
 

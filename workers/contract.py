@@ -23,7 +23,7 @@ from workers.explanation.errors import (
     WorkError,
 )
 from workers.explanation.file_types import told
-from workers.explanation.images.image import inspect
+from workers.explanation.images.decoding import inspect
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
 from workers.explanation.target import Target
@@ -42,14 +42,14 @@ from workers.explanation.tensors import (
 )
 from workers.jobs import keys
 from workers.jobs.blobs import SMALLEST, Objects
+from workers.jobs.connection import worn_out
 from workers.jobs.doorbell import publisher, ring
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
 from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked
-from workers.jobs.results import places_of
 from workers.jobs.scripts import source
 from workers.jobs.signatures import KeyFileRefused, is_signed_by, name_of, new_key, public_key
-from workers.jobs.write_refusals import worn_out
+from workers.jobs.stored_results import places_of
 from workers.methods.catalogue import catalogue
 from workers.methods.cost import PASS_S, cheaper, passes, share
 from workers.methods.extent import Extent

@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from workers.engine.model.outputs import kind_of
 from workers.explanation.card import Output
 from workers.explanation.errors import ExplainError, InputError, InvalidFolder
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.tensors import as_float32, decode_npy, decode_safetensors
 from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, read_card

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import CHUNK
 from tests.zoo.animals import ZOO
-from workers.engine.model import explained
+from workers.engine.model import explained_score
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import ImageSpec, InputSpec
@@ -110,7 +110,7 @@ def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds
                 batch = no_input(model, supplies(name))
                 batch.targets = list(targets)[:1] if method.takes_target else []
             rows = method.explain(model, batch).rows()
-            told = explained.told(model, batch)[1] if method.takes_input else []
+            told = explained_score.told(model, batch)[1] if method.takes_input else []
             scores: list[float | None] = [one["score"] for one in told]
             return Answer(rows, scores or [None] * len(rows))
     except InternalError:

@@ -13,7 +13,7 @@ import orjson
 from workers.datasets.card import MAX_CLASSES, Limits
 from workers.datasets.contents import Contents
 from workers.explanation.errors import InputError, InputTooLarge, InvalidDataset
-from workers.explanation.images.image import inspect
+from workers.explanation.images.decoding import inspect
 
 BLOB, SPANS, LABELS, CLASSES = "inputs.bin", "spans.npy", "labels.npy", "classes.json"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm")

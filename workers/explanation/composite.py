@@ -1,4 +1,4 @@
-"""Composite: which rule for which node, as ordered data that a request can carry. Torch-free."""
+"""Composite: which rule for which node, and which channels, as ordered data that a request can carry. Torch-free."""
 
 from __future__ import annotations
 
@@ -157,3 +157,12 @@ PRESETS: dict[Preset, Table] = {
         ZeroEntry(),
     ),
 }
+
+
+class Units(BaseModel):
+    """Which channels of a layer relevance may pass: an empty list stops it there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str = Field(max_length=300)
+    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=10000)

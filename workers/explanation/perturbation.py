@@ -1,4 +1,4 @@
-"""The parameters that perturbation methods have in common, torch-free."""
+"""The parameters that perturbation methods have in common, and the names of the baselines. Torch-free."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -34,3 +34,10 @@ Score = Annotated[
         "the sigmoid of a binary or multilabel output, a probability as it is, the mean over a segmentation's places."
     ),
 ]
+
+
+Baseline: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform"]
+DESCRIPTION = (
+    "The input that stands for absence: zero of the model's own input, minimum of its range (black), a constant, each "
+    "channel's mean, a blurred copy, or uniform noise over the range."
+)

@@ -19,7 +19,7 @@ from workers.explanation.target import Target
 from workers.explanation.tensors import encode_npy
 from workers.jobs.fingerprints import seal, sketches
 from workers.jobs.records import Work
-from workers.jobs.results import Finished
+from workers.jobs.stored_results import Finished
 
 
 @dataclass(frozen=True, slots=True)

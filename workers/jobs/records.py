@@ -1,11 +1,11 @@
-"""The job records, as a worker sees them: claim, renew, finish, hand back."""
+"""The job records and stored inputs, as a worker sees them: claim, read, renew, finish, hand back."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import orjson
 import structlog
@@ -20,8 +20,7 @@ from workers.explanation.errors import (
     WorkerCrashed,
 )
 from workers.jobs import keys, revisions
-from workers.jobs.blobs import Objects
-from workers.jobs.inputs import Fields, read_inputs
+from workers.jobs.blobs import Objects, ObjectsAway
 from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
 
@@ -31,6 +30,8 @@ NEWEST = 0.2  # weight of the latest measurement in a pace
 PROBE_S = 60
 PROGRESS_S = 3600  # that progress is kept of work that says nothing more
 REMEMBERED_S = 60  # a client's mistake is not computed again so soon
+
+Fields: TypeAlias = Mapping[bytes, bytes]
 
 log = structlog.get_logger()
 
@@ -211,3 +212,26 @@ def _work(raw: dict[str, Any]) -> Work:
         trace=raw.get("trace"),
         passes=int(raw.get("passes", 0)),
     )
+
+
+log = structlog.get_logger()
+
+
+def read_inputs(jobs: Redis, objects: Objects, digests: Iterable[str]) -> dict[str, Fields | InternalError]:
+    """The fields `kind` and `data` of those inputs that are there; the error of one that cannot be reached now."""
+    with jobs.pipeline(transaction=False) as pipe:
+        for digest in (wanted := list(digests)):
+            pipe.hgetall(keys.stored_input(digest))
+        found = pipe.execute()
+    return {digest: _whole(objects, fields) for digest, fields in zip(wanted, found, strict=True)}
+
+
+def _whole(objects: Objects, fields: Fields) -> Fields | InternalError:
+    if b"object" not in fields:
+        return fields
+    try:
+        data = objects.get(fields[b"object"].decode())
+    except ObjectsAway as away:
+        log.error("an input could not be read", error=str(away))
+        return InternalError("the input could not be read: the store of large things is away; try again")
+    return {} if data is None else {**fields, b"data": data}

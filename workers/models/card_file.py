@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workers.explanation.card import ImageSpec, InputSpec, Output
-from workers.explanation.card_rules import check_input
+from workers.explanation.card_checks import check_input
 from workers.explanation.errors import InvalidFolder
 
 FILE = "card.toml"

@@ -15,10 +15,10 @@ from workers.jobs.blobs import Objects
 from workers.jobs.connection import connect
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store
-from workers.jobs.results import Results
 from workers.jobs.signatures import Signer
+from workers.jobs.stored_results import Results
 from workers.models.reading import Reader
-from workers.runtime.execute.memory import memory
+from workers.runtime.execute.hardware import memory
 from workers.runtime.execute.model_cache import Warm
 from workers.runtime.execute.resources import Stock
 from workers.runtime.settings import Settings

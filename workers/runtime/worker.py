@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -13,19 +13,36 @@ from redis.exceptions import RedisError
 
 from workers.explanation.errors import Cancelled, ResultStoreAway, ResultStoreFull
 from workers.jobs import keys
+from workers.jobs.connection import full
 from workers.jobs.records import Foreign, Store, Work
-from workers.jobs.results import Finished, Results
-from workers.jobs.write_refusals import full
+from workers.jobs.stored_results import Finished, Results
 from workers.runtime import instrumentation
 from workers.runtime.execute.run import Load, Outcome, Supply, run, unsupplied
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
-from workers.runtime.passed_by import Passed
 
 PATIENCE_S = 60.0  # that work of another version waits for a worker of that version
 AWHILE_S = 0.1
 
 log = structlog.get_logger()
+PASSED_S = 5.0
+
+
+@dataclass
+class Passed:
+    """Groups by when they may be looked at again: one whose jobs no worker takes is to come back and fail."""
+
+    until: dict[str, float] = field(default_factory=dict)
+
+    def note(self, groups: Collection[str]) -> None:
+        """Pass these by for a while."""
+        self.until |= dict.fromkeys(groups, time.monotonic() + PASSED_S)
+
+    def groups(self) -> list[str]:
+        """Those to pass by now."""
+        now = time.monotonic()
+        self.until = {group: until for group, until in self.until.items() if until > now}
+        return list(self.until)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tests.service.connection import Connection, Told, all_told
 from tests.service.fakes import FakeQueue
 from workers.explanation.tensors import encode_npy
 from workers.jobs.records import Store
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 
 KEY = "0" * 64
 URL = f"/api/v1/explanations/{KEY}/events"

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.toys import batch_of
 from tests.workers.engine.kinds import KINDS, SHAPE, Kind
 from workers.engine.model.batch import Batch
-from workers.engine.model.explained import told
+from workers.engine.model.explained_score import told
 from workers.engine.model.target_masks import entry_of
 from workers.explanation.errors import InvalidTarget, MethodNotApplicable
 from workers.explanation.result import Result, to_numpy

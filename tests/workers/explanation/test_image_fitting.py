@@ -18,8 +18,8 @@ from tests.workers.explanation.picture_files import encoded
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InputTooLarge, InvalidImage
 from workers.explanation.images import fitting
+from workers.explanation.images.decoding import inspect, prepare
 from workers.explanation.images.fitting import RESAMPLING, fit_of
-from workers.explanation.images.image import inspect, prepare
 
 STATUS = Path("/proc/self/status")
 COLOURS = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
@@ -113,7 +113,7 @@ import io, json, sys
 import numpy as np
 from PIL import Image
 from workers.explanation.card import ImageSpec
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 
 def peak():
     return int(next(l for l in open("/proc/self/status") if l.startswith("VmHWM")).split()[1]) * 1024

@@ -22,7 +22,7 @@ from PIL import Image
 from tests.workers.explanation.picture_files import Order, encoded, levels, packed, png, tiff
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InvalidImage
-from workers.explanation.images.image import inspect, prepare
+from workers.explanation.images.decoding import inspect, prepare
 
 HEIGHT, WIDTH = 21, 37
 SPEC = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))

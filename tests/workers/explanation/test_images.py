@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InputTooLarge, InvalidImage
-from workers.explanation.images.image import inspect, prepare, unprepare
+from workers.explanation.images.decoding import inspect, prepare, unprepare
 
 RGB = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
 GRAY = ImageSpec(mode="L")

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from workers.engine.model.outputs import has_chances
 from workers.explanation.card import InputSpec, ModelCard, Output
-from workers.explanation.card_rules import check_output
+from workers.explanation.card_checks import check_output
 from workers.explanation.errors import InvalidFolder, InvalidTarget
 from workers.explanation.request_target import parse_targets
 from workers.explanation.target import (

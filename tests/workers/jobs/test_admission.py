@@ -15,7 +15,7 @@ from tests.orders import claimed, order
 from tests.redis_server import RedisServer
 from workers.jobs import keys
 from workers.jobs.records import Store
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 from workers.methods.cost import PASS_S
 
 MANY = Caps(group=1000, caller=1000, jobs=1000, wait=1000.0)

@@ -21,7 +21,7 @@ from workers.explanation.tensors import encode_npy
 from workers.jobs import keys
 from workers.jobs.blobs import Objects, ObjectsAway
 from workers.jobs.records import Store
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 from workers.runtime.supervise import blob_cleanup
 
 SMALL = len(encode_npy(a_row().arrays["attribution"]))  # of an array in these tests, as of every input

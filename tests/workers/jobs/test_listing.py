@@ -12,7 +12,7 @@ from workers.contract import InvalidParameter
 from workers.explanation.errors import InternalError
 from workers.jobs import keys
 from workers.jobs.records import Store
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 
 
 async def paged(queue: Queue, limit: int) -> list[list[str]]:

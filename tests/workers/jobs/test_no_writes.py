@@ -17,8 +17,7 @@ from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
 from tests.redis_server import RedisServer
-from workers.jobs.connection import connect
-from workers.jobs.write_refusals import full, worn_out
+from workers.jobs.connection import connect, full, worn_out
 
 
 def replica(redis: RedisServer, *, strikes: bool) -> None:

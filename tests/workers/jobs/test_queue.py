@@ -22,7 +22,7 @@ from workers.explanation.tensors import encode_npy
 from workers.jobs import keys
 from workers.jobs.doorbell import publisher
 from workers.jobs.records import Store
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 from workers.runtime.supervise.heartbeat import Beat
 
 

@@ -24,10 +24,10 @@ from workers.explanation.tensors import digest_image
 from workers.jobs import keys
 from workers.jobs.job import Job, canonical_json
 from workers.jobs.records import Store
-from workers.jobs.results import Results
+from workers.jobs.stored_results import Results
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.method import parse_method
-from workers.runtime import passed_by, worker
+from workers.runtime import worker
 from workers.runtime.worker import Worker
 
 # A worker of a version whose gradient has another revision, and which waits no minute for others.
@@ -116,10 +116,10 @@ async def test_parameters_and_methods_that_one_version_lacks_are_of_another_vers
 
 
 async def test_who_passes_by_looks_again(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed = passed_by.Passed()
+    passed = worker.Passed()
     passed.note({"a"})
     assert passed.groups() == ["a"]
-    monkeypatch.setattr(passed_by, "PASSED_S", -1.0)
+    monkeypatch.setattr(worker, "PASSED_S", -1.0)
     passed.note({"a"})
     assert passed.groups() == []
 

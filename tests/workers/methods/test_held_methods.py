@@ -31,14 +31,14 @@ from workers.explanation.errors import (
     UnknownDataset,
     UnknownModel,
 )
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy, encode_npy
 from workers.jobs import keys
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store, Work
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 from workers.methods.cost import share
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.gradient.input_times_gradient import InputTimesGradient

@@ -22,7 +22,7 @@ from tests.workers.models import archives
 from tests.workers.models.archives import Entries, archive_folder, edited, entries, packed, saved, toy_module
 from tests.workers.models.folders import NET, weights, write_folder
 from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.models.export.program import export_module
 from workers.models.folder import read_folder
 from workers.models.loading import load, load_program

@@ -15,7 +15,7 @@ import torch
 
 from tests.tree import ROOT
 from workers.engine.model.model import Model
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.models.folder import read_folder
 from workers.models.loading import load, load_program
 

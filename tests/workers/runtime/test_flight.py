@@ -25,7 +25,7 @@ from workers.jobs import keys
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import LEASE_MS, Store, Work
-from workers.jobs.results import Finished, Results
+from workers.jobs.stored_results import Finished, Results
 from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
 from workers.runtime import lease

@@ -19,11 +19,10 @@ from workers.explanation.errors import Cancelled, ExplainError, MethodNotApplica
 from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
 from workers.jobs.records import Work
-from workers.jobs.results import Finished
+from workers.jobs.stored_results import Finished
 from workers.methods.cost import MAX_ROWS
 from workers.methods.gradient.gradient import Gradient
-from workers.runtime.execute.batching import batches
-from workers.runtime.execute.run import Outcome, run
+from workers.runtime.execute.run import Outcome, batches, run
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
 from workers.jobs import keys
 from workers.jobs.records import Store, Work
-from workers.jobs.results import Results
+from workers.jobs.stored_results import Results
 from workers.methods.gradient.gradient import Gradient
 from workers.runtime import lease
 from workers.runtime.lease import Lease

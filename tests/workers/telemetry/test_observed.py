@@ -28,7 +28,7 @@ from tests.tree import ROOT
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import InternalError
 from workers.jobs.records import Store
-from workers.jobs.results import Results
+from workers.jobs.stored_results import Results
 from workers.runtime.supervise.heartbeat import Beat
 from workers.runtime.worker import Worker
 from workers.telemetry import tracing

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from workers.engine.compile.company import settle
 from workers.engine.compile.dropout import has_dropout
 from workers.engine.compile.precision import stored_types
 from workers.engine.compile.program import Compiled, compile_program
+from workers.engine.compile.row_independence import settle
 from workers.engine.graph import ops
 from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.graph import Node

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from workers.engine.compile.precision import spoken
-from workers.engine.graph.axes import axes_of_parts
+from workers.engine.graph.axis_kinds import axes_of_parts
 from workers.engine.graph.graph import Graph
 from workers.engine.model.outputs import class_chances
 from workers.engine.model.target_masks import totals
 from workers.explanation.card import InputSpec, Layer, ModelCard
-from workers.explanation.card_rules import check_output
+from workers.explanation.card_checks import check_output
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.spec import ModelSpec
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.places import channel_axis
-from workers.explanation.baseline import Baseline
+from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
+from workers.explanation.perturbation import Baseline
 
 BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.altered_scores import altered_scores
-from workers.engine.perturbation.places import over_channels
+from workers.engine.perturbation.maps import over_channels
 from workers.engine.perturbation.segments import Segments
 from workers.explanation.errors import InvalidParameter
 

@@ -14,8 +14,7 @@ from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.coalitions import Coalitions
 from workers.engine.perturbation.segments import Segments, segments
 from workers.engine.perturbation.surrogate import Fit, Floats
-from workers.explanation.baseline import Baseline
-from workers.explanation.perturbation import Cut
+from workers.explanation.perturbation import Baseline, Cut
 from workers.explanation.result import Attribution, Check
 
 C = TypeVar("C", bound=Coalitions)

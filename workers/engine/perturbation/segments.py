@@ -15,7 +15,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.altered_scores import twins
-from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
 from workers.explanation.perturbation import Cut
 

@@ -13,7 +13,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import altered_scores
-from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.errors import InvalidParameter
 
 Window: TypeAlias = tuple[slice, ...]

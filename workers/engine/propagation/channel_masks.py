@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from workers.engine.graph.axes import axes_of_parts
+from workers.engine.graph.axis_kinds import axes_of_parts
 from workers.engine.model.model import Model
 from workers.engine.model.prediction import input_axes
+from workers.explanation.composite import Units
 from workers.explanation.errors import InvalidParameter
-from workers.explanation.units import Units
 
 
 def masks(model: Model, units: Sequence[Units]) -> dict[int, Tensor]:

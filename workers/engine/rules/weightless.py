@@ -13,9 +13,8 @@ from workers.engine.graph.gates import Gates
 from workers.engine.graph.graph import Graph, Node, references
 from workers.engine.graph.linearity import is_affine
 from workers.engine.graph.tape import Local
-from workers.engine.rules import alike, normalisation, pooling, shared
+from workers.engine.rules import alike, bilinear, normalisation, pooling
 from workers.engine.rules.linear import Epsilon, Zero
-from workers.engine.rules.product import Product
 from workers.engine.rules.rule import Gradient, Pass, Rule
 from workers.explanation.composite import Choices, Entry
 from workers.explanation.errors import ANY_FUNCTION, Instead, MethodNotApplicable
@@ -57,16 +56,16 @@ class Structure:
         if node.op == "neg":
             return Pass()
         if node.op == "div":
-            return shared.Carrier([i for i in references(node.args[0]) if self.flows[i]] or sources)
+            return bilinear.Carrier([i for i in references(node.args[0]) if self.flows[i]] or sources)
         if node.op == "mul" and self.choices.gate != "all" and len(sources) == 2:
             stabiliser = entry.epsilon if self.choices.stabiliser is None else self.choices.stabiliser
-            return Product(self.choices.gate, {i: self._before(i) for i in sources}, stabiliser)
+            return bilinear.Product(self.choices.gate, {i: self._before(i) for i in sources}, stabiliser)
         if node.op == "mul":
-            return shared.Carrier(self.gates.signals(node, sources))
+            return bilinear.Carrier(self.gates.signals(node, sources))
         if node.op == "scaled_dot_product_attention":
-            return shared.Carriers([i for i in references(node.args[2]) if self.flows[i]], entry.epsilon)
+            return bilinear.Carriers([i for i in references(node.args[2]) if self.flows[i]], entry.epsilon)
         if node.op in ops.BILINEAR:
-            return shared.Carriers(self.gates.signals(node, sources), entry.epsilon)
+            return bilinear.Carriers(self.gates.signals(node, sources), entry.epsilon)
         if node.op in ops.AFFINE_IN_EACH and len(self._flowing(node.args[1:3])) < 2:
             return by_contribution(entry)
         return None

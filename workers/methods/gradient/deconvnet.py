@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from workers.explanation.composite import Units
 from workers.explanation.result import Attribution
-from workers.explanation.units import Units
 from workers.methods.method import Method, SignalStart
 
 if TYPE_CHECKING:

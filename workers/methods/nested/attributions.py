@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import even
-from workers.engine.perturbation.places import channel_axis
+from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.methods.method import Method
 from workers.methods.nested.resources import Unkept

@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.resources import Items
-from workers.engine.perturbation.places import places
+from workers.engine.perturbation.maps import places
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.fields.judged import Box
 from workers.methods.method import Method

@@ -1,10 +1,15 @@
-"""Correlations between lists of numbers, along their last axis, many at once."""
+"""Ranks and correlations, of lists of numbers and of maps whose scales cannot be compared (Hansen et al. 2001)."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
+
+from workers.engine.perturbation.maps import channel_axis
+from workers.explanation.card import InputSpec
 
 CONSTANT = 1e-9  # of the size of the values: a spread below it is rounding
 
@@ -32,3 +37,28 @@ def ranks(values: Tensor) -> Tensor:
 def _flat(values: Tensor, off: Tensor) -> Tensor:
     flat: Tensor = off.norm(dim=-1) <= CONSTANT * values.norm(dim=-1)
     return flat
+
+
+def summed_channels(values: Tensor, spec: InputSpec) -> Tensor:
+    """Maps (n, *map) summed over channels, which are kept as one; of a flat input as they are."""
+    axis = channel_axis(spec)
+    return values if axis is None else values.sum(axis + 1, keepdim=True)
+
+
+def unit_ranks(values: Tensor) -> Tensor:
+    """Each map's ranks from 0 to 1, as a consensus takes them (S4 3.3), ties sharing their mean rank; float64.
+
+    (rank - 1/2) / number of values.
+    """
+    flat = values.detach().flatten(1).double().cpu().numpy()
+    found = (rankdata(flat, axis=1) - 0.5) / flat.shape[1]
+    return torch.from_numpy(found).view(values.shape)
+
+
+def correlation_matrix(maps: Tensor) -> NDArray[np.float64]:
+    """Pearson's correlation between maps (m, ...); 0 where one is constant."""
+    flat = maps.flatten(1).double().cpu().numpy()
+    centred = flat - flat.mean(1, keepdims=True)
+    length = np.sqrt((centred**2).sum(1, keepdims=True))
+    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
+    return np.asarray(unit @ unit.T)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import FillValue, Score, SegmentCount, Segments
+from workers.explanation.perturbation import DESCRIPTION, Baseline, FillValue, Score, SegmentCount, Segments
 from workers.explanation.result import Attribution
 from workers.methods.method import Extent, Method, Seed
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import Score
+from workers.explanation.perturbation import DESCRIPTION, Baseline, Score
 from workers.explanation.result import Attribution
 from workers.methods.method import Extent, Method, Seed
 
@@ -45,7 +44,7 @@ class Occlusion(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.perturbation.baselines import baseline
-        from workers.engine.perturbation.places import channel_axis, places
+        from workers.engine.perturbation.maps import channel_axis, places
         from workers.engine.perturbation.windows import occlude, windows
 
         spec = model.card.input

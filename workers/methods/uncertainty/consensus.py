@@ -50,18 +50,18 @@ class Consensus(Method):
     def explain(self, model: Model, batch: Batch) -> Attribution:
         import torch
 
-        from workers.methods.nested.consensus_ranks import correlations, ranks
+        from workers.methods.nested.ranks import correlation_matrix, unit_ranks
 
         maps = self._maps(model, batch)
-        ranked = torch.stack([ranks(each.abs() if self.by == "size" else each) for each in maps])
+        ranked = torch.stack([unit_ranks(each.abs() if self.by == "size" else each) for each in maps])
         info = [
-            {"methods": [one.name for one in self.of], "correlation": correlations(ranked[:, row]).tolist()}
+            {"methods": [one.name for one in self.of], "correlation": correlation_matrix(ranked[:, row]).tolist()}
             for row in range(len(batch))
         ]
         return Attribution({"attribution": ranked.mean(0), "std": ranked.std(0, correction=0)}, info=info)
 
     def _maps(self, model: Model, batch: Batch) -> list[Tensor]:
-        from workers.methods.nested.consensus_ranks import at_places
+        from workers.methods.nested.ranks import summed_channels
 
         maps = []
         for done, one in enumerate(self.of):
@@ -70,4 +70,4 @@ class Consensus(Method):
             batch.report(done + 1, len(self.of), "methods")
         if len({each.shape for each in maps}) == 1:
             return maps
-        return [at_places(each, model.card.input) for each in maps]
+        return [summed_channels(each, model.card.input) for each in maps]

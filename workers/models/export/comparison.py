@@ -15,7 +15,7 @@ from workers.engine.graph.embeddings import embeddings
 from workers.engine.graph.graph import Graph
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.blame import Difference, not_finite, told
+from workers.models.export.diagnosis import Difference, not_finite, told
 from workers.models.export.eager_run import Seen, watched
 from workers.models.export.example_inputs import plausible
 from workers.models.export.program import tensors

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import InvalidTensor, UnknownInput
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.tensors import as_float32, decode_npy
 from workers.jobs.records import Work
 

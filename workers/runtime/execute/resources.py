@@ -22,12 +22,12 @@ from workers.engine.model.batch import Report
 from workers.engine.model.resources import Items
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import REMEMBERED_S, Work
-from workers.jobs.results import Results
+from workers.jobs.stored_results import Results
 from workers.methods.method import Method, with_datasets
 from workers.runtime.execute.run import run
 from workers.runtime.lease import Watch

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
-from workers.engine.model import explained as telling
+from workers.engine.model import explained_score as telling
 from workers.engine.model.batch import Batch, Report, silent
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite
@@ -20,12 +20,12 @@ from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.jobs.receipt import Explained, finished
 from workers.jobs.records import Work
-from workers.jobs.results import Finished
+from workers.jobs.stored_results import Finished
+from workers.methods.cost import share
 from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised
-from workers.runtime.execute.batching import batches
 from workers.runtime.execute.faults import contained
-from workers.runtime.execute.machine import machine
+from workers.runtime.execute.hardware import machine
 from workers.runtime.execute.model_inputs import prepared
 from workers.runtime.execute.model_support import check
 
@@ -219,3 +219,13 @@ def _outcome(
     return finished(
         Explained(ready.work, model.card, place, row, ready.seen, target, prediction, explained, computed_ms, made)
     )
+
+
+def batches(works: Sequence[Work]) -> Iterator[list[Work]]:
+    """Works of one group together, in order of arrival, cut to as many rows as one pass may take."""
+    groups: dict[str, list[Work]] = {}
+    for work in works:
+        groups.setdefault(work.job.group, []).append(work)
+    for group in groups.values():
+        rows = share(group[0].job.method, group[0].passes)
+        yield from (group[i : i + rows] for i in range(0, len(group), rows))

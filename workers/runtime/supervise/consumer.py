@@ -7,7 +7,7 @@ import time
 import structlog
 from celery.worker.consumer import Consumer
 
-from workers.jobs.write_refusals import worn_out
+from workers.jobs.connection import worn_out
 
 PAUSE_S = 1.0
 

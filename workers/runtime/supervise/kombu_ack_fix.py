@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import redis, virtual
 from redis.exceptions import ResponseError
 
-from workers.jobs.write_refusals import worn_out
+from workers.jobs.connection import worn_out
 
 _ack, _restore_visible = redis.QoS.ack, redis.QoS.restore_visible
 

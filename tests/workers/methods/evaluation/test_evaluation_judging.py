@@ -20,7 +20,7 @@ from workers.explanation.errors import Cancelled, InvalidParameter, MethodNotApp
 from workers.explanation.target import ClassTarget, RankTarget
 from workers.jobs.job import Job
 from workers.jobs.records import Work
-from workers.jobs.results import Finished
+from workers.jobs.stored_results import Finished
 from workers.methods.catalogue import catalogue
 from workers.methods.fields.judged import label
 from workers.methods.gradient.gradient import Gradient

@@ -14,11 +14,11 @@ from tests.workers.methods.gradient.test_gradient_family import attribution, exp
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import Cancelled, MethodNotApplicable
-from workers.explanation.images.image import prepare
+from workers.explanation.images.decoding import prepare
 from workers.explanation.target import UnitTarget
 from workers.methods.catalogue import parse_method
-from workers.methods.perturbation.meaningful_perturbation.compute import Game, begin
 from workers.methods.perturbation.meaningful_perturbation.fills import towards
+from workers.methods.perturbation.meaningful_perturbation.mask_optimisation import Game, begin
 from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells, variation
 from workers.models.folder import read_folder
 from workers.models.loading import load

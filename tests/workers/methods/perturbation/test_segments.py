@@ -23,7 +23,7 @@ from workers.engine.perturbation.segments import grid, segments
 from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import Cancelled, InvalidParameter, MethodNotApplicable
 from workers.explanation.target import ClassTarget, MaskTarget, UnitTarget, ValueTarget
-from workers.jobs.results import Finished
+from workers.jobs.stored_results import Finished
 from workers.methods.catalogue import parse_method
 from workers.runtime.execute.run import run
 

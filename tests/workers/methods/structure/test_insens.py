@@ -16,8 +16,8 @@ from tests.workers.methods.gradient.test_switched import Pieces, two_layers
 from workers.engine.graph.tape import Tape
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.catalogue import parse_method
-from workers.methods.structure.insens.compute import Layer
 from workers.methods.structure.insens.forward_mode import Pushforward
+from workers.methods.structure.insens.inactive_sensitivity import Layer
 from workers.methods.structure.insens.receptive_field import windows
 
 Activity = Callable[[Tensor], Tensor]

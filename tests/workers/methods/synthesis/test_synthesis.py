@@ -20,8 +20,8 @@ from tests.toys import batch_of, inputs, model_of, net
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
-from workers.explanation.images.image import prepare
-from workers.explanation.prior import GradientBlur, Rotate
+from workers.explanation.images.decoding import prepare
+from workers.explanation.priors import GradientBlur, Rotate
 from workers.explanation.result import Row
 from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
 from workers.methods.catalogue import parse_method

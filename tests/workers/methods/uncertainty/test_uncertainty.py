@@ -22,8 +22,8 @@ from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.explanation.result import Attribution, Row
 from workers.explanation.target import ClassTarget, RankTarget
 from workers.methods.catalogue import parse_method
-from workers.methods.uncertainty.mc_dropout.compute import uncertainty
 from workers.methods.uncertainty.mc_dropout.dropout_model import Stochastic
+from workers.methods.uncertainty.mc_dropout.dropout_passes import uncertainty
 from workers.methods.uncertainty.resampling.halves import Halved
 
 GXI = "input_times_gradient"

@@ -13,11 +13,11 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adapti
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.places import channel_axis
+from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.target import Target
 from workers.methods.method import Method
-from workers.methods.nested.consensus_ranks import at_places
+from workers.methods.nested.ranks import summed_channels
 
 _POOL: dict[int, Callable[[Tensor, Any], Tensor]] = {
     1: adaptive_avg_pool1d,
@@ -71,7 +71,7 @@ def heatmaps(
             break
         few, seed = x[:room], getattr(of, "seed", 0)
         inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources)
-        values = at_places(of.explain(model, inner).arrays["attribution"], model.card.input)
+        values = summed_channels(of.explain(model, inner).arrays["attribution"], model.card.input)
         found.add(numbers[:room], pooled(values, model.card.input, cells))
     if not len(found):
         raise none_of(name, target)

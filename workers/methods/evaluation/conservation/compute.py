@@ -11,7 +11,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
-from workers.explanation.baseline import Baseline
+from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.places import channel_axis, places
+from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 from workers.methods.method import Method
 from workers.methods.nested.attributions import elsewhere

@@ -59,7 +59,7 @@ class InputShiftInvariance(Method):
         shifted_model.check(model)
 
     def explain(self, model: Model, batch: Batch) -> Scores:
-        from workers.methods.evaluation.input_shift_invariance.compute import Pair
+        from workers.methods.evaluation.input_shift_invariance.paired_explanations import Pair
         from workers.methods.nested.attributions import refuse
         from workers.methods.nested.evaluation import judge
 

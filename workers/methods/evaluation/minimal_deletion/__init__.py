@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import Score
+from workers.explanation.perturbation import DESCRIPTION, Baseline, Score
 from workers.explanation.result import Scores
 from workers.methods.fields.judged import PAIR, UNLESS_DATASET, Judged, Over
 from workers.methods.method import Extent, Method, Seed

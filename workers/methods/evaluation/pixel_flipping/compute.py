@@ -13,7 +13,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.engine.perturbation.windows import windows
 from workers.explanation.card import InputSpec
 from workers.methods.fields.judged import Fill, patch_side

@@ -67,7 +67,7 @@ class Randomization(Method):
     def explain(self, model: Model, batch: Batch) -> Scores:
         import torch
 
-        from workers.methods.evaluation.randomization.compute import Sanity
+        from workers.methods.evaluation.randomization.sanity_checks import Sanity
         from workers.methods.evaluation.randomization.shuffled_weights import layers, shuffled
         from workers.methods.nested.evaluation import judge
 

@@ -13,10 +13,10 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.places import over_channels, places
-from workers.explanation.baseline import Baseline
+from workers.engine.perturbation.maps import over_channels, places
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
 from workers.methods.nested.ranks import correlation

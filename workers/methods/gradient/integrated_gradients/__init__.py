@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
+from workers.explanation.perturbation import DESCRIPTION, Baseline
 from workers.explanation.result import Attribution, Check
 from workers.methods.method import Extent, Method, Seed
 

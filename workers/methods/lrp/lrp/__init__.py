@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.explanation.composite import PRESETS, Choices, Gate, NamedGate, Pooling, Preset, Table
+from workers.explanation.composite import PRESETS, Choices, Gate, NamedGate, Pooling, Preset, Table, Units
 from workers.explanation.result import Attribution, Check
-from workers.explanation.units import Units
 from workers.methods.method import Method
 
 if TYPE_CHECKING:

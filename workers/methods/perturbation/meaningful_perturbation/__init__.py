@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import FillValue, Score
+from workers.explanation.perturbation import DESCRIPTION, Baseline, FillValue, Score
 from workers.explanation.result import Attribution
 from workers.methods.method import Extent, Method, Seed
 
@@ -65,8 +64,8 @@ class MeaningfulPerturbation(Method):
         check_score(model, self.score)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.perturbation.places import places
-        from workers.methods.perturbation.meaningful_perturbation.compute import Game, begin, play
+        from workers.engine.perturbation.maps import places
+        from workers.methods.perturbation.meaningful_perturbation.mask_optimisation import Game, begin, play
         from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells
 
         spec, sources, keep = model.card.input, batch.generators(), self.game == "preservation"

@@ -11,7 +11,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.places import channel_axis, places
+from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 
 Erase: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, mask of them): 1 keeps a place, 0 takes it away

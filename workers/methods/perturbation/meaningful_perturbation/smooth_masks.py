@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.places import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import MethodNotApplicable, methods
 

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import FillValue
+from workers.explanation.perturbation import DESCRIPTION, Baseline, FillValue
 from workers.explanation.result import Attribution
 from workers.methods.method import DatasetName, Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
     from workers.engine.model.model import Model
-    from workers.methods.perturbation.prediction_difference.compute import Fill
+    from workers.methods.perturbation.prediction_difference.marginalisation import Fill
 
 
 class PredictionDifference(Method):
@@ -68,37 +67,37 @@ class PredictionDifference(Method):
         return at.windows(self.window, self.stride) * (self.samples if self.dataset else 1)
 
     def refuse(self, model: Model) -> None:
-        from workers.methods.perturbation.prediction_difference.compute import check
+        from workers.methods.perturbation.prediction_difference.marginalisation import check
 
         check(model, self.score)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.model.outputs import independent
         from workers.engine.perturbation.windows import windows
-        from workers.methods.perturbation.prediction_difference import compute
+        from workers.methods.perturbation.prediction_difference import marginalisation
         from workers.methods.perturbation.prediction_difference.patch_gaussians import as_inputs, over_places
 
         spec, samples = model.card.input, self.samples if self.dataset else 1
         x = over_places(batch.x, spec)
         places = windows(x.shape[1:], self.window, self.stride)
         fill = self._source(model, batch, max(part.stop - part.start for part in places[0]))
-        whole, unknown = compute.unknown_scores(model, batch, self, places, fill, samples, self.score)
+        whole, unknown = marginalisation.unknown_scores(model, batch, self, places, fill, samples, self.score)
         classes = 2 if independent(model.card) else max(2, model.card.heads)
-        values, parts = compute.compare(whole, unknown, self.score, classes, self.instances)
-        maps = [as_inputs(found, spec) for found in compute.spread(values, parts, places, x)]
+        values, parts = marginalisation.compare(whole, unknown, self.score, classes, self.instances)
+        maps = [as_inputs(found, spec) for found in marginalisation.spread(values, parts, places, x)]
         arrays = {"attribution": maps[0]} | ({"standard_error": maps[1]} if samples > 1 else {})
         source = self.sampling if self.dataset else "fill"
         return Attribution(arrays, info=[{"windows": len(places), "samples": samples, "source": source}] * len(batch))
 
     def _source(self, model: Model, batch: Batch, side: int) -> Fill:
         from workers.engine.perturbation.baselines import baseline
-        from workers.methods.perturbation.prediction_difference import compute
+        from workers.methods.perturbation.prediction_difference import marginalisation
         from workers.methods.perturbation.prediction_difference.patch_gaussians import fit, over_places
 
         if self.dataset is None:
-            return compute.known(
+            return marginalisation.known(
                 over_places(baseline(model, batch, self.fill, self.value, asked="fill"), model.card.input)
             )
         if self.sampling == "marginal":
-            return compute.marginal(model, batch, self.dataset, self.samples)
-        return compute.conditional(model, batch, fit(model, batch, self.dataset, side, self.padding))
+            return marginalisation.marginal(model, batch, self.dataset, self.samples)
+        return marginalisation.conditional(model, batch, fit(model, batch, self.dataset, side, self.padding))

@@ -17,7 +17,7 @@ from torch import Tensor
 from workers.engine.data.streaming import stream
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.places import channel_axis
+from workers.engine.perturbation.maps import channel_axis
 from workers.engine.perturbation.windows import Window
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from workers.explanation.baseline import DESCRIPTION, Baseline
-from workers.explanation.perturbation import FillValue, Score
+from workers.explanation.perturbation import DESCRIPTION, Baseline, FillValue, Score
 from workers.explanation.result import Attribution
 from workers.methods.method import Extent, Method, Seed
 
@@ -48,7 +47,7 @@ class Rise(Method):
         import torch
 
         from workers.engine.perturbation.baselines import baseline
-        from workers.engine.perturbation.places import over_channels
+        from workers.engine.perturbation.maps import over_channels
         from workers.methods.perturbation.rise import random_masks
 
         spec = model.card.input

@@ -56,7 +56,7 @@ class Dissection(Method):
 
     def explain(self, model: Model, batch: Batch) -> Scores:
         from workers.engine.layers.spatial import spatial_layer
-        from workers.methods.structure.dissection.compute import dissect
+        from workers.methods.structure.dissection.concept_overlap import dissect
 
         node = spatial_layer(model, self.layer)
         above, overlaps = dissect(model, batch, node, self.dataset, self.quantile)

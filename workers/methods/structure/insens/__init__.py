@@ -63,7 +63,7 @@ class Insens(Method):
         import torch
 
         from workers.engine.layers.rectified import rectified_layer
-        from workers.methods.structure.insens.compute import Layer, insens
+        from workers.methods.structure.insens.inactive_sensitivity import Layer, insens
 
         layer = Layer(model, rectified_layer(model, self.layer))
         rates = torch.as_tensor(batch.resources.state(model, self.rates)[layer.node.layer]).to(batch.x)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.explanation.prior import L2, Prior
+from workers.explanation.priors import L2, Prior
 from workers.explanation.result import Synthesis
 from workers.methods.method import DatasetName, Extent, Method, ModelName, Seed
 
@@ -117,16 +117,16 @@ class ActivationMaximization(Method):
 
     def refuse(self, model: Model) -> None:
         from workers.engine.graph.embeddings import check_slope
-        from workers.methods.synthesis.activation_maximization import compute
+        from workers.methods.synthesis.activation_maximization import maximisation
         from workers.methods.synthesis.activation_maximization.priors import check
 
         check_slope(model.graph)
         check(self.priors or (), model.card.input)
         for target in model.asked:
-            compute.check(model, compute.named(target), self.score == "log_probability")
+            maximisation.check(model, maximisation.named(target), self.score == "log_probability")
 
     def explain(self, model: Model, batch: Batch) -> Synthesis:
-        from workers.methods.synthesis.activation_maximization.compute import Wish, make
+        from workers.methods.synthesis.activation_maximization.maximisation import Wish, make
         from workers.methods.synthesis.activation_maximization.priors import usual
 
         priors = usual(model.card.input, self.generator is not None) if self.priors is None else self.priors

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.places import channel_axis, places
+from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, MethodNotApplicable
-from workers.explanation.prior import (
+from workers.explanation.priors import (
     L2,
     Blur,
     Centre,

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from workers.engine.data.initial_inputs import span
 from workers.engine.data.preview import Preview
-from workers.engine.data.starts import span
 from workers.engine.graph.graph import Node
 from workers.engine.model.batch import Report
 from workers.engine.model.model import Model
-from workers.engine.perturbation.places import channel_axis
+from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable, methods
 

@@ -48,15 +48,15 @@ class McDropout(Method):
         return self.samples * self.of.passes(at) * walks[self.approach]
 
     def refuse(self, model: Model) -> None:
-        from workers.methods.uncertainty.mc_dropout import compute, dropout_model
+        from workers.methods.uncertainty.mc_dropout import dropout_model, dropout_passes
 
         dropout_model.check(model)
-        compute.check(model, self.approach)
+        dropout_passes.check(model, self.approach)
         self.of.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.methods.uncertainty.mc_dropout.compute import observe
         from workers.methods.uncertainty.mc_dropout.dropout_model import Stochastic
+        from workers.methods.uncertainty.mc_dropout.dropout_passes import observe
 
         net = Stochastic(model)
         seen = observe(model, net, batch, self.of, self.samples, self.approach, self.classes)

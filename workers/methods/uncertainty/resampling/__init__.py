@@ -48,7 +48,7 @@ class Resampling(Method):
         self.of.refuse(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.methods.uncertainty.resampling.compute import over_halves, over_models
+        from workers.methods.uncertainty.resampling.map_statistics import over_halves, over_models
 
         if self.models:
             found = over_models(model, batch, self.of, self.models)

@@ -1,9 +1,11 @@
-"""The machine that computes, as far as it determines the last bits of a result."""
+"""The machine that computes: what of it determines the last bits of a result, and how much of its memory is taken."""
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,3 +41,23 @@ def _chip() -> str:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.machine()
+
+
+def memory(device: str) -> dict[str, int]:
+    """Bytes by kind: of a GPU what torch has `allocated` and `reserved`, and what of the `total` is `free` for anyone.
+
+    Of the CPU what is `resident`, the process's own memory. Nothing where the device is lost: the heart beats on.
+    """
+    if torch.device(device).type == "cpu":
+        return {"resident": _resident()}
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+        allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+    except RuntimeError:
+        return {}
+    return {"allocated": allocated, "reserved": reserved, "free": free, "total": total}
+
+
+def _resident() -> int:
+    told = Path("/proc/self/statm")
+    return int(told.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if told.exists() else 0

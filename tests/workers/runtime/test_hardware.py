@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from workers.runtime.execute.memory import memory
+from workers.runtime.execute.hardware import memory
 
 
 def test_the_process_tells_what_it_takes() -> None:

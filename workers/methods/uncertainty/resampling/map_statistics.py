@@ -13,7 +13,7 @@ from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributed
-from workers.methods.nested.consensus_ranks import correlations
+from workers.methods.nested.ranks import correlation_matrix
 from workers.methods.uncertainty.resampling.halves import Halved
 
 LEAST = 1e-6
@@ -50,7 +50,7 @@ def over_halves(model: Model, batch: Batch, of: Method, splits: int) -> Resample
         total = total + pair.mean(0)
         square = square + (pair[0] - pair[1]).square() / 2
         for row in range(len(batch)):
-            agreement[row] += float(correlations(pair[:, row])[0, 1]) / splits
+            agreement[row] += float(correlation_matrix(pair[:, row])[0, 1]) / splits
         batch.report(done + 1, splits, "splits")
     assert isinstance(total, Tensor)
     assert isinstance(square, Tensor)
@@ -90,7 +90,7 @@ def over_models(model: Model, batch: Batch, of: Method, names: Sequence[str]) ->
         batch.report(done + 1, len(names) + 1, "models")
     stacked = torch.stack(maps)
     pairs = torch.triu_indices(len(maps), len(maps), 1).numpy()
-    agreement = [float(correlations(stacked[:, row])[pairs[0], pairs[1]].mean()) for row in range(len(batch))]
+    agreement = [float(correlation_matrix(stacked[:, row])[pairs[0], pairs[1]].mean()) for row in range(len(batch))]
     return Resampled(stacked.mean(0), stacked.std(0), agreement)
 
 

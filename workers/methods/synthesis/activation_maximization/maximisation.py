@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from workers.engine.data import starts
+from workers.engine.data import initial_inputs
 from workers.engine.data.preview import Preview
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import has_chances
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, MethodNotApplicable
-from workers.explanation.prior import Prior
+from workers.explanation.priors import Prior
 from workers.explanation.request_target import parse_targets
 from workers.explanation.target import ClassTarget, RankTarget, Target
 from workers.methods.synthesis.activation_maximization.ascent import Ascent, Objective, activations, terms
@@ -60,9 +60,9 @@ def make(model: Model, batch: Batch, wish: Wish) -> Made:
     """Inputs made up for the batch's target, by its first seed."""
     target, source = batch.targets[0], batch.generators()[0] if len(batch) else _source(batch)
     objective = Objective(model, terms(target, _also(model, wish.also)), wish.selective)
-    priors = Priors(wish.priors, model.card.input, starts.span(model))
+    priors = Priors(wish.priors, model.card.input, initial_inputs.span(model))
     space = _space(model, batch, wish, target, source)
-    mean = starts.mean(model, batch, wish.dataset or "", target) if asks_for_mean(wish.priors) else None
+    mean = initial_inputs.mean(model, batch, wish.dataset or "", target) if asks_for_mean(wish.priors) else None
     ascent = Ascent(
         objective,
         priors,
@@ -135,13 +135,13 @@ def _also(model: Model, wanted: Sequence[tuple[Any, float]]) -> list[tuple[Targe
 def _space(model: Model, batch: Batch, wish: Wish, target: Target, source: torch.Generator) -> Space:
     if wish.generator is not None:
         return _code(model, batch.resources.model(wish.generator), wish.count, source)
-    width, bounds, info = float(starts.span(model).mean()), model.range(), {}
+    width, bounds, info = float(initial_inputs.span(model).mean()), model.range(), {}
     if wish.start == "noise":
-        start = starts.noise(model, wish.count, source)
+        start = initial_inputs.noise(model, wish.count, source)
     elif wish.start == "mean":
-        start = starts.mean(model, batch, wish.dataset or "", target)
+        start = initial_inputs.mean(model, batch, wish.dataset or "", target)
     else:
-        start, info["items"] = starts.samples(model, batch, wish.dataset or "", target, wish.count, source)
+        start, info["items"] = initial_inputs.samples(model, batch, wish.dataset or "", target, wish.count, source)
     return Space(start, lambda x: x, width, bounds, info)
 
 

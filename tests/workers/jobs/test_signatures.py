@@ -26,8 +26,8 @@ from tests.service.fakes import FakeQueue, receipt_of
 from tests.service.live import serving
 from workers.jobs.fingerprints import seal
 from workers.jobs.job import canonical_json
-from workers.jobs.results import Finished, Results
 from workers.jobs.signatures import KeyFileRefused, Signer, is_signed_by, public_key
+from workers.jobs.stored_results import Finished, Results
 
 Invoke = Callable[..., Result]
 
