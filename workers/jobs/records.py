@@ -214,9 +214,6 @@ def _work(raw: dict[str, Any]) -> Work:
     )
 
 
-log = structlog.get_logger()
-
-
 def read_inputs(jobs: Redis, objects: Objects, digests: Iterable[str]) -> dict[str, Fields | InternalError]:
     """The fields `kind` and `data` of those inputs that are there; the error of one that cannot be reached now."""
     with jobs.pipeline(transaction=False) as pipe:
