@@ -33,7 +33,7 @@ from workers.runtime.worker import Worker
 # A worker of a version whose gradient has another revision, and which waits no minute for others.
 OF_REVISION = """
 from workers.methods.gradient.gradient import Gradient
-from workers import worker
+from workers.runtime import worker
 Gradient.revision, worker.PATIENCE_S = {revision}, {patience}
 from workers.__main__ import main
 main()
