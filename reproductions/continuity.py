@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from service.render.plots.curves import png
+from service.render.plots.scores import png
 from service.render.text import write
 from tests.toys import batch_of
 from workers.explanation.images.decoding import prepare

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from service.render.plots.curves import png
+from service.render.plots.scores import png
 from tests.resources import InMemory, InMemoryDataset, no_input
 from workers.engine.model.model import Model
 from workers.methods.catalogue import parse_method

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from service.render.plots.curves import png
+from service.render.plots.scores import png
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import model_of
 from workers.engine.model.model import Model

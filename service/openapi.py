@@ -8,7 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service.explanations.request import ExplanationRequest
+from service.explanations.request_schema import ExplanationRequest
 from service.http.access import OPEN
 from service.http.negotiation import JSON
 from service.protocols.descriptions import SCHEMAS as PROTOCOLS

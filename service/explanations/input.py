@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.explanations.request import InputField
+from service.explanations.request_schema import InputField
 from service.http.base64_text import from_base64
 from service.queue.orders import Input
 from service.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.explanations.request import MOST_FIELDS
+from service.explanations.request_schema import MOST_FIELDS
 from service.http.bodies import LONGEST_PART
 from service.http.negotiation import JSON
 from service.http.problems import KINDS

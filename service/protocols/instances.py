@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.explanations.input import read_input
-from service.explanations.request import InputField
+from service.explanations.request_schema import InputField
 from service.http.errors import Invalid
 from service.protocols.submission import Instance
 from service.settings import Settings

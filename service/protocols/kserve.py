@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from service.deps import parts_of
 from service.explanations.documents import result_document
-from service.explanations.request import MOST_FIELDS
+from service.explanations.request_schema import MOST_FIELDS
 from service.explanations.size_limits import check_fields, most_commas
 from service.http.errors import Invalid
 from service.http.json_text import json_object

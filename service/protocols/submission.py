@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from service.deps import Parts, parts_of
 from service.explanations.documents import Meta, path_of
-from service.explanations.planning import (
+from service.explanations.orders import (
     Asked,
     Terms,
     card_named,

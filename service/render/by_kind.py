@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.render.picture import caption
-from service.render.plots import clustermap, curves, graph
+from service.render.plots import clustermap, graph, scores
 from service.render.plots.clusters import draw_clusters
 from service.render.style import Look
 from service.render.synthesis import draw_synthesis, notes_of
@@ -50,8 +50,8 @@ DRAWINGS: Mapping[str, Mapping[Form, Draw]] = {
     },
     "clustering": {"png": _clustering, "csv": _clusters},
     "scores": {
-        "png": lambda meta, arrays, _: curves.png(meta, arrays),
-        "csv": lambda meta, arrays, _: curves.csv(meta, arrays),
+        "png": lambda meta, arrays, _: scores.png(meta, arrays),
+        "csv": lambda meta, arrays, _: scores.csv(meta, arrays),
     },
 }
 

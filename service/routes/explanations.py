@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from service.deps import Key, Parts, Wait, awaited, parts_of
 from service.explanations.documents import possible
-from service.explanations.planning import (
+from service.explanations.orders import (
     Asked,
     Terms,
     deadline,

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 import pytest
 
-from service.explanations import planning
-from service.explanations import request as requests
+from service.explanations import orders
+from service.explanations import request_schema as requests
 from service.explanations.size_limits import DEEPEST, MOST_VALUES
 from service.http import json_text, negotiation, threads
 from service.http.base64_text import PIECE, from_base64
@@ -134,7 +134,7 @@ async def test_targets_are_counted_before_one_is_made(
 
 
 async def test_explanations_are_counted_before_one_is_made(client: httpx.AsyncClient, counted: Counted) -> None:
-    made = counted(planning, "Job")
+    made = counted(orders, "Job")
     many = [{"name": "smooth_grad", "seed": i} for i in range(51)]
     answer = await client.post(URL, json=asked(method=many, target=[0, 1]))
     assert (answer.status_code, len(made)) == (422, 0)
@@ -184,7 +184,7 @@ async def test_large_bodies_are_read_off_the_loop(client: httpx.AsyncClient, rea
 async def test_files_of_forms_are_read_off_the_loop(
     client: httpx.AsyncClient, read: list[str], counted: Counted
 ) -> None:
-    hashed = counted(planning, "read_input")
+    hashed = counted(orders, "read_input")
     request = json.dumps(asked(input=None, target=list(range(5000)))).encode()
     files = {"request": ("r.json", request), "input": ("x", bytes(threads.LARGE))}
     answer = await client.post(URL, files=files)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from service.explanations.planning import Asked, Terms, orders, understand
-from service.explanations.request import ExplanationRequest
+from service.explanations.orders import Asked, Terms, orders, understand
+from service.explanations.request_schema import ExplanationRequest
 from service.http.bodies import Body
 from service.http.errors import QueueFull, QuotaExceeded, TooCostly
 from service.queue.admission import estimate

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.render.plots.axes import Axis
-from service.render.plots.curves import csv as as_csv
-from service.render.plots.curves import labels, png
 from service.render.plots.lines import HEIGHT, LINES, WIDTH
+from service.render.plots.scores import csv as as_csv
+from service.render.plots.scores import labels, png
 
 NAMES = ["gradient", "lrp composite=zero"]
 

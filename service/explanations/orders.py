@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from service.explanations.input import read_input
-from service.explanations.request import ExplanationRequest, parse_methods, parse_request
+from service.explanations.request_schema import ExplanationRequest, parse_methods, parse_request
 from service.http.bodies import Body
 from service.http.errors import Invalid, ModelFailed, NoWorker, TooCostly
 from service.queue.orders import Input, Order
