@@ -67,7 +67,7 @@ def main(
             tracing.start("whence-api")
         except tracing.NoTracing as error:
             sys.exit(f"error: {error}")
-    server = Server(configured(api, host, port), api.state.parts.queue)
+    server = Server(configured(api, host, port), api.state.dependencies.queue)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
     tracing.stop()

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from service.deps import Parts
+from service.deps import Dependencies
 from service.explanations.webhooks import Webhooks
 from service.http import browser_guard
 from service.http.access import Access
@@ -23,7 +23,7 @@ from service.protocols import kserve, open_inference, torchserve
 from service.protocols.errors import Dialects
 from service.queue.admission import Caps
 from service.queue.queue import Queue
-from service.queue.storage import Room
+from service.queue.storage import StorageLimits
 from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
 from service.settings import Settings
 from workers.contract import Datasets, Objects, log
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     settings = settings or Settings()
     log.configure(settings.log_level, as_json=settings.log_json)
     stored = Datasets(settings.datasets.absolute())
-    room = Room(Objects(settings.objects, settings.objects_from), settings.input_ttl, settings.input_space)
+    room = StorageLimits(Objects(settings.objects, settings.objects_from), settings.input_ttl, settings.input_space)
     caps = Caps(
         group=settings.queue_group,
         caller=settings.queue_caller,
@@ -51,11 +51,11 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         burst=settings.quota_burst,
     )
     queue = queue or Queue(settings.redis_url, settings.cache_url, room, caps)
-    parts = Parts(queue, settings, Metrics(), stored, Webhooks(queue, settings))
+    deps = Dependencies(queue, settings, Metrics(), stored, Webhooks(queue, settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with parts.queue, parts.webhooks:
+        async with deps.queue, deps.webhooks:
             yield
 
     app = FastAPI(
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         redirect_slashes=False,
         exception_handlers=ANSWERS,
     )
-    app.state.parts = parts
+    app.state.dependencies = deps
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Heads)
@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         app.add_middleware(Access, keys=Keys(settings.keys))
     if settings.traces:
         app.add_middleware(Traced)
-    app.add_middleware(Edge, settings=settings, metrics=parts.metrics, ending=lambda: parts.queue.ended)
+    app.add_middleware(Edge, settings=settings, metrics=deps.metrics, ending=lambda: deps.queue.ended)
     app.add_middleware(Dialects)
     if origins := browser_guard.names(settings.cors_origins):
         browser_guard.share(app, origins)

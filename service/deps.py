@@ -6,13 +6,14 @@ from typing import Annotated, TypeAlias, cast
 from fastapi import Path, Query
 from starlette.requests import Request
 
-from service.explanations.results import state
+from service.explanations.responses import find_status
 from service.explanations.waiting import while_connected
 from service.explanations.webhooks import Webhooks
-from service.http.callers import caller_of
+from service.http.access import caller_of
 from service.http.metrics import Metrics
-from service.queue.orders import Status
+from service.http.negotiation import Prefer, parse_prefer
 from service.queue.queue import Queue
+from service.queue.status import Status
 from service.settings import Settings
 from workers.contract import Datasets
 
@@ -21,8 +22,8 @@ Wait: TypeAlias = Annotated[float, Query(ge=0, allow_inf_nan=False, description=
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of a running app."""
+class Dependencies:
+    """What the routes of a running app depend on."""
 
     queue: Queue
     settings: Settings
@@ -31,8 +32,14 @@ class Parts:
     webhooks: Webhooks
 
 
-def parts_of(request: Request) -> Parts:
-    return cast(Parts, request.app.state.parts)
+def dependencies_of(request: Request) -> Dependencies:
+    return cast(Dependencies, request.app.state.dependencies)
+
+
+def preferred_wait(request: Request) -> Prefer:
+    """How long a request waits for its result: what its Prefer headers ask for, or what the settings say."""
+    settings = dependencies_of(request).settings
+    return parse_prefer(request.headers.getlist("prefer"), settings.wait, settings.longest_wait)
 
 
 async def awaited(request: Request, key: str, wait: float) -> Status:
@@ -40,9 +47,9 @@ async def awaited(request: Request, key: str, wait: float) -> Status:
 
     As long as it waits, its connection is one that wants the explanation.
     """
-    parts = parts_of(request)
-    status, seconds = await state(parts.queue, key), min(wait, parts.settings.longest_wait)
+    queue, longest = dependencies_of(request).queue, dependencies_of(request).settings.longest_wait
+    status, seconds = await find_status(queue, key), min(wait, longest)
     if status.final or not seconds:
         return status
-    async with parts.queue.attached([key], caller_of(request), seconds):
-        return await while_connected(request, state(parts.queue, key, seconds))
+    async with queue.attached([key], caller_of(request), seconds):
+        return await while_connected(request, find_status(queue, key, seconds))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from service.queue.orders import Input, Order
+from service.queue.storage import Input
+from service.queue.submission import Order
 from workers.explanation.result import Row
 from workers.explanation.target import ClassTarget
 from workers.explanation.tensors import digest_tensor, encode_npy

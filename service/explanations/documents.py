@@ -7,7 +7,7 @@ from typing import Any, get_args
 from service.http.addresses import API
 from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.http.problems import problem
-from service.queue.orders import Status
+from service.queue.status import Status
 from service.render.by_kind import DRAWINGS, drawn
 from service.render.style import Picture
 

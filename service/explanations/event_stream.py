@@ -16,8 +16,9 @@ from fastapi.sse import ServerSentEvent
 from service.explanations.documents import path_of, status_document, timestamp
 from service.http.errors import Expired
 from service.http.problems import problem
-from service.queue.orders import QueueAway, Status
+from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
+from service.queue.status import Status
 
 POLL_S = 1.0  # positions move, and pub/sub may lose a message
 
@@ -34,7 +35,7 @@ async def stream(queue: Queue, job_id: str, seen: str | None) -> AsyncIterator[S
             news.clear()
             try:
                 status = await queue.status(job_id) or Status(id=job_id, status="expired")
-            except QueueAway as error:
+            except QueueUnavailable as error:
                 yield ServerSentEvent(comment=error.detail)
                 seen = None
             else:

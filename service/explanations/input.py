@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from service.explanations.request_schema import InputField
 from service.http.base64_text import from_base64
-from service.queue.orders import Input
+from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
     InputSpec,

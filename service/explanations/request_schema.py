@@ -1,14 +1,14 @@
-"""What a client asks: one model, methods, targets and an input, checked as far as no model is needed."""
+"""The fields of a request: one model, methods, targets and an input, checked as far as no model is needed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
-from service.explanations.size_limits import check_fields, check_small
 from service.http.errors import Invalid
+from service.http.json_text import check_fields
 from service.http.problems import pointers
-from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS, Method, UnknownMethod, parse_method
+from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS
 
 DIGEST = "sha256:" + "0" * 64
 LONGEST_NAME = 1000  # of a class
@@ -118,44 +118,3 @@ def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
         return ExplanationRequest.model_validate(given)
     except ValidationError as error:
         raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
-
-
-def parse_methods(raw: Any, most: int) -> list[Method]:
-    """The methods of a request, at most so many, each once; raises Invalid, UnknownMethod, InvalidParameter."""
-    several = isinstance(raw, list)
-    if several and not 0 < len(raw) <= most:
-        detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
-        raise Invalid([{"pointer": "/method", "detail": detail}])
-    check_small(raw, "/method")
-    if not several:
-        return [_parse(raw, "/method")]
-    return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
-
-
-def _parse(raw: Any, pointer: str) -> Method:
-    try:
-        found = parse_method(raw)
-        wrong = _converted(raw, found.to_json(), pointer)
-    except RecursionError:
-        raise Invalid([{"pointer": pointer, "detail": "methods are held in each other too deeply"}]) from None
-    except UnknownMethod as error:
-        raise UnknownMethod(error.detail, pointer=pointer) from None
-    except ValidationError as error:
-        errors = error.errors(include_input=False, include_url=False)
-        raise Invalid(pointers(errors, pointer)) from None
-    if wrong is not None:
-        raise Invalid([{"pointer": wrong, "detail": "a number comes as a number, and a truth value as true or false"}])
-    return found
-
-
-def _converted(raw: Any, read: Any, pointer: str) -> str | None:
-    """Where a text or a truth value was taken for a number, which pydantic does without a word."""
-    pairs: Iterable[tuple[str | int, Any, Any]] = ()
-    if isinstance(raw, Mapping) and isinstance(read, Mapping):
-        pairs = ((name, value, read[name]) for name, value in raw.items() if name in read)
-    elif isinstance(raw, list) and isinstance(read, list):
-        pairs = ((index, one, other) for index, (one, other) in enumerate(zip(raw, read, strict=False)))
-    elif isinstance(raw, bool) != isinstance(read, bool) or (isinstance(raw, str) and isinstance(read, int | float)):
-        return pointer
-    found = (_converted(value, other, f"{pointer}/{name}") for name, value, other in pairs)
-    return next((one for one in found if one is not None), None)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.queue.orders import State
+from service.queue.status import State
 from workers.contract import DatasetCard, ModelCard
 
 

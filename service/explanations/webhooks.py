@@ -20,9 +20,9 @@ from service.explanations.webhook_addresses import PlaceRefused, Rules, check
 from service.explanations.webhook_delivery import LONGEST_S, secret_of, send, sender, signed
 from service.http.browser_guard import names
 from service.http.errors import Invalid, QueueFull
-from service.queue.connection import answering, client
-from service.queue.orders import QueueAway, Status
+from service.queue.connection import QueueUnavailable, answering, client
 from service.queue.queue import Queue
+from service.queue.status import Status
 from service.settings import Settings
 from workers.contract import keys, source
 
@@ -85,7 +85,7 @@ class Webhooks:
         check(url, self._rules)
 
     async def register(self, url: str, ids: Sequence[str], caller: str) -> None:
-        """Tell this URL once each of the explanations is final; raises QueueFull, QueueAway."""
+        """Tell this URL once each of the explanations is final; raises QueueFull, QueueUnavailable."""
         async with answering(), self._jobs.pipeline() as pipe:
             if await self._jobs.zcard(keys.WEBHOOKS) + len(ids) > MOST:
                 raise QueueFull("too many webhooks wait to be delivered; try again in 60 s, or without one", 60)
@@ -101,7 +101,7 @@ class Webhooks:
             while True:
                 taken: list[Delivery] = []
                 try:
-                    with contextlib.suppress(RedisError, OSError, QueueAway):
+                    with contextlib.suppress(RedisError, OSError, QueueUnavailable):
                         taken = await self._take(http)
                 except Exception:
                     log.exception("webhooks could not be taken")  # and try again: nobody else would send them

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import cast
 
 import structlog
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.addresses import API, DATASETS
@@ -56,6 +58,11 @@ class Access:
         if not key.may(wanted):
             return key, ScopeMissing(f"this API key has not the scope {wanted}", wanted)
         return key, None
+
+
+def caller_of(request: Request) -> str:
+    """The id of the API key that the request came with; "" for everyone without one."""
+    return cast(str, request.scope.get("caller", ""))
 
 
 def scope_of(method: str, path: str) -> KeyScope:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import json_object, json_value
-from service.http.threads import apart
+from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia
 
 RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
@@ -23,14 +23,14 @@ PARTS = ("input", "request", *FIELDS)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a client sent: the fields of the request, and the input's bytes where they came apart from it.
+    """What a client sent: the fields of the request, and the input's bytes where they came beside them.
 
-    `size`: how many bytes of it are still to be decoded.
+    `size`: how many bytes of it are still to be decoded, None where nobody counted.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     upload: bytes | None = None
-    size: int = 0
+    size: int | None = None
 
 
 async def read_body(request: Request, most: int) -> Body:
@@ -41,7 +41,7 @@ async def read_body(request: Request, most: int) -> Body:
     media = media_type(request) or "application/octet-stream"
     if media in JSON_TYPES or media.endswith("+json"):
         raw = await request.body()
-        return Body(await apart(len(raw), lambda: json_object(raw, "", most)), None, len(raw))
+        return Body(await in_thread(lambda: json_object(raw, "", most), len(raw)), None, len(raw))
     if media == "multipart/form-data":
         return await _read_form(request, most)
     if media.startswith(RAW):
@@ -82,11 +82,11 @@ async def _from_form(form: FormData, most: int) -> Body:
     if given is None:
         fields = {name: value for name, value in form.items() if name != "input"}
         size = sum(len(value) for value in fields.values() if isinstance(value, str))
-        read = await apart(size, lambda: _plain_fields(fields))
+        read = await in_thread(lambda: _plain_fields(fields), size)
         return Body(read, upload, size + len(upload or b""))
     text = await given.read() if isinstance(given, UploadFile) else given
-    asked = await apart(len(text), lambda: json_object(text, "/request", most))
-    return Body(asked, upload, len(text) + len(upload or b""))
+    fields = await in_thread(lambda: json_object(text, "/request", most), len(text))
+    return Body(fields, upload, len(text) + len(upload or b""))
 
 
 def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:

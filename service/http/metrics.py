@@ -1,5 +1,6 @@
 """What the service counts, for Prometheus."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -25,11 +26,16 @@ class Metrics:
         counted = Counter("whence_requests", "HTTP requests answered.", ["method", "route", "status"], registry=of)
         timed = Histogram("whence_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, registry=of)
         refused = Counter("whence_problems", "Requests answered with a problem, by its code.", ["code"], registry=of)
-        asked = Counter("whence_explanations", OUTCOMES, ["outcome"], registry=of)
+        by_outcome = Counter("whence_explanations", OUTCOMES, ["outcome"], registry=of)
         object.__setattr__(self, "requests", counted)
         object.__setattr__(self, "seconds", timed)
         object.__setattr__(self, "problems", refused)
-        object.__setattr__(self, "explanations", asked)
+        object.__setattr__(self, "explanations", by_outcome)
+
+    def count_explanations(self, outcomes: Iterable[str]) -> None:
+        """What became of each explanation that was asked for."""
+        for outcome in outcomes:
+            self.explanations.labels(outcome).inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -12,6 +12,6 @@ LARGE = 2**14  # bytes that are parsed, hashed and checked in about a millisecon
 T = TypeVar("T")
 
 
-async def apart(size: int, work: Callable[[], T]) -> T:
-    """What `work` returns; in a thread where it has so many bytes to read."""
-    return work() if size < LARGE else await to_thread.run_sync(work)
+async def in_thread(work: Callable[[], T], size: int | None = None) -> T:
+    """What `work` returns; done at once where it has so few bytes to read that a thread would cost more."""
+    return work() if size is not None and size < LARGE else await to_thread.run_sync(work)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.explanations.size_limits import DEEPEST
 from service.http.errors import Invalid
-from service.http.json_text import json_value
+from service.http.json_text import DEEPEST, json_value
 
 OURS = "whence."
 # What the protocol's own clients send; a priority and a sequence mean nothing here, and every request is whole. What

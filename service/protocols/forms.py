@@ -14,7 +14,7 @@ from starlette.requests import Request
 from service.http.bodies import LONGEST_PART, media_type
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import json_object, json_value, looks_like_json
-from service.http.threads import apart
+from service.http.threads import in_thread
 
 FILES = ("data", "body", "input")
 FIELDS = ("method", "target", "params")
@@ -36,13 +36,13 @@ async def read_call(request: Request, most: int) -> Call:
     if media_type(request) == "multipart/form-data":
         data, fields = await _form(request)
         size = len(data) + sum(len(one) for one in fields.values())
-        return await apart(size, lambda: _call(data, query | fields, size))
+        return await in_thread(lambda: _call(data, query | fields, size), size)
     body = await request.body()
     if not looks_like_json(body):  # curl -T and -d name no media type worth trusting
         if not body:
             raise MalformedBody("the body is empty; send an image, a tensor or JSON")
         return _call(body, query, len(body))
-    return await apart(len(body), lambda: _from_json(body, query, most))
+    return await in_thread(lambda: _from_json(body, query, most), len(body))
 
 
 def _from_json(body: bytes, query: dict[str, Any], most: int) -> Call:

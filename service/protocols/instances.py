@@ -1,18 +1,89 @@
-"""Instances of a call: the model's own numbers as nested lists, or an image's bytes in base64; a target beside them."""
+"""The instances of a call, in any protocol: read, submitted together as orders, and answered."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from numpy.typing import NDArray
+from starlette.requests import Request
+
+from service.deps import dependencies_of
+from service.explanations.documents import Meta, path_of
 from service.explanations.input import read_input
+from service.explanations.orders import Terms, make_orders, terms_of
 from service.explanations.request_schema import InputField
-from service.http.errors import Invalid
-from service.protocols.submission import Instance
+from service.explanations.requests import CheckedRequest, card_named, check_request
+from service.explanations.responses import raise_for_status
+from service.explanations.waiting import while_connected
+from service.http.bodies import Body
+from service.http.errors import Expired, Invalid, NoWorker, StillRunning
+from service.http.threads import in_thread
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.storage import Input
+from service.queue.submission import Order, Ticket
 from service.settings import Settings
-from workers.contract import InputError, InputSpec
+from workers.contract import InputError, InputSpec, ModelCard, decode_npy
 
 NAMES = ("data", "image", "image_bytes", "b64", "tensor")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One row of a call, with a target of its own, in the words of the native API."""
+
+    input: Input
+    target: Any = "argmax"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished explanation; `array` is its kind's own, None where it has only a document."""
+
+    meta: Meta
+    array: NDArray[Any] | None
+
+
+def card_of(request: Request, name: str) -> ModelCard:
+    """The model's card; raises UnknownModel, and NoWorker while none has been told of."""
+    queue = dependencies_of(request).queue
+    return card_named(name, queue.cards(), queue.failed())
+
+
+async def check_serving(request: Request) -> None:
+    """Raises QueueUnavailable where Redis does not answer, NoWorker where no worker is alive."""
+    queue = dependencies_of(request).queue
+    await queue.ping()
+    if not queue.workers():
+        raise NoWorker("no worker is alive")
+
+
+async def answers(
+    request: Request, card: ModelCard, methods: Sequence[Any], instances: Sequence[Instance], until: float | None = None
+) -> list[list[Answer]]:
+    """For each instance its answer to each method (equal methods once), all submitted together.
+
+    `until`: unix seconds by which the work must have started. Raises StillRunning where it takes longer than a
+    compatibility call waits, InputError, Failed, Expired, ClientDisconnect.
+    """
+    deps = dependencies_of(request)
+    wait, most = deps.settings.protocol_wait, deps.settings.most_explanations
+    body = Body({"model": card.name, "method": list(methods)})
+    checked = await check_request(body, deps.queue, deps.settings, deps.datasets)
+    terms = replace(terms_of(request), recompute=False)
+    if until is not None:
+        terms = replace(terms, deadline=until)
+    orders = await in_thread(lambda: _orders(checked, instances, terms, most))
+    tickets = await deps.queue.submit(orders, wait=wait)
+    deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
+    if any(ticket.outcome != "hit" for ticket in tickets):
+        await while_connected(request, _finished(deps.queue, tickets, wait))
+    found = await asyncio.gather(*(_answer(deps.queue, order) for order in orders))
+    width = len(checked.methods)
+    return [list(found[start : start + width]) for start in range(0, len(found), width)]
 
 
 def from_rows(rows: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> list[Instance]:
@@ -38,6 +109,54 @@ def from_data(data: Any, spec: InputSpec, settings: Settings, target: Any) -> tu
     if isinstance(data, list) and (_depth(data) != len(spec.shape) or isinstance(data[0], Mapping | str)):
         return from_rows(data, spec, settings, target, "/data"), True
     return [_instance(data, spec, settings, target, "/data")], False
+
+
+def _orders(checked: CheckedRequest, instances: Sequence[Instance], terms: Terms, most: int) -> list[Order]:
+    if len(instances) * len(checked.methods) > most:
+        raise Invalid([{"pointer": "", "detail": f"one call asks for at most {most} explanations; send several calls"}])
+    return [
+        order
+        for index, instance in enumerate(instances)
+        for order in _of_one(checked, instance, terms, f"instance {index}: " if len(instances) > 1 else "")
+    ]
+
+
+def _of_one(checked: CheckedRequest, instance: Instance, terms: Terms, prefix: str) -> list[Order]:
+    """An order for each method; one target for all of them."""
+    if isinstance(instance.target, list) or (isinstance(instance.target, dict) and "top_k" in instance.target):
+        raise Invalid([{"pointer": "/target", "detail": f"{prefix}an instance has one target here"}])
+    request = checked.request.model_copy(update={"target": instance.target})
+    try:
+        return make_orders(replace(checked, request=request), instance.input, terms, len(checked.methods))
+    except Invalid:
+        raise
+    except InputError as error:
+        raise type(error)(prefix + error.detail, pointer=error.pointer, alternatives=error.alternatives) from None
+
+
+async def _finished(queue: Queue, tickets: Sequence[Ticket], wait: float) -> None:
+    """Returns once all have succeeded; raises for the first that has not."""
+    ids = list(dict.fromkeys(ticket.id for ticket in tickets if ticket.outcome != "hit"))
+    statuses = await queue.wait(ids, wait)
+    known = [status or Status(id=key, status="expired") for key, status in zip(ids, statuses, strict=True)]
+    for status in known:
+        if status.final and status.status != "succeeded":
+            raise_for_status(status)
+    late = [status for status in known if not status.final]
+    if late:
+        of = f"{len(late)} of the {len(ids)} explanations are" if len(ids) > 1 else "the explanation is"
+        raise StillRunning(
+            f"{of} still {late[0].status}; ask again with the same call, or read {path_of(late[0].id)}",
+            path_of(late[0].id),
+        )
+
+
+async def _answer(queue: Queue, order: Order) -> Answer:
+    found = await queue.read(order.job.id, order.job.method.kind)
+    if found is None:
+        raise Expired("the result is no longer stored; the same request makes it again")
+    meta, (data,) = found
+    return Answer(meta, None if data is None else decode_npy(data))
 
 
 def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> Instance:

@@ -11,17 +11,15 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
+from service.deps import dependencies_of
 from service.explanations.documents import result_document
 from service.explanations.request_schema import MOST_FIELDS
-from service.explanations.size_limits import check_fields, most_commas
 from service.http.errors import Invalid
-from service.http.json_text import json_object
+from service.http.json_text import check_fields, json_object, most_commas
 from service.http.negotiation import JSON
-from service.http.threads import apart
+from service.http.threads import in_thread
 from service.protocols import descriptions
-from service.protocols.instances import from_rows
-from service.protocols.submission import Answer, Instance, answers, card_of, serving
+from service.protocols.instances import Answer, Instance, answers, card_of, check_serving, from_rows
 from service.settings import Settings
 from workers.contract import ModelCard
 
@@ -48,14 +46,14 @@ router = APIRouter(prefix=PREFIX + "/models", tags=["KServe V1"])
 
 @router.get("", summary="Names of the models", **descriptions.V1_MODELS)
 async def models(request: Request) -> Response:
-    return _json({"models": sorted(parts_of(request).queue.cards())})
+    return _json({"models": sorted(dependencies_of(request).queue.cards())})
 
 
 @router.get("/{name:model}", summary="Is the model ready?", **descriptions.V1_MODEL)
 async def ready(request: Request, name: str) -> Response:
     """503 where it is not."""
     card = card_of(request, name)
-    await serving(request)
+    await check_serving(request)
     return _json({"name": card.name, "ready": True})
 
 
@@ -78,7 +76,7 @@ async def explain(request: Request, name: str) -> Response:
 
 async def _asked(request: Request, name: str) -> tuple[Any, Sequence[Instance]]:
     card, body = card_of(request, name), await request.body()
-    method, rows = await apart(len(body), lambda: _read(body, card, parts_of(request).settings))
+    method, rows = await in_thread(lambda: _read(body, card, dependencies_of(request).settings), len(body))
     return method if method is not None else card.default_method, rows
 
 

@@ -16,16 +16,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
-from service.explanations.size_limits import most_commas
+from service.deps import dependencies_of
 from service.http.errors import Invalid, NotFound
-from service.http.json_text import json_object
+from service.http.json_text import json_object, most_commas
 from service.http.negotiation import JSON
-from service.http.threads import apart
+from service.http.threads import in_thread
 from service.protocols import descriptions
 from service.protocols.flat_parameters import read_parameters
+from service.protocols.instances import answers, card_of, check_serving
 from service.protocols.rows import check_shape, classified, gives, outputs, rows, takes
-from service.protocols.submission import answers, card_of, serving
 from service.protocols.tensor_encoding import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
 from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
 
@@ -62,13 +61,13 @@ async def live() -> Response:
 @router.get("/health/ready", summary="Ready?", **descriptions.V2_READY)
 async def ready(request: Request) -> Response:
     """503 where Redis does not answer or no worker is alive."""
-    await serving(request)
+    await check_serving(request)
     return _json({"ready": True})
 
 
 @router.get("/models", summary="Names of the models", **descriptions.V2_MODELS)
 async def models(request: Request) -> Response:
-    return _json({"models": sorted(parts_of(request).queue.cards())})
+    return _json({"models": sorted(dependencies_of(request).queue.cards())})
 
 
 @router.get("/models/{name}/versions/{version}", include_in_schema=False)
@@ -85,7 +84,7 @@ async def model(request: Request, name: str) -> Response:
 async def model_ready(request: Request, name: str) -> Response:
     """400 where the method cannot explain the model with its default parameters, 503 where no worker is alive."""
     served = _served(request, name)
-    await serving(request)
+    await check_serving(request)
     reason = served.card.reason_against(served.method) if served.method else None
     if reason is not None:
         raise MethodNotApplicable(f"{served.method} cannot explain {served.card.name} as it is by default: {reason}")
@@ -113,16 +112,16 @@ async def index(request: Request) -> Response:
     """`{"ready": true}` asks for those that are ready."""
     body = await request.body()
     asked = json_object(body, "", 100) if body else {}
-    alive = bool(parts_of(request).queue.workers())
+    alive = bool(dependencies_of(request).queue.workers())
     state = {"state": "READY", "reason": ""} if alive else {"state": "UNAVAILABLE", "reason": "no worker is alive"}
-    names = sorted(parts_of(request).queue.cards()) if alive or not asked.get("ready") else []
+    names = sorted(dependencies_of(request).queue.cards()) if alive or not asked.get("ready") else []
     return _json([{"name": name, "version": VERSION, **state} for name in names])
 
 
 @router.post("/repository/models/{name}/load", summary="Is it served?", **descriptions.V2_LOAD)
 async def load(request: Request, name: str) -> Response:
     """Workers serve every model of their folder: this only makes sure that the model is one of them."""
-    await serving(request)
+    await check_serving(request)
     return _json({"name": _served(request, name).name, "load": True})
 
 
@@ -135,15 +134,15 @@ async def unload(request: Request, name: str) -> Response:
 
 async def _answered(request: Request, served: Served, method: str | None) -> Response:
     body = await request.body()
-    length, settings, card = request.headers.get(LENGTH), parts_of(request).settings, served.card
+    length, settings, card = request.headers.get(LENGTH), dependencies_of(request).settings, served.card
     most = most_commas([card], settings.most_explanations)
     fits = partial(check_shape, spec=card.input, most=settings.most_explanations)
-    asked, values = await apart(len(body), lambda: read_request(body, length, most, fits))
+    asked, values = await in_thread(lambda: read_request(body, length, most, fits), len(body))
     _check_classes(asked, card)
     wanted = read_parameters(asked.parameters, method, card.default_method)
-    found = await apart(len(body), lambda: rows(values, card.input, settings, wanted.target))
+    found = await in_thread(lambda: rows(values, card.input, settings, wanted.target), len(body))
     done = [one for (one,) in await answers(request, card, [wanted.method], found, wanted.until)]
-    return await apart(len(body), lambda: _written(asked, served.name, outputs(done[0].meta["kind"], done), card))
+    return await in_thread(lambda: _written(asked, served.name, outputs(done[0].meta["kind"], done), card), len(body))
 
 
 def _written(asked: InferenceRequest, name: str, held: Mapping[str, Output], card: ModelCard) -> Response:

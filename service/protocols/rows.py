@@ -15,7 +15,7 @@ from service.explanations.input import file_input, tensor_input
 from service.http.base64_text import from_base64
 from service.http.errors import Invalid
 from service.http.json_text import json_value
-from service.protocols.submission import Answer, Instance
+from service.protocols.instances import Answer, Instance
 from service.protocols.tensor_encoding import BYTES, InputTensor, Output, Values
 from service.settings import Settings
 from workers.contract import InputSpec, ModelCard

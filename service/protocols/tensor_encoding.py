@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
-from service.explanations.size_limits import LONGEST_TEXT, check_small
 from service.http.errors import Invalid, MalformedBody
-from service.http.json_text import json_value
+from service.http.json_text import LONGEST_TEXT, check_small, json_value
 from service.http.problems import pointers
 from workers.contract import MOST_NUMBERS, InvalidTensor, from_bfloat16, from_json
 

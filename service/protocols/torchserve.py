@@ -13,14 +13,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
-from service.explanations.size_limits import most_commas
+from service.deps import dependencies_of
+from service.http.json_text import most_commas
 from service.http.negotiation import JSON
-from service.http.threads import apart
+from service.http.threads import in_thread
 from service.protocols import descriptions
 from service.protocols.forms import Call, read_call
-from service.protocols.instances import from_data
-from service.protocols.submission import Answer, Instance, answers, card_of, serving
+from service.protocols.instances import Answer, Instance, answers, card_of, check_serving, from_data
 from workers.contract import ModelCard
 
 router = APIRouter(tags=["TorchServe"])
@@ -29,7 +28,7 @@ router = APIRouter(tags=["TorchServe"])
 @router.get("/ping", summary="Is it healthy?", **descriptions.PING)
 async def ping(request: Request) -> Response:
     """503 where Redis does not answer or no worker is alive."""
-    await serving(request)
+    await check_serving(request)
     return _json({"status": "Healthy"})
 
 
@@ -55,9 +54,9 @@ async def explanations(request: Request, name: str) -> Response:
 
 async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Instance], bool]:
     """The call, its instances, and whether it sent a list of them."""
-    settings = parts_of(request).settings
+    settings = dependencies_of(request).settings
     call = await read_call(request, most_commas([card], settings.most_explanations))
-    rows, several = await apart(call.size, lambda: from_data(call.data, card.input, settings, call.target))
+    rows, several = await in_thread(lambda: from_data(call.data, card.input, settings, call.target), call.size)
     return call, rows, several
 
 

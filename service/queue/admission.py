@@ -1,17 +1,19 @@
-"""What an order is expected to cost, before what it goes, and when there is no room for it: pure."""
+"""Admission control: what a job is expected to cost, its priority, when the queue is full, and quotas of callers."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from redis.asyncio import Redis
+
 from service.http.errors import QueueFull, QuotaExceeded
 from service.queue.cluster_state import Depth
-from service.queue.orders import Order
-from workers.contract import PASS_S, keys, passes
+from workers.contract import PASS_S, Job, Method, keys, passes, source
 
 NEAR = 0.9
 JITTER = 0.2  # of a wait: so that those who were refused together do not come back together
@@ -46,17 +48,14 @@ class Caps:
         return any(depth.jobs >= NEAR * most or depth.seconds >= NEAR * seconds[one] for one, depth in depths.items())
 
 
-def estimate(order: Order, paces: Mapping[str, float]) -> float:
-    """Seconds that a worker will need, by what passes of such work took of late."""
-    method = order.job.method
-    return passes(method, order.passes) * paces.get(keys.pace(order.job.model, method.name), PASS_S)
+def estimate(job: Job, count: int, paces: Mapping[str, float]) -> float:
+    """Seconds that a worker will need for `count` passes (0: not known), by what such passes took of late."""
+    return passes(job.method, count) * paces.get(keys.pace(job.model, job.method.name), PASS_S)
 
 
-def priority(order: Order, cost: float, caps: Caps) -> keys.Priority:
+def priority(method: Method, asked: keys.Priority, cost: float, caps: Caps) -> keys.Priority:
     """Batch for what asks for it, for what is long, and for what looks at a dataset instead of an input."""
-    if cost > caps.bulk or not order.job.method.takes_input:
-        return keys.BATCH
-    return order.priority
+    return keys.BATCH if cost > caps.bulk or not method.takes_input else asked
 
 
 def refusal(full: Mapping[str, Any], caller: str, workers: int) -> QueueFull:
@@ -76,3 +75,39 @@ def retry_after(full: Mapping[str, Any], workers: int) -> float:
     wait: float = full["seconds"] / max(1, workers)
     beyond: float = 1 - full["most"] / full["depth"]
     return max(1.0, wait * beyond)
+
+
+@dataclass
+class Bill:
+    """What a caller has to pay of the seconds that were taken; the rest is given back."""
+
+    seconds: float = 0.0
+
+
+class Quota:
+    """`rate` seconds of work are earned in a second, at most `burst` of them are saved; None as rate is no quota."""
+
+    def __init__(self, jobs: Redis, rate: float | None, burst: float) -> None:
+        self._charge = jobs.register_script(source("charge"))
+        self._rate = rate
+        self._burst = burst
+
+    @contextlib.asynccontextmanager
+    async def charged(self, caller: str, seconds: float) -> AsyncIterator[Bill]:
+        """Takes the seconds, and at its end gives back what is not on the bill; raises QuotaExceeded, RedisError."""
+        bill = Bill()
+        if self._rate is None:
+            yield bill
+            return
+        wait = float(await self._charge(args=[caller, seconds, self._rate, self._burst]))
+        if wait > 0:
+            whole = math.ceil(wait)
+            raise QuotaExceeded(
+                f"this would take {seconds:.3g} s of work, and the quota has not so many left; try again in {whole} s",
+                whole,
+            )
+        try:
+            yield bill
+        finally:
+            if bill.seconds < seconds:
+                await self._charge(args=[caller, bill.seconds - seconds, self._rate, self._burst])

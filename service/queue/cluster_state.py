@@ -1,4 +1,4 @@
-"""The board: what the workers publish of themselves, copied into this process about once a second."""
+"""The state of the cluster: what the workers publish of themselves, copied into this process about once a second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Depth(NamedTuple):
     seconds: float
 
 
-class Board:
+class ClusterState:
     """Model cards by name, the heartbeats of the live workers, and how full the queue is, as of the last reading.
 
     `failed` are the reasons why models cannot be served, by name. `paces` are the seconds of a pass, by `keys.pace`;
@@ -83,9 +83,9 @@ class Board:
             try:
                 await self.read()
             except (RedisError, OSError) as error:
-                log.warning("the board could not be read", error=type(error).__name__)
+                log.warning("what workers publish could not be read", error=type(error).__name__)
             except Exception:
-                log.exception("the board cannot be read; is a worker of another version?")  # and try again
+                log.exception("what workers publish cannot be read; is one of another version?")  # and try again
             await asyncio.sleep(PERIOD_S)
 
     async def _all(self, names: list[str]) -> list[bytes | None]:

@@ -12,13 +12,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError, RedisError
 
-from service.queue.orders import QueueAway
-from workers.contract import async_client, worn_out
+from workers.contract import ExplainError, async_client, worn_out
 
 WAIT_S = 0.3  # for a connection of the pool
 ANSWER_S = 0.6  # a burst on a busy machine opens many connections at once
 
 log = structlog.get_logger()
+
+
+class QueueUnavailable(ExplainError):
+    """Redis did not answer in time: nothing can be queued or read now."""
+
+    code = "queue_unavailable"
 
 
 def client(url: str) -> Redis:
@@ -36,11 +41,11 @@ def client(url: str) -> Redis:
 
 @contextlib.asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Raises QueueAway for whatever Redis fails with."""
+    """Raises QueueUnavailable for whatever Redis fails with."""
     try:
         yield
     except (RedisError, OSError) as error:
         log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
         if worn_out(error):
-            raise QueueAway("the queue takes nothing new now: its store is full or takes no writes") from None
-        raise QueueAway("the queue does not answer now; try again in a few seconds") from None
+            raise QueueUnavailable("the queue takes nothing new now: its store is full or takes no writes") from None
+        raise QueueUnavailable("the queue does not answer now; try again in a few seconds") from None

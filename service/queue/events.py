@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.queue.orders import FINAL
+from service.queue.status import FINAL
 from workers.contract import keys
 
 log = structlog.get_logger()

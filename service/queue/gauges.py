@@ -28,7 +28,7 @@ class Memory(NamedTuple):
     evicted: int
 
 
-class Measures(NamedTuple):
+class Readings(NamedTuple):
     """What waits, by priority; since when the oldest waits, in seconds; jobs at work; either Redis's memory."""
 
     depths: Mapping[keys.Priority, Depth]
@@ -37,15 +37,15 @@ class Measures(NamedTuple):
     memory: Mapping[str, Memory]
 
 
-class Gauge:
-    """Reads the measures, by one round trip to either Redis."""
+class Gauges:
+    """Reads them, by one round trip to either Redis."""
 
     def __init__(self, jobs: Redis, cache: Redis) -> None:
         self._jobs = jobs
         self._cache = cache
         self._oldest = jobs.register_script(source("oldest"))
 
-    async def read(self) -> Measures:
+    async def read(self) -> Readings:
         """Raises RedisError."""
         oldest, (unfinished, info, *depths), cached = await asyncio.gather(
             self._oldest(args=[LOOKED_AT]), self._queue(), self._cache.info()
@@ -55,7 +55,7 @@ class Gauge:
             for priority, (jobs, seconds) in zip(keys.PRIORITIES, depths, strict=True)
         }
         running = max(0, unfinished - sum(depth.jobs for depth in waiting.values()))
-        return Measures(waiting, orjson.loads(oldest), running, {"jobs": _memory(info), "cache": _memory(cached)})
+        return Readings(waiting, orjson.loads(oldest), running, {"jobs": _memory(info), "cache": _memory(cached)})
 
     async def _queue(self) -> list[Any]:
         async with self._jobs.pipeline(transaction=False) as pipe:
@@ -72,30 +72,30 @@ def _memory(info: Mapping[str, Any]) -> Memory:
 
 
 @dataclass(frozen=True, eq=False)
-class _Told(Collector):
+class _Families(Collector):
     families: Sequence[Metric]
 
     def collect(self) -> Iterator[Metric]:
         return iter(self.families)
 
 
-def text(measured: Measures | None, workers: Sequence[Mapping[str, Any]], models: int) -> bytes:
-    """The gauges as Prometheus reads them; `measured` is None where Redis does not answer."""
+def text(readings: Readings | None, workers: Sequence[Mapping[str, Any]], models: int) -> bytes:
+    """The gauges as Prometheus reads them; `readings` is None where Redis does not answer."""
     registry = CollectorRegistry()
     devices = Counter(worker["device"] for worker in workers)
     families: list[Metric] = [
-        _family("redis_up", "Whether both Redis answer.", {(): measured is not None}),
+        _family("redis_up", "Whether both Redis answer.", {(): readings is not None}),
         _family("workers", "Workers alive.", {(device,): count for device, count in devices.items()}, "device"),
         _family("models", "Models served.", {(): models}),
     ]
-    if measured is not None:
-        families += _families(measured)
-    registry.register(_Told(families))
+    if readings is not None:
+        families += _families(readings)
+    registry.register(_Families(families))
     return generate_latest(registry)
 
 
-def _families(measured: Measures) -> list[Metric]:
-    depths, oldest, memory = measured.depths.items(), measured.oldest, measured.memory.items()
+def _families(readings: Readings) -> list[Metric]:
+    depths, oldest, memory = readings.depths.items(), readings.oldest, readings.memory.items()
     waits: dict[tuple[str, ...], float] = {(name,): oldest.get(name, 0.0) for name, _ in depths}
     evicted = CounterMetricFamily("whence_redis_evicted_keys", "Keys thrown away to make room.", labels=["store"])
     for store, found in memory:
@@ -104,7 +104,7 @@ def _families(measured: Measures) -> list[Metric]:
         _family("queue_jobs", "Jobs that wait.", {(name,): depth.jobs for name, depth in depths}, "priority"),
         _family("queue_seconds", "Work that waits.", {(name,): depth.seconds for name, depth in depths}, "priority"),
         _family("queue_oldest_seconds", "Since when the oldest job waits.", waits, "priority"),
-        _family("running_jobs", "Jobs at work.", {(): measured.running}),
+        _family("running_jobs", "Jobs at work.", {(): readings.running}),
         _family("redis_memory_bytes", "Memory in use.", {(name,): found.used for name, found in memory}, "store"),
         _family("redis_memory_limit_bytes", "Memory that may be.", {(n,): found.limit for n, found in memory}, "store"),
         evicted,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
 
-from service.queue.orders import Page, State, Status
+from service.queue.status import State, Status
 from workers.contract import InvalidParameter, keys
 
 LOOK = 200  # jobs that are read at once
@@ -17,6 +18,14 @@ FURTHEST = 5000  # jobs that one page looks through for those asked for
 
 Place: TypeAlias = tuple[float, str]  # in the index: creation time and id
 Statuses: TypeAlias = Callable[[Sequence[str]], Awaitable[list[Status | None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the list, newest first; `cursor` is where the next page begins, None after the last."""
+
+    statuses: Sequence[Status]
+    cursor: str | None = None
 
 
 async def page(

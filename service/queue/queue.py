@@ -1,4 +1,4 @@
-"""The API's side of the queue: submit, wait, read. Every call raises QueueAway in under a second without Redis."""
+"""The API's side of the queue: submit, wait, read. Without Redis every call raises QueueUnavailable within a second."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from redis.exceptions import RedisError
 
 from service.queue import listing
 from service.queue.admission import Caps
-from service.queue.cluster_state import Board
+from service.queue.cluster_state import ClusterState
 from service.queue.connection import answering, client
 from service.queue.events import Events
-from service.queue.gauges import Gauge, Measures
+from service.queue.gauges import Gauges, Readings
 from service.queue.interest import Interest, Withdrawal
-from service.queue.orders import Input, Order, Page, Problem, Progress, QueueAway, State, Status, Ticket
-from service.queue.status import status_of
-from service.queue.storage import Finds, Inputs, Room
-from service.queue.submission import Intake
+from service.queue.listing import Page
+from service.queue.status import State, Status, status_of
+from service.queue.storage import Inputs, Results, StorageLimits
+from service.queue.submission import Order, Submission, Ticket
 from workers.contract import PREVIEW, ModelCard, keys, publisher, source
-
-__all__ = ["Input", "Order", "Page", "Problem", "Progress", "Queue", "QueueAway", "Status", "Ticket"]
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
 
@@ -35,26 +33,32 @@ class Queue:
     """Use as `async with Queue(redis_url, cache_url) as queue:`."""
 
     def __init__(
-        self, redis_url: str, cache_url: str | None = None, room: Room | None = None, caps: Caps | None = None
+        self,
+        redis_url: str,
+        cache_url: str | None = None,
+        limits: StorageLimits | None = None,
+        caps: Caps | None = None,
     ) -> None:
         self._jobs = client(redis_url)
         self._cache = client(cache_url) if cache_url else self._jobs
-        room = room or Room()
-        self._inputs = Inputs(self._jobs, room)
-        self._finds = Finds(self._cache, room.objects)
+        limits = limits or StorageLimits()
+        self._inputs = Inputs(self._jobs, limits)
+        self._results = Results(self._cache, limits.objects)
         self._bell = publisher(redis_url)
         self._events = Events(self._jobs)
-        self._board = Board(self._jobs)
-        self._intake = Intake(self._jobs, self._bell, self._board, self._inputs, self._finds, caps or Caps())
+        self._cluster = ClusterState(self._jobs)
+        self._submission = Submission(
+            self._jobs, self._bell, self._cluster, self._inputs, self._results, caps or Caps()
+        )
         self._interest = Interest(self._jobs)
         self._status = self._jobs.register_script(source("status"))
-        self._gauge = Gauge(self._jobs, self._cache)
+        self._gauges = Gauges(self._jobs, self._cache)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Queue:
         with contextlib.suppress(RedisError):
-            await self._board.read()
-        self._tasks = [asyncio.create_task(self._events.listen()), asyncio.create_task(self._board.keep())]
+            await self._cluster.read()
+        self._tasks = [asyncio.create_task(self._events.listen()), asyncio.create_task(self._cluster.keep())]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -75,12 +79,12 @@ class Queue:
         QueueFull for all of the request where there is no room for what is new in it.
         """
         async with answering():
-            return await self._intake.submit(orders, wait, arrays)
+            return await self._submission.submit(orders, wait, arrays)
 
     async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
         """The result's JSON and the .npy bytes of the named arrays, in one round trip; None where there is none."""
         async with answering():
-            return await self._finds.read(job_id, *arrays)
+            return await self._results.read(job_id, *arrays)
 
     async def meta(self, job_id: str) -> dict[str, Any] | None:
         """The result's JSON."""
@@ -106,7 +110,7 @@ class Queue:
             for job_id in ids:
                 pipe.exists(keys.result(job_id))
             stored = await pipe.execute()
-        workers = len(self._board.workers)
+        workers = len(self._cluster.workers)
         return [
             status_of(job_id, record, bool(there), workers)
             for job_id, record, there in zip(ids, records, stored, strict=True)
@@ -170,22 +174,22 @@ class Queue:
 
     def cards(self) -> Mapping[str, ModelCard]:
         """Model cards by name, at most about a second old."""
-        return self._board.cards
+        return self._cluster.cards
 
     def failed(self) -> Mapping[str, str]:
         """Why models cannot be served, by name."""
-        return self._board.failed
+        return self._cluster.failed
 
     def workers(self) -> list[dict[str, Any]]:
         """The live workers' last heartbeats: id, pid, device, models loaded."""
-        return self._board.workers
+        return self._cluster.workers
 
-    async def measures(self) -> Measures:
+    async def readings(self) -> Readings:
         """How full the queue and the stores are, now."""
         async with answering():
-            return await self._gauge.read()
+            return await self._gauges.read()
 
     async def ping(self) -> None:
-        """Raises QueueAway when either Redis does not answer, or takes no writes."""
+        """Raises QueueUnavailable when either Redis does not answer, or takes no writes."""
         async with answering():
             await asyncio.gather(*(one.set(keys.PROBE, 1, ex=PROBE_S) for one in {self._jobs, self._cache}))

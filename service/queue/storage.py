@@ -5,17 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 from redis.asyncio import Redis
 
-from service.queue.orders import Input, QueueAway
+from service.queue.connection import QueueUnavailable
 from workers.contract import Objects, UnknownInput, keys, places_of, source
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Input:
+    """An input by its digest; `data` are image bytes or .npy bytes, None where the client sent only the digest."""
+
+    digest: str
+    kind: Literal["image", "tensor"]
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageLimits:
     """Where large things lie, the seconds that an input stays unused, the bytes of inputs that Redis may hold."""
 
     objects: Objects = field(default_factory=lambda: Objects(None))
@@ -26,10 +35,10 @@ class Room:
 class Inputs:
     """Inputs by digest in the jobs Redis."""
 
-    def __init__(self, jobs: Redis, room: Room) -> None:
+    def __init__(self, jobs: Redis, limits: StorageLimits) -> None:
         self._jobs = jobs
-        self._room = room
-        self._objects = room.objects
+        self._limits = limits
+        self._objects = limits.objects
         self._store = jobs.register_script(source("keep_input"))
 
     async def find(self, digest: str) -> str | None:
@@ -42,7 +51,7 @@ class Inputs:
     async def keep(self, inputs: Iterable[Input]) -> None:
         """Have them stored for another while.
 
-        Raises UnknownInput for one without data that is not there, QueueAway where there is no room.
+        Raises UnknownInput for one without data that is not there, QueueUnavailable where there is no room.
         """
         for given in inputs:
             await self._keep(given)
@@ -50,9 +59,9 @@ class Inputs:
     async def _keep(self, given: Input) -> None:
         data = given.data
         if data is None or self._objects.takes(data):
-            known = await self._ask(given)
+            known = await self._store_input(given)
         else:
-            known = await self._ask(given, "data", data)
+            known = await self._store_input(given, "data", data)
         if known == "data" or (known not in ("", "full") and await asyncio.to_thread(self._objects.renew, known)):
             return
         if data is None:
@@ -60,23 +69,27 @@ class Inputs:
         if known not in ("", "full"):
             await self._jobs.delete(keys.stored_input(given.digest))  # for its blob is gone
         if known == "full" and not self._objects.open:
-            raise QueueAway("unfinished work holds as many inputs as there is room for; try again in a few seconds")
+            raise QueueUnavailable(
+                "unfinished work holds as many inputs as there is room for; try again in a few seconds"
+            )
         put = self._objects.put if known == "full" else self._objects.take
         place = await asyncio.to_thread(put, "inputs", data)
-        stored = await (self._ask(given, "data", data) if place is None else self._ask(given, "object", place))
+        stored = await (
+            self._store_input(given, "data", data) if place is None else self._store_input(given, "object", place)
+        )
         if stored == "full":
-            raise QueueAway("there is no room for the input now; try again in a few seconds")
+            raise QueueUnavailable("there is no room for the input now; try again in a few seconds")
 
-    async def _ask(self, given: Input, *stored: str | bytes) -> str:
+    async def _store_input(self, given: Input, *stored: str | bytes) -> str:
         """What the script says of it: "", "full", "data", or the name of its object."""
-        asked: list[str | bytes | int] = [given.digest, self._room.input_ttl, self._room.input_space]
+        asked: list[str | bytes | int] = [given.digest, self._limits.input_ttl, self._limits.input_space]
         if stored:
             asked += [given.kind, *stored]
         said: bytes = await self._store(args=asked)
         return said.decode()
 
 
-class Finds:
+class Results:
     """Results by id in the cache Redis. One of which a blob is gone is gone as a whole, and is forgotten."""
 
     def __init__(self, cache: Redis, objects: Objects) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
 
 import orjson
 import structlog
@@ -13,25 +14,65 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
-from service.queue.admission import Caps, estimate, priority, refusal
-from service.queue.cluster_state import Board
-from service.queue.orders import Order, Outcome, Ticket
-from service.queue.quota import Quota
-from service.queue.storage import Finds, Inputs
-from workers.contract import ring, share, source, tracing
+from service.queue.admission import Caps, Quota, estimate, priority, refusal
+from service.queue.cluster_state import ClusterState
+from service.queue.storage import Input, Inputs, Results
+from workers.contract import Job, keys, ring, share, source, tracing
 
 log = structlog.get_logger()
 
 
-class Intake:
+Outcome: TypeAlias = Literal["hit", "created", "joined", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One explanation that a client asks for.
+
+    `model` is the name the client used (the job holds the digest); `deadline` is in unix seconds; `recompute` computes
+    again although a result is stored. `caller` is the id of an API key, "" for everyone without one. `passes` is how
+    many it takes of the model, 0 where that is not known; `cost` is in seconds of a worker, None lets the queue
+    estimate it from the passes.
+    """
+
+    job: Job
+    model: str
+    input: Input | None = None
+    deadline: float | None = None
+    request_id: str | None = None
+    recompute: bool = False
+    caller: str = ""
+    priority: keys.Priority = keys.INTERACTIVE
+    passes: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What became of an order.
+
+    `hit`: the result is there (`meta` holds its JSON, `arrays` the .npy bytes of those that were asked for along with
+    it, None where they have to be read); `created`: it was queued; `joined`: an equal order is in
+    flight; `refused`: it failed less than a minute ago for a reason that stays (its status holds the problem).
+    """
+
+    id: str
+    outcome: Outcome
+    meta: dict[str, Any] | None = None
+    arrays: tuple[bytes | None, ...] | None = None
+
+
+class Submission:
     """Looks up results, keeps inputs, writes jobs, rings bells."""
 
-    def __init__(self, jobs: Redis, bell: Celery, board: Board, inputs: Inputs, finds: Finds, caps: Caps) -> None:
+    def __init__(
+        self, jobs: Redis, bell: Celery, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps
+    ) -> None:
         self._submit = jobs.register_script(source("submit"))
         self._bell = bell
-        self._board = board
+        self._cluster = cluster
         self._inputs = inputs
-        self._finds = finds
+        self._results = results
         self._caps = caps
         self._quota = Quota(jobs, caps.rate, caps.burst)
 
@@ -55,9 +96,9 @@ class Intake:
     async def _hits(self, ids: Sequence[str], arrays: Sequence[str]) -> dict[str, Ticket]:
         """Tickets of the results that are there; arrays are read along where there is one."""
         if len(ids) == 1:
-            found = await self._finds.read(ids[0], *arrays)
+            found = await self._results.read(ids[0], *arrays)
             return {} if found is None else {ids[0]: Ticket(ids[0], "hit", found[0], tuple(found[1]))}
-        return {job_id: Ticket(job_id, "hit", meta) for job_id, meta in (await self._finds.metas(ids)).items()}
+        return {job_id: Ticket(job_id, "hit", meta) for job_id, meta in (await self._results.metas(ids)).items()}
 
     async def _enter(self, orders: Mapping[str, Order], wait: float, *, again: bool = False) -> dict[str, str]:
         """Charge for what is new, keep inputs, write records, ring: what became of each id. Raises QueueFull."""
@@ -79,14 +120,14 @@ class Intake:
         return dict(zip(orders, answer["words"], strict=True))
 
     def _tight(self) -> bool:
-        board, caps = self._board, self._caps
-        return board.crowded or caps.near(board.depths, len(board.workers))
+        cluster, caps = self._cluster, self._caps
+        return cluster.crowded or caps.near(cluster.depths, len(cluster.workers))
 
     async def _ask(
         self, asked: bytes, orders: Mapping[str, Order], wait: float, *, probe: bool = False
     ) -> dict[str, Any]:
-        workers = len(self._board.workers)
-        caps = self._caps.at(workers, shut=self._board.crowded)
+        workers = len(self._cluster.workers)
+        caps = self._caps.at(workers, shut=self._cluster.crowded)
         answer: dict[str, Any] = orjson.loads(await self._submit(args=[asked, orjson.dumps(caps), wait, int(probe)]))
         if "full" in answer:
             raise refusal(answer["full"], next(iter(orders.values())).caller, workers)
@@ -99,7 +140,7 @@ class Intake:
             log.warning("a bell did not ring; the reconciler will ring it", error=type(error).__name__)
 
     def _record(self, job_id: str, order: Order, again: bool) -> dict[str, Any]:
-        cost = estimate(order, self._board.paces) if order.cost is None else order.cost
+        cost = estimate(order.job, order.passes, self._cluster.paces) if order.cost is None else order.cost
         record = {
             "id": job_id,
             "spec": order.job.text.decode(),
@@ -107,7 +148,7 @@ class Intake:
             "group": order.job.group,
             "share": share(order.job.method, order.passes),
             "passes": order.passes or None,
-            "priority": priority(order, cost, self._caps),
+            "priority": priority(order.job.method, order.priority, cost, self._caps),
             "caller": order.caller,
             "cost": cost,
             "input": order.job.input,

@@ -1,4 +1,4 @@
-"""Inputs that were made up, drawn as images: the card's preprocessing undone, and how each one's activation grew."""
+"""A synthesis, finished or running: its inputs as images, preprocessing undone, and how each one's activation grew."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from safetensors.numpy import load
 
+from service.queue.status import Status
 from service.render.colormaps import Pixels
 from service.render.frame import GAP, MARGIN, SMALL, TITLE, WHITE, Caption, png
 from service.render.heatmap import enlarged
-from service.render.style import Look
+from service.render.style import DEFAULT_LOOK, Look
 from service.render.text import FAINT, fitted, number, write
-from workers.contract import ImageSpec
+from workers.contract import PREVIEW, ImageSpec
 
 CURVE = 40  # height of a curve, in pixels
 LINE = (33, 102, 172)
@@ -40,9 +42,9 @@ def draw_synthesis(
     )
     draw = ImageDraw.Draw(canvas)
     room = canvas.width - 2 * MARGIN
-    told = caption if spec else caption.adding("no preprocessing is known: least to most drawn black to white")
-    write(draw, (MARGIN, MARGIN), fitted(told.title, TITLE, room), TITLE)
-    write(draw, (MARGIN, MARGIN + TITLE + 6), fitted(told.subtitle, SMALL, room), SMALL, ink=FAINT)
+    whole = caption if spec else caption.adding("no preprocessing is known: least to most drawn black to white")
+    write(draw, (MARGIN, MARGIN), fitted(whole.title, TITLE, room), TITLE)
+    write(draw, (MARGIN, MARGIN + TITLE + 6), fitted(whole.subtitle, SMALL, room), SMALL, ink=FAINT)
     curves = np.atleast_2d(trace)
     for at, tile in enumerate(tiles):
         x, y = MARGIN + at % columns * (width + GAP), top + at // columns * (height + GAP)
@@ -53,6 +55,15 @@ def draw_synthesis(
         if curves.shape[1]:
             _curve(draw, (x, y + tile.height + SMALL + 10), width, curves[at % len(curves)])
     return png(canvas)
+
+
+def draw_preview(stored: bytes, status: Status, spec: ImageSpec | None) -> bytes:
+    """PNG bytes; `stored` is what the worker keeps of it, as safetensors."""
+    made = load(stored)[PREVIEW]
+    progress = status.progress
+    so_far = f"{progress.done} of {progress.total} {progress.unit}" if progress else "begun"
+    caption = Caption(f"in the making: {so_far}", f"model {status.model}")
+    return draw_synthesis(made, np.zeros((len(made), 0), np.float32), spec, DEFAULT_LOOK, caption)
 
 
 def notes_of(info: dict[str, Any]) -> list[str]:

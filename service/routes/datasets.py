@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
+from service.deps import dependencies_of
 from service.explanations.documents import timestamp
 from service.http.addresses import DATASETS
 from service.http.errors import DatasetPlaced, NotFound
@@ -27,11 +27,11 @@ _unpacking = CapacityLimiter(UNPACKED_AT_ONCE)
 @router.post("", summary="Send a dataset", **descriptions.SEND_DATASET)
 async def create(request: Request) -> Response:
     """The body is a .npz of arrays, or a .zip, .tar or .tar.gz of images in class folders; equal items, one dataset."""
-    parts = parts_of(request)
-    with parts.datasets.room() as room:
+    deps = dependencies_of(request)
+    with deps.datasets.room() as room:
         upload = room / "upload"
         await _write(request, upload)
-        card, new = await to_thread.run_sync(parts.datasets.add, upload, limits(parts.settings), limiter=_unpacking)
+        card, new = await to_thread.run_sync(deps.datasets.add, upload, limits(deps.settings), limiter=_unpacking)
     headers = {"location": path_of(card)}
     return Response(orjson.dumps(dataset_document(card)), 201 if new else 200, headers, JSON)
 
@@ -39,7 +39,7 @@ async def create(request: Request) -> Response:
 @router.get("", summary="All datasets", **descriptions.DATASETS)
 async def datasets(request: Request) -> Response:
     """The operator's own by name, then those sent, newest first."""
-    cards = await to_thread.run_sync(parts_of(request).datasets.cards)
+    cards = await to_thread.run_sync(dependencies_of(request).datasets.cards)
     return Response(orjson.dumps({"datasets": [dataset_document(card) for card in cards]}), media_type=JSON)
 
 
@@ -55,7 +55,7 @@ async def delete(request: Request, name: str) -> Response:
     card = await _found(request, name)
     if card.name is not None:
         raise DatasetPlaced("this dataset lies in a folder of the server; its operator removes it there")
-    await to_thread.run_sync(parts_of(request).datasets.remove, card.digest)
+    await to_thread.run_sync(dependencies_of(request).datasets.remove, card.digest)
     return Response(status_code=204)
 
 
@@ -87,6 +87,6 @@ async def _write(request: Request, path: Path) -> None:
 
 async def _found(request: Request, name: str) -> DatasetCard:
     try:
-        return await to_thread.run_sync(parts_of(request).datasets.card, name)
+        return await to_thread.run_sync(dependencies_of(request).datasets.card, name)
     except UnknownDataset as error:
         raise NotFound(error.detail) from None

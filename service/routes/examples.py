@@ -4,7 +4,7 @@ from typing import Any
 
 from service.explanations.documents import result_document, status_document
 from service.http.addresses import API, DATASETS
-from service.queue.orders import Progress, Status
+from service.queue.status import Progress, Status
 
 KEY = "5f" * 32
 DIGEST = "sha256:" + "7e" * 32

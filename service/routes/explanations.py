@@ -3,34 +3,29 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Key, Parts, Wait, awaited, parts_of
+from service.deps import Dependencies, Key, Wait, awaited, dependencies_of, preferred_wait
 from service.explanations.documents import possible
-from service.explanations.orders import (
-    Asked,
-    Terms,
-    deadline,
-    names_datasets,
-    orders,
-    priority,
-    stored_input,
-    understand,
-    with_digests,
+from service.explanations.orders import orders_of, terms_of
+from service.explanations.requests import CheckedRequest, check_request
+from service.explanations.responses import (
+    arrays_at_first,
+    checked_id,
+    list_response,
+    raise_for_status,
+    result_response,
+    single_response,
+    status_response,
 )
-from service.explanations.responses import many, one, status_response
-from service.explanations.results import arrays_at_first, checked_id, refuse, result
-from service.explanations.size_limits import most_commas
 from service.explanations.waiting import while_connected
 from service.http.addresses import API
-from service.http.bodies import Body, read_body
-from service.http.callers import caller_of
-from service.http.negotiation import ALL, JSON, Prefer, choose, parse_prefer
-from service.http.threads import LARGE, apart
-from service.queue.orders import Ticket
+from service.http.bodies import read_body
+from service.http.json_text import most_commas
+from service.http.negotiation import ALL, JSON, Prefer, choose
+from service.queue.submission import Ticket
 from service.routes import descriptions
 
 router = APIRouter(prefix=API, tags=["explanations"])
@@ -39,36 +34,25 @@ router = APIRouter(prefix=API, tags=["explanations"])
 @router.post("/explanations", summary="Explain a prediction", **descriptions.CREATE)
 async def create(request: Request) -> Response:
     """Answers at once from the cache, within the wait with the result, or else with 202 and where it will be."""
-    parts = parts_of(request)
-    headers = request.headers
-    accept = headers.get("accept", "*/*")
+    deps = dependencies_of(request)
+    accept = request.headers.get("accept", "*/*")
     choose(accept, ALL)
-    prefer = parse_prefer(headers.getlist("prefer"), parts.settings.wait, parts.settings.longest_wait)
-    recompute = "no-cache" in headers.get("cache-control", "").lower()
-    terms = Terms(
-        deadline(headers.get("whence-deadline")),
-        recompute,
-        request.scope["request_id"],
-        caller_of(request),
-        priority(headers.get("whence-priority")),
-    )
-    body = await read_body(request, most_commas(parts.queue.cards().values()))
-    asked = await _understood(parts, body)
-    _check_accept(asked, accept)
-    webhook = asked.request.webhook
+    prefer = preferred_wait(request)
+    terms = terms_of(request)
+    body = await read_body(request, most_commas(deps.queue.cards().values()))
+    checked = await check_request(body, deps.queue, deps.settings, deps.datasets)
+    _check_accept(checked, accept)
+    webhook = checked.request.webhook
     if webhook is not None:
-        parts.webhooks.check(webhook.url)
-    given = asked.input or await stored_input(asked, parts.queue)
-    size = LARGE if asked.request.many else body.size
-    wanted = await apart(size, lambda: orders(asked, given, terms, parts.settings.most_explanations))
-    tickets = await parts.queue.submit(wanted, wait=prefer.wait, arrays=arrays_at_first(accept))
+        deps.webhooks.check(webhook.url)
+    orders = await orders_of(checked, terms, deps.queue, deps.settings.most_explanations, body.size)
+    tickets = await deps.queue.submit(orders, wait=prefer.wait, arrays=arrays_at_first(accept))
     if webhook is not None:
-        await parts.webhooks.register(webhook.url, [ticket.id for ticket in tickets], terms.caller)
-    for ticket in tickets:
-        parts.metrics.explanations.labels(ticket.outcome).inc()
-    answer = _answer(parts, asked, tickets, prefer, accept)
+        await deps.webhooks.register(webhook.url, [ticket.id for ticket in tickets], terms.caller)
+    deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
+    response = _response(deps, checked, tickets, prefer, accept)
     at_once = prefer.wait == 0 or all(ticket.outcome == "hit" for ticket in tickets)
-    return await (answer if at_once else while_connected(request, answer))
+    return await (response if at_once else while_connected(request, response))
 
 
 @router.get("/explanations/{id}", summary="Read an explanation", **descriptions.READ)
@@ -79,41 +63,37 @@ async def read(
     inline: Annotated[bool, Query(description="Put the numbers into the JSON too.")] = False,
 ) -> Response:
     """The result once it is finished, in the form that Accept asks for; until then its status."""
-    parts = parts_of(request)
+    queue = dependencies_of(request).queue
     accept = request.headers.get("accept", "*/*")
     known = request.headers.get("if-none-match")
-    found = await result(parts.queue, checked_id(key), accept, inline=inline, if_none_match=known)
+    found = await result_response(queue, checked_id(key), accept, inline=inline, if_none_match=known)
     if found is None:
         status = await awaited(request, key, wait)
         if status.status == "succeeded":
-            found = await result(parts.queue, key, accept, inline=inline, if_none_match=known)
+            found = await result_response(queue, key, accept, inline=inline, if_none_match=known)
         if found is None:
             if status.final and status.status != "cancelled":
-                refuse(status)
+                raise_for_status(status)
             return status_response(status, 200)
     found.headers["cache-status"] = "whence; hit"
     return found
 
 
-async def _understood(parts: Parts, body: Body) -> Asked:
-    cards = parts.queue.cards()
-    asked = await apart(body.size, lambda: understand(body, cards, parts.settings, parts.queue.failed()))
-    return await to_thread.run_sync(with_digests, asked, parts.datasets) if names_datasets(asked.methods) else asked
-
-
-def _check_accept(asked: Asked, accept: str) -> None:
+def _check_accept(checked: CheckedRequest, accept: str) -> None:
     """Raises NotAcceptable before any work is queued for what could not be delivered."""
-    if asked.request.many:
+    if checked.request.many:
         choose(accept, (JSON,))
     else:
-        choose(accept, possible(asked.methods[0].kind))
+        choose(accept, possible(checked.methods[0].kind))
 
 
-async def _answer(parts: Parts, asked: Asked, tickets: Sequence[Ticket], prefer: Prefer, accept: str) -> Response:
-    if asked.request.many:
-        response = await many(parts.queue, tickets, prefer.wait)
+async def _response(
+    deps: Dependencies, checked: CheckedRequest, tickets: Sequence[Ticket], prefer: Prefer, accept: str
+) -> Response:
+    if checked.request.many:
+        response = await list_response(deps.queue, tickets, prefer.wait)
     else:
-        response = await one(parts.queue, tickets[0], prefer.wait, accept)
+        response = await single_response(deps.queue, tickets[0], prefer.wait, accept)
     if prefer.applied is not None:
         response.headers["preference-applied"] = prefer.applied
     return response

@@ -6,11 +6,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
+from service.deps import dependencies_of
 from service.http.errors import NoWorker
 from service.http.negotiation import JSON
-from service.queue import gauges as measures
-from service.queue.orders import QueueAway
+from service.queue import gauges
+from service.queue.connection import QueueUnavailable
 from service.routes import descriptions
 
 router = APIRouter(tags=["health"])
@@ -25,7 +25,7 @@ async def healthz() -> Response:
 @router.get("/readyz", summary="Ready?", **descriptions.READY)
 async def readyz(request: Request) -> Response:
     """200 while Redis answers, a worker lives, and a model is served."""
-    queue = parts_of(request).queue
+    queue = dependencies_of(request).queue
     await queue.ping()
     workers, cards = queue.workers(), queue.cards()
     if not workers or not cards:
@@ -37,10 +37,10 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics", summary="Metrics", **descriptions.METRICS)
 async def metrics(request: Request) -> Response:
     """What this process has counted, and how full the queue is, for Prometheus; workers serve their own."""
-    parts = parts_of(request)
+    deps = dependencies_of(request)
     try:
-        measured = await parts.queue.measures()
-    except QueueAway:
-        measured = None
-    gauges = measures.text(measured, parts.queue.workers(), len(parts.queue.cards()))
-    return Response(parts.metrics.text() + gauges, headers={"content-type": CONTENT_TYPE_LATEST})
+        readings = await deps.queue.readings()
+    except QueueUnavailable:
+        readings = None
+    about_queue = gauges.text(readings, deps.queue.workers(), len(deps.queue.cards()))
+    return Response(deps.metrics.text() + about_queue, headers={"content-type": CONTENT_TYPE_LATEST})

@@ -8,15 +8,14 @@ from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Key, parts_of
+from service.deps import Key, dependencies_of
 from service.explanations.documents import status_document
-from service.explanations.responses import status_response
-from service.explanations.results import checked_id, state
+from service.explanations.responses import checked_id, find_status, status_response
+from service.http.access import caller_of
 from service.http.addresses import API
-from service.http.callers import caller_of
 from service.http.errors import AlreadyFinished
 from service.http.negotiation import JSON
-from service.queue.orders import State
+from service.queue.status import State
 from service.routes import descriptions
 
 router = APIRouter(prefix=API + "/explanations", tags=["explanations"])
@@ -36,7 +35,7 @@ async def listing(
     cursor: Cursor = None,
 ) -> Response:
     """The newest first."""
-    page = await parts_of(request).queue.listing(status, model, limit, cursor)
+    page = await dependencies_of(request).queue.listing(status, model, limit, cursor)
     links = {"self": _address(request.url)}
     if page.cursor is not None:
         links["next"] = _address(request.url.include_query_params(cursor=page.cursor))
@@ -47,9 +46,9 @@ async def listing(
 @router.delete("/{id}", summary="Withdraw from an explanation", **descriptions.WITHDRAW)
 async def withdraw(request: Request, key: Key) -> Response:
     """The work stops once no caller and no open connection still waits for it; a new request runs it again."""
-    queue = parts_of(request).queue
+    queue = dependencies_of(request).queue
     outcome = await queue.withdraw(checked_id(key), caller_of(request))
-    status = await state(queue, key)
+    status = await find_status(queue, key)
     if outcome != "withdrawn":
         raise AlreadyFinished(f"it is {status.status}; there is nothing left to stop")
     return status_response(status, 202)

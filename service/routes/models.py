@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import parts_of
+from service.deps import dependencies_of
 from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
@@ -22,7 +22,7 @@ router = APIRouter(prefix=API + "/models", tags=["models"])
 @router.get("", summary="All models", **descriptions.MODELS)
 async def models(request: Request) -> Response:
     """Every model that a worker has told of."""
-    queue = parts_of(request).queue
+    queue = dependencies_of(request).queue
     found = [model_document(card, queue.workers()) for card in queue.cards().values()]
     found += [failed_document(name, reason) for name, reason in queue.failed().items()]
     return Response(orjson.dumps({"models": sorted(found, key=itemgetter("name"))}), media_type=JSON)
@@ -31,7 +31,7 @@ async def models(request: Request) -> Response:
 @router.get("/{name}", summary="One model", **descriptions.MODEL)
 async def model(request: Request, name: str) -> Response:
     """What it takes and gives, its layers, which methods can explain it and why not the others."""
-    queue = parts_of(request).queue
+    queue = dependencies_of(request).queue
     cards = queue.cards()
     if name in queue.failed():
         return Response(orjson.dumps(failed_document(name, queue.failed()[name])), media_type=JSON)

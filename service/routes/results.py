@@ -9,10 +9,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.deps import Key, Wait, awaited, parts_of
+from service.deps import Key, Wait, awaited, dependencies_of
 from service.explanations.documents import MEDIA, Meta
 from service.explanations.representations import RENDERING, drawing, matches, permanent, represent
-from service.explanations.results import checked_id, stored
+from service.explanations.responses import checked_id, stored_result
 from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON, NPY, PNG, SAFETENSORS
@@ -97,7 +97,7 @@ async def _drawing(request: Request, key: Key, kind: str, form: Form, query: Pic
 async def _stored(request: Request, key: Key, *arrays: str, wait: float) -> tuple[Meta, list[bytes]]:
     if wait:
         await awaited(request, checked_id(key), wait)
-    return await stored(parts_of(request).queue, key, *arrays)
+    return await stored_result(dependencies_of(request).queue, key, *arrays)
 
 
 def _file(request: Request, tag: str, content: bytes, media: str) -> Response:

@@ -15,10 +15,13 @@ from redis.asyncio import Redis
 
 from service.http.errors import QueueFull
 from service.queue.cluster_state import Depth
+from service.queue.connection import QueueUnavailable
 from service.queue.events import Events
-from service.queue.gauges import Measures, Memory
-from service.queue.orders import Order, Page, Problem, QueueAway, State, Status, Ticket
+from service.queue.gauges import Memory, Readings
+from service.queue.listing import Page
 from service.queue.queue import Queue
+from service.queue.status import Problem, State, Status
+from service.queue.submission import Order, Ticket
 from workers.contract import InvalidParameter, encode_npy, keys
 from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
 from workers.jobs.fingerprints import seal, sketches
@@ -180,15 +183,15 @@ class FakeQueue(Queue):
     def workers(self) -> list[dict[str, Any]]:
         return [{"id": "w1", "pid": 1, "device": "cpu", "models": ["digits"]}] if self.served else []
 
-    async def measures(self) -> Measures:
+    async def readings(self) -> Readings:
         await self.ping()
         waiting: dict[keys.Priority, Depth] = {"interactive": Depth(3, 1.5), "batch": Depth(1, 60.0)}
         memory = {"jobs": Memory(1000, 2000, 0), "cache": Memory(500, 0, 7)}
-        return Measures(waiting, {"interactive": 0.5}, 2, memory)
+        return Readings(waiting, {"interactive": 0.5}, 2, memory)
 
     async def ping(self) -> None:
         if not self.alive:
-            raise QueueAway("Redis does not answer; try again in a moment")
+            raise QueueUnavailable("Redis does not answer; try again in a moment")
 
 
 def stored(order: Order) -> tuple[dict[str, Any], dict[str, bytes]]:

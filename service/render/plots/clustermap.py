@@ -1,7 +1,8 @@
 """Graphs by nodes as a clustered map: red where a graph has a node, blue where not, and both trees (S1 Fig. 4)."""
 
-import csv as tables
-from collections.abc import Mapping
+import csv as csv_format
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -9,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from service.render import frame
 from service.render.colormaps import colours
 from service.render.frame import SMALL, TITLE, WHITE
-from service.render.frame import png as encoded
-from service.render.plots.dendrogram import brackets
 from service.render.text import FAINT, INK, fitted, write
 
 ROW, TREE, STRIP, MARGIN, NAMES = 24, 96, 12, 16, 190
@@ -48,7 +48,7 @@ def png(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
         draw.line((left, first + row * ROW, left + width, first + row * ROW), fill=WHITE)
         text = fitted(f"{about['cluster']}: {_name(about)}", SMALL, NAMES)
         write(draw, (left + width + 8, middle), text, SMALL, anchor="lm")
-    return encoded(canvas)
+    return frame.png(canvas)
 
 
 def _paste(canvas: Image.Image, pixels: NDArray[np.uint8], at: tuple[int, int], size: tuple[int, int]) -> None:
@@ -60,7 +60,7 @@ def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
     columns = arrays["node_order"].tolist()
     nodes = [meta["info"]["nodes"][i] for i in columns]
     out = StringIO()
-    table = tables.writer(out)
+    table = csv_format.writer(out)
     table.writerow(["graph", "classes", "cluster", *(f"{node['layer']}:{node['unit']}" for node in nodes)])
     for graph in arrays["order"].tolist():
         about = meta["info"]["graphs"][graph]
@@ -89,3 +89,37 @@ def _depths(info: Mapping[str, Any]) -> NDArray[np.uint8]:
     depth = {name: at for at, name in enumerate(info["layers"])}
     share = np.array([(depth[node["layer"]] + 1) / len(depth) for node in info["nodes"]])
     return np.repeat((235 - 190 * share).round().astype(np.uint8)[:, None], 3, axis=1)
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Two branches at places `first` and `second` from heights `low_first` and `low_second`, joined at `height`."""
+
+    first: float
+    second: float
+    low_first: float
+    low_second: float
+    height: float
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """Its corners, each a place and a height."""
+        return (
+            (self.first, self.low_first),
+            (self.first, self.height),
+            (self.second, self.height),
+            (self.second, self.low_second),
+        )
+
+
+def brackets(merges: NDArray[Any], order: Sequence[int]) -> list[Bracket]:
+    """Places count leaves as they are drawn: the i-th of `order` is at i + 0.5; heights are shares of the root's."""
+    place = {int(leaf): i + 0.5 for i, leaf in enumerate(order)}
+    height = dict.fromkeys(place, 0.0)
+    top = float(merges[:, 2].max(initial=0.0)) or 1.0
+    found = []
+    for i, (first, second, distance, _) in enumerate(np.asarray(merges, float).tolist()):
+        a, b = int(first), int(second)
+        found.append(Bracket(place[a], place[b], height[a], height[b], distance / top))
+        place[len(order) + i], height[len(order) + i] = (place[a] + place[b]) / 2, distance / top
+    return found

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv as table
+import csv as csv_format
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from service.render import frame
+from service.render.colormaps import colours
 from service.render.frame import MARGIN, SMALL, TITLE, WHITE
-from service.render.frame import png as encoded
-from service.render.pairs import pairs
 from service.render.picture import target_text
+from service.render.plots.axes import Axis
 from service.render.plots.lines import plot
-from service.render.plots.score_bars import score_bars
-from service.render.text import FAINT, fitted, write
+from service.render.text import FAINT, INK, fitted, font, number, write
 
+PAIR_ROW, CELL = 20, 58
+BAR_WIDTH, BAR_ROW, MOST_BARS = 560, 24, 40
+BLUE = (0, 114, 178)
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
@@ -26,20 +29,20 @@ def png(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
     """The picture of a result of the kind scores; `arrays` are its arrays by name."""
     if top := meta.get("info", {}).get("prediction"):
         highest = {"scores": np.array([one["score"] for one in top])}
-        return encoded(_titled(score_bars([class_name(one["index"], one.get("label")) for one in top], highest), meta))
+        return frame.png(_titled(_bars([class_name(one["index"], one.get("label")) for one in top], highest), meta))
     names = labels(meta, arrays)
     if "matrix" in arrays:
-        return encoded(_titled(pairs(names, arrays["matrix"]), meta))
+        return frame.png(_titled(_pairs(names, arrays["matrix"]), meta))
     if "curves" in arrays and arrays["curves"].shape[-1] > 1:
         info = meta.get("info", {})
-        return encoded(_titled(plot(arrays, names, info.get("axes", {}), str(info.get("measure", ""))), meta))
-    return encoded(_titled(score_bars(names, arrays), meta))
+        return frame.png(_titled(plot(arrays, names, info.get("axes", {}), str(info.get("measure", ""))), meta))
+    return frame.png(_titled(_bars(names, arrays), meta))
 
 
 def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
     """The same numbers as UTF-8 CSV: a column for each method's curve, else a row for each method."""
     out = io.StringIO()
-    rows = table.writer(out, lineterminator="\n")
+    rows = csv_format.writer(out, lineterminator="\n")
     names = labels(meta, arrays)
     if "matrix" in arrays:
         rows.writerow(["method", *names])
@@ -90,6 +93,50 @@ def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:
     write(draw, (MARGIN, MARGIN + TITLE + 6), fitted(subtitle, SMALL, room), SMALL, ink=FAINT)
     canvas.paste(body, (MARGIN, top))
     return canvas
+
+
+def _pairs(names: Sequence[str], matrix: NDArray[Any]) -> Image.Image:
+    """All pairs: blue -1, white 0, red 1."""
+    count, left = len(names), min(240, int(max(font(SMALL).getlength(name) for name in names))) + 36
+    image = Image.new("RGB", (left + CELL * count + 2, PAIR_ROW + CELL * count + 2), WHITE)
+    draw = ImageDraw.Draw(image)
+    for row in range(count):
+        middle = PAIR_ROW + CELL * row + CELL // 2
+        write(draw, (left - 8, middle), f"{fitted(names[row], SMALL, left - 32)} [{row + 1}]", SMALL, anchor="rm")
+        write(draw, (left + CELL * row + CELL / 2, PAIR_ROW / 2), f"[{row + 1}]", SMALL, anchor="mm")
+        for column in range(count):
+            value = float(matrix[row, column])
+            red, green, blue = colours(np.float32([value]), "blue_red")[0].tolist()  # type: ignore[arg-type]  # a list becomes an array
+            corner = left + CELL * column, PAIR_ROW + CELL * row
+            draw.rectangle((*corner, corner[0] + CELL, corner[1] + CELL), fill=(red, green, blue), outline=WHITE)
+            ink = WHITE if abs(value) > 0.6 else INK
+            write(draw, (corner[0] + CELL / 2, middle), f"{value:.2f}", SMALL, ink=ink, anchor="mm")
+    return image
+
+
+def _bars(names: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Image.Image:
+    """The first 40 scores, each with its standard error where there is one."""
+    scores = np.asarray(arrays["scores"], float).ravel()
+    errors = np.asarray(arrays.get("standard_error", np.zeros_like(scores)), float).ravel()
+    shown = min(MOST_BARS, len(scores))
+    left = min(260, int(max(font(SMALL).getlength(name) for name in names[:shown]))) + 12
+    axis = Axis.over(min(0.0, float((scores - errors).min())), max(0.0, float((scores + errors).max())))
+    image = Image.new("RGB", (left + BAR_WIDTH + 80, BAR_ROW * shown), WHITE)
+    draw = ImageDraw.Draw(image)
+    zero = left + axis.share(0.0) * BAR_WIDTH
+    for i in range(shown):
+        middle = BAR_ROW * i + BAR_ROW // 2
+        end = left + axis.share(scores[i]) * BAR_WIDTH
+        draw.rectangle((min(zero, end), middle - 7, max(zero, end), middle + 7), fill=BLUE)
+        low, high = (left + axis.share(scores[i] + sign * errors[i]) * BAR_WIDTH for sign in (-1, 1))
+        if errors[i]:
+            draw.line((low, middle, high, middle), fill=INK)
+            draw.line((low, middle - 4, low, middle + 4), fill=INK)
+            draw.line((high, middle - 4, high, middle + 4), fill=INK)
+        write(draw, (left - 8, middle), fitted(names[i], SMALL, left - 12), SMALL, anchor="rm")
+        write(draw, (max(zero, end, high) + 6, middle), number(scores[i]), SMALL, anchor="lm")
+    draw.line((zero, 0, zero, image.height), fill=FAINT)
+    return image
 
 
 def _exact(value: Any) -> str:

@@ -13,11 +13,11 @@ from service.cli import main, status
 from service.http.metrics import Metrics
 from service.queue import gauges
 from service.queue.cluster_state import Depth
-from service.queue.gauges import Measures, Memory
+from service.queue.gauges import Memory, Readings
 
 READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"]})
 NO_WORKER = httpx.Response(503, json={"code": "no_worker", "detail": "no [worker] is alive"})
-MEASURED = Measures(
+MEASURED = Readings(
     {"interactive": Depth(3, 1.5), "batch": Depth(0, 0)},
     {"interactive": 42.4},
     2,
@@ -38,7 +38,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[httpx.Response, httpx.Re
     return serve
 
 
-def counted(measured: Measures | None = MEASURED) -> httpx.Response:
+def counted(measured: Readings | None = MEASURED) -> httpx.Response:
     metrics = Metrics()
     metrics.explanations.labels("hit").inc(5)
     metrics.problems.labels("queue_full").inc()

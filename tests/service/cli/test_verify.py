@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from service.app import create_app
 from service.cli.main import app as cli
 from service.cli.receipt_check import is_of, request_of, tampered
-from service.queue.orders import Order
+from service.queue.submission import Order
 from service.settings import Settings
 from tests.service import fakes
 from tests.service.fakes import DIGITS, FakeQueue, receipt_of, stored

@@ -15,13 +15,12 @@ import numpy as np
 import orjson
 import pytest
 
-from service.explanations import orders
-from service.explanations import request_schema as requests
-from service.explanations.size_limits import DEEPEST, MOST_VALUES
+from service.explanations import orders, requests
 from service.http import json_text, negotiation, threads
 from service.http.base64_text import PIECE, from_base64
 from service.http.content_encoding import MOST_MEMBERS
 from service.http.errors import LONGEST_POINTER, MOST_ERRORS
+from service.http.json_text import DEEPEST, MOST_VALUES
 from service.protocols import tensor_encoding
 from service.queue.listing import _place
 from service.settings import Settings
@@ -184,7 +183,7 @@ async def test_large_bodies_are_read_off_the_loop(client: httpx.AsyncClient, rea
 async def test_files_of_forms_are_read_off_the_loop(
     client: httpx.AsyncClient, read: list[str], counted: Counted
 ) -> None:
-    hashed = counted(orders, "read_input")
+    hashed = counted(requests, "read_input")
     request = json.dumps(asked(input=None, target=list(range(5000)))).encode()
     files = {"request": ("r.json", request), "input": ("x", bytes(threads.LARGE))}
     answer = await client.post(URL, files=files)

@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.queue.orders import Order, Problem, Ticket
+from service.queue.status import Problem
+from service.queue.submission import Order, Ticket
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from tests.service.http.hostile import URL, Hostile, everything, picture

@@ -15,7 +15,7 @@ from PIL import Image
 from service.app import create_app
 from service.explanations.documents import status_document
 from service.http.problems import KINDS
-from service.queue.orders import Problem
+from service.queue.status import Problem
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from workers.contract import encode_npy

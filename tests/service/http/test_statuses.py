@@ -14,7 +14,7 @@ from service.app import create_app
 from service.http import api_keys
 from service.http.errors import QueueFull, QuotaExceeded
 from service.http.problems import KINDS
-from service.queue.orders import Problem
+from service.queue.status import Problem
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from workers.explanation.target import ClassTarget

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.render.plots import clustermap, graph
-from service.render.plots.dendrogram import brackets
+from service.render.plots.clustermap import brackets
 from service.render.plots.graph_layout import MOST, NODE, layout
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from service.explanations import responses
 from service.http.errors import QueueFull, QuotaExceeded
-from service.queue.orders import Problem, Progress, Status
+from service.queue.status import Problem, Progress, Status
 from tests.service.fakes import FakeQueue
 from workers.contract import digest_image, digest_tensor, encode_npy
 

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.explanations import event_stream
 from service.explanations.event_stream import told
-from service.queue.orders import Problem, Progress, Status
 from service.queue.queue import Queue
+from service.queue.status import Problem, Progress, Status
 from service.settings import Settings
 from tests.orders import a_row, claimed, order
 from tests.redis_server import RedisServer

@@ -12,7 +12,7 @@ from redis import Redis
 from safetensors.numpy import save
 
 from service.explanations.event_stream import told
-from service.queue.orders import Progress, Status
+from service.queue.status import Progress, Status
 from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
 from tests.toys import batch_of, inputs, model_of, net

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load
 
-from service.queue.orders import Problem, State
+from service.queue.status import Problem, State
 from tests.service.fakes import FakeQueue
 
 URL = "/api/v1/explanations"

@@ -16,8 +16,10 @@ from redis.exceptions import NoPermissionError
 from service.cli.local.redis_binary import free_port
 from service.explanations.webhooks import Webhooks
 from service.queue.admission import Caps
-from service.queue.orders import Order
-from service.queue.queue import Input, Queue, Status
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.storage import Input
+from service.queue.submission import Order
 from service.settings import Settings
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer

@@ -10,7 +10,8 @@ from redis import Redis
 
 from service.http.errors import QueueFull, QuotaExceeded
 from service.queue.admission import JITTER, Caps, retry_after
-from service.queue.queue import Order, Queue
+from service.queue.queue import Queue
+from service.queue.submission import Order
 from tests.orders import claimed, order
 from tests.redis_server import RedisServer
 from workers.jobs import keys
@@ -48,7 +49,7 @@ async def test_what_is_new_is_refused_when_full_and_nothing_of_it_is_stored(
     queue = with_caps(**{cap: 2})
     for index in range(2):
         await queue.submit([order(index, cost=3.0)])
-    await queue._board.read()
+    await queue._cluster.read()
     before = sorted(jobs.keys())
     error = await refused(queue, order(2, value=0.7, cost=3.0), order(0))
     assert error.code == "queue_full"
@@ -99,7 +100,7 @@ async def test_work_that_would_start_too_late_is_refused_but_not_where_it_waits_
     await queue.submit([order(0, cost=25.0)])
     error = await refused(queue, order(1, cost=5.0))
     assert 20 <= error.retry_after <= 24  # 30 s of work by one worker, of which 10 s may wait
-    queue._board.workers = [{}, {}, {}]
+    queue._cluster.workers = [{}, {}, {}]
     assert [ticket.outcome for ticket in await queue.submit([order(1, cost=5.0)])] == ["created"]
     assert float(jobs.hget(keys.depth("interactive"), "seconds") or 0) == 30.0
 
@@ -107,7 +108,7 @@ async def test_work_that_would_start_too_late_is_refused_but_not_where_it_waits_
 async def test_nothing_new_comes_into_a_crowded_redis(with_caps: Callable[..., Queue]) -> None:
     queue = with_caps()
     await queue.submit([order(0)])
-    queue._board.crowded = True
+    queue._cluster.crowded = True
     assert "memory" in (await refused(queue, order(1))).detail
     assert [ticket.outcome for ticket in await queue.submit([order(0)])] == ["joined"]
 
@@ -139,7 +140,7 @@ async def test_a_cost_is_estimated_from_what_such_work_took(queue: Queue, store:
     store.paced({pace: 0.002})
     store.paced({pace: 0.004})
     assert float(jobs.hget(keys.PACE, pace) or 0) == pytest.approx(0.002 * 2**0.2)
-    await queue._board.read()
+    await queue._cluster.read()
     other = order(1, {"name": "integrated_gradients", "steps": 98})
     await queue.submit([other])
     assert float(jobs.hget(keys.job(other.job.id), "cost") or 0) == pytest.approx(0.2 * 2**0.2, abs=1e-6)
@@ -157,7 +158,7 @@ async def test_work_ends_and_is_handed_out_in_a_redis_that_is_full(tmp_path: Pat
             held = claimed(store)
             store.hand_back("w", held[1:])
             server.client.config_set("maxmemory", 1)
-            await queue._board.read()
+            await queue._cluster.read()
             assert "memory" in (await refused(queue, order(3))).detail
             assert store.renew("w", held[:1]) == set()
             assert store.finish(held[0], "w")

@@ -8,7 +8,8 @@ import pytest
 from redis import Redis
 
 from service.queue import interest
-from service.queue.queue import Order, Queue
+from service.queue.queue import Queue
+from service.queue.submission import Order
 from tests.orders import claimed, order
 from workers.jobs import keys
 from workers.jobs.records import Store

@@ -11,8 +11,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from service.queue.queue import Order, Queue, QueueAway
-from service.queue.storage import Room
+from service.queue.connection import QueueUnavailable
+from service.queue.queue import Queue
+from service.queue.storage import StorageLimits
+from service.queue.submission import Order
 from tests.orders import a_row, claimed, order
 from tests.redis_server import RedisServer
 from workers.contract import UnknownInput
@@ -35,7 +37,7 @@ def objects(tmp_path: Path) -> Objects:
 
 @pytest.fixture
 async def queue(redis_server: RedisServer, objects: Objects) -> AsyncIterator[Queue]:
-    async with Queue(redis_server.url, None, Room(objects)) as queue:
+    async with Queue(redis_server.url, None, StorageLimits(objects)) as queue:
         yield queue
 
 
@@ -124,7 +126,7 @@ async def test_a_store_that_is_away_is_not_a_result_that_is_gone(
     asked = order()
     await done(queue, store, results, asked)
     monkeypatch.setattr(objects, "get", away)
-    with pytest.raises(QueueAway):
+    with pytest.raises(QueueUnavailable):
         await queue.read(asked.job.id, "attribution")
     assert results.arrays(asked.job.id) is None, "a worker computes what it cannot read"
     monkeypatch.undo()
@@ -180,7 +182,7 @@ async def test_a_full_folder_breaks_nothing(
 async def test_an_input_stays_while_an_unfinished_job_needs_it(
     redis_server: RedisServer, store: Store, jobs: Redis
 ) -> None:
-    async with Queue(redis_server.url, None, Room(input_ttl=1)) as queue:
+    async with Queue(redis_server.url, None, StorageLimits(input_ttl=1)) as queue:
         first, second = order(0), order(1)
         assert first.input is not None
         key = keys.stored_input(first.input.digest)
@@ -214,13 +216,13 @@ async def test_an_input_kept_in_a_folder_stays_while_an_unfinished_job_needs_it(
 async def test_inputs_have_a_budget_in_redis_and_the_least_recently_used_leaves_first(
     redis_server: RedisServer, store: Store, jobs: Redis
 ) -> None:
-    async with Queue(redis_server.url, None, Room(input_space=3 * SMALL)) as queue:
+    async with Queue(redis_server.url, None, StorageLimits(input_space=3 * SMALL)) as queue:
         orders = [order(value=value) for value in (0.1, 0.2, 0.3, 0.4)]
         for asked in orders[:3]:
             await queue.submit([asked])
         members = {asked.job.input: f"{SMALL} {asked.job.input}" for asked in orders}
         age(jobs, *members.values())
-        with pytest.raises(QueueAway, match="room"):
+        with pytest.raises(QueueUnavailable, match="room"):
             await queue.submit([orders[3]])
         for asked in orders[1:3]:
             await queue.withdraw(asked.job.id, "")
@@ -250,7 +252,7 @@ async def test_an_input_without_room_in_redis_goes_to_the_folder(
     redis_server: RedisServer, jobs: Redis, tmp_path: Path
 ) -> None:
     objects = Objects(str(tmp_path / "objects"))
-    async with Queue(redis_server.url, None, Room(objects, input_space=SMALL)) as queue:
+    async with Queue(redis_server.url, None, StorageLimits(objects, input_space=SMALL)) as queue:
         orders = [order(value=0.1), order(value=0.2)]
         for asked in orders:
             await queue.submit([asked])
@@ -305,7 +307,7 @@ async def test_a_result_that_a_full_cache_refuses_goes_to_the_folder(
     with pytest.raises(OutOfMemoryError):
         fill(Results(evicting.client, 60))
     Results(evicting.client, 60, objects).save("f" * 64, big(300_000, 7))
-    async with Queue(redis_server.url, evicting.url, Room(objects)) as queue:
+    async with Queue(redis_server.url, evicting.url, StorageLimits(objects)) as queue:
         assert await queue.read("f" * 64, "attribution") == ({"kind": "attribution"}, [bytes([7]) * 300_000])
 
 

@@ -6,7 +6,9 @@ import pytest
 from redis import Redis
 
 from service.queue import listing
-from service.queue.queue import Order, Queue, Status
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.submission import Order
 from tests.orders import claimed, order
 from workers.contract import InvalidParameter
 from workers.explanation.errors import InternalError

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.cli.local.redis_binary import free_port
-from service.queue.orders import QueueAway
+from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
@@ -51,7 +51,7 @@ async def test_new_work_is_refused_for_now_and_what_is_stored_is_read(
         await queue.submit([asked])
         fault(server, strikes=True)
         for refused in (queue.ping(), queue.submit([order(1)])):
-            with pytest.raises(QueueAway, match="takes no writes"):
+            with pytest.raises(QueueUnavailable, match="takes no writes"):
                 await refused
         status = await queue.status(asked.job.id)
         assert status is not None
@@ -108,7 +108,7 @@ async def settled(queue: Queue) -> None:
         while True:
             try:
                 await queue.ping()
-                await queue._board.read()
+                await queue._cluster.read()
                 return
-            except QueueAway:
+            except QueueUnavailable:
                 await asyncio.sleep(0.05)

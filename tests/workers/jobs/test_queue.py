@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.queue.queue import Order, Queue, QueueAway, Status
+from service.queue.connection import QueueUnavailable
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.submission import Order
 from tests.orders import a_row, claimed, order
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
@@ -223,7 +226,7 @@ async def everything_says_away(queue: Queue) -> None:
         queue.ping(),
     ]
     async with asyncio.timeout(30):  # all at once; what a client's own defaults take is a minute
-        assert all(isinstance(gone, QueueAway) for gone in await asyncio.gather(*calls, return_exceptions=True))
+        assert all(isinstance(gone, QueueUnavailable) for gone in await asyncio.gather(*calls, return_exceptions=True))
 
 
 async def test_without_redis_every_call_says_so_at_once_and_recovers(own_server: RedisServer) -> None:
@@ -246,7 +249,7 @@ async def test_a_frozen_redis_is_as_good_as_none(own_server: RedisServer) -> Non
 
 async def test_a_bell_that_cannot_ring_does_not_fail_the_request(own_server: RedisServer, queue: Queue) -> None:
     own_server.kill()
-    queue._intake._bell = publisher(own_server.url)
+    queue._submission._bell = publisher(own_server.url)
     assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
     own_server.start()
 

@@ -14,8 +14,10 @@ import pytest
 from redis import Redis
 
 from service.cli.local.redis_binary import free_port
-from service.queue.orders import Input, Order, Status
 from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.storage import Input
+from service.queue.submission import Order
 from tests.patience import PATIENCE_S
 from tests.real_redis import answers, certificate, has_tls, running
 from tests.tree import ROOT

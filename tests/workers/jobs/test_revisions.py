@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 import pytest
 from redis import Redis
 
-from service.queue.orders import Input, Order
 from service.queue.queue import Queue
+from service.queue.storage import Input
+from service.queue.submission import Order
 from tests.orders import order
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer

@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 from redis import Redis
 
-from service.queue.queue import Order, Queue
+from service.queue.queue import Queue
+from service.queue.submission import Order
 from tests.orders import claimed, order
 from workers.explanation.errors import InternalError
 from workers.jobs import keys

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from redis import Redis
 
-from service.queue.queue import Order, Queue
+from service.queue.queue import Queue
+from service.queue.submission import Order
 from tests.orders import work
 from tests.toys import inputs, model_of, net
 from tests.workers.datasets.dataset_files import npz, sent

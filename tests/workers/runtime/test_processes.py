@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from service.queue.queue import Input, Order, Queue, Status
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.storage import Input
+from service.queue.submission import Order
 from tests.redis_server import RedisServer
 from tests.tree import ROOT
 from workers.explanation.target import RankTarget

@@ -13,7 +13,9 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from service.http.problems import KINDS
-from service.queue.queue import Order, Queue, Status
+from service.queue.queue import Queue
+from service.queue.status import Status
+from service.queue.submission import Order
 from tests.orders import claimed, order, work
 from tests.toys import model_of, net
 from workers.engine.model.batch import Batch

@@ -18,7 +18,7 @@ from service.http.metrics import Metrics
 from service.http.problems import KINDS
 from service.queue import gauges
 from service.queue.cluster_state import Depth
-from service.queue.gauges import Measures, Memory
+from service.queue.gauges import Memory, Readings
 from tests.tree import ROOT
 from workers.telemetry import metrics
 
@@ -27,7 +27,7 @@ BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "whence.json").read_tex
 ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
 ENDS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 EVERYWHERE = {"instance", "job"}
-MEASURED = Measures({"interactive": Depth(0, 0)}, {}, 0, {"jobs": Memory(0, 0, 0)})
+MEASURED = Readings({"interactive": Depth(0, 0)}, {}, 0, {"jobs": Memory(0, 0, 0)})
 
 
 def series() -> dict[str, set[str]]:

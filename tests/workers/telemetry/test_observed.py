@@ -57,7 +57,7 @@ def worker(store: Store, results: Results) -> Worker:
 async def client(queue: Queue, store: Store) -> AsyncIterator[httpx.AsyncClient]:
     Beat(store.jobs, dict).publish(CARD)
     Beat(store.jobs, lambda: {"id": "w1", "device": "cpu"}).once()
-    await queue._board.read()
+    await queue._cluster.read()
     transport = httpx.ASGITransport(create_app(Settings(traces=True, wait=0), queue))
     async with httpx.AsyncClient(transport=transport, base_url="http://whence") as client:
         yield client
@@ -186,15 +186,15 @@ async def test_the_oldest_is_of_those_that_wait(queue: Queue, store: Store, jobs
     await queue.submit([order(2, priority="batch")])
     now = store.now()
     jobs.zadd("whence:open", {order(0).job.id: now - 1000, order(1).job.id: now - 100, order(2).job.id: now - 500})
-    measured = await queue.measures()
+    measured = await queue.readings()
     assert measured.oldest == pytest.approx({"interactive": 100, "batch": 500}, abs=2)
     assert (measured.running, measured.depths["batch"].jobs) == (1, 1)
     store.finish(order(0).job.id, "w", InternalError("no"))
-    assert (await queue.measures()).running == 0
+    assert (await queue.readings()).running == 0
 
 
 async def test_an_empty_queue_has_no_oldest(queue: Queue) -> None:
-    assert (await queue.measures()).oldest == {}
+    assert (await queue.readings()).oldest == {}
 
 
 async def test_what_a_claim_drops_unrun_is_counted_by_its_code(queue: Queue, store: Store, worker: Worker) -> None:

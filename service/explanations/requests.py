@@ -1,0 +1,184 @@
+"""A request, checked: its model, methods that the model supports, datasets by their digests, its input."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from anyio import to_thread
+from pydantic import ValidationError
+
+from service.explanations.input import read_input
+from service.explanations.request_schema import ExplanationRequest, parse_request
+from service.http.bodies import Body
+from service.http.errors import Invalid, ModelFailed, NoWorker, TooCostly
+from service.http.json_text import check_small
+from service.http.problems import pointers
+from service.http.threads import in_thread
+from service.queue.queue import Queue
+from service.queue.storage import Input
+from service.settings import Settings
+from workers.contract import (
+    Datasets,
+    Extent,
+    InvalidDataset,
+    Method,
+    ModelCard,
+    UnknownDataset,
+    UnknownMethod,
+    UnknownModel,
+    cheaper,
+    check_fits,
+    parse_method,
+    with_datasets,
+    with_models,
+)
+
+NONE: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request with its model's card, its methods, and its input where its bytes were sent."""
+
+    request: ExplanationRequest
+    card: ModelCard
+    methods: tuple[Method, ...]
+    input: Input | None
+    extent: Extent
+
+
+async def check_request(body: Body, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
+    """Read and check all that needs no round trip to Redis; raises InputError, ModelFailed and NoWorker."""
+    cards, failed = queue.cards(), queue.failed()
+    checked = await in_thread(lambda: checked_request(body, cards, settings, failed), body.size)
+    if _name_datasets(checked.methods):
+        return await to_thread.run_sync(_with_digests, checked, datasets)
+    return checked
+
+
+def checked_request(
+    body: Body, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
+) -> CheckedRequest:
+    request = parse_request(body.fields)
+    if body.upload is not None and request.input is not None:
+        raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
+    card = card_named(request.model, cards, failed)
+    named = request.method if request.method is not None else card.default_method
+    methods = parse_methods(named, settings.most_explanations)
+    for method in methods:
+        _check_cost(method, card, settings.cost_limit)
+    methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
+    given = read_input(request.input, body.upload, card.input, settings)
+    return CheckedRequest(request, card, tuple(methods), given, Extent(card))
+
+
+def card_named(name: str, cards: Mapping[str, ModelCard], failed: Mapping[str, str] = NONE) -> ModelCard:
+    """Raises ModelFailed with the reason, UnknownModel, or NoWorker while no worker has told of any model."""
+    if name in cards:
+        return cards[name]
+    if name in failed:
+        raise ModelFailed(f"the model {name} cannot be served: {failed[name]}")
+    if not cards:
+        raise NoWorker("no worker has started yet, so no model is served; try again in a moment")
+    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer="/model")
+
+
+def parse_methods(raw: Any, most: int) -> list[Method]:
+    """The methods of a request, at most so many, each once; raises Invalid, UnknownMethod, InvalidParameter."""
+    several = isinstance(raw, list)
+    if several and not 0 < len(raw) <= most:
+        detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
+        raise Invalid([{"pointer": "/method", "detail": detail}])
+    check_small(raw, "/method")
+    if not several:
+        return [_parse(raw, "/method")]
+    return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
+
+
+def _parse(raw: Any, pointer: str) -> Method:
+    try:
+        found = parse_method(raw)
+        wrong = _converted(raw, found.to_json(), pointer)
+    except RecursionError:
+        raise Invalid([{"pointer": pointer, "detail": "methods are held in each other too deeply"}]) from None
+    except UnknownMethod as error:
+        raise UnknownMethod(error.detail, pointer=pointer) from None
+    except ValidationError as error:
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, pointer)) from None
+    if wrong is not None:
+        raise Invalid([{"pointer": wrong, "detail": "a number comes as a number, and a truth value as true or false"}])
+    return found
+
+
+def _converted(raw: Any, read: Any, pointer: str) -> str | None:
+    """Where a text or a truth value was taken for a number, which pydantic does without a word."""
+    pairs: Iterable[tuple[str | int, Any, Any]] = ()
+    if isinstance(raw, Mapping) and isinstance(read, Mapping):
+        pairs = ((name, value, read[name]) for name, value in raw.items() if name in read)
+    elif isinstance(raw, list) and isinstance(read, list):
+        pairs = ((index, one, other) for index, (one, other) in enumerate(zip(raw, read, strict=False)))
+    elif isinstance(raw, bool) != isinstance(read, bool) or (isinstance(raw, str) and isinstance(read, int | float)):
+        return pointer
+    found = (_converted(value, other, f"{pointer}/{name}") for name, value, other in pairs)
+    return next((one for one in found if one is not None), None)
+
+
+def _digest(name: str, pointer: str, cards: Mapping[str, ModelCard]) -> str:
+    """Of the model that a method names by its name or digest; raises UnknownModel."""
+    for card in cards.values():
+        if name in (card.name, card.digest):
+            return card.digest
+    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer=pointer)
+
+
+def _name_datasets(methods: Sequence[Method]) -> bool:
+    """Whether any of them, or a method held in one, looks at a dataset."""
+    found: list[str] = []
+
+    def note(name: str, _: str) -> str:
+        found.append(name)
+        return name
+
+    for method in methods:
+        with_datasets(method, note)
+    return bool(found)
+
+
+def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest:
+    """With every dataset named by its digest, which is what a job's id is of; raises UnknownDataset, InvalidDataset."""
+
+    counts: dict[str, int] = {}
+    known: dict[str, str] = {}
+
+    def digest_of(name: str, pointer: str) -> str:
+        if name in known:
+            return known[name]
+        try:
+            found = datasets.card(name)
+        except (UnknownDataset, InvalidDataset) as error:
+            raise type(error)(error.detail, pointer=pointer) from None
+        check_fits(found, checked.card.input, pointer)
+        counts[found.digest] = found.count
+        known[name] = found.digest
+        return found.digest
+
+    listed = isinstance(checked.request.method, list)
+    pointers = [f"/method/{i}" if listed else "/method" for i in range(len(checked.methods))]
+    methods = [with_datasets(one, digest_of, where) for one, where in zip(checked.methods, pointers, strict=True)]
+    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.card, counts))
+
+
+def _check_cost(method: Method, card: ModelCard, limit: float) -> None:
+    elements = math.prod(card.input.shape)
+    at = Extent(card)
+    passes = method.passes(at)
+    if passes * elements > limit:
+        less = " or ".join(f"a {words}" for words in cheaper(method, at)) or "a cheaper method"
+        raise TooCostly(
+            f"{method.name} would take {passes} passes of {elements} values, and at most "
+            f"{int(limit / elements)} may be; {less} makes it less",
+            pointer="/method",
+        )
