@@ -19,16 +19,22 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from workers.explanation.errors import InvalidParameter, UnknownMethod
+from workers.explanation.errors import InvalidParameter, MethodNotApplicable, UnknownMethod, methods
 from workers.explanation.result import Kind, Result
 from workers.methods.extent import Extent
 from workers.methods.fields.references import DatasetName, ModelName, with_datasets, with_models
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
+    from workers.engine.model.function import Function
     from workers.engine.model.model import Model
 
 Need: TypeAlias = Literal["gradients", "graph", "layer", "dataset"]
+OF_A_GRAPH: frozenset[Need] = frozenset({"gradients", "graph", "layer"})  # what a function alone does not have
+NEEDED: Mapping[Need, str] = {"gradients": "gradients", "graph": "the graph of the model", "layer": "a layer's values"}
+Asked: TypeAlias = (
+    Any  # a Function, which a method that needs something OF_A_GRAPH has as a Model: `check_needs` sees to it
+)
 Cost: TypeAlias = Literal["one pass", "tens of passes", "hundreds of passes", "thousands of passes"]
 
 MethodName: TypeAlias = str
@@ -67,18 +73,37 @@ class Method(BaseModel):
         cls.name = stem
         _methods[stem] = cls
 
-    def explain(self, model: Model, batch: Batch) -> Result:
+    def explain(self, model: Asked, batch: Batch) -> Result:
         """Explain every row of the batch; the rows of the Result are the rows of the batch."""
         raise NotImplementedError
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Asked) -> None:
         """Raise MethodNotApplicable, naming the node and the reason, where this model cannot be explained so."""
 
-    def check_walk(self, model: Model) -> None:
+    def check_needs(self, model: Function) -> None:
+        """Raise MethodNotApplicable where the model is but a function, and this needs more of it."""
+        if needed := sorted(self.needs & OF_A_GRAPH):
+            self.graph_of(model, " and ".join(NEEDED[need] for need in needed))
+
+    def graph_of(self, model: Function, needed: str) -> Model:
+        """The same model, which has a graph; raises MethodNotApplicable for one that is but a function."""
+        from workers.engine.model.model import Model
+
+        if isinstance(model, Model):
+            return model
+        raise MethodNotApplicable(
+            f"{self.name} needs {needed}, and {model.card.name} is computed on another server, which gives its outputs "
+            "for inputs and nothing else",
+            pointer="/method",
+            instead=methods("occlusion", "kernel_shap", "shapley_sampling", "lime"),
+        )
+
+    def check_walk(self, model: Function) -> None:
         """Raise MethodNotApplicable where it would walk back to an input of tokens, naming where it may end instead."""
         from workers.engine.graph.embeddings import check_slope
+        from workers.engine.model.model import Model
 
-        if self.inner():
+        if self.inner() or not isinstance(model, Model):
             return  # those that it holds walk
         ends = (getattr(self, field, None) for field in ("to", "layer"))
         if self.takes_input and self.needs & {"gradients", "graph"} and all(end in (None, "input") for end in ends):

@@ -14,7 +14,7 @@ from workers.methods.cost import passes
 from workers.runtime.execute.run import Load
 
 if TYPE_CHECKING:
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Pace:
     def apart(self, load: Load) -> Load:
         """The same loading of models, whose time counts for no pass: the next batch finds them loaded."""
 
-        def loaded(work: Work) -> Model:
+        def loaded(work: Work) -> Function:
             model = load(work)
             self._since = self.clock()
             return model

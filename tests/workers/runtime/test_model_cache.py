@@ -14,7 +14,7 @@ import torch
 from tests.orders import work
 from tests.toys import model_of, net
 from workers.engine.device import DeviceLost
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import InvalidFolder, ModelError, UnknownModel
 from workers.models.folder import Folder
 from workers.models.source import parse_source
@@ -38,7 +38,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     loaded: list[str] = []
     folders = [folder(tmp_path, name, 10) for name in ("a", "b", "c", "broken")]
 
-    def load(found: Folder, device: str) -> Model:
+    def load(found: Folder, device: str) -> Function:
         if found.name == "broken":
             raise InvalidFolder("broken/model.pt2: it is empty")
         loaded.append(found.name)
@@ -54,7 +54,7 @@ def warm_of(path: Path, budget: int = 10**6) -> Warm:
     return Warm(path, "cpu", budget, lambda _: iter(FOUND))
 
 
-def ask(warm: Warm, name: str) -> Model:
+def ask(warm: Warm, name: str) -> Function:
     asked = work()
     return warm.model(replace(asked, job=asked.job.model_copy(update={"model": f"sha256:{name}"})))
 
@@ -108,9 +108,9 @@ def test_where_memory_is_short_others_make_room(
     warm = warm_of(tmp_path)
     for name in ("a", "b"):
         ask(warm, name)
-    fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
+    fitting: Callable[[Folder, str], Function] = vars(warming)["load"]
 
-    def short(found: Folder, device: str) -> Model:
+    def short(found: Folder, device: str) -> Function:
         if len(warm.names()) > 0:
             raise MemoryError
         return fitting(found, device)
@@ -126,7 +126,7 @@ def test_where_memory_is_short_others_make_room(
 def test_a_model_too_large_for_all_memory_is_told(
     loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: object) -> Model:
+    def never(*_: object) -> Function:
         raise MemoryError
 
     warm = warm_of(tmp_path)
@@ -141,10 +141,10 @@ def test_a_model_that_is_there_is_had_while_another_loads(
 ) -> None:
     warm = warm_of(tmp_path)
     ask(warm, "a")
-    fitting: Callable[[Folder, str], Model] = vars(warming)["load"]
+    fitting: Callable[[Folder, str], Function] = vars(warming)["load"]
     begun, go = threading.Event(), threading.Event()
 
-    def slow(found: Folder, device: str) -> Model:
+    def slow(found: Folder, device: str) -> Function:
         begun.set()
         go.wait(5)
         return fitting(found, device)
@@ -165,7 +165,7 @@ def test_a_model_that_is_there_is_had_while_another_loads(
 def test_a_device_that_is_lost_while_a_model_loads_ends_the_process(
     loads: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> Model:
+    def lost(*_: object) -> Function:
         raise torch.AcceleratorError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", lost)

@@ -7,26 +7,26 @@ from torch import Tensor
 
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.target import Target
 
 NOISE = 0.1  # standard deviation of a start from noise, as a share of the input's range
 
 
-def span(model: Model) -> Tensor:
+def span(model: Function) -> Tensor:
     """The width of the input's range by channel; one where the card gives none."""
     known = model.range()
     return known[1] - known[0] if known else torch.ones((), device=model.device, dtype=model.dtype)
 
 
-def noise(model: Model, count: int, source: torch.Generator) -> Tensor:
+def noise(model: Function, count: int, source: torch.Generator) -> Tensor:
     """Noise around zero of the model's own input, or around what of its range is nearest to zero."""
     drawn = torch.randn(count, *model.card.input.shape, generator=source).to(model.device, model.dtype)
     known, made = model.range(), NOISE * span(model) * drawn
     return made.clamp(*known) if known else made
 
 
-def mean(model: Model, batch: Batch, dataset: str, target: Target) -> Tensor:
+def mean(model: Function, batch: Batch, dataset: str, target: Target) -> Tensor:
     """The mean of the items that the target is about, (1, *shape); raises InvalidParameter where there are none."""
     total, count = torch.zeros((), dtype=torch.float64, device=model.device), 0
     for found in about(model, batch, dataset, target):
@@ -38,7 +38,7 @@ def mean(model: Model, batch: Batch, dataset: str, target: Target) -> Tensor:
 
 
 def samples(
-    model: Model, batch: Batch, dataset: str, target: Target, count: int, source: torch.Generator
+    model: Function, batch: Batch, dataset: str, target: Target, count: int, source: torch.Generator
 ) -> tuple[Tensor, list[int]]:
     """So many of the items that the target is about, by chance, and their numbers; each as likely as any other.
 

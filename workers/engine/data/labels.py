@@ -12,7 +12,7 @@ from torch import Tensor
 
 from workers.engine.data.streaming import Accumulator, items
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.resources import Dataset, Items
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import InvalidParameter
@@ -76,7 +76,7 @@ def labels_of(found: Items, classes: NDArray[np.int64]) -> NDArray[np.int64] | N
 
 
 def about(
-    model: Model,
+    model: Function,
     batch: Batch,
     name: str,
     target: Target,

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import InvalidParameter
 
 
-def pick(model: Model, batch: Batch, name: str, draws: int, sources: list[torch.Generator]) -> tuple[Tensor, Tensor]:
+def pick(model: Function, batch: Batch, name: str, draws: int, sources: list[torch.Generator]) -> tuple[Tensor, Tensor]:
     """For each row `draws` items of the dataset, with replacement, drawn from the row's own source.
 
     Returns the distinct items (k, *shape), where the model computes, and which of them each row drew (n, draws). The

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.resources import Dataset, Items
 from workers.explanation.errors import InvalidParameter
 
@@ -27,7 +27,7 @@ class Accumulator(Protocol):
 
 
 def stream(
-    model: Model, batch: Batch, name: str, keeping: Accumulator | None = None, phase: str = "items"
+    model: Function, batch: Batch, name: str, keeping: Accumulator | None = None, phase: str = "items"
 ) -> Iterator[Tensor]:
     """As `items`, the inputs alone (k, *shape)."""
     for found in items(model, batch, name, keeping, phase):
@@ -35,7 +35,7 @@ def stream(
 
 
 def items(
-    model: Model, batch: Batch, name: str, keeping: Accumulator | None = None, phase: str = "items"
+    model: Function, batch: Batch, name: str, keeping: Accumulator | None = None, phase: str = "items"
 ) -> Iterator[Items]:
     """The items of a dataset, in order, where the model computes; the dataset reports progress.
 

@@ -122,7 +122,7 @@ def by_row(values: Tensor, rows: Rows = PLAIN) -> Tensor:
     return values.flatten(1).sum(1) if values.dim() > 1 else values
 
 
-def shares(values: Tensor, rows: Rows) -> Tensor:
+def shares(values: Tensor, rows: Rows = PLAIN) -> Tensor:
     """The values as shares of the sum of each row; where that is below 1, of 1."""
     parts = rows.split(values)
     return rows.join(parts / by_row(parts).clamp(min=1).view(-1, *[1] * (parts.dim() - 1)))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
+from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import has_chances, target_chances
 from workers.explanation.target import (
@@ -23,7 +24,7 @@ from workers.explanation.target import (
 )
 
 
-def told(model: Model, batch: Batch) -> tuple[list[list[dict[str, Any]]], list[dict[str, float | None]]]:
+def told(model: Function, batch: Batch) -> tuple[list[list[dict[str, Any]]], list[dict[str, float | None]]]:
     """For each row the prediction, and {score, probability} of its target; nothing of the latter without targets.
 
     Of a `value` the prediction is the number that was explained. Asked after the method, so that the passes that it
@@ -44,12 +45,11 @@ def told(model: Model, batch: Batch) -> tuple[list[list[dict[str, Any]]], list[d
     return prediction, found
 
 
-def _scores(model: Model, batch: Batch, wanted: list[Target]) -> Tensor:
+def _scores(model: Function, batch: Batch, wanted: list[Target]) -> Tensor:
     """The scalar of each row's target, (n,)."""
     if not any(isinstance(target, UnitTarget) for target in wanted):
-        values = {model.graph.output: model.outputs(batch)}
-        return target_masks.scores(target_masks.masks(wanted, model.graph, values), model.graph, values)
-    if "tape" in batch.memo and not model.normed(wanted):
+        return target_masks.output_scores(wanted, model.outputs(batch))
+    if isinstance(model, Model) and "tape" in batch.memo and not model.normed(wanted):
         tape = model.tape(batch)
         return target_masks.scores(
             target_masks.masks(wanted, tape.graph, tape.values), tape.graph, tape.values
@@ -59,16 +59,16 @@ def _scores(model: Model, batch: Batch, wanted: list[Target]) -> Tensor:
         return torch.cat([model.scores(batch.x[at], [wanted[row] for row in at.tolist()]) for at in parts])
 
 
-def _shares(model: Model, batch: Batch, wanted: list[Target]) -> dict[int, float]:
+def _shares(model: Function, batch: Batch, wanted: list[Target]) -> dict[int, float]:
     """The probability of each row's target by row, of those that are a class's."""
     rows = [row for row, target in enumerate(wanted) if isinstance(target, ClassTarget | MaskTarget)]
     if not rows or not has_chances(model.card):
         return {}
-    found = target_chances(model.card, [wanted[row] for row in rows], model.graph, model.outputs(batch)[rows])
+    found = target_chances(model.card, [wanted[row] for row in rows], model.outputs(batch)[rows])
     return dict(zip(rows, found.tolist(), strict=True))
 
 
-def _own(model: Model, target: Target, score: float) -> dict[str, Any] | None:
+def _own(model: Function, target: Target, score: float) -> dict[str, Any] | None:
     """The entry of a prediction that is the target itself, where that is no class."""
     if isinstance(target, ValueTarget):
         return prediction.entry(model.card, 0, score)

@@ -1,14 +1,11 @@
-"""Model: a loaded model, ready to be explained; nothing that it computes changes after it is made."""
+"""Model: a function with its graph, and what can be propagated through it; nothing that it computes changes."""
 
 from __future__ import annotations
 
-import copy
-import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,18 +20,14 @@ from workers.engine.graph.graph import Node
 from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
-from workers.engine.model.chunk_size import fastest
-from workers.engine.model.outputs import target_chances
+from workers.engine.model.function import Function
 from workers.engine.rules import assign
 from workers.engine.rules.backward import Watch, propagate
 from workers.engine.rules.rule import Gradient, Rule
-from workers.explanation.card import ModelCard
 from workers.explanation.composite import DEFAULT, Choices, Table
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.explanation.spec import ModelSpec
 from workers.explanation.target import Target, UnitTarget
-
-SHRUNK_S = 600.0  # memory that was short may be there again
 
 
 def snake(name: str) -> str:
@@ -42,8 +35,8 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-class Model:
-    """The exported graph of a model with its card; explains nothing itself, but runs what methods ask for."""
+class Model(Function):
+    """A function by its exported graph; explains nothing itself, but runs what methods ask for."""
 
     def __init__(
         self,
@@ -54,19 +47,14 @@ class Model:
         chunk: int | None,
         stored: tuple[str, ...] = (),
     ) -> None:
+        card = prediction.card(spec, compiled.exported, dtype, stored)
+        super().__init__(card, device, dtype, chunk, rows=1 if compiled.exported.alone else None)
         self.spec = spec
         self.graph = compiled.exported
         self.folded = compiled.folded
-        self.device = device
-        self.dtype = dtype
-        self.rows = 1 if compiled.exported.alone else None
-        self._chunk = self.rows or chunk
-        self._shrunk_at = -math.inf
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self.stochastic: Callable[[], Compiled] | None = None
-        self.asked: tuple[Target, ...] = ()
-        self.card: ModelCard = prediction.card(spec, self.graph, dtype, stored)
 
     @classmethod
     def from_program(
@@ -95,77 +83,20 @@ class Model:
             model.stochastic = cache(partial(compiled_as, True))
         return model
 
-    def towards(self, target: Target | None) -> Model:
-        """The same model, asked about this target: methods refuse no more than stands between it and the input."""
-        if target is None:
-            return self
-        model = copy.copy(self)
-        model.asked = (target,)
-        return model
-
     @property
     def ends(self) -> frozenset[int]:
         """The folded graph's nodes that the model is asked about: its output, or where the targets are read."""
         return frozenset(target_masks.node_of(t, self.folded) for t in self.asked) or frozenset({self.folded.output})
 
-    @property
-    def chunk(self) -> int:
-        """How many rows a method with many passes runs at once: measured when first asked for."""
-        if self._chunk is None or 0 <= self._shrunk_at < time.monotonic() - SHRUNK_S:
-            self._shrunk_at = -math.inf
-            row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
-            with torch.no_grad():
-                self._chunk = fastest(self.graph.run, row)
-        return self._chunk
-
-    @property
-    def measured_chunk(self) -> int | None:
-        """What `chunk` was last; None where nobody has asked for it."""
-        return self._chunk
-
-    def shrink(self) -> bool:
-        """Halve the chunk for some minutes, for it did not fit into memory; False where it cannot be smaller.
-
-        Then its size was not to blame, and is measured anew when next asked for.
-        """
-        if self.rows or self._chunk is None or self._chunk == 1:
-            self._chunk = self.rows
-            return False
-        self._chunk //= 2
-        self._shrunk_at = time.monotonic()
-        return True
-
-    @property
-    def short(self) -> bool:
-        """Whether memory ran out lately: what may take more rows than a chunk takes no more now."""
-        return self._shrunk_at >= 0
+    def run(self, x: Tensor) -> Tensor:
+        return self.graph.run(x)[0]
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""
         if "tape" in batch.memo:
             output: Tensor = batch.memo["tape"].output
             return output
-        if "outputs" not in batch.memo:
-            batch.memo["outputs"] = self.forward(batch.x)
-        outputs: Tensor = batch.memo["outputs"]
-        return outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What the model returns for x (n, *shape), without gradients, in chunks."""
-        with torch.no_grad():
-            # One row needs no measured size.
-            parts = torch.split(x, self.chunk) if len(x) > 1 else [x]
-            return torch.cat([self.graph.run(part)[0] for part in parts])
-
-    def resolve(self, batch: Batch) -> list[Target]:
-        """The batch's targets with ranks turned into classes, by the outputs for the inputs themselves."""
-        if not any(t.kind == "rank" for t in batch.targets):
-            return list(batch.targets)
-        return target_masks.resolve(batch.targets, self.outputs(batch))
-
-    def prediction(self, batch: Batch, top: int = 5) -> list[list[dict[str, Any]]]:
-        """For each row its highest outputs, {index, label, score, probability}, best first."""
-        return prediction.predictions(self.card, self.outputs(batch), top)
+        return super().outputs(batch)
 
     def tape(self, batch: Batch) -> Tape:
         """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""
@@ -179,10 +110,9 @@ class Model:
 
         With `probability`, that of its class, the mean over its places; raises InvalidTarget for what is no class.
         """
-        keep = {target_masks.node_of(t, self.graph) for t in wanted}
-        output, values = self.graph.run(x, keep)
-        if probability:
-            return target_chances(self.card, wanted, self.graph, output)
+        if probability or not any(isinstance(target, UnitTarget) for target in wanted):
+            return super().scores(x, wanted, probability)
+        output, values = self.graph.run(x, {target_masks.node_of(t, self.graph) for t in wanted})
         values[self.graph.output] = output
         return target_masks.scores(target_masks.masks(wanted, self.graph, values), self.graph, values)
 
@@ -262,10 +192,6 @@ class Model:
         """The name of the rule that each layer got under a composite, in the order of the graph."""
         rules = self.rules(table, choices)
         return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
-
-    def range(self) -> tuple[Tensor, Tensor] | None:
-        """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
-        return prediction.input_range(self.card.input, self.device, self.dtype)
 
     def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
         """The layers among the targets that batch norm is folded into, each with its norm."""

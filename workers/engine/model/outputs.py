@@ -14,8 +14,8 @@ from torch.fx import Node
 from torch.nn.functional import logsigmoid
 from torch.special import entr
 
-from workers.engine.graph.graph import Graph
 from workers.engine.graph.ops import VIEWS
+from workers.engine.graph.rows import by_row, shares
 from workers.engine.model import target_masks
 from workers.explanation.card import ModelCard, Output
 from workers.explanation.errors import Instead, InvalidTarget, MethodNotApplicable
@@ -92,11 +92,11 @@ def class_chances(card: ModelCard, outputs: Tensor) -> Tensor | None:
     return by_class(chances(card, outputs)).mean(2) if has_chances(card) else None
 
 
-def target_chances(card: ModelCard, wanted: Sequence[Target], graph: Graph, outputs: Tensor) -> Tensor:
+def target_chances(card: ModelCard, wanted: Sequence[Target], outputs: Tensor) -> Tensor:
     """The probability of each row's target (n,), the mean over its places; InvalidTarget for what is no class."""
     check_probability(card, wanted)
-    values = {graph.output: chances(card, outputs)}
-    return target_masks.scores(target_masks.averaged(target_masks.masks(wanted, graph, values), graph), graph, values)
+    found = chances(card, outputs)
+    return by_row(found * shares(target_masks.output_mask(wanted, found)))
 
 
 def entropies(card: ModelCard, outputs: Tensor) -> tuple[Tensor, Tensor] | None:

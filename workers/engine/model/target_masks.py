@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph.graph import Graph
-from workers.engine.graph.rows import by_row, shares
+from workers.engine.graph.rows import by_row
 from workers.explanation.errors import InvalidTarget
 from workers.explanation.target import (
     ClassTarget,
@@ -80,9 +80,19 @@ def masks(targets: Sequence[Target], graph: Graph, values: Mapping[int, Tensor] 
     return found
 
 
-def averaged(found: Mapping[int, Tensor], graph: Graph) -> dict[int, Tensor]:
-    """The same masks, each row's over the number of its elements: a score is then their mean."""
-    return {index: shares(mask, graph.nodes[index].rows) for index, mask in found.items()}
+def output_mask(targets: Sequence[Target], outputs: Tensor) -> Tensor:
+    """Ones at the elements of the outputs (n, ...) that each row's target sums over; InvalidTarget for a layer."""
+    mask = torch.zeros_like(outputs)
+    for row, target in enumerate(targets):
+        if isinstance(target, UnitTarget):
+            raise InvalidTarget(f"the model has no layer {target.layer!r}", pointer="/target/layer")
+        mask[row] = elements(target, mask[row])
+    return mask
+
+
+def output_scores(targets: Sequence[Target], outputs: Tensor) -> Tensor:
+    """The score of every row (n,), of targets that are read from the outputs (n, ...)."""
+    return by_row(outputs * output_mask(targets, outputs))
 
 
 def elements(target: Target, like: Tensor) -> Tensor:

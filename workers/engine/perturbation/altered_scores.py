@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.outputs import chances, check_probability
 from workers.engine.model.target_masks import pick
 from workers.engine.perturbation.chunks import sweep
@@ -30,7 +30,7 @@ def twins(batch: Batch) -> list[int]:
 
 
 def altered_scores(
-    model: Model, batch: Batch, question: Hashable, points: int, alter: Alter, probability: bool = False
+    model: Function, batch: Batch, question: Hashable, points: int, alter: Alter, probability: bool = False
 ) -> Tensor:
     """The score of each row's target for each of its altered copies: (n, points).
 
@@ -50,7 +50,7 @@ def altered_scores(
     return torch.stack([pick(outputs[at], target) for at, target in zip(_numbered(twins(batch)), wanted, strict=True)])
 
 
-def _outputs(model: Model, batch: Batch, question: Hashable, points: int, alter: Alter) -> Tensor:
+def _outputs(model: Function, batch: Batch, question: Hashable, points: int, alter: Alter) -> Tensor:
     """What the model returns for the copies of each distinct row: (distinct rows, points, classes)."""
     same = twins(batch)
     key = question, tuple(batch.seeds), tuple(same)
@@ -59,8 +59,7 @@ def _outputs(model: Model, batch: Batch, question: Hashable, points: int, alter:
         firsts = torch.tensor(sorted(set(same)))
         few = Batch(batch.x[firsts], [], report=batch.report)
         parts = [
-            model.graph.run(alter(firsts[rows], at))[0].reshape(len(rows), -1)
-            for rows, at in sweep(model, few, points, "masks")
+            model.run(alter(firsts[rows], at)).reshape(len(rows), -1) for rows, at in sweep(model, few, points, "masks")
         ]
         held = batch.memo["altered"] = key, torch.cat(parts).view(len(few), points, -1)
     outputs: Tensor = held[1]
@@ -68,7 +67,7 @@ def _outputs(model: Model, batch: Batch, question: Hashable, points: int, alter:
 
 
 def _scores(
-    model: Model, batch: Batch, wanted: Sequence[Target], points: int, alter: Alter, probability: bool
+    model: Function, batch: Batch, wanted: Sequence[Target], points: int, alter: Alter, probability: bool
 ) -> Tensor:
     parts = [
         model.scores(alter(rows, at), [wanted[row] for row in rows], probability)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.outputs import chances
 from workers.engine.perturbation.chunks import even
 from workers.explanation.target import ClassTarget, Target
@@ -17,7 +17,7 @@ from workers.explanation.target import ClassTarget, Target
 Copies: TypeAlias = Callable[[Tensor], Tensor]  # some numbers of copies -> those copies (k, *shape)
 
 
-def ask(model: Model, batch: Batch, rows: Tensor, copies: Copies, probability: bool = False) -> Tensor:
+def ask(model: Function, batch: Batch, rows: Tensor, copies: Copies, probability: bool = False) -> Tensor:
     """The score of the target of row rows[i] for the i-th copy, (len(rows),), in chunks; reports after each."""
     wanted = model.resolve(batch)
     parts = [batch.x.new_zeros(0)]
@@ -28,10 +28,10 @@ def ask(model: Model, batch: Batch, rows: Tensor, copies: Copies, probability: b
     return torch.cat(parts)
 
 
-def _scores(model: Model, x: Tensor, wanted: Sequence[Target], probability: bool) -> Tensor:
+def _scores(model: Function, x: Tensor, wanted: Sequence[Target], probability: bool) -> Tensor:
     indices = [target.index for target in wanted if isinstance(target, ClassTarget)]
     if len(model.card.outputs) != 1 or len(indices) < len(wanted):
         return model.scores(x, wanted, probability)
-    outputs = model.graph.run(x)[0]
+    outputs = model.run(x)
     chosen = torch.tensor(indices, device=outputs.device)[:, None]
     return (chances(model.card, outputs) if probability else outputs).gather(1, chosen)[:, 0]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
@@ -19,7 +19,7 @@ BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
 
 
 def baseline(
-    model: Model, batch: Batch, kind: Baseline, value: float = 0.0, asked: Literal["baseline", "fill"] = "baseline"
+    model: Function, batch: Batch, kind: Baseline, value: float = 0.0, asked: Literal["baseline", "fill"] = "baseline"
 ) -> Tensor:
     """The baseline of every row, shaped like the inputs.
 
@@ -37,7 +37,7 @@ def baseline(
     return made[kind]()
 
 
-def _range(model: Model, asked: str) -> tuple[Tensor, Tensor]:
+def _range(model: Function, asked: str) -> tuple[Tensor, Tensor]:
     found = model.range()
     if found is None:
         raise InvalidParameter(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 
 
 class Chunk(NamedTuple):
@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
     points: Tensor
 
 
-def sweep(model: Model, batch: Batch, points: int, unit: str) -> Iterator[Chunk]:
+def sweep(model: Function, batch: Batch, points: int, unit: str) -> Iterator[Chunk]:
     """All (row, point) pairs, row by row, in chunks; reports progress after each chunk.
 
     One row's points fill a chunk, several rows' points share one.

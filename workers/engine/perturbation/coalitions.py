@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import altered_scores
 from workers.engine.perturbation.maps import over_channels
 from workers.engine.perturbation.segments import Segments
@@ -95,7 +95,7 @@ def orders(players: int, samples: int, generator: torch.Generator) -> Tensor | P
 
 
 def play(
-    model: Model,
+    model: Function,
     batch: Batch,
     question: Hashable,
     cut: Segments,

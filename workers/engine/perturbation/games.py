@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import torch
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation import coalitions
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.coalitions import Coalitions
@@ -39,7 +39,7 @@ class Game(Protocol):
     def __hash__(self) -> int: ...
 
 
-def solved(model: Model, batch: Batch, game: Game, draw: Draw[C], fit: Callable[[C, Floats], Fit]) -> Attribution:
+def solved(model: Function, batch: Batch, game: Game, draw: Draw[C], fit: Callable[[C, Floats], Fit]) -> Attribution:
     """Coalitions of each row's segments drawn and scored, and a value fitted to each segment.
 
     A fit that promises completeness is checked: its values sum to f(input) - f(fill).

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import twins
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
@@ -44,7 +44,7 @@ class Segments:
         return over_channels(torch.stack(maps), self.spec)
 
 
-def chosen(model: Model, cut: Cut | None) -> Cut:
+def chosen(model: Function, cut: Cut | None) -> Cut:
     """The cut asked for, else slic for images and a grid for the rest.
 
     Raises MethodNotApplicable for superpixels of what is no image plane, and for a flat input of too many features.
@@ -67,7 +67,7 @@ def chosen(model: Model, cut: Cut | None) -> Cut:
     return cut or ("slic" if spec.kind == "image" else "grid")
 
 
-def segments(model: Model, batch: Batch, cut: Cut | None, count: int) -> Segments:
+def segments(model: Function, batch: Batch, cut: Cut | None, count: int) -> Segments:
     """Each row cut into about `count` segments; what was cut for one row serves its twins and other targets.
 
     Raises InvalidParameter for an image in which quickshift finds a single segment.
@@ -95,7 +95,7 @@ def grid(sizes: Sequence[int], count: int) -> NDArray[np.int64]:
     return np.asarray(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), blocks), np.int64)
 
 
-def _superpixels(model: Model, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
+def _superpixels(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
     # Imported here: it takes a second, and grids do without.
     from skimage.segmentation import quickshift, slic
 
@@ -112,7 +112,7 @@ def _superpixels(model: Model, x: Tensor, cut: Cut, count: int) -> NDArray[np.in
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
 
 
-def _picture(model: Model, x: Tensor) -> NDArray[np.float64]:
+def _picture(model: Function, x: Tensor) -> NDArray[np.float64]:
     """The input as a person sees it: height, width, red-green-blue, 0..1; other than three channels become gray."""
     spec, known = model.card.input, model.range()
     axis = channel_axis(spec) or 0

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.target import Target
 
 
-def untied(model: Model, batch: Batch, share: float) -> Batch:
+def untied(model: Function, batch: Batch, share: float) -> Batch:
     """The batch with uniform noise of at most that share of the input's range, from each row's seed; same targets.
 
     Two models that compute one function round differently, so a gradient taken at a tie differs between them.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import altered_scores
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
@@ -41,7 +41,7 @@ def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list
 
 
 def occlude(
-    model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Tensor, probability: bool
+    model: Function, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Tensor, probability: bool
 ) -> Tensor:
     """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
     spec = model.card.input
@@ -68,7 +68,7 @@ def occlude(
     return over_channels(spread / covered, spec)
 
 
-def check_score(model: Model, score: str) -> None:
+def check_score(model: Function, score: str) -> None:
     """Raise MethodNotApplicable or InvalidTarget where a probability is to be watched, and there is none."""
     if score == "probability":
         check_probability(model.card, model.asked)

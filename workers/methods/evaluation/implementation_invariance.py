@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
     from workers.engine.model.resources import Items, Resources
+
+SPLIT = "the graph of the model, whose neurons are split, or `other`"
 
 
 class ImplementationInvariance(Method):
@@ -47,15 +49,15 @@ class ImplementationInvariance(Method):
         one = 2 * sum(method.passes(at) for method in self.of) + 2
         return one * at.items(self.dataset)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.nested import split_neurons
         from workers.methods.nested.attributions import refuse
 
         refuse(model, self.of)
         if self.other is None:
-            split_neurons.check(model)
+            split_neurons.check(self.graph_of(model, SPLIT))
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         from workers.engine.perturbation.ties import untied
         from workers.methods.nested.attributions import refuse
         from workers.methods.nested.evaluation import judge
@@ -65,7 +67,7 @@ class ImplementationInvariance(Method):
 
         resources: Resources = Refitted(batch.resources)
         if self.other is None:
-            other, layers = split(model, self.theta)
+            other, layers = split(self.graph_of(model, SPLIT), self.theta)
         else:
             other, layers, resources = batch.resources.model(self.other), [], batch.resources
             check_alike(model, other)

@@ -11,7 +11,7 @@ from workers.methods.method import Method
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Predict(Method):
@@ -30,7 +30,7 @@ class Predict(Method):
 
     top: int = Field(default=5, ge=1, le=1000, description="How many of the highest outputs are named.")
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         return Scores(
             {"scores": model.outputs(batch)},
             info=[{"prediction": ranking} for ranking in model.prediction(batch, self.top)],

@@ -12,7 +12,7 @@ from workers.methods.method import AnyMethod, Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class SmoothGrad(Method):
@@ -24,7 +24,6 @@ class SmoothGrad(Method):
 
     citation = "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise; Adebayo et al. 2018 (VarGrad)"
     question = "What does the method say once the noise of a single gradient is averaged away?"
-    needs = frozenset({"gradients"})
     cost = "tens of passes"
     revision = 2
 
@@ -49,13 +48,15 @@ class SmoothGrad(Method):
     def passes(self, at: Extent, /) -> int:
         return self.samples * self.of.passes(at)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.graph.embeddings import check_slope
+        from workers.engine.model.model import Model
 
-        check_slope(model.folded)
+        if isinstance(model, Model):
+            check_slope(model.folded)
         self.of.refuse(model)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.methods.nested.noisy_copies import sample
 
         moments = sample(model, batch, self.of, self.samples, self.noise, self.noise_of)

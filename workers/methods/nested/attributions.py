@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.chunks import even
 from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
@@ -16,14 +16,15 @@ from workers.methods.method import Method
 from workers.methods.nested.resources import Unkept
 
 
-def refuse(model: Model, of: Sequence[Method]) -> None:
+def refuse(model: Function, of: Sequence[Method]) -> None:
     """Raise MethodNotApplicable where one of the methods judged cannot explain this model."""
     for method in of:
+        method.check_needs(model)
         method.check_walk(model)
         method.refuse(model)
 
 
-def attributions(model: Model, batch: Batch, of: Sequence[Method]) -> list[Tensor]:
+def attributions(model: Function, batch: Batch, of: Sequence[Method]) -> list[Tensor]:
     """Each method's attributions of the batch (n, ...), kept with it for other evaluations of the same inputs."""
     known = batch.memo.setdefault("attributions", {})
     for method in of:
@@ -33,7 +34,7 @@ def attributions(model: Model, batch: Batch, of: Sequence[Method]) -> list[Tenso
     return [known[method, tuple(batch.targets)] for method in of]
 
 
-def elsewhere(model: Model, batch: Batch, x: Tensor, rows: Tensor, method: Method) -> Tensor:
+def elsewhere(model: Function, batch: Batch, x: Tensor, rows: Tensor, method: Method) -> Tensor:
     """What a method attributes to other inputs x (k, *shape), each for the target of a row of the batch."""
     wanted = model.resolve(batch)
     parts = []
@@ -44,7 +45,7 @@ def elsewhere(model: Model, batch: Batch, x: Tensor, rows: Tensor, method: Metho
     return torch.cat(parts)
 
 
-def attributed(model: Model, batch: Batch, method: Method) -> Tensor:
+def attributed(model: Function, batch: Batch, method: Method) -> Tensor:
     """What a method attributes to each row of a batch: of a model that runs a row at a time, to one after the other."""
     rows = batch.apart() if model.rows == 1 and len(batch) > 1 else [batch]
     return torch.cat([method.explain(model, row).arrays["attribution"].detach() for row in rows])
@@ -56,7 +57,7 @@ def by_place(maps: Tensor, spec: InputSpec) -> Tensor:
     return maps if axis is None else maps.sum(axis + 1)
 
 
-def _explained(model: Model, batch: Batch, method: Method) -> Tensor:
+def _explained(model: Function, batch: Batch, method: Method) -> Tensor:
     """The method's steps are no steps of the evaluation: they only ask whether to go on."""
 
     def report(done: int, total: int, unit: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workers.engine.data.streaming import items, nonempty
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.resources import Items
 from workers.explanation.result import Check, Scores, to_numpy
 from workers.explanation.target import RankTarget
@@ -62,7 +62,7 @@ class Tally:
 
 
 def judge(
-    model: Model,
+    model: Function,
     batch: Batch,
     method: Evaluation,
     measure: Measure,
@@ -87,7 +87,7 @@ def judge(
     return Scores({**found, **spread}, checks, rows)
 
 
-def _over(model: Model, batch: Batch, method: Evaluation, measure: Measure) -> tuple[dict[str, Any], dict[str, Any]]:
+def _over(model: Function, batch: Batch, method: Evaluation, measure: Measure) -> tuple[dict[str, Any], dict[str, Any]]:
     assert method.dataset is not None
     tally, dataset = Tally(), nonempty(batch, method.dataset)
     for part in items(model, batch, method.dataset, tally, PHASE):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.chunks import sweep
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.method import Method
@@ -31,7 +31,7 @@ class Moments:
         return (self.variance / max(1, self.samples - 1)).sqrt()
 
 
-def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float, noise_of: NoiseOf) -> Moments:
+def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float, noise_of: NoiseOf) -> Moments:
     """Moments of `of` on inputs with Gaussian noise, whose standard deviation is `noise` times what `noise_of` says.
 
     The target is the one of the input itself. Each row draws from its own seed, its samples in order.
@@ -52,7 +52,7 @@ def sample(model: Model, batch: Batch, of: Method, samples: int, noise: float, n
     return Moments(total / samples, square / samples, samples)
 
 
-def extent(model: Model, x: Tensor, noise_of: NoiseOf) -> Tensor:
+def extent(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
     """What noise is a share of: the width of the input's range by channel, as the card says, else of each row's own
     values; or the standard deviation of each row's values. Broadcasts to x."""
     axes = tuple(range(1, x.dim()))

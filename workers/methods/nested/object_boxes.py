@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.resources import Items
 from workers.engine.perturbation.maps import places
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
@@ -19,7 +19,7 @@ from workers.methods.nested.attributions import attributions, by_place
 HIGHEST = 1e6  # of a ratio: where nothing lies outside the box
 
 
-def check(model: Model) -> None:
+def check(model: Function) -> None:
     """Raise MethodNotApplicable for an input without height and width."""
     if len(places(model.card.input)) != 2:
         raise MethodNotApplicable(
@@ -28,7 +28,7 @@ def check(model: Model) -> None:
         )
 
 
-def inside(model: Model, batch: Batch, items: Items | None, box: Box) -> Tensor:
+def inside(model: Function, batch: Batch, items: Items | None, box: Box) -> Tensor:
     """Where the object is, bool (n, height, width): the items' boxes, else their masks together, else the box given.
 
     Raises InvalidParameter for a dataset with neither, and for a box that no place's centre lies in.
@@ -55,7 +55,7 @@ def inside(model: Model, batch: Batch, items: Items | None, box: Box) -> Tensor:
     return found
 
 
-def pointing(model: Model, batch: Batch, of: Sequence[Method], object_at: Tensor, margin: int) -> dict[str, Tensor]:
+def pointing(model: Function, batch: Batch, of: Sequence[Method], object_at: Tensor, margin: int) -> dict[str, Tensor]:
     """1 where the strongest place lies on the object or at most `margin` places beside it; of ties, the share."""
     if margin:
         side = 2 * margin + 1
@@ -69,7 +69,7 @@ def pointing(model: Model, batch: Batch, of: Sequence[Method], object_at: Tensor
     return {"scores": torch.stack(hits, 1)}
 
 
-def ratios(model: Model, batch: Batch, of: Sequence[Method], object_at: Tensor) -> dict[str, Tensor]:
+def ratios(model: Function, batch: Batch, of: Sequence[Method], object_at: Tensor) -> dict[str, Tensor]:
     """Sums of magnitudes inside over those outside; `share` inside of all; `area` the object's share of the places."""
     flat = object_at.flatten(1)
     shares = []

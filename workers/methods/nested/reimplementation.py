@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.resources import Resources
 from workers.engine.perturbation.asking import ask
 from workers.explanation.errors import InvalidParameter
@@ -20,7 +20,7 @@ SAME = 1e-2  # of the score: models that differ by more do not compute the same 
 
 
 def differences(
-    model: Model, other: Model, resources: Resources, batch: Batch, of: Sequence[Method]
+    model: Function, other: Function, resources: Resources, batch: Batch, of: Sequence[Method]
 ) -> dict[str, Tensor]:
     """By how much the second model's attributions differ, in shares of the first's norm; and the two scores.
 
@@ -42,7 +42,7 @@ def differences(
     return {"scores": found, "first": first[:, None].expand_as(found), "second": second[:, None].expand_as(found)}
 
 
-def check_alike(model: Model, other: Model) -> None:
+def check_alike(model: Function, other: Function) -> None:
     """Raise InvalidParameter for a second model of other inputs or outputs."""
     for what, one, two in (
         ("input", model.card.input.shape, other.card.input.shape),

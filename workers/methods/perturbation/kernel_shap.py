@@ -12,7 +12,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class KernelShap(Method):
@@ -41,14 +41,14 @@ class KernelShap(Method):
         players = at.segments(self.count)
         return min(self.samples, 1 << players) if self.segments != "quickshift" else self.samples
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen
         from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
         chosen(model, self.segments)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.coalitions import pairs
         from workers.engine.perturbation.games import solved
         from workers.engine.perturbation.surrogate import shapley_regression

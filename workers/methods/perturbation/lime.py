@@ -13,7 +13,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Lime(Method):
@@ -43,14 +43,14 @@ class Lime(Method):
     def passes(self, _: Extent, /) -> int:
         return self.samples
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen
         from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
         chosen(model, self.segments)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.coalitions import halves
         from workers.engine.perturbation.games import solved
         from workers.engine.perturbation.surrogate import local_linear

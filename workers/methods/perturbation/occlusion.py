@@ -12,7 +12,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Occlusion(Method):
@@ -37,12 +37,12 @@ class Occlusion(Method):
     def passes(self, at: Extent, /) -> int:
         return at.windows(self.patch, self.stride)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.baselines import baseline
         from workers.engine.perturbation.maps import channel_axis, places
         from workers.engine.perturbation.windows import occlude, windows

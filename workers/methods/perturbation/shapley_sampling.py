@@ -12,7 +12,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class ShapleySampling(Method):
@@ -40,14 +40,14 @@ class ShapleySampling(Method):
         players = at.segments(self.count)
         return min(2 + self.samples * (players - 1), 1 << players)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen
         from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
         chosen(model, self.segments)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.coalitions import orders
         from workers.engine.perturbation.games import solved
         from workers.engine.perturbation.surrogate import mean_entry

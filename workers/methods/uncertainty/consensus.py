@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Consensus(Method):
@@ -28,7 +28,6 @@ class Consensus(Method):
 
     citation = "Hansen, Nielsen, Strother, Lange 2001, Consensus inference in neuroimaging; book ch. 3.3"
     question = "Which features do several methods agree on?"
-    needs = frozenset({"gradients"})
     cost = "hundreds of passes"
 
     of: Annotated[tuple[Attributing, ...], Field(min_length=2, max_length=20)] = Field(
@@ -43,11 +42,11 @@ class Consensus(Method):
     def passes(self, at: Extent, /) -> int:
         return sum(one.passes(at) for one in self.of)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         for one in self.of:
             one.refuse(model)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         import torch
 
         from workers.methods.nested.ranks import correlation_matrix, unit_ranks
@@ -60,7 +59,7 @@ class Consensus(Method):
         ]
         return Attribution({"attribution": ranked.mean(0), "std": ranked.std(0, correction=0)}, info=info)
 
-    def _maps(self, model: Model, batch: Batch) -> list[Tensor]:
+    def _maps(self, model: Function, batch: Batch) -> list[Tensor]:
         from workers.methods.nested.ranks import summed_channels
 
         maps = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import ANY_FUNCTION, ExplainError, Instead, MethodNotApplicable, methods
 from workers.explanation.request_target import parse_targets
 from workers.explanation.target import Target
@@ -20,15 +20,16 @@ from workers.methods.method import Method
 MOST = 4  # alternatives that are told
 
 
-def refuse(model: Model, method: Method) -> None:
+def refuse(model: Function, method: Method) -> None:
     """As methods refuse, those first that it holds."""
     for held in method.inner():
         refuse(model, held)
+    method.check_needs(model)
     method.check_walk(model)
     method.refuse(model)
 
 
-def advised(error: ExplainError, model: Model, method: Method, target: Target | None) -> ExplainError:
+def advised(error: ExplainError, model: Function, method: Method, target: Target | None) -> ExplainError:
     """The error with what the model does support of the advice that it has, or else of other methods of its kind."""
     if error.alternatives:
         return error
@@ -69,7 +70,7 @@ class _Alternative:
 class _Asked:
     """A request that was refused."""
 
-    model: Model
+    model: Function
     method: Method
     target: Target | None
 

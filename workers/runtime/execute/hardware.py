@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
-def machine(model: Model, rows: int) -> dict[str, Any]:
+def machine(model: Function, rows: int) -> dict[str, Any]:
     """The device's name, its instructions or capability, threads, precision, and how many rows went at once."""
     return {
         **_device(str(model.device)),

@@ -11,7 +11,7 @@ import structlog
 import torch
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import UnknownModel
 from workers.jobs.records import Work
 from workers.models.folder import Folder
@@ -34,25 +34,25 @@ class Warm:
         self.device = device
         self.budget = budget
         self.folders = Folders(models, read)
-        self._loaded: OrderedDict[str, tuple[Folder, Model]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[Folder, Function]] = OrderedDict()
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
 
-    def model(self, work: Work) -> Model:
+    def model(self, work: Work) -> Function:
         """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
         folder = self.folders.find(work.job.model)
         if folder is None:
             raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
         return self.loaded(folder)
 
-    def named(self, name: str) -> Model:
+    def named(self, name: str) -> Function:
         """The model of that digest or name, loaded where it is not; raises as `model` does."""
         folder = self.folders.find(name)
         if folder is None:
             raise UnknownModel(f"the model {name} is not served here", pointer="/method")
         return self.loaded(folder)
 
-    def each(self) -> Iterator[Model]:
+    def each(self) -> Iterator[Function]:
         """Every model, loaded one after the other; a bad one is logged and left out."""
         for folder in self.folders.each():
             try:
@@ -67,7 +67,7 @@ class Warm:
         with self._lock:
             return sorted(folder.name for folder, _ in self._loaded.values())
 
-    def loaded(self, folder: Folder) -> Model:
+    def loaded(self, folder: Folder) -> Function:
         """The model of a folder, from memory where it is there."""
         if (model := self._found(folder)) is not None:
             return model
@@ -82,14 +82,14 @@ class Warm:
         log.info("a model is loaded", model=folder.name)
         return model
 
-    def _found(self, folder: Folder) -> Model | None:
+    def _found(self, folder: Folder) -> Function | None:
         with self._lock:
             if folder.digest not in self._loaded:
                 return None
             self._loaded.move_to_end(folder.digest)
             return self._loaded[folder.digest][1]
 
-    def _load(self, folder: Folder) -> Model:
+    def _load(self, folder: Folder) -> Function:
         """Load it; where memory is short, others make room."""
         while True:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.card import MethodSupport, ModelCard
 from workers.explanation.errors import ExplainError
 from workers.explanation.target import Target
@@ -14,12 +14,12 @@ from workers.runtime.execute.alternatives import advised, refuse
 from workers.runtime.execute.faults import told
 
 
-def with_support(model: Model) -> ModelCard:
+def with_support(model: Function) -> ModelCard:
     """The model's card with, for each method, whether it works with default parameters, and why not."""
     return model.card.model_copy(update={"methods": tuple(support(model, name) for name in catalogue())})
 
 
-def support(model: Model, name: str) -> MethodSupport:
+def support(model: Function, name: str) -> MethodSupport:
     """What a method says of this model before any work; one that cannot do without a parameter says nothing yet."""
     try:
         check(model, parse_method(name))
@@ -33,7 +33,7 @@ def support(model: Model, name: str) -> MethodSupport:
     return MethodSupport(name=name, supported=True)
 
 
-def check(model: Model, method: Method, target: Target | None = None) -> None:
+def check(model: Function, method: Method, target: Target | None = None) -> None:
     """Raise, with advice that holds, where the method as it is configured cannot explain this target of the model."""
     try:
         refuse(model.towards(target), method)

@@ -33,7 +33,7 @@ from workers.runtime.execute.run import run
 from workers.runtime.lease import Watch
 
 if TYPE_CHECKING:
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 Arrays = Mapping[str, NDArray[Any]]
 KEPT_BYTES = 512 * 2**20
@@ -45,7 +45,9 @@ log = structlog.get_logger()
 class Stock:
     """Datasets and results of held methods, for every batch of one worker."""
 
-    def __init__(self, datasets: Datasets, results: Results, partials: Partials, named: Callable[[str], Model]) -> None:
+    def __init__(
+        self, datasets: Datasets, results: Results, partials: Partials, named: Callable[[str], Function]
+    ) -> None:
         self.datasets = datasets
         self.results = results
         self.partials = partials
@@ -53,7 +55,7 @@ class Stock:
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
         self._failed: dict[str, tuple[float, InputError]] = {}
 
-    def of(self, model: Model, report: Report, job_id: str | None) -> Supplied:
+    def of(self, model: Function, report: Report, job_id: str | None) -> Supplied:
         """The resources of a batch, which tell its report how far they are; `job_id` of a job that runs alone."""
         return Supplied(self, model, report, job_id)
 
@@ -69,7 +71,7 @@ class Stock:
             return None
         return None if stored is None else self._remembered(job_id, stored)
 
-    def obtain(self, model: Model, job: Job, report: Report) -> Arrays:
+    def obtain(self, model: Function, job: Job, report: Report) -> Arrays:
         """The arrays of a job of this model: computed now, or awaited where another worker computes it already."""
         if not isinstance(report, Watch):
             return self.compute(model, job, report)
@@ -82,7 +84,7 @@ class Stock:
                 report(0, 1, "fits of another worker")
                 time.sleep(LOOK_S)
 
-    def compute(self, model: Model, job: Job, report: Report) -> Arrays:
+    def compute(self, model: Function, job: Job, report: Report) -> Arrays:
         """The arrays of a job of this model, computed now, and kept under its id; raises what the job fails with."""
         now = time.time()
         failed_at, failure = self._failed.get(job.id, (0.0, None))
@@ -119,7 +121,7 @@ class Supplied:
     """The resources of one batch: datasets fit its model, and whoever iterates one tells the batch's report."""
 
     stock: Stock
-    own: Model
+    own: Function
     report: Report
     job_id: str | None
 
@@ -129,7 +131,7 @@ class Supplied:
         check_fits(card, self.own.card.input, "/method")
         return ModelDataset(card, self.stock.datasets.contents(card), self.own, self.report)
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str) -> Function:
         """Raises UnknownModel."""
         return self.stock.named(name)
 
@@ -142,7 +144,7 @@ class Supplied:
         if self.job_id:
             self.stock.partials.keep(self.job_id, phase, arrays)
 
-    def state(self, model: Model, method: Method) -> Arrays:
+    def state(self, model: Function, method: Method) -> Arrays:
         """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""
         if method.takes_input:
             raise InvalidParameter(f"{method.name} explains an input; it cannot be held here", pointer="/method")
@@ -158,7 +160,7 @@ class ModelDataset:
 
     card: DatasetCard
     contents: Contents
-    model: Model
+    model: Function
     report: Report
 
     @property

@@ -30,14 +30,14 @@ from workers.runtime.execute.model_inputs import prepared
 from workers.runtime.execute.model_support import check
 
 if TYPE_CHECKING:
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 Outcome: TypeAlias = Finished | ExplainError
 Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
 Known: TypeAlias = list[tuple[Work, Outcome]]
-Load: TypeAlias = Callable[[Work], "Model"]
+Load: TypeAlias = Callable[[Work], "Function"]
 Watch: TypeAlias = Callable[[Sequence[Work]], Report]
-Supply: TypeAlias = Callable[["Model", Report, str | None], Resources]
+Supply: TypeAlias = Callable[["Function", Report, str | None], Resources]
 Place: TypeAlias = tuple[str, str | None]
 
 
@@ -55,7 +55,7 @@ def unwatched(_: Sequence[Work]) -> Report:
     return silent
 
 
-def unsupplied(_: Model, __: Report, ___: str | None) -> Resources:
+def unsupplied(_: Function, __: Report, ___: str | None) -> Resources:
     """The supply of a run that has neither datasets nor results of held methods."""
     return NoResources()
 
@@ -81,7 +81,7 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
             yield from shift.prepared(model, [work for work in batch if work.job.target not in refused])
 
 
-def _refused(model: Model, works: Sequence[Work]) -> dict[Target | None, ExplainError]:
+def _refused(model: Function, works: Sequence[Work]) -> dict[Target | None, ExplainError]:
     """By target, why the method of the works cannot explain it."""
     found: dict[Target | None, ExplainError] = {}
     for target in dict.fromkeys(work.job.target for work in works):
@@ -102,7 +102,7 @@ class _Shift:
     inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any] | None]] = field(default_factory=dict)
     last: tuple[list[Place], Batch] | None = None
 
-    def prepared(self, model: Model, works: Sequence[Work]) -> Outcomes:
+    def prepared(self, model: Function, works: Sequence[Work]) -> Outcomes:
         ready: list[Ready] = []
         for work in works:
             try:
@@ -114,7 +114,7 @@ class _Shift:
         if ready:
             yield from self.explained(model, ready)
 
-    def explained(self, model: Model, rows: Sequence[Ready]) -> Outcomes:
+    def explained(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
         """The batch, or its halves where it fails, so that one bad row fails alone.
 
         A row that alone does not fit into memory is tried again with fewer of its steps at once. A model that is run a
@@ -140,7 +140,7 @@ class _Shift:
             yield from self.explained(model, rows[:middle])
         yield from self.explained(model, rows[middle:])
 
-    def failed(self, model: Model, rows: Sequence[Ready], error: Exception) -> Known | None:
+    def failed(self, model: Function, rows: Sequence[Ready], error: Exception) -> Known | None:
         """What a batch comes to that failed; None where less of it at once may still succeed."""
         self.last = None
         if device_lost(error, model.device):
@@ -152,7 +152,7 @@ class _Shift:
         failure = instrumentation.told(error, [row.work for row in rows])
         return [(row.work, _advised(failure, model, row.work)) for row in rows]
 
-    def outcomes(self, model: Model, rows: Sequence[Ready]) -> Known:
+    def outcomes(self, model: Function, rows: Sequence[Ready]) -> Known:
         started = time.perf_counter()
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
@@ -171,7 +171,7 @@ class _Shift:
             for ready, row, target, top, scalar in zip(rows, results, targets, prediction, explained, strict=True)
         ]
 
-    def batch(self, model: Model, rows: Sequence[Ready]) -> Batch:
+    def batch(self, model: Function, rows: Sequence[Ready]) -> Batch:
         """The rows as a batch; where the one before had the same inputs, it shares their forward pass."""
         works = [row.work for row in rows]
         places = [place(work) for work in works]
@@ -188,7 +188,7 @@ class _Shift:
         return batch
 
 
-def _advised(error: ExplainError, model: Model, work: Work) -> ExplainError:
+def _advised(error: ExplainError, model: Function, work: Work) -> ExplainError:
     """The error of a row with what the model supports of its advice."""
     return advised(error, model, work.job.method, work.job.target) if isinstance(error, InputError) else error
 
@@ -206,7 +206,7 @@ def seed(work: Work) -> int:
 def _outcome(
     ready: Ready,
     row: Row,
-    model: Model,
+    model: Function,
     target: Target | None,
     prediction: Any,
     explained: Mapping[str, float | None] | None,

@@ -20,7 +20,7 @@ from workers.runtime.execute.faults import EXIT_CODE
 from workers.runtime.execute.model_support import with_support
 
 if TYPE_CHECKING:
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 PERIOD_S = 2.0
 WORKER_TTL_S = 10
@@ -59,7 +59,7 @@ class Beat:
         self.cards[card.name] = card.model_dump_json().encode()
         self._publish(card.name, self.cards[card.name])
 
-    def start(self, models: Callable[[], Iterable[Model]]) -> None:
+    def start(self, models: Callable[[], Iterable[Function]]) -> None:
         """Beat in the background, and load and publish the models there too, one after the other."""
         threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
         threading.Thread(target=self._publish_all, args=(models,), name="cards", daemon=True).start()
@@ -70,7 +70,7 @@ class Beat:
             pipe.sadd(keys.CARDS, name)
             pipe.execute()
 
-    def _publish_all(self, models: Callable[[], Iterable[Model]]) -> None:
+    def _publish_all(self, models: Callable[[], Iterable[Function]]) -> None:
         try:
             for model in models():
                 try:

@@ -12,7 +12,7 @@ from workers.methods.method import DatasetName, Extent, Method
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class RelevanceShare(Method):
@@ -46,13 +46,13 @@ class RelevanceShare(Method):
     def passes(self, at: Extent, /) -> int:
         return at.items(self.dataset, self.items) * self.of.passes(at)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.dataset.relevance_share.compute import place_axis
 
         place_axis(model.card.input, self.axis)
         self.of.refuse(model)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         from workers.methods.dataset.relevance_share.compute import Shares, fits, shares
 
         found: Shares = shares(model, batch, self.of, self.dataset, batch.targets[0], self.axis, self.size, self.items)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
 from workers.explanation.target import Target
@@ -52,7 +52,7 @@ class Sums:
 
 
 def shares(
-    model: Model, batch: Batch, of: Method, name: str, target: Target, axis: int | str, size: bool, most: int
+    model: Function, batch: Batch, of: Method, name: str, target: Target, axis: int | str, size: bool, most: int
 ) -> Shares:
     """The shares of a method's relevance at each place of an axis, over the items that the target is about."""
     at = place_axis(model.card.input, axis)

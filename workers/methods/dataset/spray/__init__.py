@@ -12,7 +12,7 @@ from workers.methods.method import DatasetName, Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Spray(Method):
@@ -50,10 +50,10 @@ class Spray(Method):
     def passes(self, at: Extent, /) -> int:
         return at.items(self.dataset, self.items) * self.of.passes(at)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         self.of.refuse(model)
 
-    def explain(self, model: Model, batch: Batch) -> Clustering:
+    def explain(self, model: Function, batch: Batch) -> Clustering:
         from workers.methods.dataset.spray.groups import grouped
         from workers.methods.dataset.spray.heatmaps import heatmaps
 

@@ -12,7 +12,7 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adapti
 
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.target import Target
@@ -58,7 +58,7 @@ class Heatmaps:
 
 
 def heatmaps(
-    model: Model, batch: Batch, of: Method, name: str, target: Target, most: int, cells: int | None
+    model: Function, batch: Batch, of: Method, name: str, target: Target, most: int, cells: int | None
 ) -> Heatmaps:
     """The method on the items that the target is about, the first `most` of them, summed over channels.
 

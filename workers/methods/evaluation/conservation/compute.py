@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
 from workers.explanation.perturbation import Baseline
@@ -16,7 +16,7 @@ from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
 
 
-def conserved(model: Model, batch: Batch, of: Sequence[Method], kind: Baseline | None) -> dict[str, Tensor]:
+def conserved(model: Function, batch: Batch, of: Sequence[Method], kind: Baseline | None) -> dict[str, Tensor]:
     """Of each row and method the sum, the sum of magnitudes, what is expected, and by how much that is missed."""
     found = [values.flatten(1).double() for values in attributions(model, batch, of)]
     sums = torch.stack([values.sum(1) for values in found], 1)
@@ -27,7 +27,7 @@ def conserved(model: Model, batch: Batch, of: Sequence[Method], kind: Baseline |
     return {"scores": gaps, "sums": sums, "expected": expected, "absolute": absolute}
 
 
-def _expected(model: Model, batch: Batch, kind: Baseline | None) -> Tensor:
+def _expected(model: Function, batch: Batch, kind: Baseline | None) -> Tensor:
     rows = torch.arange(len(batch))
     if kind is None:
         return ask(model, batch, rows, lambda at: batch.x[at])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
     from workers.engine.model.resources import Items
 
 
@@ -52,12 +52,12 @@ class Continuity(Method):
         one = sum(method.passes(at) for method in self.of) * (self.steps + 1)
         return one * at.items(self.dataset)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.nested.attributions import refuse
 
         refuse(model, self.of)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
         from workers.methods.evaluation.continuity.compute import course, jumps

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
@@ -20,7 +20,7 @@ Course: TypeAlias = Literal["occlusion", "translation", "noise"]
 NOISE = 0.01  # norm of a random step, in shares of the input's own
 
 
-def course(model: Model, batch: Batch, kind: Course, steps: int, patch: int | None) -> Tensor:
+def course(model: Function, batch: Batch, kind: Course, steps: int, patch: int | None) -> Tensor:
     """For each row the inputs passed on the way: (n, steps + 1, *shape)."""
     ways: dict[Course, Callable[[], list[Tensor]]] = {
         "occlusion": lambda: _occluded(model, batch, steps, patch),
@@ -30,7 +30,7 @@ def course(model: Model, batch: Batch, kind: Course, steps: int, patch: int | No
     return torch.stack(ways[kind](), 1)
 
 
-def jumps(model: Model, batch: Batch, of: Sequence[Method], way: Tensor) -> dict[str, Tensor]:
+def jumps(model: Function, batch: Batch, of: Sequence[Method], way: Tensor) -> dict[str, Tensor]:
     """|R(x) - R(x')| / |x - x'| from each point to the next, Euclidean norms, by method: (n, methods, steps).
 
     `relative` has both distances in shares of the norms of R and x at the way's start. A step that leaves the input as
@@ -51,7 +51,7 @@ def jumps(model: Model, batch: Batch, of: Sequence[Method], way: Tensor) -> dict
     return {"scores": curves.amax(2), "curves": curves, "relative": torch.stack(relative, 1).amax(2)}
 
 
-def _occluded(model: Model, batch: Batch, steps: int, patch: int | None) -> list[Tensor]:
+def _occluded(model: Function, batch: Batch, steps: int, patch: int | None) -> list[Tensor]:
     """A window of each channel's mean that slides along the last axis, halfway along the others."""
     spec, blank = model.card.input, baseline(model, batch, "mean")
     sizes, channels = places(spec), channel_axis(spec)

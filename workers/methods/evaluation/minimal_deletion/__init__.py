@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
     from workers.engine.model.resources import Items
 
 
@@ -49,14 +49,14 @@ class MinimalDeletion(Method):
         one = sum(method.passes(at) + 11 for method in self.of) + 2
         return one * at.items(self.dataset)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
         from workers.methods.nested.attributions import refuse
 
         check_score(model, self.score)
         refuse(model, self.of)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
         from workers.methods.evaluation.minimal_deletion.compute import minimal

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels, places
@@ -20,7 +20,7 @@ THRESHOLDS = 10  # steps from 0 to 1
 
 
 def minimal(
-    model: Model, batch: Batch, of: Sequence[Method], amounts: Sequence[float], kind: Baseline, probability: bool
+    model: Function, batch: Batch, of: Sequence[Method], amounts: Sequence[float], kind: Baseline, probability: bool
 ) -> dict[str, Tensor]:
     """The least box, as a share of the input, that takes away each amount of the score: (n, methods, amounts).
 
@@ -70,7 +70,7 @@ def _boxes(maps: Tensor) -> Tensor:
     return torch.stack(sides, 2).cpu()
 
 
-def _without(model: Model, batch: Batch, boxes: Tensor, blank: Tensor, probability: bool) -> Tensor:
+def _without(model: Function, batch: Batch, boxes: Tensor, blank: Tensor, probability: bool) -> Tensor:
     """The scores with each box (n, k, axes, 2) of a row replaced by the blank, equal ones asked once: (n, k)."""
     rows = torch.arange(len(boxes)).repeat_interleave(boxes.shape[1])
     keys = torch.cat([rows[:, None], boxes.flatten(0, 1).flatten(1)], 1)

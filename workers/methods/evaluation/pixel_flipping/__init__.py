@@ -13,7 +13,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
     from workers.engine.model.resources import Items
 
 
@@ -58,14 +58,14 @@ class PixelFlipping(Method):
         one = sum(method.passes(at) + gone for method in self.of) + 1
         return one * at.items(self.dataset)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
         from workers.methods.nested.attributions import refuse
 
         check_score(model, self.score)
         refuse(model, self.of)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
         from workers.methods.evaluation.pixel_flipping.compute import curves, patches

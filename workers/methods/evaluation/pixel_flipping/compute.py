@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
@@ -34,7 +34,14 @@ def patches(spec: InputSpec, side: int | None) -> Tensor:
 
 
 def curves(
-    model: Model, batch: Batch, of: Sequence[Method], labels: Tensor, order: Order, steps: int, fill: Fill, prob: bool
+    model: Function,
+    batch: Batch,
+    of: Sequence[Method],
+    labels: Tensor,
+    order: Order,
+    steps: int,
+    fill: Fill,
+    prob: bool,
 ) -> Tensor:
     """The scores with the first 0, 1, .. `steps` patches of each method's order gone: (n, methods, steps + 1)."""
     ranks = torch.stack(_ranks(model, batch, of, labels, order), 1)
@@ -50,7 +57,7 @@ def curves(
     return scores[places_of].view(gone.shape[:3])
 
 
-def filled(model: Model, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
+def filled(model: Function, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
     """The inputs with everything taken away; patch_mean leaves each patch its mean, channel by channel."""
     if fill != "patch_mean":
         return baseline(model, batch, fill, asked="fill")
@@ -68,7 +75,7 @@ def by_patch(maps: Tensor, labels: Tensor) -> Tensor:
     return sums.index_add_(1, labels.flatten().to(maps.device), maps.flatten(1))
 
 
-def _ranks(model: Model, batch: Batch, of: Sequence[Method], labels: Tensor, order: Order) -> list[Tensor]:
+def _ranks(model: Function, batch: Batch, of: Sequence[Method], labels: Tensor, order: Order) -> list[Tensor]:
     """For each method the rank (n, patches) of each patch: 0 is taken away first; ties in the order of the patches."""
     count = int(labels.max()) + 1
     if order == "random":

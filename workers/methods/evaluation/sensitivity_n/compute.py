@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.asking import ask
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels, places
@@ -51,7 +51,7 @@ def subset_sizes(spec: InputSpec, asked: Sequence[int] | None) -> list[int]:
 
 
 def sensitivity(
-    model: Model,
+    model: Function,
     batch: Batch,
     of: Sequence[Method],
     sizes: Sequence[int],
@@ -80,7 +80,7 @@ def _draw(features: int, sizes: Sequence[int], subsets: int, source: torch.Gener
     return absent
 
 
-def _losses(model: Model, batch: Batch, absent: Tensor, kind: Baseline, probability: bool) -> Tensor:
+def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, probability: bool) -> Tensor:
     """What the score loses without each subset: (n, subsets)."""
     spec, blank = model.card.input, baseline(model, batch, kind)
     rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])

@@ -12,7 +12,7 @@ from workers.methods.method import DatasetName, Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
     from workers.methods.perturbation.prediction_difference.marginalisation import Fill
 
 
@@ -66,12 +66,12 @@ class PredictionDifference(Method):
     def passes(self, at: Extent, /) -> int:
         return at.windows(self.window, self.stride) * (self.samples if self.dataset else 1)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.perturbation.prediction_difference.marginalisation import check
 
         check(model, self.score)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.model.outputs import independent
         from workers.engine.perturbation.windows import windows
         from workers.methods.perturbation.prediction_difference import marginalisation
@@ -89,7 +89,7 @@ class PredictionDifference(Method):
         source = self.sampling if self.dataset else "fill"
         return Attribution(arrays, info=[{"windows": len(places), "samples": samples, "source": source}] * len(batch))
 
-    def _source(self, model: Model, batch: Batch, side: int) -> Fill:
+    def _source(self, model: Function, batch: Batch, side: int) -> Fill:
         from workers.engine.perturbation.baselines import baseline
         from workers.methods.perturbation.prediction_difference import marginalisation
         from workers.methods.perturbation.prediction_difference.patch_gaussians import fit, over_places

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.data.random_items import pick
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import altered_scores
 from workers.engine.perturbation.windows import Window
@@ -23,7 +23,7 @@ Score: TypeAlias = Literal["weight_of_evidence", "probability", "logit"]
 Fill: TypeAlias = Callable[[int, Window, int], Tensor]  # (row, window, sample) -> values (channels, *window)
 
 
-def check(model: Model, score: Score) -> None:
+def check(model: Function, score: Score) -> None:
     """Raise MethodNotApplicable where the output has no probability, and one is to be watched, or its log-odds.
 
     InvalidTarget for the weight of evidence of what is no class.
@@ -48,14 +48,14 @@ def known(x: Tensor) -> Fill:
     return lambda row, window, _: x[row][(slice(None), *window)]
 
 
-def marginal(model: Model, batch: Batch, dataset: str, samples: int) -> Fill:
+def marginal(model: Function, batch: Batch, dataset: str, samples: int) -> Fill:
     """The same window of random items of a dataset; a row uses the same items for all of its windows."""
     items, drawn = pick(model, batch, dataset, samples, batch.generators())
     items = over_places(items, model.card.input)
     return lambda row, window, sample: items[int(drawn[row, sample])][(slice(None), *window)]
 
 
-def conditional(model: Model, batch: Batch, gaussian: Gaussian) -> Fill:
+def conditional(model: Function, batch: Batch, gaussian: Gaussian) -> Fill:
     """Draws given the window's surroundings, kept within the input's range where that is known."""
     sources, x = batch.generators(), over_places(batch.x, model.card.input)
     bounds = None
@@ -74,7 +74,7 @@ def conditional(model: Model, batch: Batch, gaussian: Gaussian) -> Fill:
 
 
 def unknown_scores(
-    model: Model, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Fill, samples: int, score: Score
+    model: Function, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Fill, samples: int, score: Score
 ) -> tuple[Tensor, Tensor]:
     """The score of each row (n, 1, 1) and, float64, with each window filled `samples` times (n, windows, samples)."""
     check_class(score, batch.targets)

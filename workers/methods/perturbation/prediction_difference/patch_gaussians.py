@@ -16,7 +16,7 @@ from torch import Tensor
 
 from workers.engine.data.streaming import stream
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.maps import channel_axis
 from workers.engine.perturbation.windows import Window
 from workers.explanation.card import InputSpec
@@ -81,7 +81,7 @@ class Gaussian:
         return Conditional(drawn, seen, gain, vectors * values.clamp(min=0).sqrt()[:, None])
 
 
-def fit(model: Model, batch: Batch, dataset: str, side: int, padding: int) -> Gaussian:
+def fit(model: Function, batch: Batch, dataset: str, side: int, padding: int) -> Gaussian:
     """The Gaussian of the patches that hold a window of that side and its surroundings, by one pass over a dataset.
 
     Kept with the batch for other targets. Raises InvalidParameter for a patch too large for its covariance.
@@ -94,7 +94,7 @@ def fit(model: Model, batch: Batch, dataset: str, side: int, padding: int) -> Ga
     return found
 
 
-def _sides(model: Model, batch: Batch, side: int, padding: int) -> tuple[int, ...]:
+def _sides(model: Function, batch: Batch, side: int, padding: int) -> tuple[int, ...]:
     spec = model.card.input
     sizes = over_places(batch.x, spec).shape[2:]
     flat = channel_axis(spec) is None
@@ -108,7 +108,7 @@ def _sides(model: Model, batch: Batch, side: int, padding: int) -> tuple[int, ..
     return sides
 
 
-def _moments(model: Model, batch: Batch, dataset: str, sides: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _moments(model: Function, batch: Batch, dataset: str, sides: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and covariance of a dataset's patches, centred and merged batch by batch."""
     spec = model.card.input
     count, mean, scatter = 0, torch.zeros(()), torch.zeros(())

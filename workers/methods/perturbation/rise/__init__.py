@@ -12,7 +12,7 @@ from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Rise(Method):
@@ -38,12 +38,12 @@ class Rise(Method):
     def passes(self, _: Extent, /) -> int:
         return self.masks
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
 
         check_score(model, self.score)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         import torch
 
         from workers.engine.perturbation.baselines import baseline

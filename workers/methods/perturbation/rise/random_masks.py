@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import altered_scores
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.card import InputSpec
@@ -54,7 +54,7 @@ def draw(spec: InputSpec, cells: int, keep: float, masks: int, generator: torch.
 
 
 def masked_scores(
-    model: Model, batch: Batch, question: Hashable, drawn: Sequence[Grids], fill: Tensor, probability: bool
+    model: Function, batch: Batch, question: Hashable, drawn: Sequence[Grids], fill: Tensor, probability: bool
 ) -> Tensor:
     """The score of each row through each of its masks (n, masks); what a mask hides is filled."""
 

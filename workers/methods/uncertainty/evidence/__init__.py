@@ -9,7 +9,7 @@ from workers.methods.method import Method
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Evidence(Method):
@@ -26,12 +26,12 @@ class Evidence(Method):
     question = "How much of the model's opinion is belief in a class, and how much says: I do not know?"
     takes_target = False
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.uncertainty.evidence.compute import check
 
         check(model)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         from workers.methods.uncertainty.evidence.compute import opinion
 
         self.refuse(model)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import MethodNotApplicable, methods
 
 
@@ -30,7 +30,7 @@ def opinion(outputs: Tensor) -> Opinion:
     return Opinion(evidence / strength[:, None], chance, std, outputs.shape[1] / strength, strength)
 
 
-def check(model: Model) -> None:
+def check(model: Function) -> None:
     """Raise MethodNotApplicable where the output is no list of evidence."""
     if model.card.output != "evidence" or len(model.card.outputs) != 1:
         raise MethodNotApplicable(

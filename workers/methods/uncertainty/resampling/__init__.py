@@ -12,7 +12,7 @@ from workers.methods.method import Extent, Method, ModelName, Seed
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Resampling(Method):
@@ -28,7 +28,6 @@ class Resampling(Method):
 
     citation = "Strother et al. 2002, The NPAIRS data analysis framework; Hansen, Rieger 2019, book ch. 3.3"
     question = "Which parts of the map would stand if the data or the model had been another?"
-    needs = frozenset({"gradients"})
     cost = "thousands of passes"
 
     of: Attributing = Field(default="pattern_attribution", description="The method whose maps are compared.")  # type: ignore[assignment]  # validated from its name
@@ -44,10 +43,10 @@ class Resampling(Method):
         learned = sum(held.passes(at) for held in self.of.inner() if not held.takes_input)  # from each half anew
         return self.splits * (2 * self.of.passes(at) + learned)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         self.of.refuse(model)
 
-    def explain(self, model: Model, batch: Batch) -> Attribution:
+    def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.methods.uncertainty.resampling.map_statistics import over_halves, over_models
 
         if self.models:

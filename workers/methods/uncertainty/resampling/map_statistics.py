@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.explanation.errors import InvalidParameter
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributed
@@ -32,7 +32,7 @@ class Resampled(NamedTuple):
         return self.mean / torch.maximum(self.std, LEAST * largest).clamp(min=torch.finfo(self.mean.dtype).tiny)
 
 
-def over_halves(model: Model, batch: Batch, of: Method, splits: int) -> Resampled:
+def over_halves(model: Function, batch: Batch, of: Method, splits: int) -> Resampled:
     """The method, having learned from each half of its data: the variance is that of one half's map.
 
     The halves of a split share no item, so half their squared difference is an unbiased estimate of it (NPAIRS).
@@ -57,7 +57,7 @@ def over_halves(model: Model, batch: Batch, of: Method, splits: int) -> Resample
     return Resampled(total / splits, (square / splits).sqrt(), agreement)
 
 
-def _learned(model: Model, batch: Batch, of: Method, splits: Sequence[int], second: bool) -> Tensor:
+def _learned(model: Function, batch: Batch, of: Method, splits: Sequence[int], second: bool) -> Tensor:
     """The method's maps on one half, rows of one split together."""
     found: dict[int, Tensor] = {}
     for split in dict.fromkeys(splits):
@@ -76,7 +76,7 @@ def _learned(model: Model, batch: Batch, of: Method, splits: Sequence[int], seco
     return torch.stack([found[row] for row in range(len(batch))])
 
 
-def over_models(model: Model, batch: Batch, of: Method, names: Sequence[str]) -> Resampled:
+def over_models(model: Function, batch: Batch, of: Method, names: Sequence[str]) -> Resampled:
     """The method on this model and on others of the same input; targets are this model's own.
 
     Raises InvalidParameter for a model of another input or output.
@@ -94,7 +94,7 @@ def over_models(model: Model, batch: Batch, of: Method, names: Sequence[str]) ->
     return Resampled(stacked.mean(0), stacked.std(0), agreement)
 
 
-def _check(model: Model, other: Any, of: Method, at: int | None) -> None:
+def _check(model: Function, other: Any, of: Method, at: int | None) -> None:
     same = (other.card.input.shape, other.card.outputs) == (model.card.input.shape, model.card.outputs)
     if not same:
         raise InvalidParameter(

@@ -11,7 +11,7 @@ from workers.methods.method import DatasetName, Extent, Method
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
-    from workers.engine.model.model import Model
+    from workers.engine.model.function import Function
 
 
 class Temperature(Method):
@@ -39,12 +39,12 @@ class Temperature(Method):
     def passes(self, at: Extent, /) -> int:
         return at.items(self.dataset)
 
-    def refuse(self, model: Model) -> None:
+    def refuse(self, model: Function) -> None:
         from workers.methods.uncertainty.temperature.compute import check
 
         check(model)
 
-    def explain(self, model: Model, batch: Batch) -> Scores:
+    def explain(self, model: Function, batch: Batch) -> Scores:
         import numpy as np
 
         from workers.methods.uncertainty.temperature.compute import fitted, outputs_of, reliability

@@ -15,7 +15,7 @@ from torch import Tensor
 from workers.engine.data.labels import classes_of, labels_of
 from workers.engine.data.streaming import items
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
+from workers.engine.model.function import Function
 from workers.engine.model.outputs import has_chances, sums_to_one
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable, methods
 
@@ -45,7 +45,7 @@ class Outputs:
         self.logits, self.labels = [arrays["logits"]], [arrays["labels"].astype(np.int64)]
 
 
-def outputs_of(model: Model, batch: Batch, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def outputs_of(model: Function, batch: Batch, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Logits (n, classes) and labels (n,) of a dataset; raises InvalidParameter for one without labels."""
     classes, found = classes_of(batch.resources.dataset(name), model.card), Outputs()
     for part in items(model, batch, name, found, "logits"):
@@ -62,7 +62,7 @@ def outputs_of(model: Model, batch: Batch, name: str) -> tuple[NDArray[np.float6
     return np.concatenate(found.logits).astype(np.float64), np.concatenate(found.labels)
 
 
-def _logits(model: Model, outputs: Tensor) -> Tensor:
+def _logits(model: Function, outputs: Tensor) -> Tensor:
     """Logits (n, classes) whose softmax is what the outputs say; a lone logit z as (0, z), whose softmax is sigmoid(z).
 
     Raises MethodNotApplicable for probabilities that do not add up to 1.
@@ -82,7 +82,7 @@ def _logits(model: Model, outputs: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(lone), lone], 1)
 
 
-def check(model: Model) -> None:
+def check(model: Function) -> None:
     """Raise MethodNotApplicable for an output without logits or probabilities of classes that exclude each other."""
     card = model.card
     listed = len(card.outputs) <= 1 or card.numbers == 1

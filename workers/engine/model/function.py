@@ -1,0 +1,126 @@
+"""Function: what a model is to those who only ask it, outputs for inputs; where it is computed is not their concern."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from workers.engine.model import prediction, target_masks
+from workers.engine.model.batch import Batch
+from workers.engine.model.chunk_size import fastest
+from workers.engine.model.outputs import target_chances
+from workers.explanation.card import ModelCard
+from workers.explanation.target import Target
+
+SHRUNK_S = 600.0  # memory that was short may be there again
+
+
+class Function:
+    """A model as outputs for inputs, with its card; a subclass says how they are computed.
+
+    `chunk` is how many rows a method with many passes runs at once; it is measured where not given. `rows` is 1 of a
+    model that runs a row at a time.
+    """
+
+    def __init__(
+        self, card: ModelCard, device: torch.device, dtype: torch.dtype, chunk: int | None, rows: int | None = None
+    ) -> None:
+        self.card = card
+        self.device = device
+        self.dtype = dtype
+        self.rows = rows
+        self._chunk = rows or chunk
+        self._shrunk_at = -math.inf
+        self.asked: tuple[Target, ...] = ()
+
+    def run(self, x: Tensor) -> Tensor:
+        """The outputs (n, ...) for x (n, *shape), by one pass."""
+        raise NotImplementedError
+
+    def towards(self, target: Target | None) -> Self:
+        """The same model, asked about this target: methods refuse no more than stands between it and the input."""
+        if target is None:
+            return self
+        model = copy.copy(self)
+        model.asked = (target,)
+        return model
+
+    @property
+    def chunk(self) -> int:
+        """How many rows a method with many passes runs at once: measured when first asked for."""
+        if self._chunk is None or 0 <= self._shrunk_at < time.monotonic() - SHRUNK_S:
+            self._shrunk_at = -math.inf
+            self._chunk = self._fastest()
+        return self._chunk
+
+    def _fastest(self) -> int:
+        row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
+        with torch.no_grad():
+            return fastest(self.run, row)
+
+    @property
+    def measured_chunk(self) -> int | None:
+        """What `chunk` was last; None where nobody has asked for it."""
+        return self._chunk
+
+    def shrink(self) -> bool:
+        """Halve the chunk for some minutes, for it did not fit into memory; False where it cannot be smaller.
+
+        Then its size was not to blame, and is measured anew when next asked for.
+        """
+        if self.rows or self._chunk is None or self._chunk == 1:
+            self._chunk = self.rows
+            return False
+        self._chunk //= 2
+        self._shrunk_at = time.monotonic()
+        return True
+
+    @property
+    def short(self) -> bool:
+        """Whether memory ran out lately: what may take more rows than a chunk takes no more now."""
+        return self._shrunk_at >= 0
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What the model returns for the batch's inputs, from a pass already made where there is one."""
+        if "outputs" not in batch.memo:
+            batch.memo["outputs"] = self.forward(batch.x)
+        outputs: Tensor = batch.memo["outputs"]
+        return outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the model returns for x (n, *shape), without gradients, in chunks."""
+        with torch.no_grad():
+            # One row needs no measured size.
+            parts = torch.split(x, self.chunk) if len(x) > 1 else [x]
+            return torch.cat([self.run(part) for part in parts])
+
+    def resolve(self, batch: Batch) -> list[Target]:
+        """The batch's targets with ranks turned into classes, by the outputs for the inputs themselves."""
+        if not any(t.kind == "rank" for t in batch.targets):
+            return list(batch.targets)
+        return target_masks.resolve(batch.targets, self.outputs(batch))
+
+    def prediction(self, batch: Batch, top: int = 5) -> list[list[dict[str, Any]]]:
+        """For each row its highest outputs, {index, label, score, probability}, best first."""
+        return prediction.predictions(self.card, self.outputs(batch), top)
+
+    def scores(self, x: Tensor, wanted: Sequence[Target], probability: bool = False) -> Tensor:
+        """The score of each row's target (n,); targets must be resolved.
+
+        With `probability`, that of its class, the mean over its places; raises InvalidTarget for what is no class, and
+        for a layer, which a function has none of.
+        """
+        outputs = self.run(x)
+        if probability:
+            return target_chances(self.card, wanted, outputs)
+        return target_masks.output_scores(wanted, outputs)
+
+    def range(self) -> tuple[Tensor, Tensor] | None:
+        """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
+        return prediction.input_range(self.card.input, self.device, self.dtype)
