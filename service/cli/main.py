@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.table import Column, Table
 
 from service.cli import keys
-from service.cli.client import API, Refused, connect, get
+from service.cli.asking import HERE, connect, give_up
 from service.cli.console import fail, out
 from service.cli.explain import explain
 from service.cli.local.launch import greet, launch
@@ -22,6 +22,7 @@ from service.cli.local.redis_binary import free_port
 from service.cli.local.up import Plan
 from service.cli.status import status
 from service.cli.verify import verify
+from whence import WhenceError
 from workers.contract import UnknownMethod, catalogue, method_type
 
 app = typer.Typer(
@@ -36,7 +37,6 @@ app.command()(explain)
 app.command()(verify)
 app.command()(status)
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
-HERE = "http://127.0.0.1:8000"
 
 
 def _version(asked: bool) -> None:
@@ -102,23 +102,24 @@ def methods(name: Annotated[str, typer.Argument(help="A method: show its paramet
 def models(url: Url = HERE) -> None:
     """List the models that a running Whence serves."""
     table = Table("model", "input", "classes", "methods", box=None, pad_edge=False)
-    with connect(url) as client:
-        for card in _get(client, f"{API}/models")["models"]:
-            if card["state"] == "failed":
-                table.add_row(card["name"], "", "", f"failed: {card['reason']}")
-                continue
-            whole = _get(client, f"{API}/models/{card['name']}")
-            supported = [m["name"] for m in whole.get("methods", []) if m["supported"]]
-            shape = "x".join(map(str, whole["input"]["shape"]))
-            table.add_row(card["name"], shape, str(whole["outputs"][0]), ", ".join(supported))
+    try:
+        with connect(url) as client:
+            cards = client.models()
+    except WhenceError as error:
+        give_up(error)
+    for card in cards:
+        table.add_row(*_line(card))
     out.print(table)
 
 
-def _get(client: httpx.Client, path: str) -> Any:
-    try:
-        return get(client, path)
-    except Refused as error:
-        fail(str(error), code=error.code)
+def _line(card: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """A model in one line: what it takes, how much it gives, how many methods can explain it."""
+    if card["state"] == "failed":
+        return card["name"], "", "", f"failed: {card['reason']}"
+    told = card.get("methods", [])
+    supported = sum(one["supported"] for one in told)
+    shape = "x".join(map(str, card["input"]["shape"]))
+    return card["name"], f"{card['input']['kind']} {shape}", str(card["outputs"][0]), f"{supported} of {len(told)}"
 
 
 if __name__ == "__main__":

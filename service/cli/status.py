@@ -12,11 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.markup import escape
 from rich.table import Table
 
-from service.cli.client import connect
+from service.cli.asking import AWAY, HERE, connect
 from service.cli.console import fail, out
 
-NOT_READY, AWAY = 1, 3
-HERE = "http://127.0.0.1:8000"
+NOT_READY = 1
 
 Samples: TypeAlias = Mapping[str, Mapping[str, float]]
 
@@ -31,7 +30,7 @@ def status(
     """
     try:
         with connect(url) as client:
-            ready, counted = client.get("/readyz"), client.get("/metrics")
+            ready, counted = client.http.get("/readyz"), client.http.get("/metrics")
         told = ready.json()
         is_ready = ready.status_code == httpx.codes.OK
         found = document(is_ready, told, samples(counted.text) if counted.status_code == httpx.codes.OK else {})

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from service.cli.client import API, Refused, connect, found, get, repeat
-from service.cli.console import fail, out, progress
+from service.cli.asking import HERE, connect, ended, found
+from service.cli.console import fail, out
 from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
+from whence import Client, Refused, WhenceError
+from whence.flows import EXPLANATIONS, again, explain, id_of, place_of
 from workers.contract import KeyFileRefused, is_signed_by, name_of, public_key
 
 DIFFERS, UNCHECKED = 1, 3
-HERE = "http://127.0.0.1:8000"
 
 
 def verify(
@@ -46,15 +47,29 @@ def verify(
     if told["job"]["input"] is not None and (data is None or not is_of(told["job"]["input"], data)):
         fail(f"{given} is not the input of this receipt" if given else "this receipt needs its --input", DIFFERS)
     try:
-        with connect(url) as client, progress() as tell:
+        with connect(url, patience) as client:
             before = _same_as_issued(client, told)
             asked = request_of(told["job"], _model(client, told["job"]["model"]))
-            fresh = repeat(client, asked, data if told["job"]["input"] else None, told["id"], patience, tell)
+            fresh = _repeated(client, asked, data if told["job"]["input"] else None, told["id"])
             if fresh["computed_at"] == before:
                 raise Refused("the work failed this time; what is stored is from before")
-    except Refused as error:
+    except WhenceError as error:
         fail(f"it could not be computed again here: {error}", UNCHECKED)
     _conclude(compare(told, fresh), None if exact else tolerance, told, fresh)
+
+
+def _repeated(client: Client, asked: dict[str, Any], data: bytes | None, key: str) -> dict[str, Any]:
+    """The receipt of an explanation that is computed again, whatever is stored; raises WhenceError."""
+    latest, place = time.monotonic() + client.patience, f"{EXPLANATIONS}/{key}"
+    made = id_of(place_of(client.submit(again(explain(asked, data)))))
+    if made != key:
+        raise Refused(f"this Whence makes the explanation {made} of it: a method has been revised since")
+    while not ended(client, place, latest):
+        if time.monotonic() > latest:
+            raise Refused(f"not finished after {client.patience:g} s; it goes on under the id {key}")
+        time.sleep(1)
+    receipt: dict[str, Any] = client.get(f"{place}/receipt")
+    return receipt
 
 
 def _conclude(verdict: Verdict, tolerance: float | None, told: dict[str, Any], fresh: dict[str, Any]) -> None:
@@ -100,21 +115,21 @@ def _read(path: Path) -> Any:
         fail(f"{path} is no JSON", DIFFERS)
 
 
-def _model(client: httpx.Client, digest: str) -> str:
+def _model(client: Client, digest: str) -> str:
     """The name that a model of this digest goes by here; raises Refused."""
-    for card in get(client, f"{API}/models")["models"]:
+    for card in client.models():
         if card.get("digest") == digest:
             name: str = card["name"]
             return name
     raise Refused(f"no model of the digest {digest} is served")
 
 
-def _same_as_issued(client: httpx.Client, told: dict[str, Any]) -> float | None:
+def _same_as_issued(client: Client, told: dict[str, Any]) -> float | None:
     """Where the service still has the receipt of the same computation, not a letter of it may differ.
 
     Returns when what is stored was computed, None where nothing is.
     """
-    issued = found(client, f"{API}/explanations/{told['id']}/receipt")
+    issued = found(client, f"{EXPLANATIONS}/{told['id']}/receipt")
     if issued is None:
         return None
     if issued["computed_at"] == told["computed_at"] and issued != told:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import time
@@ -19,9 +20,10 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from service.cli import client, console, main
+from service.cli import console, main
 from service.cli import explain as explain_command
 from service.cli.contact_sheet import WIDTH
+from whence import Client
 from workers.contract import catalogue
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,10 +31,9 @@ ID = "ab" * 32
 PLACE = f"/api/v1/explanations/{ID}"
 ACCEPTED = httpx.Response(202, json={"status": "queued"}, headers={"Location": PLACE})
 PICTURE = httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"})
-QUEUED = 'event: queued\ndata: {"position": 1}\nid: 1.queued.1\n\n'
-STARTED = 'event: started\ndata: {"attempts": 1}\nid: 2.started\n\n'
-PROGRESS = 'event: progress\ndata: {"done": 3, "total": 10, "unit": "steps"}\nid: 2.progress.3\n\n'
-SUCCEEDED = 'event: succeeded\ndata: {"status": "succeeded"}\nid: 3.succeeded\n\n'
+RUNNING = httpx.Response(
+    200, json={"status": "running", "position": None, "progress": {"done": 3, "total": 10, "unit": "steps"}}
+)
 
 runner = CliRunner()
 
@@ -44,8 +45,10 @@ class Service:
         self.left = list(answers)
         self.seen: list[httpx.Request] = []
 
-    def connect(self, url: str = "http://here") -> httpx.Client:
-        return httpx.Client(base_url=url, transport=httpx.MockTransport(self.reply))
+    def connect(self, url: str = "http://here", patience: float = 60) -> Client:
+        client = Client(url, patience=patience)
+        client.http = httpx.Client(base_url=url, transport=httpx.MockTransport(self.reply))
+        return client
 
     def reply(self, request: httpx.Request) -> httpx.Response:
         request.read()
@@ -76,8 +79,10 @@ def digit(tmp_path: Path) -> Path:
     return path
 
 
-def events(*told: str) -> httpx.Response:
-    return httpx.Response(200, content="".join(told), headers={"Content-Type": "text/event-stream; charset=utf-8"})
+def sent(request: httpx.Request) -> dict[str, Any]:
+    """The JSON part of a form."""
+    part = request.content.partition(b'name="request"\r\n\r\n')[2].partition(b"\r\n--")[0]
+    return cast(dict[str, Any], json.loads(part))
 
 
 def problem(status: int, **fields: Any) -> httpx.Response:
@@ -114,10 +119,9 @@ def test_explain_writes_what_the_file_name_asks_for(
     asked = ["explain", str(digit), "-m", "digits", "--method", "lrp", "--target", "7", "-o", str(to)]
     assert runner.invoke(main.app, asked).exit_code == 0
     assert to.read_bytes() == PNG
-    assert dict(seen[0].url.params) == {"model": "digits", "method": "lrp", "target": "7"}
+    assert sent(seen[0]) == {"model": "digits", "method": "lrp", "target": "7"}
     assert seen[0].headers["Accept"] == "image/png"
-    assert seen[0].headers["Content-Type"] == "image/png"
-    assert seen[0].content == PNG
+    assert PNG in seen[0].content
 
 
 def test_explain_without_a_file_prints_json(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
@@ -131,38 +135,14 @@ def test_explain_without_a_file_prints_json(answer: Callable[..., list[httpx.Req
 def test_explain_waits_for_slow_work_where_it_is_told(
     answer: Callable[..., list[httpx.Request]], digit: Path, tmp_path: Path
 ) -> None:
-    seen = answer(ACCEPTED, events(QUEUED, STARTED, PROGRESS, SUCCEEDED), PICTURE)
+    seen = answer(ACCEPTED, RUNNING, PICTURE)
     to = tmp_path / "heat.png"
     assert runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "-o", str(to)]).exit_code == 0
     assert to.read_bytes() == PNG
     assert seen[0].headers["Prefer"] == "respond-async"
-    assert [request.url.path for request in seen[1:]] == [f"{PLACE}/events", PLACE]
+    assert [request.url.path for request in seen[1:]] == [PLACE, PLACE]
+    assert [request.url.params["wait"] for request in seen[1:]] == ["1", "1"]
     assert seen[2].headers["Accept"] == "image/png"
-
-
-def test_explain_tells_how_far_the_work_is(digit: Path) -> None:
-    told: list[tuple[str, Any]] = []
-    service = Service(ACCEPTED, events(QUEUED, ": ping\n\n", STARTED, PROGRESS, SUCCEEDED), PICTURE)
-    with service.connect() as http:
-        client.explain(http, digit, {}, "image/png", 9, lambda name, data: told.append((name, data)))
-    assert [name for name, _ in told] == ["queued", "started", "progress", "succeeded"]
-    assert told[2][1] == {"done": 3, "total": 10, "unit": "steps"}
-
-
-@pytest.mark.parametrize(
-    "stream",
-    [
-        httpx.Response(404, json={"code": "not_found", "detail": "an older Whence"}),
-        httpx.Response(200, content="event: queued\ndata: {", headers={"Content-Type": "text/event-stream"}),
-        httpx.Response(200, content="", headers={"Content-Type": "text/event-stream"}),
-        httpx.ReadError("cut off"),
-    ],
-)
-def test_without_events_explain_asks_again_and_again(digit: Path, stream: httpx.Response | httpx.ReadError) -> None:
-    service = Service(ACCEPTED, stream, httpx.Response(200, json={"status": "running"}), events(SUCCEEDED), PICTURE)
-    with service.connect() as http:
-        assert client.explain(http, digit, {}, "image/png", 9) == PNG
-    assert [str(request.url.query, "ascii") for request in service.seen[2:]] == ["wait=5", "", ""]
 
 
 def test_an_interrupt_withdraws_the_work(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
@@ -178,20 +158,24 @@ def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere(monkeypatch: pyt
         shown = Console(file=StringIO(), force_terminal=terminal, width=80, legacy_windows=False)
         monkeypatch.setattr(console, "err", shown)
         with console.progress() as tell:
-            tell("queued", {"position": 2})
-            tell("queued", {"position": 0})
-            tell("started", {})
-            tell("progress", {"done": 3, "total": 10, "unit": "steps"})
+            tell({"status": "queued", "position": 2})
+            tell({"status": "queued", "position": 0})
+            tell({"status": "running"})
+            tell(RUNNING.json())
         text = cast(StringIO, shown.file).getvalue()
         assert ("3 of 10 steps" in text) == terminal
         assert bool(text) == terminal
 
 
 def test_work_that_takes_too_long_is_left_where_it_can_be_found(
-    digit: Path,
+    answer: Callable[..., list[httpx.Request]], digit: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(client.Refused, match=f"not finished in time; .*{ID}"):
-        client.explain(Service(ACCEPTED).connect(), digit, {}, "image/png", patience=0)
+    clock = itertools.count(0, 0.9)
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    answer(ACCEPTED, RUNNING)
+    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "--patience", "1"])
+    assert shown.exit_code == 1
+    assert f"not finished in time; it goes on under the id {ID}" in shown.stderr.replace("\n", " ")
 
 
 def test_failed_work_is_an_error(answer: Callable[..., list[httpx.Request]], digit: Path) -> None:
@@ -253,7 +237,7 @@ def test_export_hands_over_every_argument_and_the_exit_code(monkeypatch: pytest.
 
 
 def asked(request: httpx.Request) -> str:
-    return str(request.url.params.get("method"))
+    return str(sent(request)["method"])
 
 
 def real_png() -> httpx.Response:
@@ -303,7 +287,12 @@ def test_globs_are_matched_where_the_shell_did_not(
         (["explain", "nothing*.png", "-m", "digits"], "no file, folder or match for nothing*.png"),
         (["explain", "{in}/b/empty", "-m", "digits"], "holds no image and no tensor"),
         (["explain", "{in}", "-m", "digits", "-o", "heat.png"], "3 explanations do not fit into heat.png"),
-        (["explain", "{in}", "-m", "d", "--method", "lrp", "--method", "cam", "--params", "{}"], "--params are those"),
+        (
+            ["explain", "{in}", "-m", "d", "--method", "lrp", "--method", "cam", "--params", "{}"],
+            "--params are those of a",
+        ),
+        (["explain", "{in}", "-m", "d", "--method", "lrp", "--params", "steps=5"], "--params is a JSON object"),
+        (["explain", "{in}", "-m", "d", "--params", '{"steps": 5}'], "--params are those of a method"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error_that_names_it(folder: Path, arguments: list[str], said: str) -> None:
@@ -337,7 +326,7 @@ def test_all_are_asked_for_before_the_first_is_waited_for(
     answer: Callable[..., list[httpx.Request]], folder: Path
 ) -> None:
     done = httpx.Response(200, json={"status": "succeeded"})
-    seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, *(one for _ in range(3) for one in (events(SUCCEEDED), done)))
+    seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, done, done, done)
     assert runner.invoke(main.app, ["explain", str(folder), "-m", "digits"]).exit_code == 0
     assert [request.method for request in seen[:4]] == ["POST", "POST", "POST", "GET"]
 

@@ -14,6 +14,7 @@ from service.http.metrics import Metrics
 from service.queue import gauges
 from service.queue.cluster_state import Depth
 from service.queue.gauges import Memory, Readings
+from whence import Client
 
 READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"]})
 NO_WORKER = httpx.Response(503, json={"code": "no_worker", "detail": "no [worker] is alive"})
@@ -33,7 +34,13 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[httpx.Response, httpx.Re
     def serve(ready: httpx.Response, counted: httpx.Response) -> None:
         answers = {"/readyz": ready, "/metrics": counted}
         transport = httpx.MockTransport(lambda request: answers[request.url.path])
-        monkeypatch.setattr(status, "connect", lambda url: httpx.Client(base_url=url, transport=transport))
+
+        def connect(url: str) -> Client:
+            client = Client(url)
+            client.http = httpx.Client(base_url=url, transport=transport)
+            return client
+
+        monkeypatch.setattr(status, "connect", connect)
 
     return serve
 

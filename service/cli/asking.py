@@ -1,0 +1,50 @@
+"""How the command line asks a running Whence: by the Python client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NoReturn
+
+import httpx
+
+from service.cli.console import fail
+from whence import Client, Unreachable, WhenceError
+
+HERE = "http://127.0.0.1:8000"
+REFUSED, AWAY = 1, 3  # that a command ends with
+LAST = ("succeeded", "failed", "cancelled")
+
+
+def connect(url: str, patience: float = 60) -> Client:
+    """Its API key, where it needs one, is in the environment variable WHENCE_KEY."""
+    return Client(url, patience=patience)
+
+
+def found(client: Client, path: str) -> Any:
+    """The JSON under a path; None where there is nothing, or no longer. Raises WhenceError."""
+    try:
+        return client.get(path)
+    except Unreachable:
+        raise
+    except WhenceError:
+        return None
+
+
+def give_up(error: WhenceError) -> NoReturn:
+    """End the command with what the service said."""
+    fail(str(error), code=AWAY if isinstance(error, Unreachable) else REFUSED)
+
+
+def ended(client: Client, place: str, latest: float) -> bool:
+    """Wait for the last event of an explanation; False where its events cannot be had, or not to their end."""
+    name = ""
+    try:
+        with client.http.stream("GET", f"{place}/events") as answer:
+            for line in answer.iter_lines():
+                field, _, value = line.partition(": ")
+                name = value if field == "event" else name
+                if (field == "data" and name in LAST) or time.monotonic() > latest:
+                    break
+    except httpx.TransportError:
+        return False
+    return name in LAST

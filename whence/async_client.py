@@ -1,0 +1,158 @@
+"""The client for asyncio: as `Client`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sized
+from contextlib import nullcontext, suppress
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from whence import flows
+from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
+from whence.errors import WhenceError
+from whence.explanation import AsyncExplanation
+from whence.flows import API, JSON, Ask, Flow, Pause
+from whence.inputs import Given
+from whence.progress import bar, still
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """As Client; an explanation's `values` are fetched with it, its pictures are awaited."""
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, patience: float = PATIENCE_S) -> None:
+        self.http = httpx.AsyncClient(**settings(url, key))
+        self.patience = patience
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self.http.aclose()
+
+    async def explain(
+        self,
+        model: str,
+        input: Given = None,  # noqa: A002  # the word of the API
+        method: str | Mapping[str, Any] | None = None,
+        target: Any = "argmax",
+        **parameters: Any,
+    ) -> AsyncExplanation:
+        """As Client.explain. Where its task is cancelled, the work is withdrawn."""
+        return await self._explained(flows.explain(flows.request_of(model, method, target, parameters), input))
+
+    async def explain_many(
+        self,
+        model: str,
+        inputs: Iterable[Given],
+        method: str | Mapping[str, Any] | None = None,
+        target: Any = "argmax",
+        *,
+        at_once: int = AT_ONCE,
+        progress: bool = True,
+        keep_errors: bool = False,
+        **parameters: Any,
+    ) -> AsyncIterator[AsyncExplanation | WhenceError]:
+        """As Client.explain_many."""
+        asked, left = flows.request_of(model, method, target, parameters), iter(inputs)
+        total = len(inputs) if isinstance(inputs, Sized) else None
+        running: deque[asyncio.Task[AsyncExplanation]] = deque()
+        try:
+            with bar("explained", total) if progress else nullcontext(still) as advance:
+                while True:
+                    while len(running) < at_once and (given := next(left, running)) is not running:
+                        running.append(asyncio.create_task(self._explained(flows.explain(asked, given))))
+                    if not running:
+                        return
+                    made = await self._outcome(running[0])
+                    running.popleft()
+                    advance(1)
+                    if isinstance(made, WhenceError) and not keep_errors:
+                        raise made
+                    yield made
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _outcome(self, task: asyncio.Task[AsyncExplanation]) -> AsyncExplanation | WhenceError:
+        try:
+            return await task
+        except WhenceError as error:
+            return error
+
+    async def _explained(self, ask: Ask) -> AsyncExplanation:
+        answer = await self.run(flows.submit(ask, time.monotonic() + self.patience))
+        return await self._finished(answer)
+
+    async def _finished(self, answer: httpx.Response) -> AsyncExplanation:
+        try:
+            finished = await self.run(flows.finish(answer, JSON, time.monotonic() + self.patience))
+        except asyncio.CancelledError:
+            with suppress(WhenceError):
+                await asyncio.shield(self._answered(flows.withdraw(flows.place_of(answer)), timeout=2.0))
+            raise
+        made = AsyncExplanation(finished.json(), self.fetch, {})
+        for name in made.array_names:
+            if name == made.kind or name.startswith(f"{made.kind}."):
+                await made.array(name)
+        return made
+
+    async def explanation(self, explanation_id: str) -> AsyncExplanation:
+        """As Client.explanation."""
+        return await self._finished(
+            await self.run(flows.submit(Ask("GET", f"{flows.EXPLANATIONS}/{explanation_id}"), time.monotonic()))
+        )
+
+    async def models(self) -> list[dict[str, Any]]:
+        """As Client.models."""
+        found: list[dict[str, Any]] = (await self.get("/models"))["models"]
+        return found
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """As Client.model."""
+        found: dict[str, Any] = await self.get(f"/models/{name}")
+        return found
+
+    async def methods(self) -> list[dict[str, Any]]:
+        """As Client.methods."""
+        found: list[dict[str, Any]] = (await self.get("/methods"))["methods"]
+        return found
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """As Client.get."""
+        return await self.run(flows.get(path if path.startswith("/api/") else API + path, **query))
+
+    async def fetch(self, path: str, accept: str, **query: Any) -> bytes:
+        """As Client.fetch."""
+        return await self.run(flows.fetch(path, accept, **query))
+
+    async def run(self, flow: Flow[T]) -> T:
+        """As Client.run."""
+        try:
+            step = next(flow)
+            while True:
+                if isinstance(step, Pause):
+                    await asyncio.sleep(step.seconds)
+                    step = next(flow)
+                else:
+                    step = flow.send(await self._answered(step))
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+    async def _answered(self, ask: Ask, **options: Any) -> httpx.Response:
+        try:
+            return await self.http.request(
+                ask.method, ask.path, params=dict(ask.params), headers=dict(ask.headers), **ask.body, **options
+            )
+        except httpx.TransportError as error:
+            raise unreachable(self.http.base_url, error) from None

@@ -1,0 +1,105 @@
+"""What may be explained, as the body of a request: arrays, pictures, files, texts, and several of these by name."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+NPY = "application/x-npy"
+MEDIA = {
+    ".npy": NPY,
+    ".safetensors": "application/vnd.safetensors",
+    **{f".{name}": f"image/{name}" for name in ("png", "gif", "webp", "bmp", "tiff", "jpeg")},
+    ".jpg": "image/jpeg",
+    ".tif": "image/tiff",
+    **dict.fromkeys((".pbm", ".pfm", ".pgm", ".pnm", ".ppm"), "image/x-portable-anymap"),
+}
+UNKNOWN = "application/octet-stream"  # its first bytes tell what it is
+
+Given: TypeAlias = Any  # an array, a PIL image, bytes, a path, a text, or a mapping of these
+File: TypeAlias = tuple[str, bytes, str]
+
+
+def files_of(given: Given) -> tuple[dict[str, Any], dict[str, File]]:
+    """The fields of a request that a JSON part says, and the files that come beside it.
+
+    Raises TypeError for what is no input, ValueError for an array of objects, FileNotFoundError for a path to nothing.
+    """
+    if given is None:
+        return {}, {}
+    if isinstance(given, Mapping):
+        return {"inputs": {str(name): _inline(one) for name, one in given.items()}}, {}
+    if (text := _text(given)) is not None:
+        return {"input": {"text": text}}, {}
+    return {}, {"input": ("input", *_content(given))}
+
+
+def _content(given: Given) -> tuple[bytes, str]:
+    """The bytes of one input that is no text, and their media type."""
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given), UNKNOWN
+    if isinstance(given, str | Path):
+        path = Path(given)
+        return path.read_bytes(), MEDIA.get(path.suffix.lower(), UNKNOWN)
+    if hasattr(given, "save") and hasattr(given, "mode"):  # a PIL image, without Pillow
+        return _encoded(given), "image/png"
+    return npy(given), NPY
+
+
+def npy(given: Any) -> bytes:
+    """An array, or a tensor of any library, as .npy bytes. Raises TypeError, ValueError."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    array = np.asarray(given)
+    if array.dtype == object or array.dtype.kind in "USV":
+        raise TypeError(
+            f"an input is an array of numbers, a PIL image, a path, a text or a mapping of these, not {type(given)!r}"
+        )
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+    return out.getvalue()
+
+
+def plain(value: Any) -> Any:
+    """Parameters as JSON has them: numpy's numbers and arrays become Python's."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value) if isinstance(value, Path) else value
+
+
+def _inline(given: Given) -> dict[str, Any]:
+    """One of several inputs, within JSON."""
+    if (text := _text(given)) is not None:
+        return {"text": text}
+    content, media = _content(given)
+    if media != NPY:
+        return {"image": base64.b64encode(content).decode()}
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    return {"tensor": {"shape": list(array.shape), "dtype": array.dtype.name, "data": array.ravel().tolist()}}
+
+
+def _text(given: Given) -> str | None:
+    """A string that is no file, and does not look as if it should have been one."""
+    if not isinstance(given, str):
+        return None
+    looks = Path(given).suffix.lower() in MEDIA and not any(letter.isspace() for letter in given)
+    try:
+        is_file = Path(given).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a zero byte
+        is_file = False
+    return None if is_file or looks else given
+
+
+def _encoded(image: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
