@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from service.http.errors import QueueFull
-from service.queue.orders import Problem
+from service.queue.status import Problem
 from tests.service.fakes import FakeQueue, stored
 from tests.tree import ROOT
 from whence import Busy, Client, Explanation, Failed, NotFinished, Refused, Unreachable, WhenceError
