@@ -4,6 +4,8 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 TIMES ?= 1
 MINUTES ?= 10
+# Tests run in two processes; more threads in each than cores would wait for each other.
+test test-all zoo: export OMP_NUM_THREADS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt

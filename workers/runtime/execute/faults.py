@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,7 +12,14 @@ from workers.engine.device import out_of_memory
 from workers.explanation.errors import ExplainError, InternalError, InvalidTensor, OutOfMemory
 from workers.runtime.supervise import shutdown
 
-_OF_LOOKUP = "index out of range in self"  # what an embedding says of an id beyond its table
+# Said of a value that is looked up and is not there: by embedding and index_select, indexing, gather and scatter, take,
+# embedding_bag, one_hot.
+_OF_LOOKUP = re.compile(
+    r"index out of range in self|index -?\d+ is out of bounds for dimension \d+ with size \d+"
+    r"|out of range: tried to access index -?\d+ on a tensor of \d+ elements\."
+    r"|Index \d+ of input takes value -?\d+ which is not in the valid range \[0, \d+\)"
+    r"|Class values must be (smaller than num_classes|non-negative)\."
+)
 
 EXIT_CODE = 70  # of a process whose device is lost, or whose step hangs
 
@@ -22,7 +30,7 @@ def told(error: Exception) -> ExplainError:
     """The error a client sees; what is not made for clients is logged whole and told as an InternalError."""
     if isinstance(error, ExplainError):
         return error
-    if isinstance(error, IndexError) and str(error) == _OF_LOOKUP:
+    if isinstance(error, IndexError | RuntimeError) and _OF_LOOKUP.fullmatch(str(error).partition("\n")[0]):
         return InvalidTensor(
             "a value of the input names a row of a table in the model that is not there; ids begin at 0 and lie below "
             "the table's length",
