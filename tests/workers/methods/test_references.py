@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,6 @@ from tests.workers.methods.gradient.test_gradient_family import attribution
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import InputSpec
-from workers.models.folder import Folder
 
 Attribute = Callable[[Model, Any], Tensor]
 LAYERS = ["Dense", "Dense_relu", "Conv2D", "Conv2D_relu", "AveragePooling2D", "MaxPooling2D"]
@@ -59,10 +59,8 @@ def single(method: str, layer: str, kind: str = "") -> Model:
         weights = weights.T if weights.ndim == 2 else weights.transpose(3, 2, 0, 1)
         program(kind or layer).state_dict["layer.weight"].data = torch.from_numpy(weights.copy())
         program(kind or layer).state_dict["layer.bias"].data = torch.from_numpy(stored()[f"{method}/{layer}/w1"])
-    known = model_of(nn.Linear(2, 2), (2,)).spec
-    fields = {name: getattr(known, name) for name in known.__dataclass_fields__}
-    folder = Folder(**{**fields, "input": InputSpec(kind="tensor", shape=(10, 10, 3))})
-    return Model.from_program(folder, program(kind or layer), dtype=torch.float64)
+    spec = replace(model_of(nn.Linear(2, 2), (2,)).spec, input=InputSpec(kind="tensor", shape=(10, 10, 3)))
+    return Model.from_program(spec, program(kind or layer), dtype=torch.float64)
 
 
 def of(**method: object) -> Attribute:

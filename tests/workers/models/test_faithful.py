@@ -24,18 +24,18 @@ from workers.models.loading import load
 
 HALVES = (torch.bfloat16, torch.float16, torch.float64)
 
+BUILD = "from tests.workers.models import odd_nets\ndef build(): return odd_nets.factory()\n"
+
 
 @pytest.fixture
 def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Exports a module by a factory; the path of the folder, or what was told in its place."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "given.py").write_text("from tests.workers import odd_nets\ndef build(): return odd_nets.factory()\n")
+    (tmp_path / "given.py").write_text(BUILD)
 
     def export(factory: Callable[[], Any], shape: str, *options: str) -> Any:
         monkeypatch.setattr(odd, "factory", factory, raising=False)
-        (tmp_path / "given.py").write_text(
-            "from tests.workers import odd_nets\ndef build(): return odd_nets.factory()\n"
-        )
+        (tmp_path / "given.py").write_text(BUILD)
         code = main(["python:given.py:build", "--out", "models/net", "--shape", shape, *options])
         told = capsys.readouterr()
         assert "Traceback" not in told.err + told.out

@@ -21,7 +21,7 @@ from workers.runtime import instrumentation
 
 SERVED = """
 import os, sys, urllib.request
-from workers import metrics
+from workers.telemetry import metrics
 
 for count in (3, 4):
     if not os.fork():

@@ -13,7 +13,7 @@ from tests.tree import ROOT
 
 SAID = """
 import logging, sys, structlog
-from workers import log
+from workers.telemetry import log
 
 log.configure({level!r}, as_json={as_json})
 log.adopt({level!r}, as_json={as_json})

@@ -92,10 +92,11 @@ async def test_a_fault_in_the_worker_is_logged_with_the_requests_id(
     client: httpx.AsyncClient, store: Store, results: Results, spans: InMemorySpanExporter
 ) -> None:
     script = (
-        "import sys; from workers import log, observe; from tests.orders import work; from dataclasses import replace\n"
+        "from dataclasses import replace\nfrom tests.orders import work\n"
+        "from workers.runtime import instrumentation\nfrom workers.telemetry import log\n"
         "log.configure('INFO', as_json=True)\n"
         "try: 1 / 0\n"
-        "except ZeroDivisionError as error: observe.told(error, [replace(work(), request_id='mine-2')])"
+        "except ZeroDivisionError as error: instrumentation.told(error, [replace(work(), request_id='mine-2')])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     (line,) = map(json.loads, done.stderr.splitlines())
@@ -148,7 +149,7 @@ async def test_probes_are_not_traced(client: httpx.AsyncClient, spans: InMemoryS
 def test_traces_without_the_extra_say_what_to_install() -> None:
     script = (
         "import sys; sys.modules['opentelemetry'] = None\n"
-        "from workers import tracing\n"
+        "from workers.telemetry import tracing\n"
         "with tracing.span('a', tracing.SERVER) as span: assert span is None\n"
         "assert tracing.carried() is None\n"
         "try: tracing.start('x')\n"
