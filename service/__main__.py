@@ -18,7 +18,7 @@ from service.http.api_keys import KeyFileError
 from service.http.browser_guard import LONGEST_HEAD
 from service.queue.queue import Queue
 from service.settings import Settings
-from workers.contract import WrongAddress, check_start, log, tracing
+from workers.contract import NoTracing, WrongAddress, adopt_log, check_start, start_tracing, stop_tracing
 
 SHUTDOWN_S = 10
 FAREWELL_S = 2.0  # that kept connections have to be told: a request that meets a close gets no answer
@@ -61,16 +61,16 @@ def main(
         api = create_app(settings)
     except (KeyFileError, WrongAddress) as error:
         sys.exit(f"error: {error}")
-    log.adopt(settings.log_level, as_json=settings.log_json)
+    adopt_log(settings.log_level, as_json=settings.log_json)
     if settings.traces:
         try:
-            tracing.start("whence-api")
-        except tracing.NoTracing as error:
+            start_tracing("whence-api")
+        except NoTracing as error:
             sys.exit(f"error: {error}")
     server = Server(configured(api, host, port), api.state.dependencies.queue)
     with contextlib.suppress(KeyboardInterrupt):
         server.run()
-    tracing.stop()
+    stop_tracing()
     sys.exit(0 if server.started else 3)
 
 

@@ -26,7 +26,7 @@ from service.queue.queue import Queue
 from service.queue.storage import StorageLimits
 from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
 from service.settings import Settings
-from workers.contract import Datasets, Objects, log
+from workers.contract import Datasets, Objects, configure_log
 
 EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
 PROTOCOLS = (kserve.router, open_inference.router, torchserve.router)
@@ -37,7 +37,7 @@ DESCRIPTION = "Whence this prediction? An image or a tensor, a model and a metho
 def create_app(settings: Settings | None = None, queue: Queue | None = None) -> FastAPI:
     """The service; without `queue`, one on the Redis of the settings."""
     settings = settings or Settings()
-    log.configure(settings.log_level, as_json=settings.log_json)
+    configure_log(settings.log_level, as_json=settings.log_json)
     stored = Datasets(settings.datasets.absolute())
     room = StorageLimits(Objects(settings.objects, settings.objects_from), settings.input_ttl, settings.input_space)
     caps = Caps(

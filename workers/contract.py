@@ -1,4 +1,4 @@
-"""The door: all that the service may import from the workers, torch-free."""
+"""The door: all that the service may import from the workers, by room and torch-free; no modules, no scripts' texts."""
 
 from workers.datasets.card import DatasetCard, Limits, check_fits
 from workers.datasets.library import Datasets
@@ -22,7 +22,7 @@ from workers.explanation.errors import (
     UnsupportedMedia,
     WorkError,
 )
-from workers.explanation.file_types import told
+from workers.explanation.file_types import describe_file
 from workers.explanation.images.decoding import inspect
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
@@ -40,34 +40,58 @@ from workers.explanation.tensors import (
     from_bfloat16,
     from_json,
 )
-from workers.jobs import keys
 from workers.jobs.blobs import SMALLEST, Objects
-from workers.jobs.connection import worn_out
+from workers.jobs.connection import refuses_writes
 from workers.jobs.doorbell import publisher, ring
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
-from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked
-from workers.jobs.scripts import source
-from workers.jobs.signatures import KeyFileRefused, is_signed_by, name_of, new_key, public_key
-from workers.jobs.stored_results import places_of
+from workers.jobs.keys import BATCH, INTERACTIVE, PRIORITIES, RECORD_TTL_S, Priority
+from workers.jobs.keys import CARDS as CARDS_KEY
+from workers.jobs.keys import EVENTS as EVENTS_CHANNEL
+from workers.jobs.keys import INDEX as INDEX_KEY
+from workers.jobs.keys import OPEN as OPEN_KEY
+from workers.jobs.keys import PACE as PACE_KEY
+from workers.jobs.keys import PROBE as PROBE_KEY
+from workers.jobs.keys import WEBHOOKS as WEBHOOKS_KEY
+from workers.jobs.keys import WORKERS as WORKERS_KEY
+from workers.jobs.keys import card as card_key
+from workers.jobs.keys import depth as depth_key
+from workers.jobs.keys import pace as pace_field
+from workers.jobs.keys import partial as partial_key
+from workers.jobs.keys import result as result_key
+from workers.jobs.keys import stored_input as input_key
+from workers.jobs.keys import webhook as webhook_key
+from workers.jobs.keys import worker as worker_key
+from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked_redis_url
+from workers.jobs.scripts import async_script
+from workers.jobs.signatures import KeyFileRefused, is_signed_by, key_name, new_key, public_key
+from workers.jobs.stored_results import blobs_of
 from workers.methods.catalogue import catalogue
-from workers.methods.cost import PASS_S, cheaper, passes, share
+from workers.methods.cost import PASS_S, cheaper, passes, rows_per_batch
 from workers.methods.extent import Extent
 from workers.methods.method import Method, method_type, parse_method, with_datasets, with_models
-from workers.telemetry import log, tracing
+from workers.telemetry.log import adopt as adopt_log
+from workers.telemetry.log import configure as configure_log
+from workers.telemetry.tracing import SERVER, NoTracing, span
+from workers.telemetry.tracing import carried as traceparent
+from workers.telemetry.tracing import start as start_tracing
+from workers.telemetry.tracing import stop as stop_tracing
 
+# datasets
 __all__ = [
+    "DatasetCard",
+    "Datasets",
+    "Limits",
+    "check_fits",
+]
+# explanation
+__all__ += [
     "DTYPES",
     "MAX_TARGETS",
     "MOST_NUMBERS",
-    "PASS_S",
     "PREVIEW",
-    "SMALLEST",
     "Cancelled",
-    "DatasetCard",
-    "Datasets",
     "ExplainError",
-    "Extent",
     "ImageSpec",
     "InputError",
     "InputSpec",
@@ -78,13 +102,8 @@ __all__ = [
     "InvalidParameter",
     "InvalidTarget",
     "InvalidTensor",
-    "Job",
-    "KeyFileRefused",
-    "Limits",
-    "Method",
     "MethodNotApplicable",
     "ModelCard",
-    "Objects",
     "Target",
     "UnknownDataset",
     "UnknownInput",
@@ -92,45 +111,77 @@ __all__ = [
     "UnknownModel",
     "UnsupportedMedia",
     "WorkError",
-    "WrongAddress",
     "as_float32",
-    "async_client",
-    "canonical_json",
-    "catalogue",
-    "cheaper",
-    "check_fits",
-    "check_start",
-    "checked",
-    "comparable",
     "decode_npy",
     "decode_safetensors",
+    "describe_file",
     "digest_image",
     "digest_tensor",
-    "distance",
     "encode_npy",
     "encode_safetensors",
     "from_bfloat16",
     "from_json",
     "inspect",
-    "is_signed_by",
-    "keys",
-    "log",
-    "method_type",
-    "name_of",
-    "new_key",
-    "parse_method",
     "parse_targets",
-    "passes",
-    "places_of",
+]
+# jobs
+__all__ += [
+    "BATCH",
+    "CARDS_KEY",
+    "EVENTS_CHANNEL",
+    "INDEX_KEY",
+    "INTERACTIVE",
+    "OPEN_KEY",
+    "PACE_KEY",
+    "PRIORITIES",
+    "PROBE_KEY",
+    "RECORD_TTL_S",
+    "SMALLEST",
+    "WEBHOOKS_KEY",
+    "WORKERS_KEY",
+    "Job",
+    "KeyFileRefused",
+    "Objects",
+    "Priority",
+    "WrongAddress",
+    "async_client",
+    "async_script",
+    "blobs_of",
+    "canonical_json",
+    "card_key",
+    "check_start",
+    "checked_redis_url",
+    "comparable",
+    "depth_key",
+    "distance",
+    "input_key",
+    "is_signed_by",
+    "key_name",
+    "new_key",
+    "pace_field",
+    "partial_key",
     "public_key",
     "publisher",
+    "refuses_writes",
+    "result_key",
     "ring",
     "seal",
-    "share",
-    "source",
-    "told",
-    "tracing",
+    "webhook_key",
+    "worker_key",
+]
+# methods
+__all__ += [
+    "PASS_S",
+    "Extent",
+    "Method",
+    "catalogue",
+    "cheaper",
+    "method_type",
+    "parse_method",
+    "passes",
+    "rows_per_batch",
     "with_datasets",
     "with_models",
-    "worn_out",
 ]
+# telemetry
+__all__ += ["SERVER", "NoTracing", "adopt_log", "configure_log", "span", "start_tracing", "stop_tracing", "traceparent"]

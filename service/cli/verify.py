@@ -14,7 +14,7 @@ from service.cli.console import fail, out
 from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
 from whence import Client, Refused, WhenceError
 from whence.flows import EXPLANATIONS, again, explain, id_of, place_of
-from workers.contract import KeyFileRefused, is_signed_by, name_of, public_key
+from workers.contract import KeyFileRefused, is_signed_by, key_name, public_key
 
 DIFFERS, UNCHECKED = 1, 3
 
@@ -104,7 +104,7 @@ def _check_signature(told: dict[str, Any], signer: Path | None) -> None:
     if claimed is None:
         fail("the receipt is not signed", DIFFERS)
     if not is_signed_by(told, key):
-        fail(f"the receipt is not signed with the key in {signer}, {name_of(key)}", DIFFERS)
+        fail(f"the receipt is not signed with the key in {signer}, {key_name(key)}", DIFFERS)
     out.print(f"signed with the key in {signer}", soft_wrap=True, markup=False)
 
 

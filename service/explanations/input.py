@@ -16,12 +16,12 @@ from workers.contract import (
     as_float32,
     decode_npy,
     decode_safetensors,
+    describe_file,
     digest_image,
     digest_tensor,
     encode_npy,
     from_json,
     inspect,
-    told,
 )
 
 _NPY = b"\x93NUMPY"
@@ -51,7 +51,7 @@ def file_input(data: bytes, spec: InputSpec, settings: Settings) -> Input:
         return tensor_input(decode_safetensors(data, settings.body_limit), spec)
     if spec.kind != "image":
         takes = f"the model takes a tensor of the shape {list(spec.shape)}"
-        if (what := told(data)) is not None:
+        if (what := describe_file(data)) is not None:
             raise InvalidTensor(f"{takes}; the file is {what.removeprefix('the file is ')}", pointer="/input")
         raise InvalidImage(f"{takes}, not an image", pointer="/input")
     inspect(data, settings.pixel_limit)

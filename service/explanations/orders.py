@@ -14,14 +14,16 @@ from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.queue.submission import Order
 from workers.contract import (
+    INTERACTIVE,
+    PRIORITIES,
     InvalidImage,
     Job,
     Method,
     MethodNotApplicable,
     ModelCard,
+    Priority,
     Target,
     UnknownInput,
-    keys,
     parse_method,
     parse_targets,
 )
@@ -35,7 +37,7 @@ class Terms:
     recompute: bool
     request_id: str
     caller: str = ""
-    priority: keys.Priority = keys.INTERACTIVE
+    priority: Priority = INTERACTIVE
 
 
 def terms_of(request: Request) -> Terms:
@@ -107,12 +109,12 @@ def _deadline(header: str | None) -> float | None:
     return time.time() + seconds
 
 
-def _priority(header: str | None) -> keys.Priority:
+def _priority(header: str | None) -> Priority:
     """From the Whence-Priority header; raises Invalid."""
-    for one in keys.PRIORITIES:
+    for one in PRIORITIES:
         if header is None or header.strip().lower() == one:
             return one
-    raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(keys.PRIORITIES)}"}])
+    raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(PRIORITIES)}"}])
 
 
 def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -> None:

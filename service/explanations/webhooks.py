@@ -24,7 +24,7 @@ from service.queue.connection import QueueUnavailable, answering, client
 from service.queue.queue import Queue
 from service.queue.status import Status
 from service.settings import Settings
-from workers.contract import keys, source
+from workers.contract import WEBHOOKS_KEY, async_script, webhook_key
 
 POLL_S = 1.0
 HELD_S = 2 * LONGEST_S
@@ -59,7 +59,7 @@ class Webhooks:
         self._secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         self._rules = Rules(settings.webhook_inside, names(settings.webhook_hosts))
         self._jobs = client(settings.redis_url)
-        self._due = self._jobs.register_script(source("due"))
+        self._due = async_script(self._jobs, "due")
         self._transport = transport
         self._sending: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
@@ -87,13 +87,13 @@ class Webhooks:
     async def register(self, url: str, ids: Sequence[str], caller: str) -> None:
         """Tell this URL once each of the explanations is final; raises QueueFull, QueueUnavailable."""
         async with answering(), self._jobs.pipeline() as pipe:
-            if await self._jobs.zcard(keys.WEBHOOKS) + len(ids) > MOST:
+            if await self._jobs.zcard(WEBHOOKS_KEY) + len(ids) > MOST:
                 raise QueueFull("too many webhooks wait to be delivered; try again in 60 s, or without one", 60)
             now = time.time()
             for job in dict.fromkeys(ids):
                 made = Delivery(id=f"msg_{uuid4().hex}", job=job, url=url, caller=caller, created_at=now)
-                pipe.set(keys.webhook(made.id), made.model_dump_json(), ex=KEPT_S)
-                pipe.zadd(keys.WEBHOOKS, {made.id: now})
+                pipe.set(webhook_key(made.id), made.model_dump_json(), ex=KEPT_S)
+                pipe.zadd(WEBHOOKS_KEY, {made.id: now})
             await pipe.execute()
 
     async def _run(self) -> None:
@@ -169,12 +169,12 @@ class Webhooks:
 
     async def _put_off(self, delivery: Delivery, seconds: float) -> None:
         async with self._jobs.pipeline() as pipe:
-            pipe.set(keys.webhook(delivery.id), delivery.model_dump_json(), ex=KEPT_S)
-            pipe.zadd(keys.WEBHOOKS, {delivery.id: time.time() + seconds}, xx=True)
+            pipe.set(webhook_key(delivery.id), delivery.model_dump_json(), ex=KEPT_S)
+            pipe.zadd(WEBHOOKS_KEY, {delivery.id: time.time() + seconds}, xx=True)
             await pipe.execute()
 
     async def _drop(self, identity: str) -> None:
         async with self._jobs.pipeline() as pipe:
-            pipe.zrem(keys.WEBHOOKS, identity)
-            pipe.delete(keys.webhook(identity))
+            pipe.zrem(WEBHOOKS_KEY, identity)
+            pipe.delete(webhook_key(identity))
             await pipe.execute()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from workers.contract import tracing
+from workers.contract import SERVER, span, traceparent
 
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 TRACE_ID = slice(3, 35)  # of a traceparent
@@ -24,20 +24,20 @@ class Traced:
         method = scope["method"]
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
         facts = {"http.request.method": method, "url.path": scope["path"], "whence.request_id": scope["request_id"]}
-        with tracing.span(method, tracing.SERVER, [given], facts) as span:
-            if span is None:
+        with span(method, SERVER, [given], facts) as current:
+            if current is None:
                 await self.app(scope, receive, send)
                 return
 
             async def sent(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    span.set_attribute("http.response.status_code", message["status"])
+                    current.set_attribute("http.response.status_code", message["status"])
                 await send(message)
 
-            structlog.contextvars.bind_contextvars(trace_id=(tracing.carried() or "")[TRACE_ID])
+            structlog.contextvars.bind_contextvars(trace_id=(traceparent() or "")[TRACE_ID])
             try:
                 await self.app(scope, receive, sent)
             finally:
                 if (route := getattr(scope.get("route"), "path", None)) is not None:
-                    span.update_name(f"{method} {route}")
-                    span.set_attribute("http.route", route)
+                    current.update_name(f"{method} {route}")
+                    current.set_attribute("http.route", route)

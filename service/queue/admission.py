@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from service.http.errors import QueueFull, QuotaExceeded
 from service.queue.cluster_state import Depth
-from workers.contract import PASS_S, Job, Method, keys, passes, source
+from workers.contract import BATCH, INTERACTIVE, PASS_S, Job, Method, Priority, async_script, pace_field, passes
 
 NEAR = 0.9
 JITTER = 0.2  # of a wait: so that those who were refused together do not come back together
@@ -38,11 +38,11 @@ class Caps:
 
     def at(self, workers: int, *, shut: bool = False) -> dict[str, Any]:
         """As the submit script takes them; `shut` refuses all that is new."""
-        waits = {keys.INTERACTIVE: self.wait, keys.BATCH: self.batch_wait}
+        waits = {INTERACTIVE: self.wait, BATCH: self.batch_wait}
         seconds = {one: wait * max(1, workers) for one, wait in waits.items()}
         return {"group": self.group, "caller": self.caller, "jobs": self.jobs, "seconds": seconds, "shut": shut}
 
-    def near(self, depths: Mapping[keys.Priority, Depth], workers: int) -> bool:
+    def near(self, depths: Mapping[Priority, Depth], workers: int) -> bool:
         """Whether one more may well be too many."""
         most, seconds = min(self.group, self.caller, self.jobs), self.at(workers)["seconds"]
         return any(depth.jobs >= NEAR * most or depth.seconds >= NEAR * seconds[one] for one, depth in depths.items())
@@ -50,12 +50,12 @@ class Caps:
 
 def estimate(job: Job, count: int, paces: Mapping[str, float]) -> float:
     """Seconds that a worker will need for `count` passes (0: not known), by what such passes took of late."""
-    return passes(job.method, count) * paces.get(keys.pace(job.model, job.method.name), PASS_S)
+    return passes(job.method, count) * paces.get(pace_field(job.model, job.method.name), PASS_S)
 
 
-def priority(method: Method, asked: keys.Priority, cost: float, caps: Caps) -> keys.Priority:
+def priority(method: Method, asked: Priority, cost: float, caps: Caps) -> Priority:
     """Batch for what asks for it, for what is long, and for what looks at a dataset instead of an input."""
-    return keys.BATCH if cost > caps.bulk or not method.takes_input else asked
+    return BATCH if cost > caps.bulk or not method.takes_input else asked
 
 
 def refusal(full: Mapping[str, Any], caller: str, workers: int) -> QueueFull:
@@ -88,7 +88,7 @@ class Quota:
     """`rate` seconds of work are earned in a second, at most `burst` of them are saved; None as rate is no quota."""
 
     def __init__(self, jobs: Redis, rate: float | None, burst: float) -> None:
-        self._charge = jobs.register_script(source("charge"))
+        self._charge = async_script(jobs, "charge")
         self._rate = rate
         self._burst = burst
 

@@ -10,7 +10,17 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from workers.contract import ModelCard, keys
+from workers.contract import (
+    CARDS_KEY,
+    PACE_KEY,
+    PRIORITIES,
+    WORKERS_KEY,
+    ModelCard,
+    Priority,
+    card_key,
+    depth_key,
+    worker_key,
+)
 
 PERIOD_S = 1.0
 CROWDED = 0.8  # of the memory that Redis may use: beyond it nothing new is taken in
@@ -28,7 +38,7 @@ class Depth(NamedTuple):
 class ClusterState:
     """Model cards by name, the heartbeats of the live workers, and how full the queue is, as of the last reading.
 
-    `failed` are the reasons why models cannot be served, by name. `paces` are the seconds of a pass, by `keys.pace`;
+    `failed` are the reasons why models cannot be served, by name. `paces` are the seconds of a pass, by `pace_field`;
     `depths` are by priority.
     """
 
@@ -39,28 +49,28 @@ class ClusterState:
         self.failed: dict[str, str] = {}
         self.workers: list[dict[str, Any]] = []
         self.paces: dict[str, float] = {}
-        self.depths: dict[keys.Priority, Depth] = {}
+        self.depths: dict[Priority, Depth] = {}
         self.crowded = False
 
     async def read(self) -> None:
         """Copy what is published now; a card that has not changed is not parsed again."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.smembers(keys.CARDS)
-            pipe.smembers(keys.WORKERS)
-            pipe.hgetall(keys.PACE)
+            pipe.smembers(CARDS_KEY)
+            pipe.smembers(WORKERS_KEY)
+            pipe.hgetall(PACE_KEY)
             pipe.info("memory")
-            for priority in keys.PRIORITIES:
-                pipe.hmget(keys.depth(priority), ["jobs", "seconds"])
+            for priority in PRIORITIES:
+                pipe.hmget(depth_key(priority), ["jobs", "seconds"])
             listed, beating, paces, memory, *depths = await pipe.execute()
         names, ids = ([member.decode() for member in sorted(found)] for found in (listed, beating))
         self.paces = {name.decode(): float(seconds) for name, seconds in paces.items()}
         self.crowded = 0 < memory["maxmemory"] * CROWDED < memory["used_memory"]
         self.depths = {
             priority: Depth(int(jobs or 0), float(seconds or 0))
-            for priority, (jobs, seconds) in zip(keys.PRIORITIES, depths, strict=True)
+            for priority, (jobs, seconds) in zip(PRIORITIES, depths, strict=True)
         }
-        cards = await self._all([keys.card(name) for name in names])
-        beats = await self._all([keys.worker(name) for name in ids])
+        cards = await self._all([card_key(name) for name in names])
+        beats = await self._all([worker_key(name) for name in ids])
         texts = {name: card for name, card in zip(names, cards, strict=True) if card is not None}
         self.cards = {
             name: self.cards[name]
@@ -75,7 +85,7 @@ class ClusterState:
         self.failed = {name: reason for name, reason in told.items() if name not in served}
         self.cards = {name: card for name, card in self.cards.items() if name not in self.failed}
         if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
-            await self._redis.srem(keys.WORKERS, *gone)
+            await self._redis.srem(WORKERS_KEY, *gone)
 
     async def keep(self) -> None:
         """Read for ever, through absences of Redis."""

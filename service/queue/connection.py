@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError, RedisError
 
-from workers.contract import ExplainError, async_client, worn_out
+from workers.contract import ExplainError, async_client, refuses_writes
 
 WAIT_S = 0.3  # for a connection of the pool
 ANSWER_S = 0.6  # a burst on a busy machine opens many connections at once
@@ -46,6 +46,6 @@ async def answering() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError) as error:
         log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
-        if worn_out(error):
+        if refuses_writes(error):
             raise QueueUnavailable("the queue takes nothing new now: its store is full or takes no writes") from None
         raise QueueUnavailable("the queue does not answer now; try again in a few seconds") from None

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from service.queue.status import FINAL
-from workers.contract import keys
+from workers.contract import EVENTS_CHANNEL
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Events:
 
     async def _listen(self) -> None:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(keys.EVENTS)
+            await channel.subscribe(EVENTS_CHANNEL)
             while True:
                 message = await channel.get_message(timeout=5)
                 if message is not None:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from service.queue.cluster_state import Depth
-from workers.contract import keys, source
+from workers.contract import OPEN_KEY, PRIORITIES, Priority, async_script, depth_key
 
 LOOKED_AT = 1000  # unfinished jobs, for the oldest that waits; of those that run there are fewer
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
 class Readings(NamedTuple):
     """What waits, by priority; since when the oldest waits, in seconds; jobs at work; either Redis's memory."""
 
-    depths: Mapping[keys.Priority, Depth]
+    depths: Mapping[Priority, Depth]
     oldest: Mapping[str, float]
     running: int
     memory: Mapping[str, Memory]
@@ -43,7 +43,7 @@ class Gauges:
     def __init__(self, jobs: Redis, cache: Redis) -> None:
         self._jobs = jobs
         self._cache = cache
-        self._oldest = jobs.register_script(source("oldest"))
+        self._oldest = async_script(jobs, "oldest")
 
     async def read(self) -> Readings:
         """Raises RedisError."""
@@ -52,17 +52,17 @@ class Gauges:
         )
         waiting = {
             priority: Depth(int(jobs or 0), float(seconds or 0))
-            for priority, (jobs, seconds) in zip(keys.PRIORITIES, depths, strict=True)
+            for priority, (jobs, seconds) in zip(PRIORITIES, depths, strict=True)
         }
         running = max(0, unfinished - sum(depth.jobs for depth in waiting.values()))
         return Readings(waiting, orjson.loads(oldest), running, {"jobs": _memory(info), "cache": _memory(cached)})
 
     async def _queue(self) -> list[Any]:
         async with self._jobs.pipeline(transaction=False) as pipe:
-            pipe.zcard(keys.OPEN)
+            pipe.zcard(OPEN_KEY)
             pipe.info()
-            for priority in keys.PRIORITIES:
-                pipe.hmget(keys.depth(priority), ["jobs", "seconds"])
+            for priority in PRIORITIES:
+                pipe.hmget(depth_key(priority), ["jobs", "seconds"])
             found: list[Any] = await pipe.execute()
         return found
 

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from workers.contract import keys, source
+from workers.contract import RECORD_TTL_S, async_script
 
 Withdrawal: TypeAlias = Literal["unknown", "finished", "withdrawn"]
 
@@ -25,12 +25,12 @@ class Interest:
     """Of the jobs in one Redis."""
 
     def __init__(self, jobs: Redis) -> None:
-        self._attach = jobs.register_script(source("attach"))
-        self._leave = jobs.register_script(source("leave"))
+        self._attach = async_script(jobs, "attach")
+        self._leave = async_script(jobs, "leave")
 
     async def withdraw(self, job_id: str, caller: str) -> Withdrawal:
         """End a caller's interest; a job that nobody wants any more is cancelled. Raises RedisError."""
-        (word,) = await self._leave(args=[keys.RECORD_TTL_S, f"caller:{caller}", 1, job_id])
+        (word,) = await self._leave(args=[RECORD_TTL_S, f"caller:{caller}", 1, job_id])
         return word.decode()  # type: ignore[no-any-return]
 
     @contextlib.asynccontextmanager
@@ -46,7 +46,7 @@ class Interest:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             with contextlib.suppress(RedisError, OSError):  # it lapses
-                await self._leave(args=[keys.RECORD_TTL_S, member, 0, *ids])
+                await self._leave(args=[RECORD_TTL_S, member, 0, *ids])
 
     async def _renew(self, member: str, ids: Sequence[str], end: float) -> None:
         clock = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from redis.asyncio import Redis
 
 from service.queue.status import State, Status
-from workers.contract import InvalidParameter, keys
+from workers.contract import INDEX_KEY, InvalidParameter
 
 LOOK = 200  # jobs that are read at once
 FURTHEST = 5000  # jobs that one page looks through for those asked for
@@ -58,11 +58,11 @@ async def page(
 async def _next(jobs: Redis, after: Place | None, look: int) -> list[Place]:
     """So many places after one; those of one request may have the same time, and go by their ids."""
     if after is None:
-        return _decoded(await jobs.zrange(keys.INDEX, 0, look - 1, desc=True, withscores=True))
+        return _decoded(await jobs.zrange(INDEX_KEY, 0, look - 1, desc=True, withscores=True))
     time, job_id = after
     async with jobs.pipeline(transaction=False) as pipe:
-        pipe.zrange(keys.INDEX, time, time, byscore=True, withscores=True)
-        pipe.zrange(keys.INDEX, f"({time!r}", "-inf", desc=True, byscore=True, offset=0, num=look, withscores=True)
+        pipe.zrange(INDEX_KEY, time, time, byscore=True, withscores=True)
+        pipe.zrange(INDEX_KEY, f"({time!r}", "-inf", desc=True, byscore=True, offset=0, num=look, withscores=True)
         same, older = await pipe.execute()
     ties = [place for place in reversed(_decoded(same)) if place[1] < job_id]
     return (ties + _decoded(older))[:look]

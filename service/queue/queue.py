@@ -22,7 +22,7 @@ from service.queue.listing import Page
 from service.queue.status import State, Status, status_of
 from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
-from workers.contract import PREVIEW, ModelCard, keys, publisher, source
+from workers.contract import PREVIEW, PROBE_KEY, ModelCard, async_script, partial_key, publisher, result_key
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
 
@@ -51,7 +51,7 @@ class Queue:
             self._jobs, self._bell, self._cluster, self._inputs, self._results, caps or Caps()
         )
         self._interest = Interest(self._jobs)
-        self._status = self._jobs.register_script(source("status"))
+        self._status = async_script(self._jobs, "status")
         self._gauges = Gauges(self._jobs, self._cache)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -108,7 +108,7 @@ class Queue:
             # The records first: a job that finishes between the two readings is then seen with its result.
             records = orjson.loads(await self._status(args=list(ids)))
             for job_id in ids:
-                pipe.exists(keys.result(job_id))
+                pipe.exists(result_key(job_id))
             stored = await pipe.execute()
         workers = len(self._cluster.workers)
         return [
@@ -119,12 +119,12 @@ class Queue:
     async def preview(self, job_id: str) -> bytes | None:
         """What an unfinished job has made so far, as safetensors; None where it shows nothing."""
         async with answering():
-            return cast("bytes | None", await self._cache.hget(keys.partial(job_id), PREVIEW))
+            return cast("bytes | None", await self._cache.hget(partial_key(job_id), PREVIEW))
 
     async def has_preview(self, job_id: str) -> bool:
         """Whether an unfinished job has something to look at."""
         async with answering():
-            return bool(await self._cache.hexists(keys.partial(job_id), PREVIEW))
+            return bool(await self._cache.hexists(partial_key(job_id), PREVIEW))
 
     async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
         """The states of all, as soon as all are final, at the latest after so many seconds."""
@@ -192,4 +192,4 @@ class Queue:
     async def ping(self) -> None:
         """Raises QueueUnavailable when either Redis does not answer, or takes no writes."""
         async with answering():
-            await asyncio.gather(*(one.set(keys.PROBE, 1, ex=PROBE_S) for one in {self._jobs, self._cache}))
+            await asyncio.gather(*(one.set(PROBE_KEY, 1, ex=PROBE_S) for one in {self._jobs, self._cache}))

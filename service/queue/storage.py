@@ -11,7 +11,7 @@ import orjson
 from redis.asyncio import Redis
 
 from service.queue.connection import QueueUnavailable
-from workers.contract import Objects, UnknownInput, keys, places_of, source
+from workers.contract import Objects, UnknownInput, async_script, blobs_of, input_key, result_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Inputs:
         self._jobs = jobs
         self._limits = limits
         self._objects = limits.objects
-        self._store = jobs.register_script(source("keep_input"))
+        self._store = async_script(jobs, "keep_input")
 
     async def find(self, digest: str) -> str | None:
         """The kind ("image" or "tensor") of a stored input; None where there is none."""
-        kind, place = cast("list[bytes | None]", await self._jobs.hmget(keys.stored_input(digest), ["kind", "object"]))
+        kind, place = cast("list[bytes | None]", await self._jobs.hmget(input_key(digest), ["kind", "object"]))
         if kind is None or (place is not None and not await asyncio.to_thread(self._objects.renew, place.decode())):
             return None
         return kind.decode()
@@ -67,7 +67,7 @@ class Inputs:
         if data is None:
             raise UnknownInput("no input with that digest is stored now; send the input", pointer="/input")
         if known not in ("", "full"):
-            await self._jobs.delete(keys.stored_input(given.digest))  # for its blob is gone
+            await self._jobs.delete(input_key(given.digest))  # for its blob is gone
         if known == "full" and not self._objects.open:
             raise QueueUnavailable(
                 "unfinished work holds as many inputs as there is room for; try again in a few seconds"
@@ -99,7 +99,7 @@ class Results:
     async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
         """The JSON and the .npy bytes of the named arrays, by one round trip; None where there is no result."""
         fields = ["meta", "objects", *(f"a:{name}" for name in arrays)]
-        meta, objects, *found = cast("list[bytes | None]", await self._cache.hmget(keys.result(job_id), fields))
+        meta, objects, *found = cast("list[bytes | None]", await self._cache.hmget(result_key(job_id), fields))
         if meta is None:
             return None
         if objects is not None:
@@ -113,7 +113,7 @@ class Results:
         """The JSON of those results that are there, whole."""
         async with self._cache.pipeline(transaction=False) as pipe:
             for job_id in (wanted := list(ids)):
-                pipe.hmget(keys.result(job_id), ["meta", "objects"])
+                pipe.hmget(result_key(job_id), ["meta", "objects"])
             found = await pipe.execute()
         return {
             job_id: orjson.loads(meta)
@@ -123,9 +123,9 @@ class Results:
 
     async def _blobs(self, job_id: str, objects: bytes, wanted: Sequence[str] = ()) -> dict[str, bytes] | None:
         """The wanted arrays among the large ones; None, and the result forgotten, where any of them is gone."""
-        found = await asyncio.to_thread(_read, self._objects, places_of(objects), wanted)
+        found = await asyncio.to_thread(_read, self._objects, blobs_of(objects), wanted)
         if found is None:
-            await self._cache.unlink(keys.result(job_id))
+            await self._cache.unlink(result_key(job_id))
         return found
 
 

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from service.queue.admission import Caps, Quota, estimate, priority, refusal
 from service.queue.cluster_state import ClusterState
 from service.queue.storage import Input, Inputs, Results
-from workers.contract import Job, keys, ring, share, source, tracing
+from workers.contract import INTERACTIVE, Job, Priority, async_script, ring, rows_per_batch, traceparent
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Order:
     request_id: str | None = None
     recompute: bool = False
     caller: str = ""
-    priority: keys.Priority = keys.INTERACTIVE
+    priority: Priority = INTERACTIVE
     passes: int = 0
     cost: float | None = None
 
@@ -68,7 +68,7 @@ class Submission:
     def __init__(
         self, jobs: Redis, bell: Celery, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps
     ) -> None:
-        self._submit = jobs.register_script(source("submit"))
+        self._submit = async_script(jobs, "submit")
         self._bell = bell
         self._cluster = cluster
         self._inputs = inputs
@@ -146,7 +146,7 @@ class Submission:
             "spec": order.job.text.decode(),
             "model": order.model,
             "group": order.job.group,
-            "share": share(order.job.method, order.passes),
+            "share": rows_per_batch(order.job.method, order.passes),
             "passes": order.passes or None,
             "priority": priority(order.job.method, order.priority, cost, self._caps),
             "caller": order.caller,
@@ -156,6 +156,6 @@ class Submission:
             "recompute": order.recompute,
             "deadline": None if order.deadline is None else order.deadline - time.time(),
             "request_id": order.request_id,
-            "trace": tracing.carried(),
+            "trace": traceparent(),
         }
         return {name: value for name, value in record.items() if value is not None}

@@ -22,7 +22,7 @@ from service.queue.listing import Page
 from service.queue.queue import Queue
 from service.queue.status import Problem, State, Status
 from service.queue.submission import Order, Ticket
-from workers.contract import InvalidParameter, encode_npy, keys
+from workers.contract import InvalidParameter, Priority, encode_npy
 from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
 from workers.jobs.fingerprints import seal, sketches
 from workers.jobs.receipt import summary
@@ -185,7 +185,7 @@ class FakeQueue(Queue):
 
     async def readings(self) -> Readings:
         await self.ping()
-        waiting: dict[keys.Priority, Depth] = {"interactive": Depth(3, 1.5), "batch": Depth(1, 60.0)}
+        waiting: dict[Priority, Depth] = {"interactive": Depth(3, 1.5), "batch": Depth(1, 60.0)}
         memory = {"jobs": Memory(1000, 2000, 0), "cache": Memory(500, 0, 7)}
         return Readings(waiting, {"interactive": 0.5}, 2, memory)
 

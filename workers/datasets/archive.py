@@ -21,7 +21,7 @@ from workers.datasets.card import Limits
 from workers.datasets.images import pack
 from workers.datasets.tar import BLOCK, looks_like_tar, tar_entries
 from workers.explanation.errors import InputTooLarge, InvalidDataset
-from workers.explanation.file_types import told
+from workers.explanation.file_types import describe_file
 from workers.explanation.tensors import MAGIC
 
 ZIP, GZIP = b"PK\3\4", b"\x1f\x8b"
@@ -45,7 +45,11 @@ def unpack(upload: Path, into: Path, limits: Limits) -> None:
         elif looks_like_tar(head):
             pack(tar_entries(file, limits.item), into, limits)
         else:
-            what = "an array in .npy; save it with numpy.savez(file, inputs=array)" if head[:6] == MAGIC else told(head)
+            what = (
+                "an array in .npy; save it with numpy.savez(file, inputs=array)"
+                if head[:6] == MAGIC
+                else describe_file(head)
+            )
             raise InvalidDataset(
                 "a dataset is a .npz with an array inputs, or a .zip, .tar or .tar.gz of images in class folders"
                 + (f"; this is {what}" if what else "")

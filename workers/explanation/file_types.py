@@ -1,4 +1,4 @@
-"""What bytes are that are none of what is read, told by how they begin."""
+"""What bytes are that are none of what is read, describe_file by how they begin."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ IMAGES: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 
 
-def told_of_image(data: bytes) -> str | None:
-    """What is wrong with an image that cannot be opened, by the format that it begins as; else as `told`."""
-    return _first(data, IMAGES) or told(data)
+def describe_image_file(data: bytes) -> str | None:
+    """What is wrong with an image that cannot be opened, by the format that it begins as; else as `describe_file`."""
+    return _first(data, IMAGES) or describe_file(data)
 
 
-def told(data: bytes) -> str | None:
+def describe_file(data: bytes) -> str | None:
     """What the bytes seem to be, and what to send instead; None where nothing is known of them."""
     return _first(data, KINDS)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from workers.explanation.errors import InputTooLarge, InvalidTensor
-from workers.explanation.file_types import told
+from workers.explanation.file_types import describe_file
 
 DTYPES = (
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
@@ -48,7 +48,7 @@ def decode_npy(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         shape, fortran, dtype = read_header(stream)
     except Exception:
-        what = told(data) if not data.startswith(MAGIC) else "its header is damaged, or cut off"
+        what = describe_file(data) if not data.startswith(MAGIC) else "its header is damaged, or cut off"
         _refuse(f"the bytes are no .npy array{what and ': '}{what or ''}; write one with numpy.save(file, array, "
                 "allow_pickle=False)")  # fmt: skip
     if (wrong := unread(dtype)) is not None:

@@ -38,7 +38,7 @@ def full(error: Exception) -> bool:
     return isinstance(error, OutOfMemoryError) or _says(error, _FULL)
 
 
-def worn_out(error: Exception) -> bool:
+def refuses_writes(error: Exception) -> bool:
     """Whether it is full, or takes no writes for another reason."""
     return full(error) or isinstance(error, ReadOnlyError) or _says(error, _NO_WRITES)
 

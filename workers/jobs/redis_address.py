@@ -47,7 +47,7 @@ class _Watched:
     theirs: Mapping[str, Any]
 
 
-def checked(url: str) -> str:
+def checked_redis_url(url: str) -> str:
     """The URL itself; raises WrongAddress where it is none of those that can be used."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
@@ -116,7 +116,7 @@ def check_start(redis_url: str, cache_url: str | None) -> None:
     for setting, url in (("WHENCE_REDIS_URL", redis_url), ("WHENCE_CACHE_URL", cache_url)):
         try:
             if url is not None:
-                refuse_cluster(checked(url))
+                refuse_cluster(checked_redis_url(url))
         except WrongAddress as error:
             raise WrongAddress(f"{setting}: {error}") from None
 

@@ -32,7 +32,7 @@ class Signer:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        self._name = name_of(key.public_key())
+        self._name = key_name(key.public_key())
 
     @classmethod
     def from_file(cls, path: Path) -> Signer:
@@ -76,7 +76,7 @@ def public_key(path: Path) -> Ed25519PublicKey:
     return key
 
 
-def name_of(key: Ed25519PublicKey) -> str:
+def key_name(key: Ed25519PublicKey) -> str:
     """What a key goes by in receipts: the SHA-256 of its 32 bytes."""
     return "sha256:" + hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
 

@@ -81,7 +81,7 @@ class Results:
         fields = {name.decode(): data for name, data in stored.items()}
         found = {name.removeprefix("a:"): data for name, data in fields.items() if name.startswith("a:")}
         try:
-            blobs = {name: self.objects.get(place) for name, place in places_of(fields.get("objects")).items()}
+            blobs = {name: self.objects.get(place) for name, place in blobs_of(fields.get("objects")).items()}
         except ObjectsAway as away:
             log.warning("a result's arrays could not be read", job=job_id, error=str(away))
             return None
@@ -98,13 +98,13 @@ class Results:
 
     def _whole(self, job_id: str, objects: bytes | None) -> bool:
         try:
-            return all(self.objects.renew(place) for place in places_of(objects).values())
+            return all(self.objects.renew(place) for place in blobs_of(objects).values())
         except ObjectsAway as away:
             log.warning("a result's arrays could not be looked up", job=job_id, error=str(away))
             return False
 
 
-def places_of(field: bytes | None) -> dict[str, str]:
+def blobs_of(field: bytes | None) -> dict[str, str]:
     """Where the large arrays of a result lie, by array name, from its field `objects`."""
     found: dict[str, str] = {} if field is None else orjson.loads(field)
     return found

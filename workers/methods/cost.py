@@ -10,19 +10,19 @@ MAX_PASSES = 1000  # through the model, of all rows of a batch together: about t
 PASS_S = 0.01  # a pass of one row, where none was measured yet
 
 
-def passes(method: Method, told: int = 0) -> int:
-    """The passes that a job was told to take; else, of a model that is not known, about how many."""
-    return max(1, told or method.passes(Extent()))
+def passes(method: Method, known: int = 0) -> int:
+    """The passes that a job is known to take; else, of a model that is not known, about how many."""
+    return max(1, known or method.passes(Extent()))
 
 
-def share(method: Method, told: int = 0) -> int:
+def rows_per_batch(method: Method, known: int = 0) -> int:
     """How many rows of this method may share one batch: many of a cheap one, one of the dearest.
 
-    A method without an input has no rows to share. `told` are the passes of one row, where they are known.
+    A method without an input has no rows to share. `known` are the passes of one row, where they are known.
     """
     if not method.takes_input:
         return 1
-    return max(1, min(MAX_ROWS, MAX_PASSES // passes(method, told)))
+    return max(1, min(MAX_ROWS, MAX_PASSES // passes(method, known)))
 
 
 def cheaper(method: Method, at: Extent, prefix: str = "") -> Iterator[str]:

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from service.cli.local.gpus import found, share
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis
 from service.cli.local.supervisor import Child, Say, Supervisor
-from workers.contract import WrongAddress, async_client, checked
+from workers.contract import WrongAddress, async_client, checked_redis_url
 
 # glibc gives freed tensors back to the kernel by default and faults the pages in again for each pass.
 MALLOC = {
@@ -60,7 +60,7 @@ def check(plan: Plan) -> None:
         )
     try:
         if plan.redis_url is not None:
-            checked(plan.redis_url)
+            checked_redis_url(plan.redis_url)
     except WrongAddress as error:
         raise CannotStart(f"--redis-url: {error}") from None
     family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET

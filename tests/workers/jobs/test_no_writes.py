@@ -17,7 +17,7 @@ from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
 from tests.redis_server import RedisServer
-from workers.jobs.connection import connect, full, worn_out
+from workers.jobs.connection import connect, full, refuses_writes
 
 
 def replica(redis: RedisServer, *, strikes: bool) -> None:
@@ -74,7 +74,7 @@ def test_errors_tell_whether_there_is_no_room(server: RedisServer, fault: Callab
     ):
         with pytest.raises(RedisError) as found:
             write()
-        assert worn_out(found.value)
+        assert refuses_writes(found.value)
         assert full(found.value) == no_room
 
 

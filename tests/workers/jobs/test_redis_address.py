@@ -24,7 +24,7 @@ from tests.tree import ROOT
 from workers.explanation.target import RankTarget
 from workers.explanation.tensors import digest_image
 from workers.jobs.job import Job
-from workers.jobs.redis_address import WrongAddress, broker, broker_tls, check_start, checked
+from workers.jobs.redis_address import WrongAddress, broker, broker_tls, check_start, checked_redis_url
 from workers.methods.method import parse_method
 
 
@@ -163,7 +163,7 @@ def test_a_cluster_is_refused_in_a_sentence(tmp_path: Path) -> None:
 )
 def test_an_address_that_is_none_says_what_would_be_right(url: str, says: str) -> None:
     with pytest.raises(WrongAddress, match=says):
-        checked(url)
+        checked_redis_url(url)
     with pytest.raises(WrongAddress, match="WHENCE_CACHE_URL"):
         check_start("redis://127.0.0.1:1/0", url)
 

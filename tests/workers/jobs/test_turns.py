@@ -33,7 +33,7 @@ def many(number: int, first: int = 0, **fields: Any) -> list[Order]:
 
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.queue.submission.share", lambda *_: 1)
+    monkeypatch.setattr("service.queue.submission.rows_per_batch", lambda *_: 1)
 
 
 @pytest.mark.parametrize("method", ["gradient", "lrp"])

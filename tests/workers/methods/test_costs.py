@@ -21,7 +21,7 @@ from workers.engine.perturbation.windows import windows
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.target import ClassTarget
 from workers.methods.catalogue import catalogue, parse_method
-from workers.methods.cost import MAX_PASSES, passes, share
+from workers.methods.cost import MAX_PASSES, passes, rows_per_batch
 from workers.methods.extent import Extent
 from workers.runtime.execute.model_support import support
 
@@ -175,6 +175,6 @@ def test_windows_are_counted_as_they_are_cut(shape: tuple[int, ...]) -> None:
 
 def test_what_was_told_decides_how_many_rows_share_a_batch() -> None:
     method = parse_method("occlusion")
-    assert share(method, 1) == 32
-    assert share(method, MAX_PASSES // 4) == 4
-    assert share(method) == MAX_PASSES // passes(method) == MAX_PASSES // 196  # of an image of 224 x 224
+    assert rows_per_batch(method, 1) == 32
+    assert rows_per_batch(method, MAX_PASSES // 4) == 4
+    assert rows_per_batch(method) == MAX_PASSES // passes(method) == MAX_PASSES // 196  # of an image of 224 x 224

@@ -39,7 +39,7 @@ from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store, Work
 from workers.jobs.stored_results import Finished, Results
-from workers.methods.cost import share
+from workers.methods.cost import rows_per_batch
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.gradient.input_times_gradient import InputTimesGradient
 from workers.methods.method import parse_method
@@ -273,7 +273,7 @@ def test_a_job_that_lost_its_worker_goes_on_behind_what_was_kept(
 
 
 def test_work_without_an_input_has_a_pass_to_itself(stock: Stock, model: Model, card: DatasetCard) -> None:
-    assert share(parse_method("activation_rates")) == 1
+    assert rows_per_batch(parse_method("activation_rates")) == 1
     job = state_job(model, card)
     (outcome,) = explained([Work(job.id, job, "toy", 1.0, 1.0)], model, stock)
     assert outcome.arrays.keys() == rates_of(model, X).keys()

@@ -106,7 +106,7 @@ async def test_a_bell_without_work_is_no_work(worker: Worker, bells: Bells) -> N
 async def test_what_it_leaves_is_rung_for_before_it_begins(
     queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.queue.submission.share", lambda *_: 2)
+    monkeypatch.setattr("service.queue.submission.rows_per_batch", lambda *_: 2)
     rung = []
     meanwhile(monkeypatch, lambda _: rung.append(list(bells.rung)))
     orders = [order(index % 3, value=0.1 * index) for index in range(3)]
@@ -124,7 +124,7 @@ async def test_a_bell_that_cannot_ring_keeps_no_claimed_work_waiting(
     def away(_: str) -> None:
         raise OperationalError
 
-    monkeypatch.setattr("service.queue.submission.share", lambda *_: 1)
+    monkeypatch.setattr("service.queue.submission.rows_per_batch", lambda *_: 1)
     orders = [order(0), order(1)]
     for each in orders:
         await queue.submit([each])

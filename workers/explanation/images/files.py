@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.ImageFile import ImageFile
 
 from workers.explanation.errors import InputTooLarge, InvalidImage
-from workers.explanation.file_types import told_of_image
+from workers.explanation.file_types import describe_image_file
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 READ = "PNG, JPEG, WebP, GIF, BMP, TIFF and PNM are read"
@@ -43,7 +43,7 @@ def opened(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
         ) from None
     except Exception:
         if found == "no image":
-            raise unreadable(told_of_image(data) or f"{READ} ({len(data)} bytes came)") from None
+            raise unreadable(describe_image_file(data) or f"{READ} ({len(data)} bytes came)") from None
         raise unreadable(f"a {found} whose header is sound and whose pixels are cut off or damaged") from None
 
 

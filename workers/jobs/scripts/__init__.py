@@ -4,6 +4,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, TypeAlias
 
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
 Script: TypeAlias = Literal[
     "attach",
     "charge",
@@ -29,3 +32,8 @@ def source(name: Script) -> str:
     """The text of one script behind what all share."""
     folder = files(__name__)
     return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*SHARED, name))
+
+
+def async_script(redis: Redis, name: Script) -> AsyncScript:
+    """A script to call on this Redis from an event loop."""
+    return redis.register_script(source(name))

@@ -21,7 +21,7 @@ from workers.explanation.target import Target
 from workers.jobs.receipt import Explained, finished
 from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
-from workers.methods.cost import share
+from workers.methods.cost import rows_per_batch
 from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised
 from workers.runtime.execute.faults import contained
@@ -227,5 +227,5 @@ def batches(works: Sequence[Work]) -> Iterator[list[Work]]:
     for work in works:
         groups.setdefault(work.job.group, []).append(work)
     for group in groups.values():
-        rows = share(group[0].job.method, group[0].passes)
+        rows = rows_per_batch(group[0].job.method, group[0].passes)
         yield from (group[i : i + rows] for i in range(0, len(group), rows))

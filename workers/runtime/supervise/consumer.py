@@ -7,7 +7,7 @@ import time
 import structlog
 from celery.worker.consumer import Consumer
 
-from workers.jobs.connection import worn_out
+from workers.jobs.connection import refuses_writes
 
 PAUSE_S = 1.0
 
@@ -18,7 +18,7 @@ class Patient(Consumer):  # type: ignore[misc]  # celery has no types
     """Celery counts on a broker that does not answer, for which connecting itself waits."""
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
-        if not worn_out(exc):
+        if not refuses_writes(exc):
             super().on_connection_error_before_connected(exc)
             return
         log.warning("the broker takes no writes; trying again", error=type(exc).__name__)
@@ -26,5 +26,5 @@ class Patient(Consumer):  # type: ignore[misc]  # celery has no types
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         super().on_connection_error_after_connected(exc)
-        if worn_out(exc):
+        if refuses_writes(exc):
             time.sleep(PAUSE_S)

@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import redis, virtual
 from redis.exceptions import ResponseError
 
-from workers.jobs.connection import worn_out
+from workers.jobs.connection import refuses_writes
 
 _ack, _restore_visible = redis.QoS.ack, redis.QoS.restore_visible
 
@@ -32,7 +32,7 @@ def restore_visible(self: Any, *args: Any, **options: Any) -> None:
     try:
         _restore_visible(self, *args, **options)  # type: ignore[no-untyped-call]
     except ResponseError as error:
-        if not worn_out(error):
+        if not refuses_writes(error):
             raise
 
 
