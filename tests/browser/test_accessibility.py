@@ -31,8 +31,8 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         return source.read().decode()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 800), PHONE])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [(1280, 800), pytest.param(PHONE, marks=pytest.mark.slow)])
 def test_axe_finds_nothing(site: Site, axe: str, scheme: str, size: tuple[int, int]) -> None:
     visit = site.visit(size=size, color_scheme=scheme, bypass_csp=True)
     visit.example(3)

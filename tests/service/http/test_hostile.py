@@ -78,6 +78,7 @@ def over_a_socket(host: str, port: int, raw: bytes) -> tuple[int, str, bytes]:
     return (int(said.split(b" ", 2)[1]) if said.startswith(b"HTTP/") else 400), "", b""
 
 
+@pytest.mark.slow
 def test_each_is_answered_with_its_4xx_and_the_service_lives(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     hostile, wrong = everything(), []
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

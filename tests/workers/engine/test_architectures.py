@@ -54,7 +54,9 @@ def _build(name: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("preset", ["epsilon_plus_flat", "epsilon_gamma_box"])
-@pytest.mark.parametrize("name", FOLDS)
+@pytest.mark.parametrize(
+    "name", [name if name == "resnet18" else pytest.param(name, marks=pytest.mark.slow) for name in FOLDS]
+)
 def test_relevance_is_zennits(name: str, preset: str) -> None:
     """DenseNet's batch norm before a ReLU cannot be folded. There Zennit passes relevance on whole and ours leaves the
     share of the constant with it, so that the two are compared on one whose constants are zero."""
@@ -73,6 +75,7 @@ def test_relevance_is_captums_where_that_has_rules() -> None:
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_b0", "mobilenet_v3_small"])
 def test_squeeze_and_excitation_conserves_where_zennit_doubles(name: str) -> None:
     """Zennit takes the gradient of products and of sums without a module, and hands each factor the whole."""

@@ -95,6 +95,7 @@ async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
         await asyncio.sleep(1.2)
 
 
+@pytest.mark.slow
 async def test_nothing_that_whence_does_is_refused(server: RedisServer, tmp_path: Path) -> None:
     told = {"WHENCE_REDIS_URL": url(server, "worker"), "WHENCE_MODELS": str(ROOT / "models"), "WHENCE_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "workers"]

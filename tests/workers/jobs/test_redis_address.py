@@ -114,6 +114,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 async def test_sentinels_name_the_master_and_a_failover_is_lived_through(watched: Watched) -> None:
     check_start(watched.url, None)
     async with asyncio.timeout(PATIENCE_S):

@@ -152,6 +152,7 @@ def digit(number: int, model: str) -> Order:
     return Order(job, "digits", Input(digest, "image", data))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)], ids=["workers first", "API first"])
 async def test_a_rolling_upgrade_in_either_order(
@@ -175,6 +176,7 @@ async def test_a_rolling_upgrade_in_either_order(
             assert hashlib.sha256(canonical_json(meta["receipt"]["job"])).hexdigest() == job_id
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_when_the_last_worker_of_a_revision_is_gone_its_work_fails_in_time(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch

@@ -153,6 +153,7 @@ def test_a_torchvision_model_becomes_a_folder(work: Path) -> None:
     exported_library_model(work, "torchvision:squeezenet1_1", models.squeezenet1_1(num_classes=7), "3,64,64", 7)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("vision_ops")
 @pytest.mark.filterwarnings("ignore")
 def test_a_timm_model_becomes_a_folder(work: Path) -> None:

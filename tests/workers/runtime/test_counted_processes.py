@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.cli.local.redis_binary import free_port
@@ -19,6 +20,7 @@ from tests.tree import ROOT
 from tests.workers.runtime.test_processes import order, ready
 
 
+@pytest.mark.slow
 async def test_the_parent_tells_what_its_child_counted_and_leaves_nothing_behind(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ async def test_a_digit_is_explained(server: RedisServer, worker: subprocess.Pope
         assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()  # the parent must stay fit for forking
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_loses_nothing(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
     async with ready(server) as queue:
         asked = order(queue, 3, SECONDS_LONG)
@@ -99,6 +100,7 @@ async def test_a_killed_worker_loses_nothing(server: RedisServer, worker: subpro
         assert (status.status, status.attempts) == ("succeeded", 2)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_asked_to_end_finishes_or_hands_back(
     server: RedisServer, worker: subprocess.Popen[bytes]
 ) -> None:
@@ -116,6 +118,7 @@ async def test_a_worker_that_is_asked_to_end_finishes_or_hands_back(
         assert (status.status, status.attempts) == ("succeeded", 1)
 
 
+@pytest.mark.slow
 async def test_a_worker_outlives_a_restart_of_redis(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
     async with ready(server) as queue:
         asked = order(queue, 5, "gradient")

@@ -259,6 +259,7 @@ def test_on_squeezenet_gradients_equal_captums() -> None:
     assert relative(attribution(model, batch, name="integrated_gradients", steps=20), integrated.float()) < 1e-4
 
 
+@pytest.mark.slow
 @needs_references
 def test_on_squeezenet_the_completeness_gap_is_small() -> None:
     """Every fifth photograph here; the figures of all 35 are in the changelog of the method's page."""

@@ -73,6 +73,7 @@ def test_gates_keep_their_derivative(name: str, gate: str) -> None:
     torch.testing.assert_close(attribution(model, batch_of(x, 1), name=name), leaf.grad, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_mobilenet_v3_equals_replaced_relus() -> None:
     module, x = architecture("mobilenet_v3_small", num_classes=5), inputs(1, shape=(3, 32, 32)).double()
     model = model_of(module, (3, 32, 32), dtype=torch.float64)

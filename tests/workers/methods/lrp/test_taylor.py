@@ -240,6 +240,7 @@ def test_bounds_are_in_order_and_known() -> None:
         parse_method("deep_taylor").refuse(model_of(net(), (1, 8, 8)))
 
 
+@pytest.mark.slow
 @needs_references
 def test_on_squeezenet_deep_taylor_is_non_negative_and_simple_taylor_finds_roots() -> None:
     """Its outputs are rectified: at the root hardly a unit speaks any more, its gradient shares next to nothing of the
