@@ -101,6 +101,10 @@ ATTACKS: dict[str, tuple[Callable[[Entries], bytes], str]] = {
         lambda c: zipped({**c, "data/weights/weight_0": c["data/weights/weight_0"][:-4]}),
         "takes 216 bytes of its entry, which has 212",
     ),
+    "an archive of before torch 2.7": (
+        lambda _: zipped({}, ("version", b"5.1"), ("serialized_exported_program.json", b"{}")),
+        "by torch before 2.7",
+    ),
     "a weight of the old format": (lambda c: zipped({**c, "data/weights/model.pt": b"x"}), "by unpickling"),
 }
 

@@ -19,6 +19,7 @@ from workers.explanation.errors import InvalidFolder
 from workers.models.archive.graph_text import check_program
 from workers.models.archive.payloads import check_table, pickled
 
+BEFORE_2_7 = "serialized_exported_program.json"  # lay at the root of what older versions wrote
 MAX_ENTRIES = 100_000
 MAX_RATIO = 100
 MAX_JSON = 128 * 2**20
@@ -82,6 +83,10 @@ class Archive:
         infos = self._file.infolist()
         if len(infos) > MAX_ENTRIES:
             raise self._wrong(f"it has {len(infos)} entries; at most {MAX_ENTRIES} are read")
+        if any(info.filename == BEFORE_2_7 for info in infos):
+            raise self._wrong(
+                "it was written by torch before 2.7, in a form that is not read; export the model again with a later one"
+            )
         found: dict[str, ZipInfo] = {}
         for info in infos:
             root, _, name = info.filename.partition("/")
