@@ -17,7 +17,7 @@ from workers.engine.compile.layer_names import Name, layer_names
 from workers.engine.compile.precision import in_precision, unify
 from workers.engine.graph import canonizers, ops
 from workers.engine.graph.graph import Graph, Node, Ref, is_float, references
-from workers.engine.graph.rows import of_sizes
+from workers.engine.graph.rows import Rows, of_sizes
 from workers.explanation.errors import InvalidFolder
 
 
@@ -126,6 +126,7 @@ def _compile(
     device: torch.device,
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
+    known: dict[object, tuple[tuple[int, ...] | None, Rows]] = {}  # of the steps of a recurrent layer most are alike
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
     batch = source.meta["val"].shape[0]
 
@@ -146,7 +147,11 @@ def _compile(
         kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
         name = names.get(node, Name(node.name, ()))
-        sizes, rows = of_sizes(_sizes(node), batch)
+        given = _sizes(node)
+        key = None if given is None else tuple(str(size) for size in given)
+        if key not in known:
+            known[key] = of_sizes(given, batch)
+        sizes, rows = known[key]
         nodes.append(
             Node(
                 index=index,

@@ -38,14 +38,11 @@ class Writer:
         """A writer of layers whose names begin with the name."""
         return replace(self, prefix=f"{self.prefix}.{name}")
 
-    def __call__(self, target: Callable[..., Any], *args: Any, name: str) -> fx.Node:
+    def __call__(self, target: Callable[..., Any], *args: Any, name: str, like: fx.Node | None = None) -> fx.Node:
+        """A call, whose value has the shape of that of `like` where that is given."""
         with self.graph.inserting_before(self.before):
             node = self.graph.call_function(target, args)
-        values = fx.map_arg(args, self._value)
-        key = f"{target} {fx.map_arg(args, lambda read: _shape(read.meta['val']))}"
-        if key not in self.shaped:
-            self.shaped[key] = target(*values)
-        node.meta = {"val": self.shaped[key]}
+        node.meta = {"val": self._returned(target, args) if like is None else like.meta["val"]}
         self.names[node] = Name(f"{self.prefix}.{name}", ())
         return node
 
@@ -54,6 +51,13 @@ class Writer:
         if name not in self.made:
             self.made[name] = add_constant(self.graph, self.constants, name, value())
         return self.made[name]
+
+    def _returned(self, target: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        values = fx.map_arg(args, self._value)
+        key = f"{target} {fx.map_arg(args, lambda read: _shape(read.meta['val']))}"
+        if key not in self.shaped:
+            self.shaped[key] = target(*values)
+        return self.shaped[key]
 
     def _value(self, node: fx.Node) -> Any:
         """A value of the node's shape, for what is called on it to tell its own."""

@@ -93,7 +93,9 @@ def _layers(node: fx.Node, write: Writer) -> Sequence[fx.Node]:
     time = _time(node)
     directions = ("", "_reverse") if bidirectional else ("",)
     per = len(parts) // (count * len(directions))
-    sequence = [write(aten.select.int, x, time, t, name=f"t{t}") for t in range(x.meta["val"].shape[time])]
+    first = write(aten.select.int, x, time, 0, name="t0")
+    rest = range(1, x.meta["val"].shape[time])
+    sequence = [first, *(write(aten.select.int, x, time, t, name=f"t{t}", like=first) for t in rest)]
     last: list[State] = []
     for layer in range(count):
         ways: list[list[fx.Node]] = []

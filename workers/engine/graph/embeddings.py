@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node
 from workers.explanation.errors import Instead, MethodNotApplicable, methods
@@ -9,7 +11,7 @@ from workers.explanation.errors import Instead, MethodNotApplicable, methods
 
 def embeddings(graph: Graph) -> list[Node]:
     """The nodes that look up what the input's values say."""
-    if not any(node.op in ops.EMBEDDING for node in graph.nodes):
+    if not graph.looks_up:
         return []
     chosen = [True] + [False] * (len(graph.nodes) - 1)
     for node in graph.nodes[1:]:
@@ -17,7 +19,7 @@ def embeddings(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if node.op in ops.EMBEDDING and chosen[node.index]]
 
 
-def flows(graph: Graph) -> list[bool]:
+def flows(graph: Graph) -> Sequence[bool]:
     """For each node, whether the input's value flows into it, or what an embedding has looked up for the input."""
     found = graph.reaching(0)
     for node in embeddings(graph):

@@ -62,10 +62,10 @@ class Gates:
         )
 
     def _made_of(self, a: int, b: int) -> int | None:
-        of_a, of_b = self.graph.reaching(self._origin(a)), self.graph.reaching(self._origin(b))
-        if of_a[b] and not of_b[a]:
-            return b
-        return a if of_b[a] and not of_a[b] else None
+        into_b, into_a = self.graph.reaches(self._origin(a), b), self.graph.reaches(self._origin(b), a)
+        if into_b == into_a:
+            return None
+        return b if into_b else a
 
     def _origin(self, index: int) -> int:
         """Where a value was made that has only been moved about since."""

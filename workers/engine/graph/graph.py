@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -88,6 +89,7 @@ class Graph:
     alone: bool = False
     affine: dict[int, bool] = field(init=False, default_factory=dict, compare=False)  # what `linearity` found out
     _last_use: dict[int, tuple[int, ...]] = field(init=False)
+    _carriers: tuple[tuple[int, ...], ...] = field(init=False)  # by node, those that its value flows into
     _names: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +99,11 @@ class Graph:
             if i != self.output:
                 frees.setdefault(user, []).append(i)
         object.__setattr__(self, "_last_use", {user: tuple(ids) for user, ids in frees.items()})
+        carriers: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes:
+            for i in node.inputs if node.carries else ():
+                carriers[i].append(node.index)
+        object.__setattr__(self, "_carriers", tuple(map(tuple, carriers)))
         aliases = {alias: node.index for node in self.nodes for alias in node.aliases}
         own = {node.layer: node.index for node in self.nodes}
         object.__setattr__(self, "_names", {**aliases, **own})
@@ -153,13 +160,41 @@ class Graph:
                 for i in self._last_use.get(node.index, ()):
                     values[i] = None
 
-    def reaching(self, start: int) -> list[bool]:
+    def reaching(self, start: int) -> Sequence[bool]:
         """For each node, whether the value of `start` flows into it."""
-        reached = [False] * len(self.nodes)
-        reached[start] = True
-        for node in self.nodes[start + 1 :]:
-            reached[node.index] = node.carries and any(reached[i] for i in node.inputs)
-        return reached
+        return self._of_input if start == 0 else self._reached(start, len(self.nodes))
+
+    def reaches(self, start: int, end: int) -> bool:
+        """Whether the value of one node flows into another; what lies behind that is not looked at."""
+        return start <= end and self._reached(start, end + 1)[end]
+
+    @cached_property
+    def looks_up(self) -> bool:
+        """Whether it has an embedding."""
+        return any(node.op in ops.EMBEDDING for node in self.nodes)
+
+    @cached_property
+    def _of_input(self) -> Sequence[bool]:
+        return self._reached(0, len(self.nodes))
+
+    def fed(self, sources: Collection[int]) -> list[bool]:
+        """For each node, whether the value of one of `sources` other than itself flows into it."""
+        found = [False] * len(self.nodes)
+        for node in self.nodes[1:]:
+            found[node.index] = node.carries and any(found[i] or i in sources for i in node.inputs)
+        return found
+
+    def _reached(self, start: int, stop: int) -> Sequence[bool]:
+        """For each node before `stop`, whether the value of `start` flows into it."""
+        reached = bytearray(stop)
+        reached[start] = 1
+        waiting = [start]
+        while waiting:
+            for user in self._carriers[waiting.pop()]:
+                if user < stop and not reached[user]:
+                    reached[user] = 1
+                    waiting.append(user)
+        return list(map(bool, reached))
 
     def varying(self) -> list[bool]:
         """For each node, whether its value, and not its shape alone, depends on the input, by whatever steps."""

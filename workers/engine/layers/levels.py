@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,12 +65,17 @@ def levels(model: Model, names: Sequence[str], top: Node) -> list[Level]:
     """
     graph = model.folded
     found = {_named(model, name, top).index for name in names} if names else _sources(graph, top)
-    return [_level(graph, graph.nodes[index]) for index in sorted(found | {top.index})]
+    read = {i for node in graph.nodes if node.op == "linear" for i in node.inputs}
+    return [_level(graph.nodes[index], index in read) for index in sorted(found | {top.index})]
 
 
-def between(graph: Graph, top: Level, among: Sequence[Level]) -> Between:
-    """What lies between a level and those next below it, of `among`."""
-    stops = {level.index: level for level in among if level.index < top.index}
+def stages(graph: Graph, among: Sequence[Level]) -> list[Between]:
+    """What lies between each of the levels and those next below it."""
+    by_index = {level.index: level for level in among}
+    return [_between(graph, level, by_index) for level in among]
+
+
+def _between(graph: Graph, top: Level, stops: Mapping[int, Level]) -> Between:
     inside: set[int] = set()
     below: set[int] = set()
     waiting = [top.index]
@@ -92,7 +97,7 @@ def _named(model: Model, name: str, top: Node) -> Node:
             f"{norm} is folded into {name}, whose own value is not kept; name {norm} for the value after it",
             pointer="/method/layers",
         )
-    if not model.folded.reaching(node.index)[top.index] or node.index == top.index or not node.part:
+    if not model.folded.reaches(node.index, top.index) or node.index == top.index or not node.part:
         raise InvalidParameter(f"{top.layer} does not depend on units of the layer {name}", pointer="/method/layers")
     return node
 
@@ -103,7 +108,8 @@ def _sources(graph: Graph, top: Node) -> set[int]:
     reading = [node for node in graph.nodes[: top.index + 1] if node.op in ops.LINEAR and flows[node.index]]
     found = {i for node in reading for i in _source(graph, node.inputs[0], flows)}
     flat = len(graph.nodes[0].shape or ()) == 1
-    return {i for i in found if (i or flat) and i != top.index and graph.reaching(i)[top.index]}
+    leading = graph.leading([top.index])
+    return {i for i in found if (i or flat) and i != top.index and leading[i]}
 
 
 def _source(graph: Graph, index: int, flows: Sequence[bool]) -> set[int]:
@@ -115,11 +121,10 @@ def _source(graph: Graph, index: int, flows: Sequence[bool]) -> set[int]:
     return {i for source in node.inputs if flows[source] for i in _source(graph, source, flows)}
 
 
-def _level(graph: Graph, node: Node) -> Level:
-    """Features come last where a linear layer reads or makes them beside other axes, else channels come first."""
+def _level(node: Node, read: bool) -> Level:
+    """Features come last where a linear layer makes or has `read` them beside other axes, else channels come first."""
     shape = node.part or ()
     dense = node.op in ops.NORMALISING | {"linear"} and node.op not in ("group_norm", "instance_norm")
-    read = any(other.op == "linear" and node.index in other.inputs for other in graph.nodes)
     last = len(shape) > 1 and (dense or read)
     merged = (node.rows.outer > 1) + (node.rows.inner > 1) if node.rows.axis == 0 else 0
     axis = len(shape) - 1 if last else min(merged, max(len(shape) - 1, 0))

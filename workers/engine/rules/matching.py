@@ -71,18 +71,14 @@ def where(graph: Graph, rules: Mapping[int, Rule]) -> dict[int, Place]:
     Weights that also read what weights have made, as those of a recurrent layer do, are not first at any of their uses.
     """
     weighted = linear_nodes(graph)
-    above: set[int] = set()
-    for node in weighted:
-        if node.index not in above:
-            reached = graph.reaching(node.index)
-            above |= {other.index for other in weighted if other is not node and reached[other.index]}
-    later = {id(node.args[1]) for node in weighted if node.index in above}
+    above = graph.fed({node.index for node in weighted})
+    later = {id(node.args[1]) for node in weighted if above[node.index]}
     lower = {
         *_lower_half(graph, rules, [node for node in weighted if node.op != "linear"]),
         *_lower_half(graph, rules, [node for node in weighted if node.op == "linear"]),
     }
     return {
-        node.index: Place(node.index not in above and id(node.args[1]) not in later, node.index in lower)
+        node.index: Place(not above[node.index] and id(node.args[1]) not in later, node.index in lower)
         for node in weighted
     }
 

@@ -56,12 +56,13 @@ def check(model: Model) -> None:
 
 def _hidden(graph: Graph) -> set[int]:
     """The layers with weights that read what other ones have made."""
-    layers = linear_nodes(graph)
-    above: set[int] = set()
-    for layer in layers:
-        reached = graph.reaching(layer.index)
-        above |= {other.index for other in layers if other is not layer and reached[other.index]}
-    return {i for i in above if is_linear(graph.nodes[i]) and Weighted(graph.nodes[i]).groups == 1 and _plain(graph, i)}
+    layers = {layer.index for layer in linear_nodes(graph)}
+    above = graph.fed(layers)
+    return {
+        i
+        for i in layers
+        if above[i] and is_linear(graph.nodes[i]) and Weighted(graph.nodes[i]).groups == 1 and _plain(graph, i)
+    }
 
 
 def _plain(graph: Graph, index: int) -> bool:

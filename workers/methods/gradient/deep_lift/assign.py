@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from torch import Tensor
@@ -66,7 +66,7 @@ def assign(graph: Graph, ends: Collection[int]) -> dict[int, type[Lifting] | Non
     return found
 
 
-def _kind(node: Node, graph: Graph, flows: list[bool]) -> type[Lifting] | None:
+def _kind(node: Node, graph: Graph, flows: Sequence[bool]) -> type[Lifting] | None:
     read = [i for i in references([*node.args, *node.kwargs.values()]) if flows[i]]
     only = len([i for i in node.inputs if graph.nodes[i].carries]) == 1
     if node.op in SUMS or (node.op in PRODUCTS and len(read) == 1):

@@ -96,11 +96,11 @@ class Ssa(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.perturbation.windows import check_score
         from workers.methods.structure.ssa import dependency_graph
-        from workers.methods.structure.ssa.walk import Steps
+        from workers.methods.structure.ssa.walk import steps_between
 
         check_score(model, self.score)
         dependency_graph.check(model)
-        Steps(model, self.layers, model.folded.nodes[model.folded.output])
+        steps_between(model, self.layers, model.folded.nodes[model.folded.output])
 
     def explain(self, model: Model, batch: Batch) -> Graph:
         import torch

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph.graph import Node
-from workers.engine.layers.levels import Between, between, levels
+from workers.engine.layers.levels import Between, Level, levels, stages
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import chances
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
@@ -78,19 +78,24 @@ class Dependencies:
         return sum(edge.below == unit for edge in self.edges)
 
 
+def steps_between(model: Model, names: Sequence[str], top: Node) -> list[Level]:
+    """The levels that steps from `top` go through, itself the last; raises MethodNotApplicable where there is none."""
+    found = levels(model, names, top)
+    if len(found) < 2:
+        raise MethodNotApplicable(
+            f"{top.layer} depends on no layer of units between it and the input, so there is no step to take",
+            pointer="/method",
+        )
+    return found
+
+
 class Steps:
     """The steps down from a layer of a model; with `probability` from what the output says of its classes."""
 
     def __init__(self, model: Model, names: Sequence[str], top: Node, probability: bool = False) -> None:
         self.model, self.probability = model, probability
-        self.levels = levels(model, names, top)
-        parts = [between(model.folded, level, self.levels) for level in self.levels]
-        self.parts = [part for part in reversed(parts) if part.below]
-        if not self.parts:
-            raise MethodNotApplicable(
-                f"{top.layer} depends on no layer of units between it and the input, so there is no step to take",
-                pointer="/method",
-            )
+        self.levels = steps_between(model, names, top)
+        self.parts = [part for part in reversed(stages(model.folded, self.levels)) if part.below]
         self.ways = [self._way(part) for part in self.parts]
 
     def _way(self, part: Between) -> Channelwise | None:
