@@ -42,13 +42,23 @@ class ImageSpec(_Frozen):
 class InputSpec(_Frozen):
     """The model's own input: `shape` without the batch axis, float32."""
 
-    kind: Literal["image", "tensor"] = "tensor"
+    kind: Literal["image", "tensor", "table"] = "tensor"
     shape: tuple[int, ...]
     image: ImageSpec | None = None
     axes: tuple[str, ...] = ()
     low: PerChannel | None = None
     high: PerChannel | None = None
     names: tuple[str, ...] = ()
+    categories: dict[str, tuple[str | float, ...]] = Field(
+        default={},
+        exclude_if=lambda known: not known,
+        description="Of a table, the values of each column that is no quantity. A row holds a text by its place among "
+        "them, and a number as it is.",
+    )
+    background: str | None = Field(
+        default=None, exclude_if=lambda file: file is None, description="Rows that stand for the model's usual inputs."
+    )
+    background_rows: int = Field(default=0, exclude_if=lambda rows: not rows, description="How many there are.")
 
     @property
     def channel_axis(self) -> int | None:

@@ -13,7 +13,7 @@ CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 
 def check_input(spec: InputSpec, where: str) -> InputSpec:
     """The same spec; raises InvalidFolder for the first pair of keys that contradict each other."""
-    for problem in (*_shape(spec), *_image(spec), *_range(spec)):
+    for problem in (*_shape(spec), *_image(spec), *_range(spec), *_table(spec)):
         raise InvalidFolder(f"{where}: {problem}")
     return spec
 
@@ -52,8 +52,30 @@ def _shape(spec: InputSpec) -> Iterator[str]:
         yield f"[input] names has {len(spec.names)} entries; the first axis of the shape {shape} has {shape[0]}"
 
 
+def _table(spec: InputSpec) -> Iterator[str]:
+    if spec.kind != "table":
+        for key in ("categories", "background"):
+            if getattr(spec, key):
+                yield f'[input] {key} is for tables; set kind = "table", with the names of the columns'
+        return
+    if len(spec.shape) != 1:
+        yield f"[input] shape is {list(spec.shape)}; a table has one axis, its columns"
+    if not spec.names:
+        yield '[input] names is missing; with kind = "table" it names the columns'
+    if len(set(spec.names)) < len(spec.names) or not all(spec.names):
+        yield "[input] names should name each column once"
+    for column, values in spec.categories.items():
+        where = f"[input.categories] {column}"
+        if column not in spec.names:
+            yield f"{where} is no column; there are {', '.join(spec.names)}"
+        elif len(values) < 2 or len({str(value) for value in values}) < len(values):
+            yield f"{where} should list two values or more, each once"
+        elif len({isinstance(value, str) for value in values}) > 1:
+            yield f"{where} should list texts alone, or numbers alone"
+
+
 def _image(spec: InputSpec) -> Iterator[str]:
-    if spec.kind == "tensor":
+    if spec.kind != "image":
         if spec.image is not None:
             yield '[input.image] is for images; set kind = "image", or remove the section'
         return

@@ -16,12 +16,17 @@ ExplainError
 │   └── MethodNotApplicable    this method cannot explain this model: names the node and the reason
 ├── ModelError                 a model's folder is wrong (an operator's fault)
 │   ├── InvalidFolder          card.toml or a file it names is missing or wrong
+│   ├── PredictorAway          the server that the card names does not say what it serves
 │   └── PickledPayload         the archive carries something that only unpickling could read
 └── WorkError                  the work itself went wrong
     ├── NotFinite              the attribution holds NaN or infinity
     ├── OutOfMemory            the smallest batch does not fit the device
     ├── DeadlineExceeded       the work could not start in time, and was dropped unrun
     ├── Cancelled              withdrawn by everyone who waited for it
+    ├── PredictorError         the server that computes the model
+    │   ├── PredictorUnavailable   gives no answer in time, or none but that it is busy
+    │   ├── PredictorFailed        answers with an error, or with what are no outputs
+    │   └── PredictorChanged       serves another model than the one that was loaded
     ├── WorkerCrashed          workers died on it, as often as allowed
     └── InternalError          a fault of ours; the log has the details
 """
@@ -138,6 +143,10 @@ class InvalidFolder(ModelError):
     code = "invalid_model_folder"
 
 
+class PredictorAway(ModelError):
+    code = "predictor_away"
+
+
 class PickledPayload(ModelError):
     code = "pickled_payload"
 
@@ -166,6 +175,28 @@ class DeadlineExceeded(WorkError):
 
 class Cancelled(WorkError):
     code = "cancelled"
+
+
+class PredictorError(WorkError):
+    code = "predictor_error"
+
+
+class PredictorUnavailable(PredictorError):
+    """`slow` where a request was taken and not answered in time: made again, it would take as long."""
+
+    code = "predictor_unavailable"
+
+    def __init__(self, detail: str, *, slow: bool = False) -> None:
+        super().__init__(detail)
+        self.slow = slow
+
+
+class PredictorFailed(PredictorError):
+    code = "predictor_failed"
+
+
+class PredictorChanged(PredictorError):
+    code = "predictor_changed"
 
 
 class WorkerCrashed(WorkError):

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workers.explanation.card import ImageSpec, InputSpec, Output
 from workers.explanation.card_checks import check_input
 from workers.explanation.errors import InvalidFolder
+from workers.models.remote import section as remote
+from workers.models.remote.section import RemoteSection
 
 FILE = "card.toml"
 MAX_BYTES = 256 * 2**10
@@ -41,6 +43,7 @@ class CardFile(_Section):
     model: ModelSection
     input: InputSpec
     labels: LabelsSection | None = None
+    remote: RemoteSection | None = None
 
     def canonical(self) -> dict[str, Any]:
         """[model] and [input] as far as they differ from the defaults: what a model's digest covers of its card."""
@@ -54,13 +57,16 @@ RIGHT = {
     "model.output": f"one of {', '.join(get_args(Output))}",
     "model.default_method": "the name of a method, as integrated_gradients",
     "model.accuracy": "a number from 0 to 1",
+    **remote.RIGHT,
     "input": "a section [input] with a kind and a shape",
-    "input.kind": "image or tensor",
+    "input.kind": "image, tensor or table",
     "input.shape": "a list of positive whole numbers without the batch axis, as [3, 224, 224]",
     "input.axes": 'a name for each axis of shape, as ["channel", "time"]',
     "input.low": "a number, or a list of one for each entry of the first axis",
     "input.high": "a number, or a list of one for each entry of the first axis",
     "input.names": "a list of strings, one for each entry of the first axis",
+    "input.categories": 'a table of lists by column, as {colour = ["red", "green"]}',
+    "input.background": 'the name of a CSV file in the folder, as "background.csv"',
     "input.image": "a section [input.image]",
     "input.image.mode": "one of RGB, BGR, L",
     "input.image.resize": "the shorter side in pixels, as 256, or [height, width]",
@@ -77,7 +83,7 @@ RIGHT = {
 def read_card(path: Path, where: str) -> CardFile:
     """The checked card; `where` names the file in errors. Raises InvalidFolder for the first mistake found."""
     try:
-        document = tomllib.loads(read_text(path, MAX_BYTES, where))
+        document = _shaped(tomllib.loads(read_text(path, MAX_BYTES, where)))
         text = json.dumps(document, allow_nan=False, default=str)
     except FileNotFoundError:
         raise InvalidFolder(f"{where}: there is no such file; it should say [model] and [input]") from None
@@ -115,6 +121,14 @@ def _filled(spec: InputSpec) -> InputSpec:
     given, channels = spec.image.model_fields_set, spec.shape[0]
     unset = {key: (value,) * channels for key, value in (("mean", 0.0), ("std", 1.0)) if key not in given}
     return spec.model_copy(update={"image": spec.image.model_copy(update=unset)})
+
+
+def _shaped(document: dict[str, Any]) -> dict[str, Any]:
+    """The shape of a table, where the card leaves it to the names of the columns."""
+    section = document.get("input")
+    if isinstance(section, dict) and section.get("kind") == "table" and isinstance(section.get("names"), list):
+        section.setdefault("shape", [len(section["names"])])
+    return document
 
 
 def _sentence(error: ValidationError) -> str:

@@ -8,14 +8,20 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.spec import ModelSpec
+from workers.explanation.table import read_background
 from workers.methods.catalogue import catalogue
 from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, CardFile, read_card, read_text
-from workers.models.code_digest import code_of
+from workers.models.code_digest import code_of, hash_of
+from workers.models.remote.section import RemoteSection, check_section
+from workers.models.remote.source import remote_version
 from workers.models.source import Source, parse_source
 
 MAX_LABELS = 16 * 2**20  # bytes
@@ -29,6 +35,15 @@ class Folder(ModelSpec):
     path: Path
     source: Source
     weights: Path | None
+    remote: RemoteSection | None = None
+    version: str | None = None  # of what a server serves
+    background: Path | None = None
+
+    def background_rows(self) -> NDArray[np.float32] | None:
+        """The rows (n, columns) that stand for the usual inputs, where the card names some; raises InvalidFolder."""
+        if self.background is None:
+            return None
+        return read_background(self.background, self.input, f"{self.name}/{self.background.name}")
 
 
 def find_folders(models: Path) -> list[Path]:
@@ -55,18 +70,51 @@ def read_folder(path: Path) -> Folder:
     if source.file is not None:
         _inside(path, source.file, "[model] source")
     labels = _labels(path, card.labels.file) if card.labels else ()
+    section, background = _remote(card, source, f"{name}/{FILE}"), _background(path, card.input)
+    version = remote_version(source, section, card.input, labels, name) if section else None
+    spec = card.input if background is None else _counted(background, card.input, name)
     return Folder(
         name=name,
         path=path,
         source=source,
         weights=weights,
         output=card.model.output,
-        input=card.input,
+        input=spec,
         labels=labels,
-        default_method=card.model.default_method,
+        default_method=_default_method(card, source),
         accuracy=card.model.accuracy,
-        digest=_digest(path, card, source),
+        digest=_digest(path, card, source, version),
+        remote=section,
+        version=version,
+        background=background,
     )
+
+
+def _default_method(card: CardFile, source: Source) -> str:
+    """What protocol calls use: of a server, where the card says nothing, a method that needs no gradients."""
+    if source.remote and "default_method" not in card.model.model_fields_set:
+        return "occlusion" if card.input.kind == "image" else "kernel_shap"
+    return card.model.default_method
+
+
+def _remote(card: CardFile, source: Source, where: str) -> RemoteSection | None:
+    """[remote] of a card whose source is a server, checked against the rest of it; None of any other."""
+    if not source.remote:
+        if card.remote is not None:
+            raise InvalidFolder(f"{where}: [remote] is for a source that is a server; this one is {source.kind}")
+        return None
+    section = card.remote or RemoteSection()
+    check_section(section, source.kind, card.input, where)
+    return section
+
+
+def _background(path: Path, spec: InputSpec) -> Path | None:
+    return None if spec.background is None else _inside(path, spec.background, "[input] background")
+
+
+def _counted(file: Path, spec: InputSpec, name: str) -> InputSpec:
+    rows = read_background(file, spec, f"{name}/{file.name}")
+    return spec.model_copy(update={"background_rows": len(rows)})
 
 
 def _check_method(method: str, where: str) -> None:
@@ -88,6 +136,10 @@ def _inside(path: Path, file: str, key: str) -> Path:
 
 def _weights(path: Path, card: CardFile, source: Source) -> Path | None:
     where = f"{path.resolve().name}/{FILE}"
+    if source.remote and card.model.weights is not None:
+        raise InvalidFolder(f"{where}: [model] weights is for module sources; a server has its own")
+    if source.remote:
+        return None
     if source.kind == "archive":
         if card.model.weights is not None:
             raise InvalidFolder(f"{where}: [model] weights is for module sources; a .pt2 archive carries its own")
@@ -111,12 +163,19 @@ def _labels(path: Path, file: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels)
 
 
-def _digest(path: Path, card: CardFile, source: Source) -> str:
+def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> str:
     """Over what computes, and the card's [model] and [input]; not over labels.
 
-    That is an archive's weights and graph; else every file of the folder, and the packages that hold the code.
+    That is an archive's weights and graph; a server's version, and how it is asked; else every file of the folder, and
+    the packages that hold the code. The rows of a background count.
     """
     parts = [orjson.dumps(card.canonical(), option=orjson.OPT_SORT_KEYS)]
+    if card.input.background is not None:
+        parts.append(hash_of(path / card.input.background).encode())
+    if source.remote:
+        asked = (card.remote or RemoteSection()).asked()
+        parts.append(orjson.dumps({"version": version, **asked}, option=orjson.OPT_SORT_KEYS))
+        return "sha256:" + hashlib.sha256(b"\n".join(parts)).hexdigest()
     if source.kind == "archive":
         assert source.file is not None
         with open_archive(path / source.file, f"{path.resolve().name}/{source.file}") as archive:

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from workers.engine.device import out_of_memory
+from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder, ModelError
 from workers.models.archive.entries import open_archive
 from workers.models.export import comparison
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.program import export_module
+from workers.models.remote.predictor import load_remote
 
 if TYPE_CHECKING:
     from workers.models.folder import Folder
@@ -25,11 +27,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load(folder: Folder, device: str = "cpu") -> Model:
-    """The model of a folder, on the device; raises InvalidFolder and PickledPayload, naming the folder.
+def load(folder: Folder, device: str = "cpu") -> Function:
+    """What a folder is to those who ask it: a model on the device, or the function that a server computes.
+
+    Raises InvalidFolder and PickledPayload, naming the folder, and PredictorError.
+    """
+    if folder.source.remote:
+        with _naming(folder):
+            return load_remote(folder)
+    return load_model(folder, device)
+
+
+def load_model(folder: Folder, device: str = "cpu") -> Model:
+    """The model of a folder that holds one; raises InvalidFolder and PickledPayload, naming the folder.
 
     One whose source is code is compared with what was exported of it, where an input for that can be guessed.
     """
+    model = _loaded(folder, device)
+    if (rows := folder.background_rows()) is not None:
+        model.background = torch.from_numpy(rows).to(model.device)
+    return model
+
+
+def _loaded(folder: Folder, device: str) -> Model:
     if folder.source.kind == "archive":
         return _model(folder, read_program(folder), device)
     module = _module(folder)

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import orjson
 from pydantic import TypeAdapter
 
-from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload
+from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload, PredictorAway
 from workers.models import process_limits
 from workers.models.card_file import FILE, read_card
 from workers.models.folder import Folder, read_folder
@@ -35,7 +35,7 @@ MOST = 8  # up to so many
 MEMORY = 4 * 2**30  # bytes that reading may take,
 PER_BYTE = 8  # and so many for each byte of the folder's files
 FOLDER: TypeAdapter[Folder] = TypeAdapter(Folder)
-FAULTS = {kind.code: kind for kind in (ModelError, InvalidFolder, PickledPayload)}
+FAULTS = {kind.code: kind for kind in (ModelError, InvalidFolder, PickledPayload, PredictorAway)}
 
 Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
@@ -86,7 +86,8 @@ class Reader:
                 for done in self._done(running):
                     one = running.pop(done)
                     outcome = self._outcome(done, one)
-                    self._known[one.path] = one.signature, outcome
+                    if not _may_change(outcome):
+                        self._known[one.path] = one.signature, outcome
                     yield one.path, outcome
         finally:
             for connection, one in running.items():
@@ -136,6 +137,13 @@ def signature(path: Path) -> Signature:
             if len(found) >= 1000:
                 return tuple(found)
     return tuple(found)
+
+
+def _may_change(outcome: Outcome) -> bool:
+    """Whether it hangs on more than the folder's files: on what a server says."""
+    return isinstance(outcome, PredictorAway) or (
+        isinstance(outcome, Folder) and outcome.remote is not None and outcome.remote.version is None
+    )
 
 
 class _Main(multiprocessing.process.BaseProcess):
@@ -195,7 +203,8 @@ def _answer(path: Path) -> dict[str, Any]:
         if _is_archive(path):
             process_limits.shut()
         folder = read_folder(path)
-        load(folder)
+        if not folder.source.remote:  # what a server serves is asked for by who serves it on
+            load(folder)
         return {"folder": FOLDER.dump_python(folder, mode="json")}
     except ModelError as error:
         return {"code": error.code, "detail": error.detail[:2000]}

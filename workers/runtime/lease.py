@@ -165,6 +165,11 @@ class Watch:
         if now - self._told >= REPORT_S or done == total:
             self._told = now
             self._tell(done, total, unit)
+        self.look()
+
+    def look(self) -> None:
+        """Raise as a report does, where there is nothing to report."""
+        now = time.monotonic()
         if self.lease.lost.issuperset(self.ids):
             raise Cancelled("withdrawn by everyone who waited for it")
         if now - self.started > self.limit:

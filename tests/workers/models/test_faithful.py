@@ -20,7 +20,7 @@ from workers.engine.model.model import Model
 from workers.explanation.tensors import encode_npy, encode_safetensors
 from workers.export import main
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 HALVES = (torch.bfloat16, torch.float16, torch.float64)
 
@@ -83,7 +83,7 @@ def test_what_changes_no_gradient_is_written(export: Any, function: Any, said: s
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(2)).requires_grad_()
     module = odd.around(functional.relu if function is odd.without_gradients else function)
     wanted = torch.autograd.grad(module(x)[:, 0].sum(), x)[0]
-    torch.testing.assert_close(slopes(load(read_folder(folder)), x.detach()), wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(slopes(load_model(read_folder(folder)), x.detach()), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_ids_reach_their_gradients_at_the_embedding(export: Any) -> None:
@@ -119,7 +119,7 @@ def test_what_is_written_answers_as_the_module_in_float64(export: Any, name: str
     module = factory()
     folder = export(lambda: module, shape)
     assert isinstance(folder, Path), folder
-    model = load(read_folder(folder))
+    model = load_model(read_folder(folder))
     x = torch.randint(1, 5, (3, *model.card.input.shape), generator=torch.Generator().manual_seed(3)).float()
     x[1, -2:] = 0
     double = _in_double(module)
@@ -143,7 +143,7 @@ def _in_double(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_the_card_says_how_weights_are_stored(export: Any, dtype: torch.dtype) -> None:
-    card = load(read_folder(export(lambda: odd.Convolutions(dtype), "3,6,6"))).card
+    card = load_model(read_folder(export(lambda: odd.Convolutions(dtype), "3,6,6"))).card
     assert (card.stored, card.precision) == ((str(dtype).removeprefix("torch."),), "float32")
 
 
@@ -202,7 +202,7 @@ def test_the_advice_for_several_outputs_works(export: Any) -> None:
         net.register_forward_hook(lambda module, inputs, output: output["logits"])
         return net
 
-    assert load(read_folder(export(chosen, "4"))).card.outputs == (2,)
+    assert load_model(read_folder(export(chosen, "4"))).card.outputs == (2,)
 
 
 def logarithm() -> nn.Module:

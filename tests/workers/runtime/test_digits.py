@@ -17,7 +17,7 @@ from tests.tree import ROOT
 from workers.engine.model.model import Model
 from workers.explanation.images.decoding import prepare
 from workers.models.folder import read_folder
-from workers.models.loading import load, load_program
+from workers.models.loading import load_model, load_program
 
 DIGITS = ROOT / "models" / "digits"
 MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
@@ -25,7 +25,7 @@ MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return load(read_folder(DIGITS))
+    return load_model(read_folder(DIGITS))
 
 
 @pytest.mark.parametrize("digit", range(10))

@@ -17,13 +17,14 @@ ROUNDS = 5
 ALIKE = 1.03  # of sizes that are as fast as that by row, the smallest: it takes the least memory and reports most often
 
 
-def fastest(run: Callable[[Tensor], object], row: Tensor) -> int:
+def fastest(run: Callable[[Tensor], object], row: Tensor, most: int | None = None) -> int:
     """The number of rows, a power of two, at which `run` takes the least time by row, within memory.
 
-    `row` (1, *shape) is what it runs on, repeated. A slow model gets few rows: more would outlast the time for this.
+    `row` (1, *shape) is what it runs on, repeated; `most` is how many are tried, else what suits the device. A slow
+    model gets few rows: more would outlast the time for this.
     """
     begin = time.perf_counter()
-    by_row = _sizes(run, row, begin + BUDGET_S / 2)
+    by_row = _sizes(run, row, begin + BUDGET_S / 2, most or MOST.get(row.device.type, 8))
     # A disturbance falls on one round, and the best of several is told.
     for _, rows in product(range(ROUNDS - 1), by_row):
         if time.perf_counter() + rows * by_row[rows] < begin + BUDGET_S:
@@ -31,11 +32,11 @@ def fastest(run: Callable[[Tensor], object], row: Tensor) -> int:
     return next(rows for rows, seconds in by_row.items() if seconds <= ALIKE * min(by_row.values()))
 
 
-def _sizes(run: Callable[[Tensor], object], row: Tensor, end: float) -> dict[int, float]:
+def _sizes(run: Callable[[Tensor], object], row: Tensor, end: float, most: int) -> dict[int, float]:
     """The seconds by row of each size that is within memory and, by what smaller ones took, within time."""
     found = {1: _seconds(run, row, 1)}  # a model's first pass sets up what later ones find: it is timed again
     rows = 1
-    while rows <= MOST.get(row.device.type, 8) and time.perf_counter() + rows * min(found.values()) < end:
+    while rows <= most and time.perf_counter() + rows * min(found.values()) < end:
         try:
             found[rows] = _seconds(run, row, rows)
         except Exception as error:

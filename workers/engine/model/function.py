@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 import torch
@@ -18,7 +20,24 @@ from workers.engine.model.outputs import target_chances
 from workers.explanation.card import ModelCard
 from workers.explanation.target import Target
 
+_look: ContextVar[Callable[[], None] | None] = ContextVar("look", default=None)
 SHRUNK_S = 600.0  # memory that was short may be there again
+
+
+def look() -> None:
+    """Raise where the work that this serves is wanted no more; for what waits on something else than this machine."""
+    if (asked := _look.get()) is not None:
+        asked()
+
+
+@contextmanager
+def looking(ask: Callable[[], None] | None) -> Iterator[None]:
+    """What `look` asks meanwhile."""
+    token = _look.set(ask)
+    try:
+        yield
+    finally:
+        _look.reset(token)
 
 
 class Function:
@@ -38,10 +57,15 @@ class Function:
         self._chunk = rows or chunk
         self._shrunk_at = -math.inf
         self.asked: tuple[Target, ...] = ()
+        self.background: Tensor | None = None  # rows (n, *shape) that stand for the model's usual inputs
+        self.seen: Mapping[str, Any] = {}  # of what computes elsewhere, for receipts
 
     def run(self, x: Tensor) -> Tensor:
         """The outputs (n, ...) for x (n, *shape), by one pass."""
         raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise PredictorChanged where it is no longer what was loaded; what is computed here stays."""
 
     def towards(self, target: Target | None) -> Self:
         """The same model, asked about this target: methods refuse no more than stands between it and the input."""

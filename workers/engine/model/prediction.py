@@ -37,11 +37,17 @@ def card(spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str
             f"the model's output for one input has the shape {list(graph.nodes[graph.output].sizes or ())}, and its "
             "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
         )
-    labels = check_output(spec.output, outputs, spec.labels)
+    found = card_of_function(spec, outputs)
+    stored = tuple(name for name in stored if name != spoken(dtype))
+    return found.model_copy(update={"layers": layers, "precision": spoken(dtype), "stored": stored})
+
+
+def card_of_function(spec: ModelSpec, outputs: tuple[int, ...]) -> ModelCard:
+    """The card of a model that is known by its outputs alone; raises InvalidFolder where these are no such outputs."""
     return ModelCard(
         name=spec.name, digest=spec.digest, output=spec.output, input=spec.input, outputs=outputs,
-        labels=labels, default_method=spec.default_method, accuracy=spec.accuracy, layers=layers,
-        precision=spoken(dtype), stored=tuple(name for name in stored if name != spoken(dtype)),
+        labels=check_output(spec.output, outputs, spec.labels), default_method=spec.default_method,
+        accuracy=spec.accuracy,
     )  # fmt: skip
 
 

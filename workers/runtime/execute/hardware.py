@@ -23,6 +23,7 @@ def machine(model: Function, rows: int) -> dict[str, Any]:
         "dtype": str(model.dtype).removeprefix("torch."),
         "batch_size": rows,
         "chunk": model.measured_chunk,
+        **({"remote": dict(model.seen)} if model.seen else {}),
     }
 
 

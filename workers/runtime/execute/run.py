@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model import explained_score as telling
 from workers.engine.model.batch import Batch, Report, silent
+from workers.engine.model.function import looking
 from workers.engine.model.resources import NoResources, Resources
-from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite
+from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
 from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.jobs.receipt import Explained, finished
@@ -145,7 +146,7 @@ class _Shift:
         self.last = None
         if device_lost(error, model.device):
             raise DeviceLost(type(error).__name__) from error
-        if len(rows) > 1 and not isinstance(error, Cancelled | DeadlineExceeded):
+        if len(rows) > 1 and not isinstance(error, Cancelled | DeadlineExceeded | PredictorError):
             return None
         if len(rows) == 1 and out_of_memory(error) and model.shrink():
             return None
@@ -156,13 +157,15 @@ class _Shift:
         started = time.perf_counter()
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
-        with instrumentation.batch([row.work for row in rows]), contained():
-            results = method.explain(model, batch).rows()
-        # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
-        prediction, told = telling.told(model, batch) if method.takes_input else ([[] for _ in rows], [])
+        with looking(getattr(batch.report, "look", None)):
+            with instrumentation.batch([row.work for row in rows]), contained():
+                results = method.explain(model, batch).rows()
+            # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
+            prediction, told = telling.told(model, batch) if method.takes_input else ([[] for _ in rows], [])
+            # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
+            wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
+            model.check()
         explained: Sequence[Mapping[str, float | None] | None] = told or [None] * len(rows)
-        # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
-        wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
         targets: Sequence[Target | None] = wanted or [None] * len(rows)
         computed_ms = (time.perf_counter() - started) * 1000
         made = machine(model, len(rows))

@@ -21,7 +21,7 @@ from workers.methods.perturbation.meaningful_perturbation.fills import towards
 from workers.methods.perturbation.meaningful_perturbation.mask_optimisation import Game, begin
 from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells, variation
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 PATCH = (slice(3, 7), slice(9, 13))
 
@@ -180,7 +180,7 @@ def test_what_has_no_places_or_no_probability_is_refused() -> None:
 
 
 def test_deleting_a_few_strokes_of_a_digit_takes_its_probability_away() -> None:
-    model = load(read_folder(ROOT / "models" / "digits"))
+    model = load_model(read_folder(ROOT / "models" / "digits"))
     spec = model.card.input
     assert spec.image is not None
     files = [(ROOT / "examples" / f"{digit}.png").read_bytes() for digit in (3, 8)]

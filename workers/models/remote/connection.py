@@ -1,0 +1,203 @@
+"""The connection to a server that predicts: kept, bounded in time, and tried again where the server asks for it."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import re
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpx
+import orjson
+import structlog
+
+from workers.explanation.errors import Cancelled, PredictorFailed, PredictorUnavailable
+
+AGAIN = frozenset({429, 502, 503, 504})
+FIRST_S, LONGEST_S = 0.2, 5.0  # a pause doubles from one to the other
+MOST_WAIT_S = 60.0  # that a server may ask for by Retry-After
+MOST_BYTES = 256 * 2**20  # of an answer
+SAID = 300  # characters of a server's own words
+DOWN_S = 3.0  # for so long after it was given up nobody else waits for it
+_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+|\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\[[0-9a-f:]+\](:\d+)?", re.I)
+_NOT_FINITE = re.compile(rb"[\[,:]\s*-?(NaN|Infinity)\b")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: a body, its type and headers."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+    def json(self) -> Any:
+        """Raises PredictorFailed for what is no JSON."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            found = "holds NaN or infinity" if _NOT_FINITE.search(self.body) else "is no JSON"
+            raise PredictorFailed(f"the predictor's answer {found}") from None
+
+
+@dataclass
+class Connection:
+    """Requests to one server; safe for threads.
+
+    `model` is what errors call it, `headers` hold what no error may tell. At most `requests` connections are kept.
+    """
+
+    model: str
+    address: str
+    headers: Mapping[str, str]
+    timeout: float
+    retries: int
+    requests: int
+    _client: httpx.Client = field(init=False)
+    _down: tuple[float, str] = (0.0, "")
+
+    def __post_init__(self) -> None:
+        limits = httpx.Limits(max_connections=self.requests, max_keepalive_connections=self.requests)
+        self._client = httpx.Client(timeout=self.timeout, limits=limits, headers=dict(self.headers), trust_env=False)
+        weakref.finalize(self, self._client.close)  # a model may leave memory at any time
+
+    def get(self, address: str) -> Answer:
+        """One GET, tried once."""
+        return self._checked(self._once("GET", address, b"", {}))
+
+    def post(self, address: str, body: bytes, headers: Mapping[str, str], stop: threading.Event) -> Answer:
+        """A POST, tried again with pauses; PredictorUnavailable when it is given up, PredictorFailed for a refusal.
+
+        `stop` ends the pauses, and what waits in them with Cancelled.
+        """
+        until, why = self._down
+        if time.monotonic() < until:
+            raise PredictorUnavailable(why)
+        for attempt in range(self.retries + 1):
+            try:
+                answer = self._once("POST", address, body, headers)
+            except PredictorUnavailable as error:
+                if attempt == self.retries or error.slow:
+                    self._give_up(error.detail)
+                pause = _pause(attempt)
+            else:
+                if answer.status_code not in AGAIN:
+                    return self._checked(answer)
+                asked = _retry_after(answer.headers)
+                if attempt == self.retries or (asked or 0) > MOST_WAIT_S:
+                    self._give_up(self._refusal(answer))
+                pause = _pause(attempt) if asked is None else asked
+            if stop.wait(pause):
+                raise Cancelled("the work was stopped")
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _give_up(self, detail: str) -> NoReturn:
+        self._down = time.monotonic() + DOWN_S, detail
+        log.warning("a predictor is given up for now", model=self.model, reason=detail)
+        raise PredictorUnavailable(detail)
+
+    def _once(self, method: str, address: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """The whole answer; raises PredictorUnavailable where there is none, PredictorFailed where it is too long."""
+        who = f"the predictor of {self.model}"
+        try:
+            with self._client.stream(method, address, content=body, headers=dict(headers)) as response:
+                found = bytearray()
+                end = time.monotonic() + self.timeout
+                for part in response.iter_bytes():
+                    found += part
+                    if len(found) > MOST_BYTES:
+                        raise PredictorFailed(f"{who} answered with more than {MOST_BYTES} bytes")
+                    if time.monotonic() > end:  # httpx's limit is between two parts
+                        raise PredictorUnavailable(f"{who} took longer than {self.timeout:g} s to answer", slow=True)
+                return httpx.Response(response.status_code, headers=response.headers, content=_plain(found, response))
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise PredictorUnavailable(f"{who} cannot be reached") from None
+        except httpx.TimeoutException:
+            raise PredictorUnavailable(f"{who} took longer than {self.timeout:g} s to answer", slow=True) from None
+        except httpx.DecodingError:
+            raise PredictorFailed(f"{who} answered with a body that cannot be decompressed") from None
+        except (httpx.HTTPError, httpx.InvalidURL):
+            raise PredictorUnavailable(f"the connection to {who.removeprefix('the ')} broke off") from None
+
+    def _checked(self, answer: httpx.Response) -> Answer:
+        if not answer.is_success:
+            raise PredictorFailed(self._refusal(answer))
+        return Answer(answer.content, answer.headers)
+
+    def _refusal(self, answer: httpx.Response) -> str:
+        who, status = f"the predictor of {self.model}", answer.status_code
+        if answer.is_redirect:
+            return (
+                f"{who} answers with a redirect ({status}), which is not followed; its card should name the new address"
+            )
+        said = self.hidden(_words(answer))
+        return f"{who} answers {status}" + (f": {said}" if said else "")
+
+    def hidden(self, text: str) -> str:
+        """The text in one line, cut, without addresses and without anything that the headers hold."""
+        parts = urlsplit(self.address)
+        text = " ".join(text.split())
+        values = [word for value in self.headers.values() for word in (value, value.removeprefix("Bearer ").strip())]
+        for secret in sorted({one for one in values if one}, key=len, reverse=True):
+            text = text.replace(secret, "…")
+        text = _ADDRESS.sub("…", text)
+        for place in (parts.netloc, parts.hostname or ""):
+            text = re.sub(rf"(?<![\w.-]){re.escape(place)}(?![\w-])", "…", text, flags=re.I) if place else text
+        return text if len(text) <= SAID else text[: SAID - 1] + "…"
+
+
+def _plain(found: bytearray, response: httpx.Response) -> bytes:
+    """The body, decompressed by httpx already: the copy must not try again."""
+    for name in ("content-encoding", "content-length", "transfer-encoding"):
+        response.headers.pop(name, None)
+    return bytes(found)
+
+
+def _pause(attempt: int) -> float:
+    """With jitter, so that requests that failed together do not come again together."""
+    return float(min(LONGEST_S, FIRST_S * 2**attempt) * random.uniform(0.5, 1.0))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from either form of the header (RFC 9110 10.2.3)."""
+    raw = headers.get("retry-after", "").strip()
+    if raw.isdigit():
+        return float(raw[:9])
+    try:
+        at = email.utils.parsedate_to_datetime(raw)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _words(answer: httpx.Response) -> str:
+    """What a server says of its error, in any of the forms that such servers use."""
+    try:
+        body = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        text = answer.text if "html" not in answer.headers.get("content-type", "") else ""
+        return text.strip()
+    while isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, Mapping):
+        body = next((body[key] for key in ("error", "message", "detail", "error_code", "title") if body.get(key)), "")
+        return _words_of(body)
+    return body if isinstance(body, str) else ""
+
+
+def _words_of(body: Any) -> str:
+    if isinstance(body, Mapping):
+        return str(body.get("message") or body.get("detail") or "")
+    return body if isinstance(body, str) else orjson.dumps(body).decode()

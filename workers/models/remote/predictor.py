@@ -1,0 +1,153 @@
+"""Predictor: the function that another server computes. Every answer is checked before a method sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workers.engine.model import prediction
+from workers.engine.model.chunk_size import fastest
+from workers.engine.model.function import Function, look
+from workers.explanation.errors import PredictorChanged, PredictorFailed
+from workers.models.remote.connection import Connection
+from workers.models.remote.protocols import Protocol
+from workers.models.remote.rows import Floats
+from workers.models.remote.source import opened
+
+if TYPE_CHECKING:
+    from workers.models.folder import Folder
+
+LOOK_S = 0.1  # how often a wait for answers looks whether the work is still wanted
+ALIKE = 1e-4  # by how much, relative to the largest output, a server may answer one row otherwise from time to time
+
+
+class Predictor(Function):
+    """Outputs by requests of at most `request_rows` rows, some at a time; `seen` is what is known of the server.
+
+    Raises PredictorUnavailable, PredictorFailed, and PredictorChanged once it is another model than the one loaded.
+    """
+
+    def __init__(self, folder: Folder, protocol: Protocol, connection: Connection, chunk: int | None = None) -> None:
+        self._protocol, self._connection = protocol, connection
+        self._changed = False
+        self._shape: tuple[int, ...] | None = None
+        self._version = None if folder.remote and folder.remote.version else folder.version  # as the server tells it
+        self._witness = witness(folder)
+        self._check_version(protocol.describe(connection))
+        self._first = self._ask(self._witness, threading.Event())
+        self._shape = self._first.shape[1:]
+        card = prediction.card_of_function(folder, self._shape)
+        super().__init__(card, torch.device("cpu"), torch.float32, chunk)
+        self._pool = ThreadPoolExecutor(protocol.section.requests, thread_name_prefix=f"predictor-{folder.name}")
+        self._request_rows = min(chunk or protocol.rows, protocol.rows)
+        rows = folder.background_rows()
+        self.background = None if rows is None else torch.from_numpy(rows)
+        self.seen = {
+            "protocol": folder.source.kind,
+            "version": folder.version,
+            **protocol.seen,
+            "witness": hashlib.sha256(np.ascontiguousarray(self._first, "<f4").tobytes()).hexdigest(),
+        }
+
+    def run(self, x: Tensor) -> Tensor:
+        """The outputs (n, ...), by as many requests as it takes."""
+        rows = np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)
+        parts = np.array_split(rows, -(-len(rows) // self._request_rows)) if len(rows) else []
+        if not parts:
+            return torch.zeros(0, *self.card.outputs)
+        found = self._answers(parts)
+        return torch.from_numpy(np.concatenate(found)).to(x.device)
+
+    def check(self) -> None:
+        """Raise PredictorChanged where the row that was asked at first is answered otherwise now."""
+        again = self._answers([self._witness])[0]
+        far = float(np.abs(again - self._first).max(initial=0))
+        if far > ALIKE * max(1e-6, float(np.abs(self._first).max(initial=0))):
+            self._changed = True
+            raise PredictorChanged(
+                "the predictor answers otherwise than when it was loaded, and says that it is the same version: its "
+                "answers hang on chance, or the model was replaced under its name; ask again once its card names a new "
+                "version"
+            )
+
+    def _fastest(self) -> int:
+        """A request's rows, measured; times the requests that are made at a time."""
+        row = torch.from_numpy(self._witness)
+        most, self._request_rows = self._protocol.rows, self._protocol.rows
+        self._request_rows = min(most, fastest(self.run, row, most)) if most > 1 else 1
+        return self._request_rows * self._protocol.section.requests
+
+    def _answers(self, parts: Sequence[Floats]) -> list[Floats]:
+        """The answers in order; stops what is on its way where one fails, or the work is wanted no more."""
+        stop = threading.Event()
+        asked: list[Future[Floats]] = [self._pool.submit(self._ask, part, stop) for part in parts]
+        try:
+            waiting = set(asked)
+            while waiting:
+                done, waiting = wait(waiting, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+                for one in done:
+                    one.result()
+                look()
+            return [one.result() for one in asked]
+        except BaseException:
+            stop.set()
+            for one in asked:
+                one.cancel()
+            raise
+
+    def _ask(self, rows: Floats, stop: threading.Event) -> Floats:
+        """The checked answer to one request."""
+        if self._changed:
+            raise PredictorChanged("the predictor serves another model than when it was loaded; ask again")
+        request = self._protocol.request(rows)
+        answer = self._connection.post(request.address, request.body, request.headers, stop)
+        try:
+            values, version = self._protocol.outputs(answer)
+        except PredictorFailed as error:
+            raise PredictorFailed(self._connection.hidden(error.detail)) from None
+        self._check_version(version)
+        if values.ndim == 0 or len(values) != len(rows):
+            have = len(values) if values.ndim else 1
+            raise PredictorFailed(f"the predictor answered {len(rows)} rows with {have}")
+        if self._shape is not None and values.shape[1:] != self._shape:
+            raise PredictorFailed(
+                f"the predictor answered with {list(values.shape[1:])} numbers a row, and with {list(self._shape)} "
+                "when it was loaded"
+            )
+        with np.errstate(over="ignore"):
+            found = values.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise PredictorFailed("the predictor answered with NaN or infinity")
+        return found
+
+    def _check_version(self, told: str | None) -> None:
+        self._version = self._version or told
+        if told is not None and told != self._version:
+            self._changed = True
+            was, now = (self._connection.hidden(one or "") for one in (self._version, told))
+            raise PredictorChanged(f"the predictor serves version {now} now, and was loaded as {was}; ask again")
+
+
+def load_remote(folder: Folder) -> Predictor:
+    """The function of a folder whose source is a server; raises as Predictor does, and InvalidFolder."""
+    assert folder.remote is not None
+    return Predictor(folder, *opened(folder.source, folder.remote, folder.input, folder.labels, folder.name))
+
+
+def witness(folder: Folder) -> Floats:
+    """The row that is asked first: the first of the background; else the middle of the input's range, or zeros."""
+    spec = folder.input
+    if (rows := folder.background_rows()) is not None:
+        return rows[:1]
+    known = prediction.input_range(spec, torch.device("cpu"), torch.float32)
+    if known is None:
+        return np.zeros((1, *spec.shape), np.float32)
+    row = ((known[0] + known[1]) / 2).expand(1, *spec.shape)
+    return np.ascontiguousarray(row.numpy(), np.float32)

@@ -1,0 +1,121 @@
+"""Rows of a model's input in the forms that servers take, and their answers as numbers."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from PIL import Image
+
+from workers.explanation.card import InputSpec
+from workers.explanation.errors import PredictorFailed
+
+Floats: TypeAlias = NDArray[np.float32]
+
+
+def to_json(value: Any) -> bytes:
+    """JSON, arrays as nested lists, each number by the fewest digits that name it."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def columns(rows: Floats, spec: InputSpec) -> list[list[Any]]:
+    """The values of each column: a category as its people write it, numbers without a fraction as whole ones."""
+    found: list[list[Any]] = []
+    for at, name in enumerate(spec.names):
+        values = rows[:, at]
+        words = spec.categories.get(name, ())
+        if any(isinstance(word, str) for word in words):
+            found.append([words[int(code)] for code in values])
+        elif np.array_equal(values, np.round(values)) and np.abs(values).max(initial=0) < 2**53:
+            found.append(values.astype(np.int64).tolist())
+        else:
+            found.append([float(str(value)) for value in values])
+    return found
+
+
+def records(rows: Floats, spec: InputSpec) -> list[list[Any]]:
+    """The same row by row."""
+    return [list(row) for row in zip(*columns(rows, spec), strict=True)]
+
+
+def to_csv(rows: Floats, spec: InputSpec) -> bytes:
+    """Lines of values, under a line of names where the columns have some."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if spec.names:
+        writer.writerow(spec.names)
+        writer.writerows(records(rows, spec))
+    else:
+        writer.writerows([[str(value) for value in row] for row in rows.reshape(len(rows), -1)])
+    return text.getvalue().encode()
+
+
+def pngs(rows: Floats, spec: InputSpec) -> list[bytes]:
+    """Each row as the picture that its preprocessing would make it of, resized and cropped, rounded to 8 bits."""
+    assert spec.image is not None
+    image = spec.image
+    shape = (1, -1, 1, 1)
+    pixels = (rows * np.reshape(image.std, shape) + np.reshape(image.mean, shape)) / image.scale * 255
+    planes = np.clip(np.round(pixels), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    found = []
+    for plane in planes:
+        file = io.BytesIO()
+        shown = plane[..., 0] if image.mode == "L" else plane[..., ::-1] if image.mode == "BGR" else plane
+        Image.fromarray(np.ascontiguousarray(shown)).save(file, "PNG", compress_level=1)
+        found.append(file.getvalue())
+    return found
+
+
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def numbers(values: Any, labels: Sequence[str], output: str | None) -> NDArray[np.float64]:
+    """What a server answered as an array (n, ...); of rows that are objects the named output, or the labels' values.
+
+    Raises PredictorFailed, which says what stands there instead.
+    """
+    if isinstance(values, Mapping) and output in values:
+        values = values[output]
+    if isinstance(values, list) and values and all(isinstance(row, Mapping) for row in values):
+        values = [_of_object(row, labels, output) for row in values]
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise PredictorFailed("the predictor answered with rows of different lengths") from None
+    if found.dtype.kind in "biuf":
+        return found.astype(np.float64)
+    first = next((one for one in _leaves(values) if not isinstance(one, int | float)), None)
+    if isinstance(first, str):
+        raise PredictorFailed(
+            f"the predictor answered with text, as {first[:40]!r}, and numbers are what is explained: have it serve "
+            "probabilities or scores"
+        )
+    what = "null" if first is None else "an object" if isinstance(first, Mapping) else type(first).__name__
+    raise PredictorFailed(f"the predictor answered with {what} where a number should be")
+
+
+def _of_object(row: Mapping[str, Any], labels: Sequence[str], output: str | None) -> Any:
+    if output is not None and output in row:
+        return row[output]
+    if labels and set(labels) <= set(row):
+        return [row[label] for label in labels]
+    if output is None and len(row) == 1:
+        return next(iter(row.values()))
+    there = ", ".join(sorted(map(str, row)))[:200]
+    wanted = f"no {output!r}" if output else "not all labels of the card"
+    raise PredictorFailed(f"the predictor answered with objects that have {there} and {wanted}")
+
+
+def _leaves(values: Any) -> Any:
+    if isinstance(values, list):
+        for value in values:
+            yield from _leaves(value)
+    else:
+        yield values

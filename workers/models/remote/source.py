@@ -1,0 +1,53 @@
+"""From a card to the server that it names: the connection, the protocol, and the version of what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.explanation.card import InputSpec
+from workers.explanation.errors import InvalidFolder, PredictorAway, PredictorError
+from workers.models.remote.section import RemoteSection, form, secrets
+from workers.models.source import Source
+
+if TYPE_CHECKING:
+    from workers.models.remote.connection import Connection
+    from workers.models.remote.protocols import Protocol
+
+ASKED_S = 5.0  # that a server may take to say what it serves
+
+
+def remote_version(source: Source, section: RemoteSection, spec: InputSpec, labels: Sequence[str], name: str) -> str:
+    """What the card says it is, else what the server says; part of the model's digest.
+
+    Raises InvalidFolder where neither says, PredictorAway where the server gives no answer.
+    """
+    secrets(section, f"{name}/card.toml")
+    if section.version is not None:
+        return section.version
+    if source.kind == "open-inference":
+        quick = section.model_copy(update={"timeout": min(section.timeout, ASKED_S)})
+        protocol, connection = opened(source, quick, spec, labels, name)
+        try:
+            if (told := protocol.describe(connection)) is not None:
+                return told
+        except PredictorError as error:
+            raise PredictorAway(f"{name}: {error.detail}") from None
+        finally:
+            connection.close()
+    raise InvalidFolder(
+        f"{name}/card.toml: [remote] version is missing, and the server tells none of its own; ids of explanations "
+        'stand for one model: say which it is, as version = "1", and change it with the model'
+    )
+
+
+def opened(
+    source: Source, section: RemoteSection, spec: InputSpec, labels: Sequence[str], name: str
+) -> tuple[Protocol, Connection]:
+    """Raises InvalidFolder where the environment lacks what [remote] names."""
+    from workers.models.remote.connection import Connection  # here, for it takes a tenth of a second
+    from workers.models.remote.protocols import KINDS
+
+    headers = secrets(section, f"{name}/card.toml")
+    protocol = KINDS[source.kind](source.name, section, spec, labels, form(section, source.kind, spec))
+    return protocol, Connection(name, source.name, headers, section.timeout, section.retries, section.requests)
