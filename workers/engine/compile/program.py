@@ -126,9 +126,9 @@ def _compile(
     device: torch.device,
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
-    known: dict[object, tuple[tuple[int, ...] | None, Rows]] = {}  # of the steps of a recurrent layer most are alike
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
     batch = source.meta["val"].shape[0]
+    rows_of = _RowsOf(batch)
 
     def bound(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -147,11 +147,7 @@ def _compile(
         kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
         name = names.get(node, Name(node.name, ()))
-        given = _sizes(node)
-        key = None if given is None else tuple(str(size) for size in given)
-        if key not in known:
-            known[key] = of_sizes(given, batch)
-        sizes, rows = known[key]
+        sizes, rows = rows_of(_sizes(node))
         nodes.append(
             Node(
                 index=index,
@@ -173,6 +169,20 @@ def _compile(
     returned: Any = graph.output_node().args[0]
     result = returned[0] if isinstance(returned, list | tuple) else returned
     return Graph(tuple(nodes), position[result], alone=isinstance(batch, int))
+
+
+class _RowsOf:
+    """`of_sizes`, once for sizes that are alike, as those of most steps of a recurrent layer are."""
+
+    def __init__(self, batch: int | torch.SymInt) -> None:
+        self.batch = batch
+        self.known: dict[object, tuple[tuple[int, ...] | None, Rows]] = {}
+
+    def __call__(self, sizes: Sequence[int | torch.SymInt] | None) -> tuple[tuple[int, ...] | None, Rows]:
+        key = None if sizes is None else tuple(str(size) for size in sizes)
+        if key not in self.known:
+            self.known[key] = of_sizes(sizes, self.batch)
+        return self.known[key]
 
 
 def _identity(*_: Any) -> None:
