@@ -127,8 +127,7 @@ def _compile(
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
     nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
-    batch = source.meta["val"].shape[0]
-    rows_of = _RowsOf(batch)
+    rows_of = _RowsOf(source.meta["val"].shape[0])
 
     def bound(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -168,7 +167,7 @@ def _compile(
         position[node] = index
     returned: Any = graph.output_node().args[0]
     result = returned[0] if isinstance(returned, list | tuple) else returned
-    return Graph(tuple(nodes), position[result], alone=isinstance(batch, int))
+    return Graph(tuple(nodes), position[result], alone=isinstance(rows_of.batch, int))
 
 
 class _RowsOf:
