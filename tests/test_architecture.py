@@ -6,6 +6,7 @@ import ast
 import itertools
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -13,11 +14,15 @@ from statistics import median
 import grimp
 import pytest
 
+from docs import draw_map
 from tests.tree import ROOT
 
 SOURCES = sorted(path for folder in ("service", "whence", "workers") for path in (ROOT / folder).rglob("*.py"))
 LONGEST_FILE = 300
 LONGEST_FUNCTION = 50
+MOST_ROOMS = {"workers": 8, "service": 9}
+MOST_FILES = {"workers": 4, "service": 5}  # beside the rooms
+MOST_IN_A_FOLDER = 20
 WORDS_NOT_USED = ("manager", "helper", "utils", "handler", "processor", "base_")
 
 
@@ -50,15 +55,42 @@ def test_imports_point_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_import_leads_back_to_where_it_began() -> None:
-    graph = grimp.build_graph("service", "whence", "workers", exclude_type_checking_imports=False, cache_dir=None)
-    leads_back = {
-        chain
-        for module in graph.modules
-        for imported in graph.find_modules_directly_imported_by(module)
-        if (chain := graph.find_shortest_chain(importer=imported, imported=module))
-    }
-    assert leads_back == set()
+def test_no_import_leads_back_or_points_up() -> None:
+    found = draw_map.graph()
+    assert draw_map.circles(found) == set()
+    assert draw_map.arrows_up(found, "service") | draw_map.arrows_up(found, "workers") == set()
+
+
+def test_an_arrow_up_and_a_circle_are_seen() -> None:
+    found = grimp.ImportGraph()
+    for module in ("service.http.bodies", "service.queue.queue", "service.routes.models"):
+        found.add_module(module)
+    found.add_import(importer="service.queue.queue", imported="service.http.bodies")
+    found.add_import(importer="service.http.bodies", imported="service.queue.queue")
+    found.add_import(importer="service.routes.models", imported="service.queue.queue")
+    assert draw_map.arrows_up(found, "service") == {("service.http.bodies", "service.queue.queue")}
+    assert len(draw_map.circles(found)) == 2  # from either end
+
+
+@pytest.mark.parametrize("half", ["workers", "service"])
+def test_each_half_is_drawn_from_its_rooms(half: str) -> None:
+    folder = ROOT / half
+    rooms = [path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_"]
+    files = [path.name for path in folder.glob("*.py") if path.stat().st_size]
+    assert len(rooms) <= MOST_ROOMS[half], rooms
+    assert len(files) <= MOST_FILES[half], files
+
+
+def test_each_room_says_what_it_is_for() -> None:
+    rooms = [room for half in MOST_ROOMS for layer in draw_map.layers(half) for room in layer]
+    assert [room for room in rooms if not draw_map.purpose(room)] == []
+
+
+def test_no_folder_is_crowded() -> None:
+    """Families of methods aside: how many methods there are, papers decide."""
+    counts = Counter(path.parent for path in SOURCES if path.stat().st_size)
+    crowded = {folder for folder, count in counts.items() if count > MOST_IN_A_FOLDER}
+    assert {folder for folder in crowded if folder.parent.name != "methods"} == set()
 
 
 def test_no_file_grows_past_its_ceiling() -> None:

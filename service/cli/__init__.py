@@ -1,0 +1,1 @@
+"""The command line, whence; cli/local is whence up."""

@@ -1,0 +1,1 @@
+"""From a request to its orders, and from what became of them to a response; webhooks."""

@@ -1,27 +1,19 @@
 """The orders of a request: one for each method and target, on the terms that its headers name."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from starlette.requests import Request
 
 from service.explanations.requests import CheckedRequest
-from service.http.access import caller_of
 from service.http.errors import Invalid
 from service.http.threads import in_thread
 from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.queue.submission import Order
 from workers.contract import (
-    INTERACTIVE,
-    PRIORITIES,
     InvalidImage,
     Job,
     Method,
     MethodNotApplicable,
     ModelCard,
-    Priority,
     Target,
     UnknownInput,
     parse_method,
@@ -29,39 +21,16 @@ from workers.contract import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What the headers say of the orders, and whose they are."""
-
-    deadline: float | None
-    recompute: bool
-    request_id: str
-    caller: str = ""
-    priority: Priority = INTERACTIVE
-
-
-def terms_of(request: Request) -> Terms:
-    """From the headers of a request, and whose key it came with; raises Invalid."""
-    headers = request.headers
-    return Terms(
-        _deadline(headers.get("whence-deadline")),
-        "no-cache" in headers.get("cache-control", "").lower(),
-        request.scope["request_id"],
-        caller_of(request),
-        _priority(headers.get("whence-priority")),
-    )
-
-
-async def orders_of(checked: CheckedRequest, terms: Terms, queue: Queue, most: int, size: int | None) -> list[Order]:
-    """The orders of a request, at most so many; `size`: the bytes of its input.
+async def orders_of(checked: CheckedRequest, queue: Queue, most: int) -> list[Order]:
+    """The orders of a request, at most so many.
 
     Raises UnknownInput where its input is named by a digest that is not stored, and what `make_orders` raises.
     """
     given = checked.input or await _stored_input(checked, queue)
-    return await in_thread(lambda: make_orders(checked, given, terms, most), None if checked.request.many else size)
+    return await in_thread(lambda: make_orders(checked, given, most), None if checked.request.many else checked.size)
 
 
-def make_orders(checked: CheckedRequest, given: Input | None, terms: Terms, most: int) -> list[Order]:
+def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list[Order]:
     """An order for each method and target; `given` is the input, found by digest where its bytes were not sent."""
     aimed = any(method.takes_target for method in checked.methods) or checked.request.target != "argmax"
     targets = parse_targets(checked.request.target, checked.card) if aimed else []
@@ -75,6 +44,7 @@ def make_orders(checked: CheckedRequest, given: Input | None, terms: Terms, most
         for taken in [_input_of(method, given)]
         for target in (targets if method.takes_target else [None])
     ]
+    terms = checked.terms
     of_all = (terms.deadline, terms.request_id, terms.recompute, terms.caller, terms.priority)
     passes = {method: method.passes(checked.extent) for method in checked.methods}
     orders = [Order(job, checked.card.name, taken, *of_all, passes=passes[job.method]) for job, taken in jobs]
@@ -94,27 +64,6 @@ async def _stored_input(checked: CheckedRequest, queue: Queue) -> Input | None:
     if kind == "image" and checked.card.input.kind != "image":
         raise InvalidImage("the digest is that of an image, and the model takes a tensor", pointer="/input/digest")
     return Input(digest, "image" if kind == "image" else "tensor")
-
-
-def _deadline(header: str | None) -> float | None:
-    """Unix seconds by which the work must have started, from the Whence-Deadline header; raises Invalid."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = -1
-    if not 0 < seconds < 10**9:
-        raise Invalid([{"pointer": "", "detail": "Whence-Deadline is a positive number of seconds"}])
-    return time.time() + seconds
-
-
-def _priority(header: str | None) -> Priority:
-    """From the Whence-Priority header; raises Invalid."""
-    for one in PRIORITIES:
-        if header is None or header.strip().lower() == one:
-            return one
-    raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(PRIORITIES)}"}])
 
 
 def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -> None:

@@ -1,6 +1,7 @@
 """A request, checked: its model, methods that the model supports, datasets by their digests, its input."""
 
 import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -8,23 +9,28 @@ from typing import Any
 
 from anyio import to_thread
 from pydantic import ValidationError
+from starlette.requests import Request
 
 from service.explanations.input import read_input
 from service.explanations.request_schema import ExplanationRequest, parse_request
-from service.http.bodies import Body
+from service.http.access import caller_of
+from service.http.bodies import Body, read_body
 from service.http.errors import Invalid, ModelFailed, NoWorker, TooCostly
-from service.http.json_text import check_small
+from service.http.json_text import check_small, most_commas
 from service.http.problems import pointers
 from service.http.threads import in_thread
 from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
+    INTERACTIVE,
+    PRIORITIES,
     Datasets,
     Extent,
     InvalidDataset,
     Method,
     ModelCard,
+    Priority,
     UnknownDataset,
     UnknownMethod,
     UnknownModel,
@@ -39,27 +45,64 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedRequest:
-    """A request with its model's card, its methods, and its input where its bytes were sent."""
+class Terms:
+    """What the headers say of the orders, and whose they are."""
 
+    deadline: float | None
+    recompute: bool
+    request_id: str
+    caller: str = ""
+    priority: Priority = INTERACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRequest:
+    """A request with its model's card, its methods, its input where its bytes were sent, and its terms.
+
+    `size`: the bytes of its body, None where nobody counted.
+    """
+
+    terms: Terms
     request: ExplanationRequest
     card: ModelCard
     methods: tuple[Method, ...]
     input: Input | None
     extent: Extent
+    size: int | None = None
 
 
-async def check_request(body: Body, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
-    """Read and check all that needs no round trip to Redis; raises InputError, ModelFailed and NoWorker."""
+async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
+    """From headers and body; raises what reading a body raises, InputError, ModelFailed and NoWorker."""
+    terms = terms_of(request)
+    body = await read_body(request, most_commas(queue.cards().values()))
+    return await check_request(body, terms, queue, settings, datasets)
+
+
+async def check_request(
+    body: Body, terms: Terms, queue: Queue, settings: Settings, datasets: Datasets
+) -> CheckedRequest:
+    """Check all that needs no round trip to Redis; raises InputError, ModelFailed and NoWorker."""
     cards, failed = queue.cards(), queue.failed()
-    checked = await in_thread(lambda: checked_request(body, cards, settings, failed), body.size)
+    checked = await in_thread(lambda: checked_request(body, terms, cards, settings, failed), body.size)
     if _name_datasets(checked.methods):
         return await to_thread.run_sync(_with_digests, checked, datasets)
     return checked
 
 
+def terms_of(request: Request) -> Terms:
+    """From the headers of a request, and whose key it came with; raises Invalid."""
+    headers = request.headers
+    return Terms(
+        _deadline(headers.get("whence-deadline")),
+        "no-cache" in headers.get("cache-control", "").lower(),
+        request.scope["request_id"],
+        caller_of(request),
+        _priority(headers.get("whence-priority")),
+    )
+
+
 def checked_request(
-    body: Body, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
+    body: Body, terms: Terms, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
 ) -> CheckedRequest:
     request = parse_request(body.fields)
     if body.upload is not None and request.input is not None:
@@ -71,7 +114,7 @@ def checked_request(
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
     given = read_input(request.input, body.upload, card.input, settings)
-    return CheckedRequest(request, card, tuple(methods), given, Extent(card))
+    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(card), body.size)
 
 
 def card_named(name: str, cards: Mapping[str, ModelCard], failed: Mapping[str, str] = NONE) -> ModelCard:
@@ -182,3 +225,24 @@ def _check_cost(method: Method, card: ModelCard, limit: float) -> None:
             f"{int(limit / elements)} may be; {less} makes it less",
             pointer="/method",
         )
+
+
+def _deadline(header: str | None) -> float | None:
+    """Unix seconds by which the work must have started, from the Whence-Deadline header; raises Invalid."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = -1
+    if not 0 < seconds < 10**9:
+        raise Invalid([{"pointer": "", "detail": "Whence-Deadline is a positive number of seconds"}])
+    return time.time() + seconds
+
+
+def _priority(header: str | None) -> Priority:
+    """From the Whence-Priority header; raises Invalid."""
+    for one in PRIORITIES:
+        if header is None or header.strip().lower() == one:
+            return one
+    raise Invalid([{"pointer": "", "detail": f"Whence-Priority is {' or '.join(PRIORITIES)}"}])

@@ -1,0 +1,1 @@
+"""Other people's contracts, one file each: KServe, Open Inference, TorchServe."""

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from service.deps import dependencies_of
 from service.explanations.documents import Meta, path_of
 from service.explanations.input import read_input
-from service.explanations.orders import Terms, make_orders, terms_of
+from service.explanations.orders import make_orders
 from service.explanations.request_schema import InputField
-from service.explanations.requests import CheckedRequest, card_named, check_request
+from service.explanations.requests import CheckedRequest, card_named, check_request, terms_of
 from service.explanations.responses import raise_for_status
 from service.explanations.waiting import while_connected
 from service.http.bodies import Body
@@ -71,12 +71,12 @@ async def answers(
     """
     deps = dependencies_of(request)
     wait, most = deps.settings.protocol_wait, deps.settings.most_explanations
-    body = Body({"model": card.name, "method": list(methods)})
-    checked = await check_request(body, deps.queue, deps.settings, deps.datasets)
     terms = replace(terms_of(request), recompute=False)
     if until is not None:
         terms = replace(terms, deadline=until)
-    orders = await in_thread(lambda: _orders(checked, instances, terms, most))
+    body = Body({"model": card.name, "method": list(methods)})
+    checked = await check_request(body, terms, deps.queue, deps.settings, deps.datasets)
+    orders = await in_thread(lambda: _orders(checked, instances, most))
     tickets = await deps.queue.submit(orders, wait=wait)
     deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
     if any(ticket.outcome != "hit" for ticket in tickets):
@@ -111,23 +111,23 @@ def from_data(data: Any, spec: InputSpec, settings: Settings, target: Any) -> tu
     return [_instance(data, spec, settings, target, "/data")], False
 
 
-def _orders(checked: CheckedRequest, instances: Sequence[Instance], terms: Terms, most: int) -> list[Order]:
+def _orders(checked: CheckedRequest, instances: Sequence[Instance], most: int) -> list[Order]:
     if len(instances) * len(checked.methods) > most:
         raise Invalid([{"pointer": "", "detail": f"one call asks for at most {most} explanations; send several calls"}])
     return [
         order
         for index, instance in enumerate(instances)
-        for order in _of_one(checked, instance, terms, f"instance {index}: " if len(instances) > 1 else "")
+        for order in _of_one(checked, instance, f"instance {index}: " if len(instances) > 1 else "")
     ]
 
 
-def _of_one(checked: CheckedRequest, instance: Instance, terms: Terms, prefix: str) -> list[Order]:
+def _of_one(checked: CheckedRequest, instance: Instance, prefix: str) -> list[Order]:
     """An order for each method; one target for all of them."""
     if isinstance(instance.target, list) or (isinstance(instance.target, dict) and "top_k" in instance.target):
         raise Invalid([{"pointer": "/target", "detail": f"{prefix}an instance has one target here"}])
     request = checked.request.model_copy(update={"target": instance.target})
     try:
-        return make_orders(replace(checked, request=request), instance.input, terms, len(checked.methods))
+        return make_orders(replace(checked, request=request), instance.input, len(checked.methods))
     except Invalid:
         raise
     except InputError as error:

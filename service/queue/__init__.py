@@ -1,0 +1,1 @@
+"""The API's side of Redis: submit, wait, status, admission, storage."""

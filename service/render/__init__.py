@@ -1,0 +1,1 @@
+"""A result as a picture, a table or a page: pure functions."""

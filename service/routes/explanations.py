@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from service.deps import Dependencies, Key, Wait, awaited, dependencies_of, preferred_wait
 from service.explanations.documents import possible
-from service.explanations.orders import orders_of, terms_of
-from service.explanations.requests import CheckedRequest, check_request
+from service.explanations.orders import orders_of
+from service.explanations.requests import CheckedRequest, read_request
 from service.explanations.responses import (
     arrays_at_first,
     checked_id,
@@ -22,8 +22,6 @@ from service.explanations.responses import (
 )
 from service.explanations.waiting import while_connected
 from service.http.addresses import API
-from service.http.bodies import read_body
-from service.http.json_text import most_commas
 from service.http.negotiation import ALL, JSON, Prefer, choose
 from service.queue.submission import Ticket
 from service.routes import descriptions
@@ -38,17 +36,15 @@ async def create(request: Request) -> Response:
     accept = request.headers.get("accept", "*/*")
     choose(accept, ALL)
     prefer = preferred_wait(request)
-    terms = terms_of(request)
-    body = await read_body(request, most_commas(deps.queue.cards().values()))
-    checked = await check_request(body, deps.queue, deps.settings, deps.datasets)
+    checked = await read_request(request, deps.queue, deps.settings, deps.datasets)
     _check_accept(checked, accept)
     webhook = checked.request.webhook
     if webhook is not None:
         deps.webhooks.check(webhook.url)
-    orders = await orders_of(checked, terms, deps.queue, deps.settings.most_explanations, body.size)
+    orders = await orders_of(checked, deps.queue, deps.settings.most_explanations)
     tickets = await deps.queue.submit(orders, wait=prefer.wait, arrays=arrays_at_first(accept))
     if webhook is not None:
-        await deps.webhooks.register(webhook.url, [ticket.id for ticket in tickets], terms.caller)
+        await deps.webhooks.register(webhook.url, [ticket.id for ticket in tickets], checked.terms.caller)
     deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
     response = _response(deps, checked, tickets, prefer, accept)
     at_once = prefer.wait == 0 or all(ticket.outcome == "hit" for ticket in tickets)

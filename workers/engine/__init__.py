@@ -1,0 +1,1 @@
+"""What two methods share, on torch: the exported graph, its tape, rules, perturbation."""

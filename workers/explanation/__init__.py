@@ -1,0 +1,1 @@
+"""The words of both sides, without torch: card, target, result, tensors, errors."""

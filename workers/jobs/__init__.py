@@ -1,0 +1,1 @@
+"""Jobs, results and inputs in Redis: ids, records, the doorbell, scripts."""

@@ -1,0 +1,1 @@
+"""The methods: a folder a family, a file or a folder a method, its mathematics beside it."""

@@ -1,0 +1,1 @@
+"""A worker process: tasks, leases, the loop around one batch, what watches it."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from service.explanations.orders import Terms, make_orders
+from service.explanations.orders import make_orders
 from service.explanations.request_schema import ExplanationRequest
-from service.explanations.requests import CheckedRequest, checked_request
+from service.explanations.requests import CheckedRequest, Terms, checked_request
 from service.http.bodies import Body
 from service.http.errors import QueueFull, QuotaExceeded, TooCostly
 from service.queue.admission import estimate
@@ -20,6 +20,7 @@ from tests.service.fakes import DIGITS, TABLE, FakeQueue
 from workers.contract import PASS_S, Extent, InputSpec, cheaper, parse_method
 
 URL = "/api/v1/explanations"
+TERMS = Terms(None, False, "r")
 TENSOR = {"tensor": {"shape": [4], "dtype": "float32", "data": [1, 2, 3, 4]}}
 
 
@@ -93,7 +94,7 @@ def test_windows_are_counted_from_the_shape_of_the_input(method: dict[str, objec
     card = TABLE.model_copy(update={"input": InputSpec(kind="tensor", shape=(3, 224, 224))})
     body = Body({"model": "table", "method": method, "input": None})
     with pytest.raises(TooCostly, match=told) as refused:
-        checked_request(body, {"table": card}, Settings(cost_limit=1e9))
+        checked_request(body, TERMS, {"table": card}, Settings(cost_limit=1e9))
     assert "a larger" in refused.value.detail
 
 
@@ -107,8 +108,8 @@ def test_targets_and_methods_cost_what_all_of_them_take() -> None:
     data = {"shape": [1, 8, 8], "data": [0.5] * 64}
     fields = {"model": "digits", "method": [windows, of_both, *held], "input": {"tensor": data}}
     targets = [{"layer": "conv", "index": [i % 4, i // 32, i // 4 % 8]} for i in range(100)]
-    checked = checked_request(Body({**fields, "target": targets}), {"digits": DIGITS}, Settings())
-    found = make_orders(checked, checked.input, Terms(None, False, "r"), 5000)
+    checked = checked_request(Body({**fields, "target": targets}), TERMS, {"digits": DIGITS}, Settings())
+    found = make_orders(checked, checked.input, 5000)
     assert len({order.job.id for order in found}) == 5000
     passes = 100 * (4 + 5 + sum((2 + i) * 7 for i in range(48)))
     assert sum(order.passes for order in found) == passes
@@ -118,9 +119,10 @@ def test_targets_and_methods_cost_what_all_of_them_take() -> None:
 def test_what_is_asked_of_a_dataset_costs_its_items() -> None:
     """The check of one explanation is of one item; what admission, quotas and turns are told is of all of them."""
     for method, passes in (("activation_rates", 700), ({"name": "spray", "of": "gradient", "items": 300}, 300)):
-        checked = CheckedRequest(ExplanationRequest(model="table"), TABLE, (parse_method(method),), None, Extent(TABLE))
+        checked = CheckedRequest(
+            TERMS, ExplanationRequest(model="table"), TABLE, (parse_method(method),), None, Extent(TABLE)
+        )
         with_counts = replace(checked, extent=Extent(TABLE, {"training": 700}))
-        terms = Terms(None, False, "r")
-        assert [order.passes for order in make_orders(with_counts, None, terms, 9)] == [passes]
-        cost = [estimate(order.job, order.passes, {}) for order in make_orders(with_counts, None, terms, 9)]
+        assert [order.passes for order in make_orders(with_counts, None, 9)] == [passes]
+        cost = [estimate(order.job, order.passes, {}) for order in make_orders(with_counts, None, 9)]
         assert cost == [pytest.approx(passes * PASS_S)]
