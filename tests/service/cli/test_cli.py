@@ -10,83 +10,22 @@ import time
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from importlib.metadata import version
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx
 import pytest
-from PIL import Image
 from rich.console import Console
-from typer.testing import CliRunner
 
 from service.cli import console, main
-from service.cli import explain as explain_command
-from service.cli.contact_sheet import WIDTH
-from whence import Client
+from tests.service.cli.answers import ACCEPTED, ID, PLACE, PNG, problem, runner, sent
 from workers.contract import catalogue
 
-PNG = b"\x89PNG\r\n\x1a\n"
-ID = "ab" * 32
-PLACE = f"/api/v1/explanations/{ID}"
-ACCEPTED = httpx.Response(202, json={"status": "queued"}, headers={"Location": PLACE})
 PICTURE = httpx.Response(200, content=PNG, headers={"Content-Type": "image/png"})
 RUNNING = httpx.Response(
     200, json={"status": "running", "position": None, "progress": {"done": 3, "total": 10, "unit": "steps"}}
 )
-
-runner = CliRunner()
-
-
-class Service:
-    """A client whose requests get these answers, one after the other."""
-
-    def __init__(self, *answers: httpx.Response | BaseException) -> None:
-        self.left = list(answers)
-        self.seen: list[httpx.Request] = []
-
-    def connect(self, url: str = "http://here", patience: float = 60) -> Client:
-        client = Client(url, patience=patience)
-        client.http = httpx.Client(base_url=url, transport=httpx.MockTransport(self.reply))
-        return client
-
-    def reply(self, request: httpx.Request) -> httpx.Response:
-        request.read()
-        self.seen.append(request)
-        answer = self.left.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-
-@pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]]:
-    """Let the service give these answers; returns the requests it gets."""
-
-    def serve(*answers: httpx.Response | BaseException) -> list[httpx.Request]:
-        service = Service(*answers)
-        for module in (main, explain_command):
-            monkeypatch.setattr(module, "connect", service.connect)
-        return service.seen
-
-    return serve
-
-
-@pytest.fixture
-def digit(tmp_path: Path) -> Path:
-    path = tmp_path / "7.png"
-    path.write_bytes(PNG)
-    return path
-
-
-def sent(request: httpx.Request) -> dict[str, Any]:
-    """The JSON part of a form."""
-    part = request.content.partition(b'name="request"\r\n\r\n')[2].partition(b"\r\n--")[0]
-    return cast(dict[str, Any], json.loads(part))
-
-
-def problem(status: int, **fields: Any) -> httpx.Response:
-    return httpx.Response(status, json=fields, headers={"Content-Type": "application/problem+json"})
 
 
 def test_help_names_every_command() -> None:
@@ -234,122 +173,3 @@ def test_export_hands_over_every_argument_and_the_exit_code(monkeypatch: pytest.
     shown = runner.invoke(main.app, ["export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"])
     assert shown.exit_code == 3
     assert ran[0][1:] == ["-m", "workers.export", "timm:vit", "--out", "models/vit", "--shape", "3,8,8", "--help"]
-
-
-def asked(request: httpx.Request) -> str:
-    return str(sent(request)["method"])
-
-
-def real_png() -> httpx.Response:
-    out = BytesIO()
-    Image.new("RGB", (40, 30), (200, 30, 30)).save(out, "PNG")
-    return httpx.Response(200, content=out.getvalue(), headers={"Content-Type": "image/png", "Content-Location": PLACE})
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for name in ("a/3.png", "a/4.npy", "b/3.png", "b/notes.txt"):
-        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "in" / name).write_bytes(PNG)
-    return tmp_path / "in"
-
-
-def test_a_folder_by_two_methods_becomes_a_folder_with_a_contact_sheet(
-    answer: Callable[..., list[httpx.Request]], folder: Path, tmp_path: Path
-) -> None:
-    seen = answer(*(real_png() for _ in range(6)))
-    to = tmp_path / "maps"
-    shown = runner.invoke(
-        main.app, ["explain", str(folder), "-m", "digits", "--method", "lrp", "--method", "cam", "-o", str(to)]
-    )
-    assert shown.exit_code == 0
-    assert [asked(request) for request in seen] == ["lrp", "cam"] * 3
-    assert sorted(file.name for file in to.iterdir()) == [
-        "a-3.cam.png", "a-3.lrp.png", "a-4.cam.png", "a-4.lrp.png", "b-3.cam.png", "b-3.lrp.png", "contact_sheet.png",
-    ]  # fmt: skip
-    with Image.open(to / "contact_sheet.png") as sheet:
-        assert sheet.width > 2 * WIDTH
-        assert sheet.height > 3 * 30 * WIDTH // 40
-
-
-def test_globs_are_matched_where_the_shell_did_not(
-    answer: Callable[..., list[httpx.Request]], folder: Path, tmp_path: Path
-) -> None:
-    seen = answer(real_png(), real_png())
-    shown = runner.invoke(main.app, ["explain", f"{folder}/**/*.png", "-m", "digits", "-o", str(tmp_path / "maps")])
-    assert shown.exit_code == 0
-    assert len(seen) == 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["explain", "nothing*.png", "-m", "digits"], "no file, folder or match for nothing*.png"),
-        (["explain", "{in}/b/empty", "-m", "digits"], "holds no image and no tensor"),
-        (["explain", "{in}", "-m", "digits", "-o", "heat.png"], "3 explanations do not fit into heat.png"),
-        (
-            ["explain", "{in}", "-m", "d", "--method", "lrp", "--method", "cam", "--params", "{}"],
-            "--params are those of a",
-        ),
-        (["explain", "{in}", "-m", "d", "--method", "lrp", "--params", "steps=5"], "--params is a JSON object"),
-        (["explain", "{in}", "-m", "d", "--params", '{"steps": 5}'], "--params are those of a method"),
-    ],
-)
-def test_what_cannot_be_meant_is_a_usage_error_that_names_it(folder: Path, arguments: list[str], said: str) -> None:
-    (folder / "b" / "empty").mkdir()
-    shown = runner.invoke(main.app, [one.replace("{in}", str(folder)) for one in arguments])
-    assert shown.exit_code == 2
-    assert said in shown.stderr.replace("\n", " ")
-
-
-def test_json_has_a_line_for_each_and_what_failed_does_not_stop_the_rest(
-    answer: Callable[..., list[httpx.Request]], folder: Path, tmp_path: Path
-) -> None:
-    answer(real_png(), problem(422, code="invalid_input", detail="no image"), real_png())
-    to = tmp_path / "maps"
-    shown = runner.invoke(main.app, ["explain", str(folder), "-m", "digits", "-o", str(to), "--json"])
-    lines = [json.loads(line) for line in shown.stdout.splitlines()]
-    assert shown.exit_code == 1
-    assert [line.get("id") for line in lines] == [ID, None, ID]
-    assert lines[1]["error"] == "no image (invalid_input)"
-    assert lines[0]["written"] == str(to / "a-3.png")
-    assert f"error: {folder}/a/4.npy: no image (invalid_input)" in shown.stderr.replace("\n", "")
-
-
-def test_without_an_output_several_are_lines_of_json(answer: Callable[..., list[httpx.Request]], folder: Path) -> None:
-    answer(*(httpx.Response(200, json={"id": ID, "status": "succeeded", "n": n}) for n in range(3)))
-    shown = runner.invoke(main.app, ["explain", str(folder), "-m", "digits"])
-    assert [json.loads(line)["n"] for line in shown.stdout.splitlines()] == [0, 1, 2]
-
-
-def test_all_are_asked_for_before_the_first_is_waited_for(
-    answer: Callable[..., list[httpx.Request]], folder: Path
-) -> None:
-    done = httpx.Response(200, json={"status": "succeeded"})
-    seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, done, done, done)
-    assert runner.invoke(main.app, ["explain", str(folder), "-m", "digits"]).exit_code == 0
-    assert [request.method for request in seen[:4]] == ["POST", "POST", "POST", "GET"]
-
-
-def test_an_interrupt_withdraws_all_that_is_on_its_way(
-    answer: Callable[..., list[httpx.Request]], folder: Path
-) -> None:
-    gone = httpx.Response(202, json={"status": "cancelled"})
-    seen = answer(ACCEPTED, ACCEPTED, ACCEPTED, KeyboardInterrupt(), gone, gone, gone)
-    assert runner.invoke(main.app, ["explain", str(folder), "-m", "digits"]).exit_code == 130
-    assert [request.method for request in seen[-3:]] == ["DELETE"] * 3
-
-
-def test_a_full_service_is_asked_again_when_it_says(
-    answer: Callable[..., list[httpx.Request]], digit: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    full = httpx.Response(503, json={"code": "queue_full", "detail": "no room"}, headers={"Retry-After": "7"})
-    answer(full, httpx.Response(200, json={"status": "succeeded"}))
-    assert runner.invoke(main.app, ["explain", str(digit), "-m", "digits"]).exit_code == 0
-    assert slept == [7]
-    answer(httpx.Response(503, json=full.json(), headers={"Retry-After": "700"}))
-    shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "--patience", "60"])
-    assert shown.exit_code == 1
-    assert "no room (queue_full)" in shown.stderr

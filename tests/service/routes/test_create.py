@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,17 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from service.explanations import responses
-from service.http.errors import QueueFull, QuotaExceeded
-from service.queue.status import Problem, Progress, Status
 from tests.service.fakes import FakeQueue
+from tests.service.routes.bodies import URL, body
 from workers.contract import digest_image, digest_tensor, encode_npy
-
-URL = "/api/v1/explanations"
-
-
-def body(png: bytes, **more: Any) -> dict[str, Any]:
-    return {"model": "digits", "method": "gradient", "input": {"image": base64.b64encode(png).decode()}, **more}
 
 
 async def test_three_bodies_are_one_explanation(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
@@ -198,79 +188,3 @@ async def test_a_priority_there_is_none_of_is_refused(client: httpx.AsyncClient,
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert "interactive or batch" in answer.json()["detail"]
     assert queue.orders == []
-
-
-@pytest.mark.parametrize(("error", "status"), [(QueueFull, 503), (QuotaExceeded, 429)])
-async def test_a_full_queue_says_when_to_come_back(
-    client: httpx.AsyncClient, queue: FakeQueue, png: bytes, error: type[QueueFull], status: int
-) -> None:
-    queue.full = error("no room", 17)
-    answer = await client.post(URL, json=body(png))
-    assert (answer.status_code, answer.headers["retry-after"]) == (status, "17")
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize(
-    ("state", "seconds"),
-    [
-        ({}, 1),
-        ({"position": 7, "starts_in": 12.3}, 13),
-        ({"position": 7, "starts_in": 1e9}, 600),
-        ({"started_at": 990.0}, 1),
-        ({"started_at": 990.0, "progress": Progress(done=0, total=5, unit="steps")}, 1),
-        ({"started_at": 990.0, "progress": Progress(done=1, total=5, unit="steps")}, 40),
-        ({"started_at": 1010.0, "progress": Progress(done=1, total=5, unit="steps")}, 1),
-    ],
-)
-def test_retry_after_is_what_is_left(state: dict[str, Any], seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "time", SimpleNamespace(time=lambda: 1000.0))
-    status = Status(id="0" * 64, status="running" if "started_at" in state else "queued", **state)
-    assert responses.retry_after(status) == seconds
-
-
-async def test_of_several_the_last_says_when_to_come_back(
-    client: httpx.AsyncClient, queue: FakeQueue, png: bytes
-) -> None:
-    queue.runs_at_once = False
-    asked = body(png, target=[0, 1])
-    for number, one in enumerate((await client.post(URL, json=asked)).json()["explanations"]):
-        queue.put(one["id"], "queued", position=number, starts_in=10.0 * number)
-    assert (await client.post(URL, json=asked)).headers["retry-after"] == "10"
-
-
-async def test_a_stored_failure_is_the_answer(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
-    queue.runs_at_once = False
-    key = (await client.post(URL, json=body(png))).json()["id"]
-    queue.put(key, "failed", Problem(code="worker_crashed", detail="three workers died on it"))
-    answer = await client.post(URL, json=body(png))
-    assert answer.status_code == 500
-    assert answer.json()["code"] == "worker_crashed"
-    several = await client.post(URL, json=body(png, target=["argmax"]))
-    assert several.status_code == 200
-    assert several.json()["explanations"][0]["error"]["code"] == "worker_crashed"
-
-
-@pytest.mark.parametrize(
-    ("parameters", "pointer"),
-    [
-        ({"steps": "50"}, "/method/steps"),
-        ({"seed": True}, "/method/seed"),
-        ({"times_input": 1}, "/method/times_input"),
-    ],
-)
-async def test_a_text_is_no_number_and_a_number_no_truth(
-    client: httpx.AsyncClient, queue: FakeQueue, parameters: dict[str, Any], pointer: str
-) -> None:
-    method = {"name": "integrated_gradients", **parameters}
-    answer = await client.post(URL, json={"model": "digits", "method": method})
-    assert answer.status_code == 422
-    assert answer.json()["errors"][0]["pointer"] == pointer
-    assert queue.orders == []
-
-
-async def test_methods_held_too_deeply_are_refused(client: httpx.AsyncClient) -> None:
-    method: Any = "gradient"
-    for _ in range(300):
-        method = {"name": "smooth_grad", "of": method}
-    answer = await client.post(URL, json={"model": "digits", "method": method})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
