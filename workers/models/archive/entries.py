@@ -85,7 +85,8 @@ class Archive:
             raise self._wrong(f"it has {len(infos)} entries; at most {MAX_ENTRIES} are read")
         if any(info.filename == BEFORE_2_7 for info in infos):
             raise self._wrong(
-                "it was written by torch before 2.7, in a form that is not read; export the model again with a later one"
+                "it was written by torch before 2.7, in a form that is not read; "
+                "export the model again with a later one"
             )
         found: dict[str, ZipInfo] = {}
         for info in infos:
