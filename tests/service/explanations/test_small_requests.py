@@ -19,9 +19,9 @@ from tests.service.explanations.counting import TENSOR, URL, Counted, asked
 from tests.service.fakes import FakeQueue
 from workers.contract import Extent, InvalidParameter
 from workers.explanation import request_target
-from workers.explanation.composite import MOST_ENTRIES
 from workers.jobs import job
 from workers.methods import method
+from workers.methods.lrp.lrp.composites import MOST_ENTRIES
 
 
 @pytest.fixture

@@ -23,8 +23,10 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.rules import assign
 from workers.engine.rules.backward import Watch, propagate
-from workers.engine.rules.rule import Gradient, Rule
-from workers.explanation.composite import DEFAULT, Choices, Table
+from workers.engine.rules.by_operation.passing import Gradient
+from workers.engine.rules.entry import Table
+from workers.engine.rules.rule import Rule
+from workers.explanation.composite import DEFAULT, Choices
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.explanation.spec import ModelSpec
 from workers.explanation.target import Target, UnitTarget

@@ -13,7 +13,8 @@ from workers.engine.layers.linear_units import RESCALING, Neuron, Weighted, neur
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.rules.backward import Watch, propagate
-from workers.engine.rules.rule import Gradient, Pass, Rule, fit, stabilise
+from workers.engine.rules.by_operation.passing import Gradient, Pass
+from workers.engine.rules.rule import Rule, fit, stabilise
 
 STABILISER = 1e-9
 

@@ -20,8 +20,8 @@ from workers.engine.graph.tape import Flow, Local
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.rules.backward import propagate
+from workers.engine.rules.by_operation.passing import Gradient
 from workers.engine.rules.matching import is_linear
-from workers.engine.rules.rule import Gradient
 from workers.explanation.errors import MethodNotApplicable, methods
 
 _HOMOGENEOUS = (

@@ -12,11 +12,13 @@ from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.linearity import adds_up
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.rules import pooling
-from workers.engine.rules.activation import check_rectified
+from workers.engine.rules.by_operation import pooling
+from workers.engine.rules.entry import Entry, Table
+from workers.engine.rules.named.alpha_beta import AlphaBetaEntry
 from workers.engine.rules.positive import Positive
+from workers.engine.rules.rectifiers import check_rectified
 from workers.engine.rules.rule import Rule
-from workers.explanation.composite import AlphaBetaEntry, Choices, Entry, Pooling, Table
+from workers.explanation.composite import Choices, Pooling
 from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidTarget
 from workers.explanation.target import Target
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
 
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node
-from workers.engine.rules import linear
-from workers.engine.rules.boxes import Range, seen_from
+from workers.engine.graph.tape import Local
+from workers.engine.rules.boxes import Range
+from workers.engine.rules.entry import Entry
 from workers.engine.rules.matching import Place, is_linear, matches, names, where
+from workers.engine.rules.named.epsilon import EpsilonEntry
 from workers.engine.rules.rule import Rule
-from workers.engine.rules.weightless import Structure, Unknown, reached
-from workers.explanation.composite import DEFAULT, Choices, Entry, EpsilonEntry
-from workers.explanation.errors import Instead, InvalidParameter
+from workers.engine.rules.weightless import Structure, Weightless, implied
+from workers.explanation.composite import DEFAULT, Choices
+from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
 
 
 def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Choices = DEFAULT) -> dict[int, Rule]:
@@ -28,7 +33,7 @@ def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Cho
     for node in flowing:
         if not is_linear(node):
             entry = next((e for e in table if matches(e, node)), rest)
-            rules[node.index] = structure.rule(node, entry, names(entry, node)) or Unknown(node)
+            rules[node.index] = implied(Weightless(node, entry, names(entry, node), structure)) or Unknown(node)
     places = where(graph, rules)
     for node in flowing:
         if is_linear(node):
@@ -53,41 +58,30 @@ def _of_table(node: Node, table: Sequence[Entry], place: Place, graph: Graph, bo
             "conditions",
             pointer="/method/composite",
         )
-    return _bind(entry, node, graph, box)
+    return entry.bind(node, graph, box)
 
 
-def _bind(spec: Entry, node: Node, graph: Graph, box: Range | None) -> Rule:
-    match spec.rule:
-        case "zero":
-            return linear.Zero()
-        case "epsilon":
-            return linear.Epsilon(spec.epsilon, spec.std)
-        case "gamma":
-            return linear.Gamma(node, spec.epsilon, spec.gamma)
-        case "alpha_beta":
-            return linear.AlphaBeta(node, spec.epsilon, spec.alpha, spec.alpha - 1)
-        case "z_plus":
-            return linear.ZPlus(node, spec.epsilon, spec.bias)
-        case "flat":
-            return linear.Flat(node, spec.epsilon)
-        case "w_square":
-            return linear.WSquare(node, spec.epsilon)
-        case "z_box":
-            given = spec.low is not None and spec.high is not None
-            seen = box if given or box is None else seen_from(graph, node, box)
-            low, high = _range(spec.low, spec.high, seen, node)
-            return linear.ZBox(node, spec.epsilon, low, high)
+class Unknown:
+    """Stands for the rule of a node that has none, where relevance from the output never comes (within a gate)."""
 
+    def __init__(self, node: Node) -> None:
+        self.node = node
 
-def _range(low: float | None, high: float | None, box: Range | None, node: Node) -> Range:
-    """The box of z_box: what the entry says, else the model's input range."""
-    like = node.args[1]
-    if box is None and (low is None or high is None):
-        raise InvalidParameter(
-            "z_box needs the range of the input, and the model's card has none: give the rule low and high, or add "
-            "low and high to [input] of the card",
-            pointer="/method/composite",
-            instead=[Instead(parameters={"composite": name}) for name in ("epsilon_plus", "epsilon_plus_flat")],
+    def error(self) -> MethodNotApplicable:
+        return MethodNotApplicable(
+            f"no propagation rule is known for {self.node.op} at {self.node.layer}",
+            pointer="/method",
+            instead=(Instead(parameters={"pooling": "winner_take_all"}), *ANY_FUNCTION),
         )
-    lowest, highest = box or (like.new_zeros(()), like.new_zeros(()))
-    return lowest if low is None else like.new_tensor(low), highest if high is None else like.new_tensor(high)
+
+    def backward(self, _local: Local, _relevance: Any) -> Sequence[Tensor | None]:
+        raise self.error()
+
+
+def reached(graph: Graph, rules: Mapping[int, Rule], ends: Collection[int]) -> list[int]:
+    """The nodes that relevance from the ends comes to, last first."""
+    found = set(ends)
+    for node in reversed(graph.nodes):
+        if node.index in found and node.index in rules:
+            found.update(getattr(rules[node.index], "carriers", node.inputs))
+    return sorted(found, reverse=True)

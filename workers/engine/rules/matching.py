@@ -10,9 +10,9 @@ from torch import Tensor
 
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node
-from workers.engine.rules import pooling
+from workers.engine.rules.by_operation import pooling
+from workers.engine.rules.entry import Entry
 from workers.engine.rules.rule import Rule
-from workers.explanation.composite import Entry
 
 _CLASSES = {
     "convolution": ops.LINEAR - {"linear"},

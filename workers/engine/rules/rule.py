@@ -1,4 +1,4 @@
-"""The word Rule, and the two rules that need no parameters."""
+"""The word Rule, and the arithmetic of shares."""
 
 from __future__ import annotations
 
@@ -17,21 +17,6 @@ class Rule(Protocol):
     def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
         """The relevance of each of `local.leaves`, from the relevance of the node's output."""
         ...
-
-
-class Gradient:
-    """The node's own derivative: relevance is a cotangent. Right for gradients, and wherever a node only moves values
-    about (reshapes, concatenation, maximum pooling: the winner takes all)."""
-
-    def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
-        return local.vjp(relevance)
-
-
-class Pass:
-    """Relevance passes unchanged: elementwise activations, and scaling by a constant (S4 ch. 10)."""
-
-    def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
-        return [fit(relevance, leaf) for leaf in local.leaves]
 
 
 def fit(relevance: Tensor, leaf: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class GuidedGradCam(Method):
 
     def refuse(self, model: Model) -> None:
         from workers.engine.layers.spatial import spatial_layer
-        from workers.engine.rules.activation import Guided, signals
+        from workers.engine.rules.rectifiers import Guided, signals
 
         signals(model.folded, Guided(), self.name)
         model.check_start()
@@ -36,8 +36,8 @@ class GuidedGradCam(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
-        from workers.engine.rules.activation import Guided, signals
         from workers.engine.rules.backward import propagate
+        from workers.engine.rules.rectifiers import Guided, signals
 
         found = cam.seen(model, batch, self.layer)
         small = cam.weighted(found.activations, found.gradients.mean(found.places, keepdim=True))

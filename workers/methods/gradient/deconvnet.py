@@ -43,7 +43,7 @@ class Deconvnet(Method):
 
     def refuse(self, model: Model) -> None:
         from workers.engine.propagation.channel_masks import masks
-        from workers.engine.rules.activation import Deconv, signals
+        from workers.engine.rules.rectifiers import Deconv, signals
 
         signals(model.folded, Deconv(), self.name)
         masks(model, self.units)
@@ -54,8 +54,8 @@ class Deconvnet(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.propagation.channel_masks import masks
-        from workers.engine.rules.activation import Deconv, signals
         from workers.engine.rules.backward import propagate
+        from workers.engine.rules.rectifiers import Deconv, signals
 
         rules = signals(model.folded, Deconv(), self.name)
         tape, start = model.tape(batch), self._start(model, batch)

@@ -28,14 +28,14 @@ class GuidedBackprop(Method):
     start: SignalStart = "one"
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.rules.activation import Guided, signals
+        from workers.engine.rules.rectifiers import Guided, signals
 
         model.check_start()
         signals(model.folded, Guided(), self.name)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.rules.activation import Guided, signals
         from workers.engine.rules.backward import propagate
+        from workers.engine.rules.rectifiers import Guided, signals
 
         rules = signals(model.folded, Guided(), self.name)
         begin = model.signal(batch, self.start)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.explanation.composite import Entry, Pooling, WSquareEntry, ZBoxEntry
+from workers.explanation.composite import Pooling
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.explanation.result import Attribution, Check
 from workers.methods.method import Method
@@ -14,6 +14,7 @@ from workers.methods.method import Method
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
     from workers.engine.model.model import Model
+    from workers.engine.rules.entry import Entry
 
 
 class DeepTaylor(Method):
@@ -84,6 +85,9 @@ class DeepTaylor(Method):
 
     def _first(self, model: Model) -> Entry | None:
         """The rule of the layers that read the input; None for that of all others."""
+        from workers.engine.rules.named.flat import WSquareEntry
+        from workers.engine.rules.named.z_box import ZBoxEntry
+
         if self.bounds == "positive":
             return None
         if self.bounds == "real":

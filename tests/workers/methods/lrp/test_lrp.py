@@ -11,9 +11,9 @@ from tests.references import SHARED, cifar_test_images, needs_references, progra
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.methods.gradient.test_gradient_family import attribution, explain
 from workers.engine.model.model import Model
-from workers.explanation.composite import PRESETS
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.catalogue import parse_method
+from workers.methods.lrp.lrp.composites import PRESETS
 from workers.models.folder import read_folder
 
 NEURON = torch.tensor([[2 * 1.0]])

@@ -11,7 +11,8 @@ from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node, references
 from workers.engine.graph.linearity import is_affine
 from workers.engine.rules.backward import propagate
-from workers.engine.rules.rule import Gradient, Rule
+from workers.engine.rules.by_operation.passing import Gradient
+from workers.engine.rules.rule import Rule
 from workers.explanation.errors import ANY_FUNCTION, MethodNotApplicable
 from workers.methods.gradient.deep_lift.baseline_pass import Contrast
 from workers.methods.gradient.deep_lift.normalisation_rules import Attention, Softmax, Standardise, argument

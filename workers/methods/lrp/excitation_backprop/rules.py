@@ -10,10 +10,10 @@ from torch import Tensor
 from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.tape import Local
 from workers.engine.model.model import Model
-from workers.engine.rules.linear import ZPlus
+from workers.engine.rules.entry import Table
 from workers.engine.rules.matching import is_linear
+from workers.engine.rules.named.z_plus import ZPlus, ZPlusEntry
 from workers.engine.rules.rule import Rule
-from workers.explanation.composite import Table, ZPlusEntry
 
 EPSILON = 0.0  # what excites is all of one sign: only where nothing does is there nothing to divide by
 TABLES: dict[bool, Table] = {bias: (ZPlusEntry(bias=bias, epsilon=EPSILON),) for bias in (False, True)}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from workers.explanation.composite import PRESETS, Choices, Gate, NamedGate, Pooling, Preset, Table, Units
+from workers.explanation.composite import Choices, Gate, NamedGate, Pooling, Units
 from workers.explanation.result import Attribution, Check
+from workers.methods.lrp.lrp.composites import PRESETS, Preset, Table
 from workers.methods.method import Method
 
 if TYPE_CHECKING:

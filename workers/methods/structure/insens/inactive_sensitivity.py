@@ -20,7 +20,7 @@ from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.tape import Tape
 from workers.engine.model.model import Model
 from workers.engine.rules.backward import propagate
-from workers.engine.rules.rule import Gradient
+from workers.engine.rules.by_operation.passing import Gradient
 from workers.methods.extent import side_by_side
 from workers.methods.structure.insens.forward_mode import Pushforward
 from workers.methods.structure.insens.receptive_field import windows

@@ -8,17 +8,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.engine.graph import ops
 from workers.engine.graph.graph import Node
 from workers.engine.graph.tape import Local
-from workers.engine.rules.linear import Epsilon, Zero
+from workers.engine.rules.by_operation.passing import Pass
+from workers.engine.rules.named.epsilon import Epsilon, Zero
 from workers.engine.rules.rule import Rule, stabilise
+from workers.engine.rules.weightless import Weightless, serves
 
 
-def rule(node: Node, epsilon: float) -> Rule:
-    """The rule of a normalisation; one by stored statistics is affine."""
+@serves(ops.NORMALISING - {"rms_norm"})
+def normalised(of: Weightless) -> Rule | None:
+    """Of one value of the input; a norm by stored statistics is affine."""
+    node, epsilon = of.node, of.entry.epsilon
+    if len(node.inputs) != 1:
+        return None
+    if of.entry.alike(node, of.sources) is not None:
+        return Pass()
     stored = node.op == "instance_norm" and not node.args[5]
     affine = Epsilon(epsilon) if epsilon else Zero()
     return affine if stored else Normalise(node, epsilon)
+
+
+@serves({"log_softmax"})
+def shifted(of: Weightless) -> Rule:
+    """The logarithm of the sum is held constant."""
+    return Shifted(of.entry.epsilon)
 
 
 class Normalise:

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from workers.engine.graph import ops
+from workers.engine.graph.linearity import is_affine
 from workers.engine.graph.tape import Local
-from workers.engine.rules.rule import fit, stabilise
+from workers.engine.rules.by_operation.passing import Pass
+from workers.engine.rules.named.epsilon import by_contribution
+from workers.engine.rules.rule import Rule, fit, stabilise
+from workers.engine.rules.weightless import Weightless, serves
 from workers.explanation.composite import Gate
 
 
@@ -75,3 +80,40 @@ class Carrier:
         return [
             fit(part, leaf) if i in self.carriers else None for i, leaf in zip(local.inputs, local.leaves, strict=True)
         ]
+
+
+@serves({"neg"})
+def negated(_: Weightless) -> Rule:
+    """Relevance has no sign of the value's."""
+    return Pass()
+
+
+@serves({"div"})
+def divided(of: Weightless) -> Rule:
+    """To what is divided, where that comes from the input."""
+    return Carrier(of.flowing(of.node.args[0]) or of.sources)
+
+
+@serves({"mul"})
+def multiplied(of: Weightless) -> Rule:
+    """To the signals, the gates held constant; or shared among both, where the request has chosen so."""
+    choices = of.structure.choices
+    if choices.gate != "all" and len(of.sources) == 2:
+        stabiliser = of.entry.epsilon if choices.stabiliser is None else choices.stabiliser
+        return Product(choices.gate, {i: of.structure.before(i) for i in of.sources}, stabiliser)
+    return Carrier(of.structure.gates.signals(of.node, of.sources))
+
+
+@serves(ops.BILINEAR)
+def bilinear(of: Weightless) -> Rule:
+    """By contribution to the signals; of attention, to the values."""
+    attention = of.node.op == "scaled_dot_product_attention"
+    signals = of.flowing(of.node.args[2]) if attention else of.structure.gates.signals(of.node, of.sources)
+    return Carriers(signals, of.entry.epsilon)
+
+
+@serves(ops.AFFINE_IN_EACH)
+def added_product(of: Weightless) -> Rule | None:
+    """By contribution, where no two factors come from the input."""
+    factors = set(of.flowing(list(of.node.args[1:3])))
+    return by_contribution(of.entry) if len(factors) < 2 or is_affine(of.node, of.structure.graph) else None

@@ -11,8 +11,11 @@ from torch import Tensor
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Node
 from workers.engine.graph.tape import Local
-from workers.engine.rules import pooling
-from workers.engine.rules.rule import fit, stabilise
+from workers.engine.rules.by_operation import pooling
+from workers.engine.rules.by_operation.passing import Pass
+from workers.engine.rules.named.epsilon import by_contribution
+from workers.engine.rules.rule import Rule, fit, stabilise
+from workers.engine.rules.weightless import Weightless, serves
 
 
 class Flat:
@@ -42,3 +45,12 @@ class Flat:
 
 class WSquare(Flat):
     """R_j = sum_k w_jk^2 / sum_j w_jk^2 R_k, which is Flat where all weights are the same."""
+
+
+@serves(ops.AVERAGING | ops.ADDITION | ops.BATCH_NORM)
+def summed(of: Weightless) -> Rule:
+    """By contribution, or all values alike where the entry says so; a batch norm has then one value of each unit."""
+    alike = of.entry.alike(of.node, of.sources)
+    if alike is None:
+        return by_contribution(of.entry)
+    return Pass() if of.node.op in ops.BATCH_NORM else alike

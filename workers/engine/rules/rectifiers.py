@@ -12,7 +12,8 @@ from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.graph import Graph, Node, Ref, references
 from workers.engine.graph.linearity import adds_up
 from workers.engine.graph.tape import Local
-from workers.engine.rules.rule import Gradient, Rule, fit
+from workers.engine.rules.by_operation.passing import Gradient
+from workers.engine.rules.rule import Rule, fit
 from workers.explanation.errors import ANY_FUNCTION, MethodNotApplicable
 
 _BOUNDED = {"hardtanh": "min_val", "clamp": "min", "clamp_min": "min"}

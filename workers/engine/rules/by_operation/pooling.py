@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from workers.engine.graph import ops
 from workers.engine.graph.graph import Node
 from workers.engine.graph.tape import Local
-from workers.engine.rules.rule import fit, stabilise
+from workers.engine.rules.by_operation.passing import Gradient
+from workers.engine.rules.rule import Rule, fit, stabilise
+from workers.engine.rules.weightless import Weightless, serves
 
 _ADAPTIVE: dict[str, Callable[..., Tensor]] = {
     "adaptive_max_pool1d": functional.adaptive_avg_pool1d,
@@ -42,6 +45,18 @@ class Proportional:
             z = sums(self.node, leaf)
         share = torch.autograd.grad(z, leaf, relevance / stabilise(z.detach(), self.epsilon))[0]
         return [leaf.detach() * share]
+
+
+@serves(ops.MAX_POOLING | ops.CHOOSING | {"max_pool1d_with_indices"})
+def pooled(of: Weightless) -> Rule | None:
+    """The winner takes all, or in proportion; the entry counts where it has named the pool."""
+    proportional = of.structure.choices.pooling == "proportional"
+    if pools(of.node) and (of.named or proportional):
+        alike = of.entry.alike(of.node, of.sources) if of.named else None
+        return alike or Proportional(of.node, of.entry.epsilon)
+    if of.node.op in ops.INDEXED_MAXIMA and proportional:
+        return None
+    return Gradient() if of.node.op in ops.MAX_POOLING | ops.CHOOSING else None
 
 
 def pools(node: Node) -> bool:
