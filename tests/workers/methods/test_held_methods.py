@@ -291,7 +291,7 @@ def test_each_batch_tells_its_own_watch_though_they_share_a_pass(
             method: Any, model: Model, batch: Batch, explain: Callable[..., Attribution] = kind.explain
         ) -> Attribution:
             assert isinstance(batch.resources, Supplied)
-            seen.append((batch.memo, batch.report, batch.resources.report))
+            seen.append((batch.cache, batch.report, batch.resources.report))
             return explain(method, model, batch)
 
         monkeypatch.setattr(kind, "explain", explained)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,10 +13,40 @@ from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.target import Target
 
 Report: TypeAlias = Callable[[int, int, str], None]
+V = TypeVar("V")
 
 
 def silent(done: int, total: int, unit: str) -> None:
     """The report of a batch that nobody watches."""
+
+
+class Outputs(NamedTuple):
+    """What the model returns for the inputs of a batch."""
+
+    values: Tensor
+
+
+class Cache:
+    """What passes over a batch's inputs have found, by the type of the value and a key."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[type[Any], Hashable], Any] = {}
+
+    def find(self, kind: type[V], key: Hashable = None) -> V | None:
+        """The value of that type under the key, if there is one."""
+        value = self._values.get((kind, key))
+        assert value is None or isinstance(value, kind)
+        return value
+
+    def store(self, value: V, key: Hashable = None) -> V:
+        """The value, in the place of what there was of its type under the key."""
+        self._values[type(value), key] = value
+        return value
+
+    def get(self, kind: type[V], key: Hashable, make: Callable[[], V]) -> V:
+        """The value of that type under the key, made where there is none."""
+        found = self.find(kind, key)
+        return self.store(make(), key) if found is None else found
 
 
 @dataclass
@@ -24,7 +54,7 @@ class Batch:
     """Inputs (n, *shape) with a target and a seed each; `report(done, total, unit)` says how far the work is.
 
     `report` raises Cancelled or DeadlineExceeded when the work is to stop; methods with steps call it at each.
-    `memo` holds what passes over these very inputs have found; batches made by `sharing` have it in common.
+    `cache` holds what passes over these very inputs have found; batches made by `sharing` have it in common.
     A method that takes no input gets an empty x, and what it needs from `resources`.
     """
 
@@ -32,7 +62,7 @@ class Batch:
     targets: Sequence[Target]
     seeds: Sequence[int] = ()
     report: Report = field(default=silent)
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    cache: Cache = field(default_factory=Cache, repr=False)
     resources: Resources = field(default_factory=NoResources, repr=False)
 
     def __len__(self) -> int:
@@ -40,7 +70,7 @@ class Batch:
 
     def sharing(self, targets: Sequence[Target], seeds: Sequence[int], report: Report = silent) -> Batch:
         """A batch of the same inputs for other targets or another method, which shares their forward pass."""
-        return Batch(self.x, targets, seeds, report, self.memo, self.resources)
+        return Batch(self.x, targets, seeds, report, self.cache, self.resources)
 
     def apart(self) -> list[Batch]:
         """Each row as a batch of its own."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
@@ -49,7 +50,7 @@ def _scores(model: Function, batch: Batch, wanted: list[Target]) -> Tensor:
     """The scalar of each row's target, (n,)."""
     if not any(isinstance(target, UnitTarget) for target in wanted):
         return target_masks.output_scores(wanted, model.outputs(batch))
-    if isinstance(model, Model) and "tape" in batch.memo and not model.normed(wanted):
+    if isinstance(model, Model) and batch.cache.find(Tape) is not None and not model.normed(wanted):
         tape = model.tape(batch)
         return target_masks.scores(
             target_masks.masks(wanted, tape.graph, tape.values), tape.graph, tape.values

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.model import prediction, target_masks
-from workers.engine.model.batch import Batch
+from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
 from workers.explanation.card import ModelCard
@@ -112,10 +112,7 @@ class Function:
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""
-        if "outputs" not in batch.memo:
-            batch.memo["outputs"] = self.forward(batch.x)
-        outputs: Tensor = batch.memo["outputs"]
-        return outputs
+        return batch.cache.get(Outputs, None, lambda: Outputs(self.forward(batch.x))).values
 
     def forward(self, x: Tensor) -> Tensor:
         """What the model returns for x (n, *shape), without gradients, in chunks."""

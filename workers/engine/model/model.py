@@ -95,17 +95,12 @@ class Model(Function):
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""
-        if "tape" in batch.memo:
-            output: Tensor = batch.memo["tape"].output
-            return output
-        return super().outputs(batch)
+        tape = batch.cache.find(Tape)
+        return super().outputs(batch) if tape is None else tape.output
 
     def tape(self, batch: Batch) -> Tape:
         """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""
-        if "tape" not in batch.memo:
-            batch.memo["tape"] = Tape(self.folded, batch.x)
-        tape: Tape = batch.memo["tape"]
-        return tape
+        return batch.cache.get(Tape, None, lambda: Tape(self.folded, batch.x))
 
     def scores(self, x: Tensor, wanted: Sequence[Target], probability: bool = False) -> Tensor:
         """The score of each row's target (n,), differentiable where x is; targets must be resolved.

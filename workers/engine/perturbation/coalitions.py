@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.maps import over_channels
 from workers.engine.perturbation.segments import Segments
 from workers.explanation.errors import InvalidParameter
@@ -116,7 +116,8 @@ def play(
         return altered
 
     longest = max(map(len, coalitions))
-    scores = altered_scores(model, batch, question, longest, alter, probability).double().cpu().numpy()
+    copies = Copies.of_each(len(batch), longest, alter)
+    scores = altered_scores(model, batch, copies, probability, question).view(len(batch), -1).double().cpu().numpy()
     return [row[: len(those)] for row, those in zip(scores, coalitions, strict=True)]
 
 

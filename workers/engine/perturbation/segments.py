@@ -73,18 +73,18 @@ def segments(model: Function, batch: Batch, cut: Cut | None, count: int) -> Segm
     Raises InvalidParameter for an image in which quickshift finds a single segment.
     """
     cut, spec = chosen(model, cut), model.card.input
-    key = f"segments {cut} {count}"
-    if key not in batch.memo:
+
+    def made() -> Segments:
         if cut == "grid":
             labels = [grid(places(spec), count if len(spec.shape) > 1 else spec.shape[0])] * len(batch)
         else:
-            made = {first: _superpixels(model, batch.x[first], cut, count) for first in sorted(set(twins(batch)))}
-            labels = [made[first] for first in twins(batch)]
-        batch.memo[key] = Segments(
+            by_row = {first: _superpixels(model, batch.x[first], cut, count) for first in sorted(set(twins(batch)))}
+            labels = [by_row[first] for first in twins(batch)]
+        return Segments(
             torch.from_numpy(np.stack(labels)).to(batch.x.device), [int(row.max()) + 1 for row in labels], cut, spec
         )
-    found: Segments = batch.memo[key]
-    return found
+
+    return batch.cache.get(Segments, (cut, count), made)
 
 
 def grid(sizes: Sequence[int], count: int) -> NDArray[np.int64]:

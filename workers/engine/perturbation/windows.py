@@ -12,7 +12,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.outputs import check_probability
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.errors import InvalidParameter
 
@@ -58,7 +58,8 @@ def occlude(
                 x[(i, *at)] = fill[(row, *at)]
         return x
 
-    scores = altered_scores(model, batch, question, 1 + len(windows), alter, probability)
+    copies = Copies.of_each(len(batch), 1 + len(windows), alter)
+    scores = altered_scores(model, batch, copies, probability, question).view(len(batch), -1)
     losses = (scores[:, :1] - scores[:, 1:]).view(len(batch), -1, *[1] * len(sizes))
     spread = batch.x.new_zeros((len(batch), *sizes))
     covered = torch.zeros_like(spread[:1])

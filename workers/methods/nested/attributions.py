@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,12 +27,10 @@ def refuse(model: Function, of: Sequence[Method]) -> None:
 
 def attributions(model: Function, batch: Batch, of: Sequence[Method]) -> list[Tensor]:
     """Each method's attributions of the batch (n, ...), kept with it for other evaluations of the same inputs."""
-    known = batch.memo.setdefault("attributions", {})
-    for method in of:
-        key = method, tuple(batch.targets)
-        if key not in known:
-            known[key] = _explained(model, batch, method)
-    return [known[method, tuple(batch.targets)] for method in of]
+    return [
+        batch.cache.get(Tensor, (method, tuple(batch.targets)), partial(_explained, model, batch, method))
+        for method in of
+    ]
 
 
 def elsewhere(model: Function, batch: Batch, x: Tensor, rows: Tensor, method: Method) -> Tensor:

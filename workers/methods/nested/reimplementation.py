@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.resources import Resources
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.explanation.errors import InvalidParameter
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
@@ -28,7 +28,8 @@ def differences(
     """
     there = Batch(batch.x, model.resolve(batch), batch.seeds, batch.report, resources=resources)
     rows = torch.arange(len(batch))
-    first, second = (ask(m, b, rows, lambda at: batch.x[at]) for m, b in ((model, batch), (other, there)))
+    unaltered = Copies(rows, lambda at: batch.x[at])
+    first, second = altered_scores(model, batch, unaltered), altered_scores(other, there, unaltered)
     off = (first - second).abs() / first.abs().clamp(min=1e-6)
     if bool((off > SAME).any()):
         worst = int(off.argmax())

@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.layers.spatial import upsample
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 
 
 def channel_scores(model: Model, batch: Batch, question: Hashable, activations: Tensor) -> Tensor:
@@ -20,7 +20,8 @@ def channel_scores(model: Model, batch: Batch, question: Hashable, activations: 
         x = batch.x[rows]
         return x * _unit_range(upsample(activations[rows, channels].unsqueeze(1), x))
 
-    return altered_scores(model, batch, question, activations.shape[1], alter)
+    copies = Copies.of_each(len(batch), activations.shape[1], alter)
+    return altered_scores(model, batch, copies, question=question).view(len(batch), -1)
 
 
 def _unit_range(maps: Tensor) -> Tensor:

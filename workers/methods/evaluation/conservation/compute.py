@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
@@ -30,7 +30,7 @@ def conserved(model: Function, batch: Batch, of: Sequence[Method], kind: Baselin
 def _expected(model: Function, batch: Batch, kind: Baseline | None) -> Tensor:
     rows = torch.arange(len(batch))
     if kind is None:
-        return ask(model, batch, rows, lambda at: batch.x[at])
+        return altered_scores(model, batch, Copies(rows, lambda at: batch.x[at]))
     both = torch.cat([batch.x, baseline(model, batch, kind)])
-    scores = ask(model, batch, rows.repeat(2), lambda at: both[at])
+    scores = altered_scores(model, batch, Copies(rows.repeat(2), lambda at: both[at]))
     return scores[: len(batch)] - scores[len(batch) :]

@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.resources import Resources
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.ties import untied
 from workers.methods.evaluation.input_shift_invariance.shifted_model import pattern, shifted
 from workers.methods.method import Method
@@ -35,8 +35,8 @@ class Pair:
         wanted = self.model.resolve(batch)
         there = Batch(batch.x + self.shift, wanted, batch.seeds, batch.report, resources=self.resources)
         rows = torch.arange(len(batch))
-        first = ask(self.model, batch, rows, lambda at: batch.x[at])
-        second = ask(self.twin, there, rows, lambda at: there.x[at])
+        first = altered_scores(self.model, batch, Copies(rows, lambda at: batch.x[at]))
+        second = altered_scores(self.twin, there, Copies(rows, lambda at: there.x[at]))
         pairs = zip(attributions(self.model, batch, of), attributions(self.twin, there, of), strict=True)
         found = torch.stack([gap(one, other) for one, other in pairs], 1)
         return {"scores": found, "first": first[:, None].expand_as(found), "second": second[:, None].expand_as(found)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels, places
 from workers.explanation.perturbation import Baseline
@@ -78,7 +78,7 @@ def _without(model: Function, batch: Batch, boxes: Tensor, blank: Tensor, probab
     spec, owners = model.card.input, distinct[:, 0]
     sides = distinct[:, 1:].view(len(distinct), -1, 2)
 
-    def copies(at: Tensor) -> Tensor:
+    def without(at: Tensor) -> Tensor:
         gone = torch.ones(len(at), *places(spec), dtype=torch.bool)
         for axis, size in enumerate(places(spec)):
             place = torch.arange(size)
@@ -87,4 +87,5 @@ def _without(model: Function, batch: Batch, boxes: Tensor, blank: Tensor, probab
         chosen = owners[at]
         return torch.where(over_channels(gone, spec).to(blank.device), blank[chosen], batch.x[chosen])
 
-    return ask(model, batch, owners, copies, probability)[inverse.to(blank.device)].view(len(boxes), -1)
+    scores = altered_scores(model, batch, Copies(owners, without), probability)
+    return scores[inverse.to(blank.device)].view(len(boxes), -1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.engine.perturbation.windows import windows
@@ -50,10 +50,10 @@ def curves(
     blank, axes = filled(model, batch, fill, labels), model.card.input
     labels, masks, rows = labels.to(batch.x.device), masks.to(batch.x.device), rows.to(batch.x.device)
 
-    def copies(at: Tensor) -> Tensor:
+    def flipped(at: Tensor) -> Tensor:
         return torch.where(over_channels(masks[at][:, labels], axes), blank[rows[at]], batch.x[rows[at]])
 
-    scores = ask(model, batch, rows, copies, prob)
+    scores = altered_scores(model, batch, Copies(rows, flipped), prob)
     return scores[places_of].view(gone.shape[:3])
 
 

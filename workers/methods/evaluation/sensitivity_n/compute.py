@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.asking import ask
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels, places
 from workers.explanation.card import InputSpec
@@ -86,9 +86,9 @@ def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, proba
     rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])
     masks = absent.flatten(0, 1).view(len(rows), *places(spec))
 
-    def copies(at: Tensor) -> Tensor:
+    def without(at: Tensor) -> Tensor:
         gone = over_channels(masks[at].to(batch.x.device), spec)
         return torch.where(gone, blank[rows[at]], batch.x[rows[at]])
 
-    scores = ask(model, batch, rows, copies, probability).view(len(batch), -1)
+    scores = altered_scores(model, batch, Copies(rows, without), probability).view(len(batch), -1)
     return scores[:, :1] - scores

@@ -17,10 +17,11 @@ from workers.engine.model.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A tape of the inputs, and each node's value for the baseline, which broadcasts to its value for the inputs."""
+    """A tape of the inputs, and each node's value for the baseline `start`, which broadcasts to that for the inputs."""
 
     tape: Tape
     base: Mapping[int, Any]
+    start: Tensor
 
     def references(self, local: Local) -> list[Tensor]:
         """What the leaves of a node are for the baseline."""
@@ -39,11 +40,10 @@ class Contrast:
 
 def contrast(model: Model, batch: Batch, start: Tensor) -> Contrast:
     """The batch beside the baseline `start`, made once for all methods on these inputs with this baseline."""
-    held = batch.memo.get("contrast")
-    if held is None or not torch.equal(held[0], start):
-        held = batch.memo["contrast"] = (start, _contrast(model, model.tape(batch), start))
-    found: Contrast = held[1]
-    return found
+    made = batch.cache.find(Contrast)
+    if made is None or not torch.equal(made.start, start):
+        made = batch.cache.store(_contrast(model, model.tape(batch), start))
+    return made
 
 
 def _contrast(model: Model, tape: Tape, start: Tensor) -> Contrast:
@@ -51,8 +51,8 @@ def _contrast(model: Model, tape: Tape, start: Tensor) -> Contrast:
     if len(start) > 1 and model.rows is None and bool((start == start[:1]).all()):
         base = _values(tape.graph, start[:1])
         if all(_broadcasts(base[i], value) for i, value in enumerate(tape.values)):
-            return Contrast(tape, base)
-    return Contrast(tape, _values(tape.graph, start))
+            return Contrast(tape, base, start)
+    return Contrast(tape, _values(tape.graph, start), start)
 
 
 def _values(graph: Graph, x: Tensor) -> Mapping[int, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.explanation.target import Target
 from workers.methods.perturbation.meaningful_perturbation.fills import Erase
 from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells, shifts, variation
@@ -76,7 +76,8 @@ def begin(game: Game, batch: Batch, question: Hashable) -> Start:
     def alter(rows: Tensor, points: Tensor) -> Tensor:
         return game.erase(rows, game.cells.mask(balls[points]))
 
-    scores = altered_scores(game.model, batch, question, len(balls), alter, game.probability)
+    copies = Copies.of_each(len(batch), len(balls), alter)
+    scores = altered_scores(game.model, batch, copies, game.probability, question).view(len(batch), -1)
     nothing, whole = (scores[:, 0], scores[:, -1]) if game.preserve else (scores[:, -1], scores[:, 0])
     left = (scores - nothing[:, None]) / (whole - nothing).clamp(min=1e-12)[:, None]
     reached = left >= ENOUGH if game.preserve else left <= 1 - ENOUGH

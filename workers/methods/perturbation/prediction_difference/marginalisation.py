@@ -13,7 +13,7 @@ from workers.engine.data.random_items import pick
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.outputs import check_probability
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.windows import Window
 from workers.explanation.errors import Instead, InvalidTarget
 from workers.explanation.target import ClassTarget, RankTarget, Target
@@ -88,7 +88,8 @@ def unknown_scores(
             x[(i, slice(None), *window)] = fill(row, window, point % samples)
         return as_inputs(x, spec)
 
-    scores = altered_scores(model, batch, question, len(windows) * samples, alter, probability)
+    copies = Copies.of_each(len(batch), len(windows) * samples, alter)
+    scores = altered_scores(model, batch, copies, probability, question)
     with torch.no_grad():
         whole = torch.cat([model.scores(batch.x[i : i + 1], wanted[i : i + 1], probability) for i in range(len(batch))])
     return whole.double()[:, None, None], scores.double().view(len(batch), len(windows), samples)

@@ -86,12 +86,12 @@ def fit(model: Function, batch: Batch, dataset: str, side: int, padding: int) ->
 
     Kept with the batch for other targets. Raises InvalidParameter for a patch too large for its covariance.
     """
-    key = f"surroundings {dataset} {side} {padding}"
-    if key not in batch.memo:
+
+    def made() -> Gaussian:
         sides = _sides(model, batch, side, padding)
-        batch.memo[key] = Gaussian(sides, padding, *_moments(model, batch, dataset, sides))
-    found: Gaussian = batch.memo[key]
-    return found
+        return Gaussian(sides, padding, *_moments(model, batch, dataset, sides))
+
+    return batch.cache.get(Gaussian, (dataset, side, padding), made)
 
 
 def _sides(model: Function, batch: Batch, side: int, padding: int) -> tuple[int, ...]:

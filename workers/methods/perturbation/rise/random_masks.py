@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.altered_scores import altered_scores
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.maps import channel_axis, over_channels, places
 from workers.explanation.card import InputSpec
 
@@ -64,7 +64,8 @@ def masked_scores(
         ]
         return fill[rows].lerp(batch.x[rows], over_channels(torch.cat(shown), model.card.input))
 
-    return altered_scores(model, batch, question, len(drawn[0].shown), alter, probability)
+    copies = Copies.of_each(len(batch), len(drawn[0].shown), alter)
+    return altered_scores(model, batch, copies, probability, question).view(len(batch), -1)
 
 
 def weighted_mean(grids: Grids, scores: Tensor, keep: float, chunk: int) -> tuple[Tensor, Tensor]:
