@@ -31,7 +31,7 @@ PATCH, STEPS = 3, 100
 class Resources(InMemory):
     """What is kept on the way is a job's own: here all jobs would share it."""
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
 

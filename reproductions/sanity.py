@@ -35,7 +35,7 @@ LAYERS = ["0", "3", "7"]
 class Resources(InMemory):
     """What is kept on the way is a job's own: here all jobs would share it."""
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
 

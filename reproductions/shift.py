@@ -49,7 +49,7 @@ SIDE, STEP, LEFT = 84, 92, 210
 class Resources(InMemory):
     """What is kept on the way is a job's own: here all jobs would share it."""
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
 

@@ -65,7 +65,7 @@ class Items(InMemory):
     def __init__(self, x: Tensor, labels: NDArray[np.int64]) -> None:
         super().__init__({"items": InMemoryDataset(x, labels)})
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
 

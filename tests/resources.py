@@ -66,10 +66,10 @@ class InMemory:
     def model(self, name: str) -> Model:
         return self.models[name] if name in self.models else NoResources().model(name)
 
-    def kept(self, phase: str) -> Mapping[str, Any] | None:
+    def saved(self, phase: str) -> Mapping[str, Any] | None:
         return self.phases.get(phase)
 
-    def keep(self, phase: str, arrays: Mapping[str, Any]) -> None:
+    def save(self, phase: str, arrays: Mapping[str, Any]) -> None:
         self.phases[phase] = dict(arrays)
 
 

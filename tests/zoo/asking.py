@@ -110,7 +110,7 @@ def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds
                 batch = no_input(model, supplies(name))
                 batch.targets = list(targets)[:1] if method.takes_target else []
             rows = method.explain(model, batch).rows()
-            told = explained_score.told(model, batch)[1] if method.takes_input else []
+            told = explained_score.explained_scores(model, batch)[1] if method.takes_input else []
             scores: list[float | None] = [one["score"] for one in told]
             return Answer(rows, scores or [None] * len(rows))
     except InternalError:

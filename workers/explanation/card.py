@@ -71,7 +71,7 @@ class InputSpec(_Frozen):
         return next((axis for axis, name in enumerate(self.axes) if name.lower() in _CHANNELS), 0)
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def spatial_shape(self) -> tuple[int, ...]:
         """The sizes of the axes that are no channels."""
         channels = self.channel_axis
         return tuple(size for axis, size in enumerate(self.shape) if axis != channels)

@@ -1,4 +1,4 @@
-"""What bytes are that are none of what is read, describe_file by how they begin."""
+"""What bytes are that are none of what is read, told by how they begin."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Partials:
     def __init__(self, cache: Redis) -> None:
         self.cache = cache
 
-    def kept(self, job_id: str, phase: str) -> Mapping[str, NDArray[Any]] | None:
+    def saved(self, job_id: str, phase: str) -> Mapping[str, NDArray[Any]] | None:
         try:
             found = cast("bytes | None", self.cache.hget(keys.partial(job_id), phase))
         except RedisError as away:
@@ -37,7 +37,7 @@ class Partials:
         log.info("a job goes on where its last worker stopped", job=job_id, phase=phase)
         return load(found)
 
-    def keep(self, job_id: str, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save(self, job_id: str, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         data = encode_safetensors(arrays)
         if len(data) > LIMIT:
             return

@@ -37,9 +37,9 @@ class Extent:
         return self.card.input if self.card else UNKNOWN
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def spatial_shape(self) -> tuple[int, ...]:
         """Sizes of the input's axes that are no channels."""
-        return self.input.places
+        return self.input.spatial_shape
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -56,13 +56,13 @@ class Extent:
 
     def windows(self, patch: int | None, stride: int | None) -> int:
         """How many windows of that side slide over the places; by default a fourteenth of the longest side."""
-        side = patch or max(1, max(self.places) // 14)
+        side = patch or max(1, max(self.spatial_shape) // 14)
         step = stride or side
-        return math.prod(len(range(0, max(1, size - side + step), step)) for size in self.places)
+        return math.prod(len(range(0, max(1, size - side + step), step)) for size in self.spatial_shape)
 
     def segments(self, count: int) -> int:
         """About how many segments an input is cut into: of a flat one each feature is one."""
-        most = math.prod(self.places)
+        most = math.prod(self.spatial_shape)
         return most if self.input.channel_axis is None else min(count, most)
 
     def items(self, dataset: str | None, most: int | None = None) -> int:

@@ -18,7 +18,7 @@ Read: TypeAlias = Callable[[Iterable[Path]], Iterator[tuple[Path, Outcome]]]
 log = structlog.get_logger()
 
 
-class Folders:
+class ModelRepository:
     """What `read` says of the folders below `models`; safe for threads. A slow folder keeps nobody from the others."""
 
     def __init__(self, models: Path, read: Read) -> None:

@@ -45,8 +45,8 @@ def batch(works: Sequence[Work]) -> Iterator[None]:
     metrics.ROWS_AT_ONCE.labels(method).observe(len(works))
 
 
-def told(error: Exception, works: Sequence[Work]) -> ExplainError:
-    """As `faults.told`, and a line of the log that it writes names the jobs and the requests."""
+def counted_error(error: Exception, works: Sequence[Work]) -> ExplainError:
+    """As `faults.client_error`, and a line of the log that it writes names the jobs and the requests."""
     ids = {"jobs": [work.id for work in works], "request_ids": [work.request_id for work in works]}
     with structlog.contextvars.bound_contextvars(**ids):
-        return faults.told(error)
+        return faults.client_error(error)

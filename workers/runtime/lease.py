@@ -45,7 +45,7 @@ class Lease:
     fit_limit: float = FIT_LIMIT_S
     lost: set[str] = field(default_factory=set)
     _held: frozenset[str] = frozenset()
-    _watch: Watch | None = None
+    _watch: BatchReport | None = None
     _done: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Lease:
@@ -66,16 +66,16 @@ class Lease:
         except RedisError as error:
             log.warning("leases are left to lapse", error=type(error).__name__)
 
-    def watch(self, works: Sequence[Work]) -> Watch:
+    def watch(self, works: Sequence[Work]) -> BatchReport:
         """The report of a batch that starts now; raises Stopping where the worker ends."""
         if shutdown.due():
             raise Stopping
         self._watch = self._begun(works)
         return self._watch
 
-    def _begun(self, works: Sequence[Work]) -> Watch:
+    def _begun(self, works: Sequence[Work]) -> BatchReport:
         whole = all(work.job.method.takes_input for work in works)
-        return Watch(self, [work.id for work in works], self.time_limit if whole else self.fit_limit)
+        return BatchReport(self, [work.id for work in works], self.time_limit if whole else self.fit_limit)
 
     @contextmanager
     def leading(self, job_id: str) -> Iterator[bool]:
@@ -146,7 +146,7 @@ class Lease:
 
 
 @dataclass
-class Watch:
+class BatchReport:
     """The report of a batch: call it with (done, total, unit).
 
     Raises Cancelled when nobody wants any of the works, DeadlineExceeded when they take longer than `limit` seconds,

@@ -19,7 +19,7 @@ from workers.jobs.signatures import Signer
 from workers.jobs.stored_results import Results
 from workers.models.reading import Reader
 from workers.runtime.execute.hardware import memory
-from workers.runtime.execute.model_cache import Warm
+from workers.runtime.execute.model_cache import ModelCache
 from workers.runtime.execute.resources import Stock
 from workers.runtime.settings import Settings
 from workers.runtime.supervise.heartbeat import Beat
@@ -31,14 +31,14 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     """A worker that answers, whose heart beats, and whose cards appear as its models load."""
     torch.set_num_threads(settings.torch_threads)
     device = chosen(settings.device)
-    warm = Warm(settings.models, device, settings.model_memory, Reader(settings.load_limit))
+    warm = ModelCache(settings.models, device, settings.model_memory, Reader(settings.load_limit))
 
     def describe() -> dict[str, Any]:
         models, taken = warm.names(), memory(device)
         metrics.MODELS.set(len(models))
         for kind, size in taken.items():
             metrics.MEMORY.labels(device, kind).set(size)
-        states = {"ready": warm.folders.ready(), "failed": warm.folders.failed()}
+        states = {"ready": warm.repository.ready(), "failed": warm.repository.failed()}
         return {"id": name, "pid": os.getpid(), "device": device, "models": models, "memory": taken, **states}
 
     jobs = connect(settings.redis_url)

@@ -76,7 +76,7 @@ def _parent_ready(**_: Any) -> None:
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _parent_ends(**_: Any) -> None:
-    shutdown.ask()
+    shutdown.request()
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

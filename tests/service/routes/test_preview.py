@@ -65,5 +65,5 @@ def test_progress_says_where_there_is_something_to_see() -> None:
 
 
 def test_the_worker_keeps_it_where_the_service_looks(jobs: Redis) -> None:
-    Partials(jobs).keep(KEY, PREVIEW, {PREVIEW: np.zeros((1, 1, 8, 8), np.float32)})
+    Partials(jobs).save(KEY, PREVIEW, {PREVIEW: np.zeros((1, 1, 8, 8), np.float32)})
     assert jobs.hexists(keys.partial(KEY), PREVIEW)

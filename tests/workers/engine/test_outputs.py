@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.toys import batch_of
 from tests.workers.engine.kinds import KINDS, SHAPE, Kind
 from workers.engine.model.batch import Batch
-from workers.engine.model.explained_score import told
+from workers.engine.model.explained_score import explained_scores
 from workers.engine.model.target_masks import entry_of
 from workers.explanation.errors import InvalidTarget, MethodNotApplicable
 from workers.explanation.result import Result, to_numpy
@@ -77,7 +77,7 @@ def explain(kind: Kind, name: str, **parameters: Any) -> Result:
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_the_answer_tells_the_scalar_and_its_probability(kind: Kind, rows: int) -> None:
-    prediction, found = told(kind.model(), asked(kind, X[:rows]))
+    prediction, found = explained_scores(kind.model(), asked(kind, X[:rows]))
     for row, one in enumerate(found):
         score, probability = kind.told(X[row])
         assert one["score"] == near(score)

@@ -61,8 +61,8 @@ def test_npy(array: NDArray[Any]) -> None:
 
 def test_what_a_job_has_gathered_so_far(array: NDArray[Any], jobs: Redis) -> None:
     partials = Partials(jobs)
-    partials.keep("job", "phase", {"a": array})
-    kept = partials.kept("job", "phase")
+    partials.save("job", "phase", {"a": array})
+    kept = partials.saved("job", "phase")
     assert kept is not None
     same(np.asarray(kept["a"]), array)
 

@@ -169,7 +169,7 @@ def test_windows_are_counted_as_they_are_cut(shape: tuple[int, ...]) -> None:
     at = Extent(ModelCard(name="toy", digest="d", input=spec, outputs=(2,)))
     for patch in (None, 1, 2, 3, 4):
         for stride in (None, *range(1, (patch or 1) + 1)):
-            cut = windows(spec.shape if spec.channel_axis is None else (1, *spec.places), patch, stride)
+            cut = windows(spec.shape if spec.channel_axis is None else (1, *spec.spatial_shape), patch, stride)
             assert at.windows(patch, stride) == len(cut)
 
 

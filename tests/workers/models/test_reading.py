@@ -18,7 +18,7 @@ from workers.explanation.errors import ModelError
 from workers.models import process_limits, reading
 from workers.models.folder import Folder, read_folder
 from workers.models.reading import Reader
-from workers.models.repository import Folders, Outcome
+from workers.models.repository import ModelRepository, Outcome
 
 CARD = '[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [3]\n'
 HANGS = {
@@ -141,8 +141,8 @@ def slowly(paths: object) -> Iterator[tuple[Path, Outcome]]:
 
 
 def test_a_name_that_nobody_has_is_looked_for_once_more_and_failures_are_told(tmp_path: Path) -> None:
-    folders = Folders(tmp_path, slowly)
+    folders = ModelRepository(tmp_path, slowly)
     assert folders.find("sha256:gone") is None
     assert list(folders.each()) == []
     assert folders.failed() == {"bad": "bad: it is wrong"}
-    assert Folders(tmp_path / "nowhere", slowly).find("x") is None
+    assert ModelRepository(tmp_path / "nowhere", slowly).find("x") is None

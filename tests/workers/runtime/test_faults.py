@@ -144,4 +144,4 @@ def test_an_id_beyond_the_models_table_is_the_clients_mistake(name: str, lookup:
 
         with pytest.raises((IndexError, RuntimeError, ExplainError)) as raised:
             asked()
-        assert faults.told(raised.value).code in ("invalid_tensor", "method_not_applicable")
+        assert faults.client_error(raised.value).code in ("invalid_tensor", "method_not_applicable")

@@ -131,7 +131,7 @@ def test_what_is_done_aside_costs_no_time_and_has_its_own_limit(store: Store) ->
 
 
 @pytest.mark.parametrize("tell", [lambda watch: watch(1, 2, "steps"), lambda _: activity.note()])
-def test_a_step_is_progress(store: Store, tell: Callable[[lease.Watch], None]) -> None:
+def test_a_step_is_progress(store: Store, tell: Callable[[lease.BatchReport], None]) -> None:
     began = time.monotonic()
     tell(Lease(store, "w", [work()], time_limit=10).watch([work()]))
     assert activity.last() >= began

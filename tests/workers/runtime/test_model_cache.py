@@ -19,7 +19,7 @@ from workers.explanation.errors import InvalidFolder, ModelError, UnknownModel
 from workers.models.folder import Folder
 from workers.models.source import parse_source
 from workers.runtime.execute import model_cache as warming
-from workers.runtime.execute.model_cache import Warm, size
+from workers.runtime.execute.model_cache import ModelCache, size
 
 WRONG = InvalidFolder("d: no card.toml")
 FOUND: list[tuple[Path, Folder | ModelError]] = []
@@ -50,11 +50,11 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return loaded
 
 
-def warm_of(path: Path, budget: int = 10**6) -> Warm:
-    return Warm(path, "cpu", budget, lambda _: iter(FOUND))
+def warm_of(path: Path, budget: int = 10**6) -> ModelCache:
+    return ModelCache(path, "cpu", budget, lambda _: iter(FOUND))
 
 
-def ask(warm: Warm, name: str) -> Function:
+def ask(warm: ModelCache, name: str) -> Function:
     asked = work()
     return warm.model(replace(asked, job=asked.job.model_copy(update={"model": f"sha256:{name}"})))
 
@@ -86,7 +86,7 @@ def test_one_model_stays_whatever_the_budget(loads: list[str], tmp_path: Path) -
 def test_a_bad_folder_does_not_stop_the_others(loads: list[str], tmp_path: Path) -> None:
     warm = warm_of(tmp_path)
     assert [model.card.name for model in warm.each()] == ["a", "b", "c"]
-    assert warm.folders.failed() == {"d": "d: no card.toml", "broken": "broken/model.pt2: it is empty"}
+    assert warm.repository.failed() == {"d": "d: no card.toml", "broken": "broken/model.pt2: it is empty"}
 
 
 def test_a_model_that_has_gone_is_named(loads: list[str], tmp_path: Path) -> None:

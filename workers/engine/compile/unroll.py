@@ -98,17 +98,17 @@ def _layers(node: fx.Node, write: Writer) -> Sequence[fx.Node]:
     sequence = [first, *(write(aten.select.int, x, time, t, name=f"t{t}", like=first) for t in rest)]
     last: list[State] = []
     for layer in range(count):
-        ways: list[list[fx.Node]] = []
+        sequences: list[list[fx.Node]] = []
         for direction in directions:
             k, within = len(last), write.within(f"l{layer}{direction}")
             start = [within(aten.select.int, state, 0, k, name=f"start{i}") for i, state in enumerate(states)]
             weights = Weights(write.constants, parts[k * per : (k + 1) * per])
             outputs, final = _run(within, CELLS[ops.name(node)], weights, sequence, start, bool(direction))
-            ways.append(outputs)
+            sequences.append(outputs)
             last.append(final)
-        sequence = ways[0]
-        if len(ways) > 1:
-            pairs = enumerate(zip(*ways, strict=True))
+        sequence = sequences[0]
+        if len(sequences) > 1:
+            pairs = enumerate(zip(*sequences, strict=True))
             sequence = [write(aten.cat.default, list(pair), -1, name=f"l{layer}_both.t{t}") for t, pair in pairs]
         if rate and layer + 1 < count:
             steps = enumerate(sequence)

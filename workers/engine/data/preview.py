@@ -22,5 +22,5 @@ class Preview:
 
     def __call__(self, made: Callable[[], Tensor]) -> None:
         if time.monotonic() - self._shown_at >= EVERY_S:
-            self._batch.resources.keep(PREVIEW, {PREVIEW: made().detach().float().cpu().numpy()})
+            self._batch.resources.save(PREVIEW, {PREVIEW: made().detach().float().cpu().numpy()})
             self._shown_at = time.monotonic()

@@ -50,7 +50,7 @@ def items(
         yield found
         if keeping is not None and time.monotonic() - kept_at > KEEP_S:
             after = np.array(found.start + len(found.x))
-            batch.resources.keep(phase, {**keeping.arrays(), _NEXT: after})
+            batch.resources.save(phase, {**keeping.arrays(), _NEXT: after})
             kept_at = time.monotonic()
 
 
@@ -64,7 +64,7 @@ def nonempty(batch: Batch, name: str, pointer: str = "/method/dataset") -> Datas
 
 def _restored(batch: Batch, phase: str, keeping: Accumulator | None) -> int:
     """Where to start: behind what was kept."""
-    kept = batch.resources.kept(phase) if keeping is not None else None
+    kept = batch.resources.saved(phase) if keeping is not None else None
     if keeping is None or kept is None:
         return 0
     keeping.restore({name: array for name, array in kept.items() if name != _NEXT})

@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     gradients: Tensor
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def spatial_axes(self) -> tuple[int, ...]:
         return tuple(range(2, self.activations.dim()))
 
 
@@ -106,7 +106,7 @@ def weighted(activations: Tensor, weights: Tensor) -> Tensor:
 
 def plus_plus(found: Seen) -> Tensor:
     """Grad-CAM++'s weights (n, channels, 1, ..): positive gradients, each by its share of second-order size."""
-    gradients, places = found.gradients, found.places
+    gradients, places = found.gradients, found.spatial_axes
     total = found.activations.sum(places, keepdim=True)
     denominator = 2 * gradients.square() + total * gradients**3
     alpha = torch.where(gradients != 0, gradients.square() / torch.where(denominator != 0, denominator, 1.0), 0.0)

@@ -25,7 +25,7 @@ from workers.explanation.target import (
 )
 
 
-def told(model: Function, batch: Batch) -> tuple[list[list[dict[str, Any]]], list[dict[str, float | None]]]:
+def explained_scores(model: Function, batch: Batch) -> tuple[list[list[dict[str, Any]]], list[dict[str, float | None]]]:
     """For each row the prediction, and {score, probability} of its target; nothing of the latter without targets.
 
     Of a `value` the prediction is the number that was explained. Asked after the method, so that the passes that it

@@ -56,7 +56,7 @@ class Function:
         self.rows = rows
         self._chunk = rows or chunk
         self._shrunk_at = -math.inf
-        self.asked: tuple[Target, ...] = ()
+        self.targets: tuple[Target, ...] = ()
         self.background: Tensor | None = None  # rows (n, *shape) that stand for the model's usual inputs
         self.seen: Mapping[str, Any] = {}  # of what computes elsewhere, for receipts
 
@@ -72,7 +72,7 @@ class Function:
         if target is None:
             return self
         model = copy.copy(self)
-        model.asked = (target,)
+        model.targets = (target,)
         return model
 
     @property

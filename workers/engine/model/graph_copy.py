@@ -1,4 +1,4 @@
-"""Sketch: a graph made anew from another, node by node, some changed and some added; the other stays as it is."""
+"""GraphCopy: a graph made anew from another, node by node, some changed and some added; the other stays as it is."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from workers.engine.graph.graph import Graph, Node, Ref, references
 from workers.engine.model.model import Model
 from workers.explanation.card import InputSpec
 
-Edit: TypeAlias = Callable[["Sketch", Node], Ref]
+Edit: TypeAlias = Callable[["GraphCopy", Node], Ref]
 
 
 @dataclass
-class Sketch:
+class GraphCopy:
     """The nodes so far; `at` says where each old node's value is found now."""
 
     nodes: list[Node] = field(default_factory=list)
@@ -49,11 +49,11 @@ class Sketch:
 
 def edited(graph: Graph, edit: Edit) -> Graph:
     """The graph with each node but the input as `edit` makes it; it says where the node's value is then."""
-    sketch = Sketch()
-    sketch.at[0] = sketch.copied(graph.nodes[0])
+    graph_copy = GraphCopy()
+    graph_copy.at[0] = graph_copy.copied(graph.nodes[0])
     for node in graph.nodes[1:]:
-        sketch.at[node.index] = edit(sketch, node)
-    return Graph(tuple(sketch.nodes), sketch.at[graph.output].index, graph.alone)
+        graph_copy.at[node.index] = edit(graph_copy, node)
+    return Graph(tuple(graph_copy.nodes), graph_copy.at[graph.output].index, graph.alone)
 
 
 def variant(model: Model, graph: Graph, spec: InputSpec | None = None) -> Model:

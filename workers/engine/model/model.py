@@ -22,7 +22,7 @@ from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.rules import assign
-from workers.engine.rules.backward import Watch, propagate
+from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient
 from workers.engine.rules.entry import Table
 from workers.engine.rules.rule import Rule
@@ -88,7 +88,7 @@ class Model(Function):
     @property
     def ends(self) -> frozenset[int]:
         """The folded graph's nodes that the model is asked about: its output, or where the targets are read."""
-        return frozenset(target_masks.node_of(t, self.folded) for t in self.asked) or frozenset({self.folded.output})
+        return frozenset(target_masks.node_of(t, self.folded) for t in self.targets) or frozenset({self.folded.output})
 
     def run(self, x: Tensor) -> Tensor:
         return self.graph.run(x)[0]
@@ -132,7 +132,7 @@ class Model(Function):
 
     def check_start(self, wanted: Sequence[Target] | None = None) -> None:
         """Raise InvalidTarget where no backward walk begins: at a layer that batch norm is folded into."""
-        for target in self.asked if wanted is None else wanted:
+        for target in self.targets if wanted is None else wanted:
             for layer, norm in self.normed([target]):
                 after = target.model_dump(mode="json", include={"channel", "token", "index"}, exclude_none=True)
                 raise InvalidTarget(
@@ -166,7 +166,7 @@ class Model(Function):
         table: Table,
         to: Sequence[int] = (0,),
         masks: Mapping[int, Tensor] | None = None,
-        watch: Watch | None = None,
+        watch: Observer | None = None,
         choices: Choices = DEFAULT,
     ) -> dict[int, Tensor]:
         """The relevance at the nodes in `to`, by row, from that of the nodes in `start`, by a composite's table."""

@@ -62,11 +62,11 @@ class Resources(Protocol):
         """The served model of that digest or name, loaded; raises UnknownModel."""
         ...
 
-    def kept(self, phase: str) -> Mapping[str, NDArray[Any]] | None:
+    def saved(self, phase: str) -> Mapping[str, NDArray[Any]] | None:
         """What an earlier try of this very job kept of a phase before its worker died; None where nothing is."""
         ...
 
-    def keep(self, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save(self, phase: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep what another worker would need to go on with this phase."""
         ...
 
@@ -85,8 +85,8 @@ class NoResources:
     def model(self, name: str) -> Any:
         raise UnknownModel(f"no model {name!r} is known here", pointer="/method")
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
-    def keep(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
+    def save(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
         return None

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
 from workers.explanation.perturbation import Baseline
@@ -51,7 +50,7 @@ def _range(model: Function, asked: str) -> tuple[Tensor, Tensor]:
 
 def _axes(spec: InputSpec) -> tuple[int, ...]:
     """The axes of a batch's inputs that hold places."""
-    channels = channel_axis(spec)
+    channels = spec.channel_axis
     return tuple(axis + 1 for axis in range(len(spec.shape)) if axis != channels)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import twins
-from workers.engine.perturbation.maps import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
 from workers.explanation.perturbation import Cut
 
@@ -50,14 +50,14 @@ def chosen(model: Function, cut: Cut | None) -> Cut:
     Raises MethodNotApplicable for superpixels of what is no image plane, and for a flat input of too many features.
     """
     spec = model.card.input
-    if cut in ("slic", "quickshift") and (len(places(spec)) != _PLANE or channel_axis(spec) is None):
+    if cut in ("slic", "quickshift") and (len(spec.spatial_shape) != _PLANE or spec.channel_axis is None):
         raise MethodNotApplicable(
             f"segments={cut} draws superpixels on channels by height by width; this model's input has the shape "
             f"{list(spec.shape)}",
             pointer="/method/segments",
             instead=[Instead(parameters={"segments": "grid"})],
         )
-    if channel_axis(spec) is None and spec.shape[0] > MOST:
+    if spec.channel_axis is None and spec.shape[0] > MOST:
         raise MethodNotApplicable(
             f"each of the {spec.shape[0]} features would be a segment of its own, and {MOST} is the most that can be "
             "told apart",
@@ -76,7 +76,7 @@ def segments(model: Function, batch: Batch, cut: Cut | None, count: int) -> Segm
 
     def made() -> Segments:
         if cut == "grid":
-            labels = [grid(places(spec), count if len(spec.shape) > 1 else spec.shape[0])] * len(batch)
+            labels = [grid(spec.spatial_shape, count if len(spec.shape) > 1 else spec.shape[0])] * len(batch)
         else:
             by_row = {first: _superpixels(model, batch.x[first], cut, count) for first in sorted(set(twins(batch)))}
             labels = [by_row[first] for first in twins(batch)]
@@ -115,7 +115,7 @@ def _superpixels(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np
 def _picture(model: Function, x: Tensor) -> NDArray[np.float64]:
     """The input as a person sees it: height, width, red-green-blue, 0..1; other than three channels become gray."""
     spec, known = model.card.input, model.range()
-    axis = channel_axis(spec) or 0
+    axis = spec.channel_axis or 0
     if known is not None:
         low, high = (bound.expand(1, *x.shape)[0] for bound in known)
     else:

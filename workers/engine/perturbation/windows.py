@@ -13,7 +13,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
-from workers.engine.perturbation.maps import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.errors import InvalidParameter
 
 Window: TypeAlias = tuple[slice, ...]
@@ -45,7 +45,7 @@ def occlude(
 ) -> Tensor:
     """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
     spec = model.card.input
-    channels, sizes = channel_axis(spec), places(spec)
+    channels, sizes = spec.channel_axis, spec.spatial_shape
 
     def alter(rows: Tensor, points: Tensor) -> Tensor:
         """The input itself at point 0, and after it the input with each window filled."""
@@ -72,4 +72,4 @@ def occlude(
 def check_score(model: Function, score: str) -> None:
     """Raise MethodNotApplicable or InvalidTarget where a probability is to be watched, and there is none."""
     if score == "probability":
-        check_probability(model.card, model.asked)
+        check_probability(model.card, model.targets)

@@ -12,7 +12,7 @@ from workers.engine.graph.tape import Local
 from workers.engine.layers.linear_units import RESCALING, Neuron, Weighted, neurons
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.rules.backward import Watch, propagate
+from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient, Pass
 from workers.engine.rules.rule import Rule, fit, stabilise
 
@@ -20,7 +20,7 @@ STABILISER = 1e-9
 
 
 def walk(
-    model: Model, batch: Batch, state: Mapping[str, Any], weigh: bool, watch: Watch | None = None
+    model: Model, batch: Batch, state: Mapping[str, Any], weigh: bool, watch: Observer | None = None
 ) -> tuple[Tensor, Tensor]:
     """The scores (n,), and what arrives at the input when each row's score is handed back along the patterns.
 

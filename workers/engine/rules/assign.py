@@ -12,7 +12,7 @@ from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.tape import Local
 from workers.engine.rules.boxes import Range
 from workers.engine.rules.entry import Entry
-from workers.engine.rules.matching import Place, is_linear, matches, names, where
+from workers.engine.rules.matching import Position, is_linear, matches, names, where
 from workers.engine.rules.named.epsilon import EpsilonEntry
 from workers.engine.rules.rule import Rule
 from workers.engine.rules.weightless import Structure, Weightless, implied
@@ -34,10 +34,10 @@ def assign(graph: Graph, table: Sequence[Entry], box: Range | None, choices: Cho
         if not is_linear(node):
             entry = next((e for e in table if matches(e, node)), rest)
             rules[node.index] = implied(Weightless(node, entry, names(entry, node), structure)) or Unknown(node)
-    places = where(graph, rules)
+    positions = where(graph, rules)
     for node in flowing:
         if is_linear(node):
-            rules[node.index] = _of_table(node, table, places[node.index], graph, box)
+            rules[node.index] = _of_table(node, table, positions[node.index], graph, box)
     return dict(sorted(rules.items()))
 
 
@@ -50,8 +50,8 @@ def check(graph: Graph, rules: Mapping[int, Rule], ends: Collection[int], to: in
         raise unknown[-1].error()
 
 
-def _of_table(node: Node, table: Sequence[Entry], place: Place, graph: Graph, box: Range | None) -> Rule:
-    entry = next((e for e in table if matches(e, node, place)), None)
+def _of_table(node: Node, table: Sequence[Entry], position: Position, graph: Graph, box: Range | None) -> Rule:
+    entry = next((e for e in table if matches(e, node, position)), None)
     if entry is None:
         raise InvalidParameter(
             f"no entry of the composite matches {node.layer} ({node.op}); end the table with an entry without "

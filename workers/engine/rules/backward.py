@@ -10,7 +10,7 @@ from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.tape import Flow, Local, Tape
 from workers.engine.rules.rule import Rule
 
-Watch = Callable[[Local, Flow, Sequence[Tensor | None]], None]
+Observer = Callable[[Local, Flow, Sequence[Tensor | None]], None]
 
 
 def propagate(
@@ -19,7 +19,7 @@ def propagate(
     rule_of: Callable[[Local], Rule],
     to: Collection[int] = (0,),
     masks: Mapping[int, Tensor] | None = None,
-    watch: Watch | None = None,
+    watch: Observer | None = None,
 ) -> dict[int, Tensor]:
     """Relevance of the nodes in `to`, from the relevance of the nodes in `start`.
 

@@ -25,7 +25,7 @@ _CLASSES = {
 }
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where a layer with weights lies: whether it reads the input alone, and in which half of its like."""
 
     first: bool
@@ -42,14 +42,14 @@ def linear_nodes(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if is_linear(node)]
 
 
-def matches(entry: Entry, node: Node, place: Place | None = None) -> bool:
-    """Whether every condition of the entry holds for the node; `place` is that of a layer with weights."""
+def matches(entry: Entry, node: Node, position: Position | None = None) -> bool:
+    """Whether every condition of the entry holds for the node; `position` is that of a layer with weights."""
     if pooling.pools(node) and (entry.ops or entry.layers) and not names(entry, node):
         return False
     return (
         (entry.layers is None or any(fnmatchcase(name, entry.layers) for name in (node.layer, *node.aliases)))
         and (entry.ops is None or node.op in _CLASSES[entry.ops])
-        and (entry.where is None or (place is not None and _lies(entry, node, place)))
+        and (entry.where is None or (position is not None and _lies(entry, node, position)))
     )
 
 
@@ -58,14 +58,14 @@ def names(entry: Entry, node: Node) -> bool:
     return (entry.ops is not None and node.op in _CLASSES[entry.ops]) or entry.layers in (node.layer, *node.aliases)
 
 
-def _lies(entry: Entry, node: Node, place: Place) -> bool:
+def _lies(entry: Entry, node: Node, position: Position) -> bool:
     if entry.where == "first":
-        return place.first
-    lower = place.lower and (node.op != "linear" or entry.ops == "linear")
+        return position.first
+    lower = position.lower and (node.op != "linear" or entry.ops == "linear")
     return lower == (entry.where == "lower_half")
 
 
-def where(graph: Graph, rules: Mapping[int, Rule]) -> dict[int, Place]:
+def where(graph: Graph, rules: Mapping[int, Rule]) -> dict[int, Position]:
     """Where each layer with weights lies, given the rules of the other nodes.
 
     Weights that also read what weights have made, as those of a recurrent layer do, are not first at any of their uses.
@@ -78,7 +78,7 @@ def where(graph: Graph, rules: Mapping[int, Rule]) -> dict[int, Place]:
         *_lower_half(graph, rules, [node for node in weighted if node.op == "linear"]),
     }
     return {
-        node.index: Place(not above[node.index] and id(node.args[1]) not in later, node.index in lower)
+        node.index: Position(not above[node.index] and id(node.args[1]) not in later, node.index in lower)
         for node in weighted
     }
 

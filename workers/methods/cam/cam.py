@@ -27,7 +27,7 @@ class Cam(Method):
     def refuse(self, model: Model) -> None:
         from workers.engine.layers.cam import check_class, pooled_layer
 
-        check_class(model.asked)
+        check_class(model.targets)
         pooled_layer(model)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:

@@ -37,6 +37,6 @@ class GradCam(Method):
         from workers.engine.layers import cam
 
         found = cam.seen(model, batch, self.layer)
-        weights = found.gradients.mean(found.places, keepdim=True)
+        weights = found.gradients.mean(found.spatial_axes, keepdim=True)
         drawn = cam.drawn(found.node, cam.weighted(found.activations, weights), batch, self.relu)
         return Attribution(drawn.arrays, info=drawn.info)

@@ -40,7 +40,7 @@ class GuidedGradCam(Method):
         from workers.engine.rules.rectifiers import Guided, signals
 
         found = cam.seen(model, batch, self.layer)
-        small = cam.weighted(found.activations, found.gradients.mean(found.places, keepdim=True))
+        small = cam.weighted(found.activations, found.gradients.mean(found.spatial_axes, keepdim=True))
         drawn = cam.drawn(found.node, small, batch, relu=True)
         rules = signals(model.folded, Guided(), self.name)
         begin = model.signal(batch, self.start)

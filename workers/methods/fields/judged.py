@@ -72,7 +72,7 @@ MIDDLE = (0.25, 0.25, 0.75, 0.75)
 
 def patch_side(spec: InputSpec) -> int:
     """Of a patch that is taken away, where none is asked for."""
-    return 1 if spec.channel_axis is None else min(SIDE, max(1, max(spec.places) // 4))
+    return 1 if spec.channel_axis is None else min(SIDE, max(1, max(spec.spatial_shape) // 4))
 
 
 def label(method: Method) -> str:

@@ -11,7 +11,6 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.chunks import even
-from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.methods.method import Method
 from workers.methods.nested.resources import Unkept
@@ -52,7 +51,7 @@ def attributed(model: Function, batch: Batch, method: Method) -> Tensor:
 
 def by_place(maps: Tensor, spec: InputSpec) -> Tensor:
     """Attributions (n, ...) summed over the channels: (n, *places)."""
-    axis = channel_axis(spec)
+    axis = spec.channel_axis
     return maps if axis is None else maps.sum(axis + 1)
 
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.resources import Items
-from workers.engine.perturbation.maps import places
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.fields.judged import Box
 from workers.methods.method import Method
@@ -21,9 +20,9 @@ HIGHEST = 1e6  # of a ratio: where nothing lies outside the box
 
 def check(model: Function) -> None:
     """Raise MethodNotApplicable for an input without height and width."""
-    if len(places(model.card.input)) != 2:
+    if len(model.card.input.spatial_shape) != 2:
         raise MethodNotApplicable(
-            f"a box lies in an image, and the places of this model's input are {list(places(model.card.input))}",
+            f"a box lies in an image, and the places of this model's input are {list(model.card.input.spatial_shape)}",
             pointer="/method",
         )
 
@@ -33,7 +32,7 @@ def inside(model: Function, batch: Batch, items: Items | None, box: Box) -> Tens
 
     Raises InvalidParameter for a dataset with neither, and for a box that no place's centre lies in.
     """
-    height, width = places(model.card.input)
+    height, width = model.card.input.spatial_shape
     if items is None:
         found = _boxes(torch.tensor([box] * len(batch)), height, width)
     elif items.boxes is not None:

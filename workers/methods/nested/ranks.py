@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
 
-from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 
 CONSTANT = 1e-9  # of the size of the values: a spread below it is rounding
@@ -41,7 +40,7 @@ def _flat(values: Tensor, off: Tensor) -> Tensor:
 
 def summed_channels(values: Tensor, spec: InputSpec) -> Tensor:
     """Maps (n, *map) summed over channels, which are kept as one; of a flat input as they are."""
-    axis = channel_axis(spec)
+    axis = spec.channel_axis
     return values if axis is None else values.sum(axis + 1, keepdim=True)
 
 

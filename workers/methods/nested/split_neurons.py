@@ -8,7 +8,7 @@ from torch import Tensor
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node, Ref
 from workers.engine.layers.linear_units import Weighted
-from workers.engine.model.graph_copy import Sketch, edited, variant
+from workers.engine.model.graph_copy import GraphCopy, edited, variant
 from workers.engine.model.model import Model
 from workers.engine.rules.matching import is_linear, linear_nodes
 from workers.explanation.errors import MethodNotApplicable
@@ -27,19 +27,19 @@ def split(model: Model, theta: float) -> tuple[Model, list[str]]:
     hidden = _hidden(model.folded)
     layers: list[str] = []
 
-    def edit(sketch: Sketch, node: Node) -> Ref:
+    def edit(copy: GraphCopy, node: Node) -> Ref:
         if node.index not in hidden:
-            return sketch.copied(node)
+            return copy.copied(node)
         layers.append(node.layer)
         neuron = Weighted(node)
         axis = -1 if node.op == "linear" else 1
         read = model.folded.nodes[node.inputs[0]]
-        there = sketch.moved(node.args[0])
-        doubled = sketch.added(f"{node.name}_split", _CAT, "cat", ([there, there], axis), _doubled(read, axis), read)
+        there = copy.moved(node.args[0])
+        doubled = copy.added(f"{node.name}_split", _CAT, "cat", ([there, there], axis), _doubled(read, axis), read)
         amount = theta * neuron.weight.std()
         extra = torch.full_like(neuron.weight, float(amount))
         weight = torch.cat([neuron.weight + extra, -extra], 0 if neuron.transposed else 1)
-        return sketch.copied(node, (doubled, weight, *sketch.moved(list(node.args[2:]))))
+        return copy.copied(node, (doubled, weight, *copy.moved(list(node.args[2:]))))
 
     return variant(model, edited(model.folded, edit)), layers
 

@@ -44,11 +44,10 @@ class Occlusion(Method):
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.baselines import baseline
-        from workers.engine.perturbation.maps import channel_axis, places
         from workers.engine.perturbation.windows import occlude, windows
 
         spec = model.card.input
-        shape = places(spec) if channel_axis(spec) is None else (1, *places(spec))
+        shape = spec.spatial_shape if spec.channel_axis is None else (1, *spec.spatial_shape)
         patches = windows(shape, self.patch, self.stride)
         fill = baseline(model, batch, self.fill, self.value, asked="fill")
         values = occlude(model, batch, self, patches, fill, probability=self.score == "probability")

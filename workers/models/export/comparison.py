@@ -15,7 +15,7 @@ from workers.engine.graph.embeddings import embeddings
 from workers.engine.graph.graph import Graph
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.diagnosis import Difference, not_finite, told
+from workers.models.export.diagnosis import Difference, diagnose, not_finite
 from workers.models.export.eager_run import Seen, watched
 from workers.models.export.example_inputs import plausible
 from workers.models.export.program import tensors
@@ -57,7 +57,7 @@ def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) 
             _remark(module, model.spec.name, x, kind)
             return
     assert found is not None
-    raise InvalidFolder(told(found, model.graph, program, _repeats(module, found.row, kind)))
+    raise InvalidFolder(diagnose(found, model.graph, program, _repeats(module, found.row, kind)))
 
 
 def _check_together(model: Model, x: Tensor) -> None:

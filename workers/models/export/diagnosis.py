@@ -26,7 +26,7 @@ class Difference:
     seen: Seen
 
 
-def told(found: Difference, graph: Graph, program: ExportedProgram, repeats: bool) -> str:
+def diagnose(found: Difference, graph: Graph, program: ExportedProgram, repeats: bool) -> str:
     """The difference in a sentence: what it is, where it comes from, and what would be right.
 
     `repeats`: whether the module answers the same input twice alike.

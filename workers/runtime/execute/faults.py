@@ -26,7 +26,7 @@ EXIT_CODE = 70  # of a process whose device is lost, or whose step hangs
 log = structlog.get_logger()
 
 
-def told(error: Exception) -> ExplainError:
+def client_error(error: Exception) -> ExplainError:
     """The error a client sees; what is not made for clients is logged whole and told as an InternalError."""
     if isinstance(error, ExplainError):
         return error
@@ -48,6 +48,6 @@ def contained() -> Iterator[None]:
     try:
         yield
     except (SystemExit, KeyboardInterrupt) as error:
-        if shutdown.told():
+        if shutdown.by_signal():
             raise
         raise RuntimeError(f"{type(error).__name__} was raised where nothing may end the process") from error

@@ -16,14 +16,14 @@ from workers.explanation.errors import UnknownModel
 from workers.jobs.records import Work
 from workers.models.folder import Folder
 from workers.models.loading import load
-from workers.models.repository import Folders, Read
-from workers.runtime.execute.faults import contained, told
+from workers.models.repository import ModelRepository, Read
+from workers.runtime.execute.faults import client_error, contained
 from workers.telemetry import metrics
 
 log = structlog.get_logger()
 
 
-class Warm:
+class ModelCache:
     """The models of a folder, by digest; safe for threads.
 
     `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more. `read` says of
@@ -33,34 +33,34 @@ class Warm:
     def __init__(self, models: Path, device: str, budget: int, read: Read) -> None:
         self.device = device
         self.budget = budget
-        self.folders = Folders(models, read)
+        self.repository = ModelRepository(models, read)
         self._loaded: OrderedDict[str, tuple[Folder, Function]] = OrderedDict()
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
 
     def model(self, work: Work) -> Function:
         """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
-        folder = self.folders.find(work.job.model)
+        folder = self.repository.find(work.job.model)
         if folder is None:
             raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
         return self.loaded(folder)
 
     def named(self, name: str) -> Function:
         """The model of that digest or name, loaded where it is not; raises as `model` does."""
-        folder = self.folders.find(name)
+        folder = self.repository.find(name)
         if folder is None:
             raise UnknownModel(f"the model {name} is not served here", pointer="/method")
         return self.loaded(folder)
 
     def each(self) -> Iterator[Function]:
         """Every model, loaded one after the other; a bad one is logged and left out."""
-        for folder in self.folders.each():
+        for folder in self.repository.each():
             try:
                 yield self.loaded(folder)
             except Exception as error:
-                reason = told(error).detail
+                reason = client_error(error).detail
                 log.error("a model cannot be served", model=folder.name, reason=reason)
-                self.folders.fail(folder, reason)
+                self.repository.fail(folder, reason)
 
     def names(self) -> list[str]:
         """Of the models loaded now."""

@@ -11,7 +11,7 @@ from workers.explanation.target import Target
 from workers.methods.catalogue import catalogue, parse_method
 from workers.methods.method import Method
 from workers.runtime.execute.alternatives import advised, refuse
-from workers.runtime.execute.faults import told
+from workers.runtime.execute.faults import client_error
 
 
 def with_support(model: Function) -> ModelCard:
@@ -26,7 +26,7 @@ def support(model: Function, name: str) -> MethodSupport:
     except ValidationError:
         return MethodSupport(name=name, supported=True)
     except Exception as error:  # a fault in one method must not keep the model from being served
-        why = told(error)
+        why = client_error(error)
         return MethodSupport(
             name=name, supported=False, reason=why.detail, alternatives=tuple(map(dict, why.alternatives))
         )

@@ -30,7 +30,7 @@ from workers.jobs.records import REMEMBERED_S, Work
 from workers.jobs.stored_results import Results
 from workers.methods.method import Method, with_datasets
 from workers.runtime.execute.run import run
-from workers.runtime.lease import Watch
+from workers.runtime.lease import BatchReport
 
 if TYPE_CHECKING:
     from workers.engine.model.function import Function
@@ -73,7 +73,7 @@ class Stock:
 
     def obtain(self, model: Function, job: Job, report: Report) -> Arrays:
         """The arrays of a job of this model: computed now, or awaited where another worker computes it already."""
-        if not isinstance(report, Watch):
+        if not isinstance(report, BatchReport):
             return self.compute(model, job, report)
         with report.aside():
             while True:
@@ -135,14 +135,14 @@ class Supplied:
         """Raises UnknownModel."""
         return self.stock.named(name)
 
-    def kept(self, phase: str) -> Arrays | None:
+    def saved(self, phase: str) -> Arrays | None:
         """Of an earlier try of the job, where it runs alone."""
-        return self.stock.partials.kept(self.job_id, phase) if self.job_id else None
+        return self.stock.partials.saved(self.job_id, phase) if self.job_id else None
 
-    def keep(self, phase: str, arrays: Arrays) -> None:
+    def save(self, phase: str, arrays: Arrays) -> None:
         """For another worker, should this one die."""
         if self.job_id:
-            self.stock.partials.keep(self.job_id, phase, arrays)
+            self.stock.partials.save(self.job_id, phase, arrays)
 
     def state(self, model: Function, method: Method) -> Arrays:
         """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""

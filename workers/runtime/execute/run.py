@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
-from workers.engine.model import explained_score as telling
 from workers.engine.model.batch import Batch, Report, silent
+from workers.engine.model.explained_score import explained_scores
 from workers.engine.model.function import looking
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
@@ -37,7 +37,7 @@ Outcome: TypeAlias = Finished | ExplainError
 Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
 Known: TypeAlias = list[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Function"]
-Watch: TypeAlias = Callable[[Sequence[Work]], Report]
+ReportOf: TypeAlias = Callable[[Sequence[Work]], Report]
 Supply: TypeAlias = Callable[["Function", Report, str | None], Resources]
 Place: TypeAlias = tuple[str, str | None]
 
@@ -51,7 +51,7 @@ class Ready:
     seen: NDArray[Any] | None
 
 
-def unwatched(_: Sequence[Work]) -> Report:
+def unreported(_: Sequence[Work]) -> Report:
     """The watch of a run that nobody can stop."""
     return silent
 
@@ -61,7 +61,7 @@ def unsupplied(_: Function, __: Report, ___: str | None) -> Resources:
     return NoResources()
 
 
-def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Supply = unsupplied) -> Outcomes:
+def run(works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply: Supply = unsupplied) -> Outcomes:
     """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
 
     `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
@@ -74,7 +74,7 @@ def run(works: Sequence[Work], load: Load, watch: Watch = unwatched, supply: Sup
             with contained():
                 model = load(batch[0])
         except Exception as error:
-            failure = instrumentation.told(error, batch)
+            failure = instrumentation.counted_error(error, batch)
             yield from ((work, failure) for work in batch)
         else:
             refused = _refused(model, batch)
@@ -90,7 +90,7 @@ def _refused(model: Function, works: Sequence[Work]) -> dict[Target | None, Expl
             with contained():
                 check(model, works[0].job.method, target)
         except Exception as error:
-            found[target] = instrumentation.told(error, [work for work in works if work.job.target == target])
+            found[target] = instrumentation.counted_error(error, [work for work in works if work.job.target == target])
     return found
 
 
@@ -98,7 +98,7 @@ def _refused(model: Function, works: Sequence[Work]) -> dict[Target | None, Expl
 class _Shift:
     """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next."""
 
-    watch: Watch
+    watch: ReportOf
     supply: Supply
     inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any] | None]] = field(default_factory=dict)
     last: tuple[list[Place], Batch] | None = None
@@ -111,7 +111,7 @@ class _Shift:
                     self.inputs[place(work)] = prepared(work, model.card.input)
                 ready.append(Ready(work, *self.inputs[place(work)]))
             except Exception as error:
-                yield work, instrumentation.told(error, [work])
+                yield work, instrumentation.counted_error(error, [work])
         if ready:
             yield from self.explained(model, ready)
 
@@ -150,7 +150,7 @@ class _Shift:
             return None
         if len(rows) == 1 and out_of_memory(error) and model.shrink():
             return None
-        failure = instrumentation.told(error, [row.work for row in rows])
+        failure = instrumentation.counted_error(error, [row.work for row in rows])
         return [(row.work, _advised(failure, model, row.work)) for row in rows]
 
     def outcomes(self, model: Function, rows: Sequence[Ready]) -> Known:
@@ -161,7 +161,7 @@ class _Shift:
             with instrumentation.batch([row.work for row in rows]), contained():
                 results = method.explain(model, batch).rows()
             # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
-            prediction, told = telling.told(model, batch) if method.takes_input else ([[] for _ in rows], [])
+            prediction, told = explained_scores(model, batch) if method.takes_input else ([[] for _ in rows], [])
             # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
             wanted = model.resolve(batch) if method.takes_input else list(batch.targets)
             model.check()

@@ -7,19 +7,19 @@ from billiard.common import terminate_handler_fired
 
 GRACE_S = 4.0  # works that are not done by then are handed back at their next step
 
-_asked = multiprocessing.Value("d", 0.0)
+_requested = multiprocessing.Value("d", 0.0)
 
 
-def ask() -> None:
+def request() -> None:
     """Called in the parent when it was told to end."""
-    _asked.value = time.monotonic()
+    _requested.value = time.monotonic()
 
 
 def due() -> bool:
     """In the child: whether the work in hand must be given back now."""
-    return bool(0 < _asked.value < time.monotonic() - GRACE_S)
+    return bool(0 < _requested.value < time.monotonic() - GRACE_S)
 
 
-def told() -> bool:
+def by_signal() -> bool:
     """In the child: whether the SystemExit that is raised is a signal's, and no method's own."""
     return bool(terminate_handler_fired())

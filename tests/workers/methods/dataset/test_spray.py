@@ -109,7 +109,7 @@ def test_a_job_that_lost_its_worker_goes_on_behind_the_maps_that_were_kept() -> 
     maps = [row.arrays["attribution"][0] for row in parse_method(GXI).explain(
         model, Batch(x[:24], [RankTarget(rank=0)] * 24)).rows()]  # fmt: skip
     found.add(np.arange(24), torch.from_numpy(np.stack(maps)))
-    resources.keep("heatmaps", {**found.arrays(), "next item": np.array(24)})
+    resources.save("heatmaps", {**found.arrays(), "next item": np.array(24)})
     again = explained(model, "spray", RankTarget(rank=0), resources, of=GXI)
     for name in ("clustering", "items", "mean"):
         np.testing.assert_allclose(again.arrays[name], whole.arrays[name], rtol=1e-5, atol=1e-6)

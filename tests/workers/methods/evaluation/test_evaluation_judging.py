@@ -138,8 +138,8 @@ def test_a_job_that_lost_its_worker_goes_on(model: Model, monkeypatch: pytest.Mo
     whole = over(model, method, training(inputs(20), labels=np.arange(20) % 2))
 
     class Dying(InMemory):
-        def keep(self, phase: str, arrays: Mapping[str, Any]) -> None:
-            super().keep(phase, arrays)
+        def save(self, phase: str, arrays: Mapping[str, Any]) -> None:
+            super().save(phase, arrays)
             if int(arrays["next item"]) >= 16:
                 raise Cancelled("the worker died")
 

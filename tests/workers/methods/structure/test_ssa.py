@@ -185,7 +185,7 @@ def test_it_equals_the_naive_loop_on_a_chain(fence: float) -> None:
     x = inputs(6, shape=(1, 21, 21)).double()
     model = model_of(Chain(), (1, 21, 21), dtype=torch.float64)
     steps = Steps(model, (), model.folded.nodes[model.folded.output])
-    assert all(steps.ways)
+    assert all(steps.routes)
     expected = naive(module.stages(), x, ["relu", "sigmoid", "relu_1", "relu_2", "e"], 2, 3, fence)
     assert len(expected) > 8
     assert edges(over(model, dataset(x), classes=[2], fence=fence)) == expected
@@ -236,7 +236,7 @@ def omegas(steps: Steps, x: Tensor) -> Iterator[list[Tensor]]:
     """Of each step the derivatives of every unit, by its routes and by walking back from each unit."""
     graph = steps.model.folded
     _, values = graph.run(x, range(len(graph.nodes)))
-    for part, way in zip(steps.parts, steps.ways, strict=True):
+    for part, way in zip(steps.parts, steps.routes, strict=True):
         units = list(range(part.top.units))
         mixed = steps.one_by_one(part, values, units)
         yield [mixed, way.omega(way.statistics(values), torch.tensor(units))] if way else [mixed]

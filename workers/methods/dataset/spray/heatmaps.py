@@ -13,7 +13,6 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adapti
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.target import Target
 from workers.methods.method import Method
@@ -80,7 +79,7 @@ def heatmaps(
 
 def pooled(values: Tensor, spec: InputSpec, cells: int | None) -> Tensor:
     """Maps (n, *places), the axes longer than `cells` averaged down to so many."""
-    axis = channel_axis(spec)
+    axis = spec.channel_axis
     maps = values if axis is None else values.squeeze(axis + 1)
     sizes = [size if cells is None else min(size, cells) for size in maps.shape[1:]]
     if list(maps.shape[1:]) == sizes or len(sizes) not in _POOL:

@@ -11,7 +11,6 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 from workers.methods.method import Method
 from workers.methods.nested.attributions import elsewhere
@@ -22,12 +21,12 @@ NOISE = 0.01  # norm of a random step, in shares of the input's own
 
 def course(model: Function, batch: Batch, kind: Course, steps: int, patch: int | None) -> Tensor:
     """For each row the inputs passed on the way: (n, steps + 1, *shape)."""
-    ways: dict[Course, Callable[[], list[Tensor]]] = {
+    courses: dict[Course, Callable[[], list[Tensor]]] = {
         "occlusion": lambda: _occluded(model, batch, steps, patch),
         "translation": lambda: _translated(batch.x, model.card.input, steps),
         "noise": lambda: _wandering(batch, steps),
     }
-    return torch.stack(ways[kind](), 1)
+    return torch.stack(courses[kind](), 1)
 
 
 def jumps(model: Function, batch: Batch, of: Sequence[Method], way: Tensor) -> dict[str, Tensor]:
@@ -54,7 +53,7 @@ def jumps(model: Function, batch: Batch, of: Sequence[Method], way: Tensor) -> d
 def _occluded(model: Function, batch: Batch, steps: int, patch: int | None) -> list[Tensor]:
     """A window of each channel's mean that slides along the last axis, halfway along the others."""
     spec, blank = model.card.input, baseline(model, batch, "mean")
-    sizes, channels = places(spec), channel_axis(spec)
+    sizes, channels = spec.spatial_shape, spec.channel_axis
     side = patch or (1 if channels is None else max(1, max(sizes) // 4))
     room = max(0, sizes[-1] - side)
     found = []
@@ -72,7 +71,7 @@ def _occluded(model: Function, batch: Batch, steps: int, patch: int | None) -> l
 def _translated(x: Tensor, spec: InputSpec, steps: int) -> list[Tensor]:
     """Shifted along the last axis of places, one place a step; the edge is repeated where nothing comes from."""
     axis = x.dim() - 1
-    if channel_axis(spec) == len(spec.shape) - 1:
+    if spec.channel_axis == len(spec.shape) - 1:
         axis -= 1
     at = torch.arange(x.shape[axis], device=x.device)
     return [x.index_select(axis, (at - step).clamp(min=0)) for step in range(steps + 1)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node, Ref, references
 from workers.engine.graph.rows import Rows
-from workers.engine.model.graph_copy import Sketch, edited, variant
+from workers.engine.model.graph_copy import GraphCopy, edited, variant
 from workers.engine.model.model import Model
 from workers.engine.rules.matching import is_linear
 from workers.explanation.card import InputSpec
@@ -31,10 +31,10 @@ def shifted(model: Model, shift: Tensor) -> Model:
     """
     moves = _moves(model.folded, shift)
 
-    def edit(sketch: Sketch, node: Node) -> Ref:
+    def edit(graph_copy: GraphCopy, node: Node) -> Ref:
         if node.index not in moves or not is_linear(node):
-            return sketch.copied(node)
-        return _compensated(sketch, node, -moves[node.index])
+            return graph_copy.copied(node)
+        return _compensated(graph_copy, node, -moves[node.index])
 
     return variant(model, edited(model.folded, edit), _spec(model.card.input, model.range(), shift))
 
@@ -78,23 +78,23 @@ def _run(graph: Graph, node: Node, moved: Mapping[int, Tensor]) -> Any:
     return node.run(values)
 
 
-def _compensated(sketch: Sketch, node: Node, amount: Tensor) -> Ref:
+def _compensated(graph_copy: GraphCopy, node: Node, amount: Tensor) -> Ref:
     """The layer with `amount` (1, *shape) added to what it returns, in its bias if it can be."""
     axis = amount.dim() - 1 if node.op == "linear" else 1
     flat = amount.movedim(axis, 0).flatten(1)
     even = bool(((flat - flat[:, :1]).abs() <= EVEN * flat.abs().max().clamp(min=1e-30)).all())
     weight, bias = node.args[1], node.args[2] if len(node.args) > 2 else None
-    rest = sketch.moved(list(node.args[3:]))
-    read = sketch.moved(node.args[0])
+    rest = graph_copy.moved(list(node.args[3:]))
+    read = graph_copy.moved(node.args[0])
     if even:
         moved = flat[:, 0] if bias is None else flat[:, 0] + bias
-        return sketch.copied(node, (read, weight, moved, *rest))
-    layer = sketch.copied(node, (read, weight, bias, *rest))
+        return graph_copy.copied(node, (read, weight, moved, *rest))
+    layer = graph_copy.copied(node, (read, weight, bias, *rest))
     shape = tuple(amount.shape[1:])
     if node.rows.plain:
-        return sketch.added(f"{node.name}_shifted", _ADD, "add", (layer, amount), shape, node)
+        return graph_copy.added(f"{node.name}_shifted", _ADD, "add", (layer, amount), shape, node)
     each = partial(_add_to_each, node.rows)
-    return sketch.added(f"{node.name}_shifted", each, "add", (layer, amount), shape, node)
+    return graph_copy.added(f"{node.name}_shifted", each, "add", (layer, amount), shape, node)
 
 
 def _add_to_each(rows: Rows, value: Tensor, amount: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.maps import over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
@@ -28,8 +28,8 @@ def minimal(
     """
     spec = model.card.input
     boxes = torch.stack([_boxes(by_place(maps, spec)) for maps in attributions(model, batch, of)], 1)
-    count, axes = boxes.shape[0], len(places(spec))
-    whole = torch.tensor([[0, size] for size in places(spec)]).view(1, 1, 1, axes, 2)
+    count, axes = boxes.shape[0], len(spec.spatial_shape)
+    whole = torch.tensor([[0, size] for size in spec.spatial_shape]).view(1, 1, 1, axes, 2)
     nothing = torch.zeros_like(whole)
     asked = torch.cat(
         [boxes.flatten(1, 2)[:, None], *(one.expand(count, 1, -1, -1, -1) for one in (whole, nothing))], 2
@@ -38,7 +38,7 @@ def minimal(
     blank, intact = scores[:, -2, None, None], scores[:, -1, None, None]
     fall = intact - blank
     taken = (intact - scores[:, :-2].view(*boxes.shape[:3])) / torch.where(fall > 0, fall, torch.inf)
-    areas = (boxes[..., 1] - boxes[..., 0]).prod(3) / torch.tensor(places(spec)).prod()
+    areas = (boxes[..., 1] - boxes[..., 0]).prod(3) / torch.tensor(spec.spatial_shape).prod()
     areas = areas.to(taken)
     found = [torch.where(taken >= amount, areas, 1.0).amin(2) for amount in amounts]
     curves = torch.stack(found, 2)
@@ -79,11 +79,11 @@ def _without(model: Function, batch: Batch, boxes: Tensor, blank: Tensor, probab
     sides = distinct[:, 1:].view(len(distinct), -1, 2)
 
     def without(at: Tensor) -> Tensor:
-        gone = torch.ones(len(at), *places(spec), dtype=torch.bool)
-        for axis, size in enumerate(places(spec)):
+        gone = torch.ones(len(at), *spec.spatial_shape, dtype=torch.bool)
+        for axis, size in enumerate(spec.spatial_shape):
             place = torch.arange(size)
             within = (sides[at, axis, :1] <= place) & (place < sides[at, axis, 1:])
-            gone &= within.view(len(at), *[1] * axis, size, *[1] * (len(places(spec)) - 1 - axis))
+            gone &= within.view(len(at), *[1] * axis, size, *[1] * (len(spec.spatial_shape) - 1 - axis))
         chosen = owners[at]
         return torch.where(over_channels(gone, spec).to(blank.device), blank[chosen], batch.x[chosen])
 

@@ -13,7 +13,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.maps import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.engine.perturbation.windows import windows
 from workers.explanation.card import InputSpec
 from workers.methods.fields.judged import Fill, patch_side
@@ -25,8 +25,8 @@ Order: TypeAlias = Literal["morf", "lerf", "random"]
 
 def patches(spec: InputSpec, side: int | None) -> Tensor:
     """For each place the number of its patch: patches do not overlap, and are cut at the edges."""
-    sizes = places(spec)
-    flat = channel_axis(spec) is None
+    sizes = spec.spatial_shape
+    flat = spec.channel_axis is None
     labels = torch.empty(sizes, dtype=torch.long)
     for number, window in enumerate(windows(sizes if flat else (1, *sizes), side or patch_side(spec), None)):
         labels[window] = number
@@ -46,7 +46,7 @@ def curves(
     """The scores with the first 0, 1, .. `steps` patches of each method's order gone: (n, methods, steps + 1)."""
     ranks = torch.stack(_ranks(model, batch, of, labels, order), 1)
     gone = ranks[:, :, None, :] < torch.arange(steps + 1)[:, None]  # (n, methods, steps + 1, patches)
-    rows, masks, places_of = _distinct(gone)
+    rows, masks, positions = _distinct(gone)
     blank, axes = filled(model, batch, fill, labels), model.card.input
     labels, masks, rows = labels.to(batch.x.device), masks.to(batch.x.device), rows.to(batch.x.device)
 
@@ -54,14 +54,14 @@ def curves(
         return torch.where(over_channels(masks[at][:, labels], axes), blank[rows[at]], batch.x[rows[at]])
 
     scores = altered_scores(model, batch, Copies(rows, flipped), prob)
-    return scores[places_of].view(gone.shape[:3])
+    return scores[positions].view(gone.shape[:3])
 
 
 def filled(model: Function, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
     """The inputs with everything taken away; patch_mean leaves each patch its mean, channel by channel."""
     if fill != "patch_mean":
         return baseline(model, batch, fill, asked="fill")
-    axis = channel_axis(model.card.input)
+    axis = model.card.input.channel_axis
     x = batch.x.unsqueeze(1) if axis is None else batch.x.movedim(axis + 1, 1)
     index = labels.flatten().to(x.device)
     sums = x.new_zeros((*x.shape[:2], int(index.max()) + 1)).index_add_(2, index, x.flatten(2))

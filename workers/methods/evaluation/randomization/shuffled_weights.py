@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Graph, Node, Ref
-from workers.engine.model.graph_copy import Sketch, edited, variant
+from workers.engine.model.graph_copy import GraphCopy, edited, variant
 from workers.engine.model.model import Model
 from workers.engine.model.resources import Resources
 from workers.explanation.errors import MethodNotApplicable
@@ -73,10 +73,10 @@ def _permuted(node: Node, source: torch.Generator) -> dict[int, Tensor]:
 
 
 def _changed(graph: Graph, changed: Mapping[int, Mapping[int, Tensor]]) -> Graph:
-    def edit(sketch: Sketch, node: Node) -> Ref:
+    def edit(graph_copy: GraphCopy, node: Node) -> Ref:
         if node.index not in changed:
-            return sketch.copied(node)
-        new: list[Any] = [changed[node.index].get(id(a), sketch.moved(a)) for a in node.args]
-        return sketch.copied(node, new)
+            return graph_copy.copied(node)
+        new: list[Any] = [changed[node.index].get(id(a), graph_copy.moved(a)) for a in node.args]
+        return graph_copy.copied(node, new)
 
     return edited(graph, edit)

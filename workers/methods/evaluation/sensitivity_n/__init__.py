@@ -44,7 +44,7 @@ class SensitivityN(Method):
     seed: Seed = 0
 
     def passes(self, at: Extent, /) -> int:
-        sizes = len(self.sizes) if self.sizes else min(8, math.prod(at.places))
+        sizes = len(self.sizes) if self.sizes else min(8, math.prod(at.spatial_shape))
         one = sum(method.passes(at) for method in self.of) + 2 + self.subsets * sizes
         return one * at.items(self.dataset)
 

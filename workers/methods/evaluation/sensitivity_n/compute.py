@@ -13,7 +13,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.maps import over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.perturbation import Baseline
@@ -36,7 +36,7 @@ class Sensitivity(NamedTuple):
 
 def subset_sizes(spec: InputSpec, asked: Sequence[int] | None) -> list[int]:
     """The sizes asked for, or some from 1 to most of the features, evenly on a logarithmic scale."""
-    count = prod(places(spec))
+    count = prod(spec.spatial_shape)
     if asked is None:
         ends = torch.logspace(0, torch.log10(torch.tensor(max(1.0, LARGEST * count))).item(), SIZES)
         return sorted({int(size) for size in ends.round()})
@@ -84,7 +84,7 @@ def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, proba
     """What the score loses without each subset: (n, subsets)."""
     spec, blank = model.card.input, baseline(model, batch, kind)
     rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])
-    masks = absent.flatten(0, 1).view(len(rows), *places(spec))
+    masks = absent.flatten(0, 1).view(len(rows), *spec.spatial_shape)
 
     def without(at: Tensor) -> Tensor:
         gone = over_channels(masks[at].to(batch.x.device), spec)

@@ -25,7 +25,7 @@ def check_log_odds(model: Model) -> None:
             pointer="/method/head",
             instead=[Instead(parameters={"head": "logit"})],
         )
-    _check_class(model.asked)
+    _check_class(model.targets)
 
 
 def _check_class(wanted: Sequence[Target]) -> None:

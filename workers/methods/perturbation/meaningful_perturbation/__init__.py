@@ -54,7 +54,7 @@ class MeaningfulPerturbation(Method):
     seed: Seed = 0
 
     def passes(self, at: Extent, /) -> int:
-        return self.steps + min(self.cells, max(at.places)) + 3
+        return self.steps + min(self.cells, max(at.spatial_shape)) + 3
 
     def refuse(self, model: Model) -> None:
         from workers.engine.perturbation.windows import check_score
@@ -64,7 +64,6 @@ class MeaningfulPerturbation(Method):
         check_score(model, self.score)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.perturbation.maps import places
         from workers.methods.perturbation.meaningful_perturbation.mask_optimisation import Game, begin, play
         from workers.methods.perturbation.meaningful_perturbation.smooth_masks import Cells
 
@@ -75,7 +74,7 @@ class MeaningfulPerturbation(Method):
             self.power,
         )  # fmt: skip
         start = begin(game, batch, self)
-        jitter = self.jitter if self.jitter is not None else round(max(places(spec)) / 56)
+        jitter = self.jitter if self.jitter is not None else round(max(spec.spatial_shape) / 56)
         found = play(game, batch, start.masks, self.steps, self.rate, jitter, sources)
         scores = zip(start.whole.tolist(), found.scores.tolist(), start.nothing.tolist(), strict=True)
         return Attribution(

@@ -11,7 +11,6 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 
 Erase: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, mask of them): 1 keeps a place, 0 takes it away
@@ -39,7 +38,7 @@ def blurring(x: Tensor, spec: InputSpec, strongest: float) -> Erase:
 
 def noise(model: Model, batch: Batch, sources: list[torch.Generator]) -> Tensor:
     """Gaussian noise around each channel's mean, drawn once for each row."""
-    axis = channel_axis(model.card.input)
+    axis = model.card.input.channel_axis
     axes = [i + 1 for i in range(batch.x.dim() - 1) if i != axis]
     bounds = model.range() or (batch.x.amin(axes, keepdim=True), batch.x.amax(axes, keepdim=True))
     draws = torch.stack([torch.randn(batch.x.shape[1:], generator=source) for source in sources])
@@ -49,8 +48,8 @@ def noise(model: Model, batch: Batch, sources: list[torch.Generator]) -> Tensor:
 def _blurred(x: Tensor, spec: InputSpec, sigma: float) -> Tensor:
     if sigma == 0:
         return x
-    channels = channel_axis(spec)
-    for axis in range(len(places(spec)) + 1):
+    channels = spec.channel_axis
+    for axis in range(len(spec.spatial_shape) + 1):
         if axis != channels:
             x = blur_axis(x, axis + 1, sigma)
     return x

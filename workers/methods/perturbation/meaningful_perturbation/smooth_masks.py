@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.maps import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import MethodNotApplicable, methods
 
@@ -26,7 +26,7 @@ class Cells:
     @classmethod
     def over(cls, spec: InputSpec, longest: int, like: Tensor) -> Cells:
         """At most `longest` cells along the longest axis, and as wide ones along the others."""
-        sizes = places(spec)
+        sizes = spec.spatial_shape
         side = max(1.0, max(sizes) / longest)
         return cls(spec, tuple(_spread(size, max(1, round(size / side)), side, like) for size in sizes))
 
@@ -57,7 +57,7 @@ class Cells:
 
 def check(spec: InputSpec) -> None:
     """Raise MethodNotApplicable for a flat input: its features are no neighbours of each other."""
-    if channel_axis(spec) is None:
+    if spec.channel_axis is None:
         raise MethodNotApplicable(
             f"a smooth mask needs places beside each other, and this model's input is {spec.shape[0]} features",
             pointer="/method",

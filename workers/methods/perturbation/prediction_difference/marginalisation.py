@@ -28,9 +28,9 @@ def check(model: Function, score: Score) -> None:
 
     InvalidTarget for the weight of evidence of what is no class.
     """
-    check_class(score, model.asked)
+    check_class(score, model.targets)
     if score != "logit":
-        check_probability(model.card, model.asked)
+        check_probability(model.card, model.targets)
 
 
 def check_class(score: Score, wanted: Sequence[Target]) -> None:

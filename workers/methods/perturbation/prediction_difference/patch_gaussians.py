@@ -17,7 +17,6 @@ from torch import Tensor
 from workers.engine.data.streaming import stream
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.perturbation.maps import channel_axis
 from workers.engine.perturbation.windows import Window
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
@@ -97,7 +96,7 @@ def fit(model: Function, batch: Batch, dataset: str, side: int, padding: int) ->
 def _sides(model: Function, batch: Batch, side: int, padding: int) -> tuple[int, ...]:
     spec = model.card.input
     sizes = over_places(batch.x, spec).shape[2:]
-    flat = channel_axis(spec) is None
+    flat = spec.channel_axis is None
     sides = tuple(size if flat else min(size, side + 2 * padding) for size in sizes)
     if prod(sides) > LARGEST:
         raise InvalidParameter(
@@ -128,13 +127,13 @@ def _moments(model: Function, batch: Batch, dataset: str, sides: tuple[int, ...]
 
 def over_places(x: Tensor, spec: InputSpec) -> Tensor:
     """Inputs as (n, channels, *places); a flat one has one channel."""
-    axis = channel_axis(spec)
+    axis = spec.channel_axis
     return x.unsqueeze(1) if axis is None else x.movedim(axis + 1, 1)
 
 
 def as_inputs(x: Tensor, spec: InputSpec) -> Tensor:
     """The inverse of `over_places`."""
-    axis = channel_axis(spec)
+    axis = spec.channel_axis
     return x.squeeze(1) if axis is None else x.movedim(1, axis + 1)
 
 

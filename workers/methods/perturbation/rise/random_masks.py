@@ -12,7 +12,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
-from workers.engine.perturbation.maps import channel_axis, over_channels, places
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec
 
 
@@ -43,8 +43,8 @@ class Grids:
 
 def draw(spec: InputSpec, cells: int, keep: float, masks: int, generator: torch.Generator) -> Grids:
     """Grids whose cells are shown with probability `keep`; each feature of a flat input is a cell."""
-    sizes = places(spec)
-    numbers = [size if channel_axis(spec) is None else min(cells, size) for size in sizes]
+    sizes = spec.spatial_shape
+    numbers = [size if spec.channel_axis is None else min(cells, size) for size in sizes]
     shown = torch.empty(masks, *numbers, dtype=torch.bool).bernoulli_(keep, generator=generator)
     shifts = [
         torch.randint(_side(size, number), (masks,), generator=generator)

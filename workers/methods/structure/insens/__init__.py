@@ -54,10 +54,10 @@ class Insens(Method):
         return 1 + side_by_side(widest) + walks
 
     def refuse(self, model: Model) -> None:
-        from workers.engine.layers import rectified as rates
+        from workers.engine.layers import rectified
         from workers.engine.propagation import piecewise_linear
 
-        piecewise_linear.check(model, rates.rectified_layer(model, self.layer).index)
+        piecewise_linear.check(model, rectified.rectified_layer(model, self.layer).index)
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         import torch

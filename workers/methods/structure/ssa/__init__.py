@@ -117,6 +117,6 @@ class Ssa(Method):
             choice = Choice(self.dataset, self.classes, self.confidence, self.images)
             found = [dependency_graph.of_dataset(model, batch, rules, choice)]
         rows = [torch.tensor(dependency_graph.frequencies(model, self.layers, one)) for _, one in found]
-        info = [dependency_graph.told(model, *one) for one in found]
+        info = [dependency_graph.described(model, *one) for one in found]
         own = [dependency_graph.arrays(model, one) for _, one in found]
         return Graph({"frequency": torch.stack(rows)}, info=info, own=own)

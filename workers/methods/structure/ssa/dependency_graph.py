@@ -170,7 +170,7 @@ def _steps(model: Model, index: int, rules: Rules) -> Steps:
 
 def check(model: Model) -> None:
     """Raise InvalidTarget where the model is asked about several units, or a part of one."""
-    if any(not isinstance(t, UnitTarget | RankTarget) and target_masks.entry_of(t) is None for t in model.asked):
+    if any(not isinstance(t, UnitTarget | RankTarget) and target_masks.entry_of(t) is None for t in model.targets):
         raise InvalidTarget(
             "steps begin at one unit with all its places, which this target is not: a class without a mask is one, a "
             "number of a list, or a channel of a layer",
@@ -204,7 +204,7 @@ def arrays(model: Model, found: Dependencies) -> dict[str, Tensor]:
     return named
 
 
-def told(model: Model, steps: Steps, found: Dependencies) -> dict[str, Any]:
+def described(model: Model, steps: Steps, found: Dependencies) -> dict[str, Any]:
     """The graph as JSON: nodes from the top down, edges by their numbers, and the layers that they are of."""
     level_of = {level.index: at for at, level in enumerate(reversed(steps.levels))}
     units = sorted(found.frequency, key=lambda unit: (level_of[unit[0]], unit[1]))

@@ -96,7 +96,7 @@ class Steps:
         self.model, self.probability = model, probability
         self.levels = steps_between(model, names, top)
         self.parts = [part for part in reversed(stages(model.folded, self.levels)) if part.below]
-        self.ways = [self._way(part) for part in self.parts]
+        self.routes = [self._way(part) for part in self.parts]
 
     def _way(self, part: Between) -> Channelwise | None:
         mixed = self.probability and part.top.index == self.levels[-1].index
@@ -105,12 +105,12 @@ class Steps:
     @property
     def keep(self) -> set[int]:
         """The nodes whose values `statistics` reads."""
-        return {i for way in self.ways if way for i in way.reads}
+        return {i for route in self.routes if route for i in route.reads}
 
     @property
     def keep_mixed(self) -> set[int]:
         """The nodes whose values the steps that mix channels read."""
-        return {i for part, way in zip(self.parts, self.ways, strict=True) if not way for i in part.reads}
+        return {i for part, route in zip(self.parts, self.routes, strict=True) if not route for i in part.reads}
 
     @property
     def rows(self) -> int:
@@ -121,7 +121,7 @@ class Steps:
 
     def statistics(self, values: Values) -> list[Tensor]:
         """What the steps need of some inputs, from the values of the nodes in `keep`."""
-        return [found for way in self.ways if way for found in way.statistics(values)]
+        return [found for route in self.routes if route for found in route.statistics(values)]
 
     def walk(
         self,
@@ -140,14 +140,14 @@ class Steps:
             wanted[node].add(unit)
         found = Dependencies(0, dict.fromkeys(start, 1.0))
         rest = list(statistics)
-        for done, (part, way) in enumerate(zip(self.parts, self.ways, strict=True)):
+        for done, (part, route) in enumerate(zip(self.parts, self.routes, strict=True)):
             report(done, len(self.parts))
-            mine = [rest.pop(0) for _ in way.routes] if way else []
+            mine = [rest.pop(0) for _ in route.routes] if route else []
             units = sorted(wanted[part.top.index])
             if not units:
                 continue
             tally, kept = Tally(), list[Tensor]()
-            for omega in self._omegas(part, way, mine, units, again):
+            for omega in self._omegas(part, route, mine, units, again):
                 tally.add(omega, how.fence, how.zeros)
                 if how.omegas:
                     _check_room(tally.images * omega[0].numel())
@@ -161,17 +161,17 @@ class Steps:
         return found
 
     def _omegas(
-        self, part: Between, way: Channelwise | None, statistics: Sequence[Tensor], units: Sequence[int], again: Again
+        self, part: Between, route: Channelwise | None, statistics: Sequence[Tensor], units: Sequence[int], again: Again
     ) -> Iterator[Tensor]:
         """The derivatives of the units by chunks of inputs: (rows, units, units below)."""
-        if way is None:
+        if route is None:
             for values in again():
                 yield self.one_by_one(part, values, units)
             return
         wanted = torch.tensor(units, device=statistics[0].device)
         rows = max(1, AT_ONCE // (len(units) * sum(level.units for level in part.below)))
         for chunk in zip(*(torch.split(one, rows) for one in statistics), strict=True):
-            yield way.omega(chunk, wanted)
+            yield route.omega(chunk, wanted)
 
     def one_by_one(self, part: Between, values: Values, units: Sequence[int]) -> Tensor:
         """The derivatives of units at some inputs (rows, units, units below), by a walk back from each unit."""

@@ -122,7 +122,7 @@ class ActivationMaximization(Method):
 
         check_slope(model.graph)
         check(self.priors or (), model.card.input)
-        for target in model.asked:
+        for target in model.targets:
             maximisation.check(model, maximisation.named(target), self.score == "log_probability")
 
     def explain(self, model: Model, batch: Batch) -> Synthesis:

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from workers.engine.perturbation.baselines import blur_axis
-from workers.engine.perturbation.maps import channel_axis, places
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, MethodNotApplicable
 from workers.explanation.priors import (
@@ -44,7 +43,7 @@ class Priors:
     @property
     def axes(self) -> tuple[int, ...]:
         """The axes of a batch of inputs that hold places."""
-        channels = channel_axis(self.spec)
+        channels = self.spec.channel_axis
         return tuple(axis + 1 for axis in range(len(self.spec.shape)) if axis != channels)
 
     def penalty(self, mean: Tensor | None, coded: bool) -> Penalty:
@@ -113,7 +112,7 @@ class Priors:
 
     def _bell(self, like: Tensor, width: float) -> Tensor:
         bell = torch.ones((), device=like.device, dtype=like.dtype)
-        for axis, size in zip(self.axes, places(self.spec), strict=True):
+        for axis, size in zip(self.axes, self.spec.spatial_shape, strict=True):
             along = (torch.arange(size, device=like.device, dtype=like.dtype) + 0.5) / size - 0.5
             shape = [1] * like.dim()
             shape[axis] = size
@@ -123,15 +122,15 @@ class Priors:
 
 def usual(spec: InputSpec, coded: bool) -> tuple[Prior, ...]:
     """The priors where none are named: those whose strength does not depend on how large the activations are."""
-    if coded or channel_axis(spec) is None:
+    if coded or spec.channel_axis is None:
         return (L2(),)
-    return (Jitter(places=max(1, round(max(places(spec)) / 28))), GradientBlur())
+    return (Jitter(places=max(1, round(max(spec.spatial_shape) / 28))), GradientBlur())
 
 
 def check(chosen: Sequence[Prior], spec: InputSpec) -> None:
     """Raise MethodNotApplicable for a prior that the input's shape has no place for, naming it."""
-    flat = channel_axis(spec) is None
-    image = len(spec.shape) == 3 and channel_axis(spec) == 0
+    flat = spec.channel_axis is None
+    image = len(spec.shape) == 3 and spec.channel_axis == 0
     for prior in chosen:
         wrong = not image if isinstance(prior, Rotate | Scale) else flat and not isinstance(prior, L2 | Noise)
         if wrong:

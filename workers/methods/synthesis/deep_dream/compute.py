@@ -15,7 +15,6 @@ from workers.engine.data.preview import Preview
 from workers.engine.graph.graph import Node
 from workers.engine.model.batch import Report
 from workers.engine.model.model import Model
-from workers.engine.perturbation.maps import channel_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable, methods
 
@@ -116,7 +115,7 @@ def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def check(spec: InputSpec) -> None:
     """Raise MethodNotApplicable for what is no image."""
-    if len(spec.shape) != 3 or channel_axis(spec) != 0:
+    if len(spec.shape) != 3 or spec.channel_axis != 0:
         raise MethodNotApplicable(
             f"deep_dream works on images, channels first, and this model's input has the shape {list(spec.shape)}",
             pointer="/method",

@@ -63,14 +63,14 @@ class Halved:
     whole: Resources
     split: int  # the seed of its draw
     second: bool
-    asked: set[str] = field(default_factory=set)
+    digests: set[str] = field(default_factory=set)
     _states: dict[Method, Mapping[str, Any]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Half:
         found = self.whole.dataset(name)
         if found.count < 2:
             raise InvalidParameter(f"the dataset {name!r} has too few items to be halved", pointer="/method/of")
-        self.asked.add(found.digest)
+        self.digests.add(found.digest)
         order = torch.randperm(found.count, generator=torch.Generator().manual_seed(self.split)).numpy()
         chosen = np.zeros(found.count, bool)
         chosen[order[: found.count // 2]] = True
@@ -85,8 +85,8 @@ class Halved:
     def model(self, name: str) -> Any:
         return self.whole.model(name)
 
-    def kept(self, _: str) -> None:
+    def saved(self, _: str) -> None:
         return None
 
-    def keep(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
+    def save(self, _: str, __: Mapping[str, NDArray[Any]]) -> None:
         return None

@@ -67,7 +67,7 @@ def _learned(model: Function, batch: Batch, of: Method, splits: Sequence[int], s
             batch.x[rows], [batch.targets[row] for row in rows], [getattr(of, "seed", 0)] * len(rows), resources=halved
         )
         found |= dict(zip(rows, of.explain(model, inner).arrays["attribution"], strict=True))
-        if not halved.asked:
+        if not halved.digests:
             raise InvalidParameter(
                 f"{of.name} as it is configured looks at no dataset, so halves of one tell nothing of it; name "
                 "several models, or a method that learns from data, such as pattern_attribution",
