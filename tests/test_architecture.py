@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -129,3 +130,32 @@ def test_is_imported_where_torch_is_not_installed(module: str) -> None:
     blocked = f"import sys; sys.modules['torch'] = None; import {module}"
     done = subprocess.run([sys.executable, "-c", blocked], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+FOUND = ("workers.engine.rules.named", "workers.engine.rules.by_operation")  # rooms whose files are found, not named
+
+
+def method_of(module: str) -> str | None:
+    """The method whose file or folder a module is in."""
+    match = re.match(r"workers\.methods\.(?!nested\.|fields\.)\w+\.\w+", module)
+    return match and match.group()
+
+
+def test_what_one_method_alone_uses_lives_with_it() -> None:
+    """Of the engine, and of what methods share: directly, or through other modules that only this method uses."""
+    graph = grimp.build_graph("workers", exclude_type_checking_imports=False, cache_dir=None)
+    shared = [
+        m
+        for m in graph.modules
+        if m.startswith(("workers.engine.", "workers.methods.nested.", "workers.methods.fields."))
+    ]
+    only: dict[str, str] = {}
+    while found := {
+        module: method
+        for module in shared
+        if module not in only and not module.startswith(FOUND)
+        for users in [{only.get(m) or method_of(m) or m for m in graph.find_modules_that_directly_import(module)}]
+        if len(users) == 1 and (method := method_of(next(iter(users))))
+    }:
+        only |= found
+    assert only == {}
