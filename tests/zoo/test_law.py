@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.zoo import oracle, outputs, sequences, tables, vision
+from tests.zoo import oracle, outputs, sequences, tables, vision, volumes
 from tests.zoo.animals import ZOO
 from tests.zoo.asking import Answer, Refusal, asked, few, loaded
 from workers.explanation.request_target import parse_targets
@@ -21,7 +21,7 @@ from workers.methods.catalogue import catalogue, parse_method
 from workers.methods.method import Method
 from workers.runtime.execute.model_support import support
 
-HALLS = (outputs, sequences, tables, vision)
+HALLS = (outputs, sequences, tables, vision, volumes)
 QUICK = ("plain", "one_logit", "time_distributed", "graph_net")
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.zoo) for name in ZOO]
 ROWS = 8

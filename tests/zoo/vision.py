@@ -7,13 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.zoo.animals import animal
-
-
-def conv(
-    into: int, out: int, side: int = 3, stride: int = 1, padding: int | None = None, dilation: int = 1, groups: int = 1
-) -> nn.Conv2d:
-    """A convolution that by default keeps the size."""
-    return nn.Conv2d(into, out, side, stride, side // 2 if padding is None else padding, dilation, groups)
+from tests.zoo.blocks import conv
 
 
 @animal(1, 8, 8, image=True)
@@ -112,52 +106,6 @@ class Swin(nn.Module):
         for block in self.blocks:
             h = h + block(h)
         output: Tensor = self.fc((h + self.mlp(h)).mean((1, 2)))
-        return output
-
-
-@animal(3, 1, 8, 8)
-class TimeDistributed(nn.Module):
-    """Three frames, each through one net, which sees them as a batch three times as long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.c, self.p, self.c2, self.fc = conv(1, 4), nn.MaxPool2d(2), conv(4, 5), nn.Linear(5, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        rows = x.shape[0]
-        h = x.reshape(rows * 3, 1, 8, 8)
-        h = torch.relu(self.c2(self.p(torch.relu(self.c(h))))).mean((2, 3))
-        output: Tensor = self.fc(h.view(rows, 3, 5).amax(1))
-        return output
-
-
-@animal(1, 8, 8, output="segmentation")
-class Unet(nn.Module):
-    """Down, up, and a skip that is concatenated."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.d, self.u = conv(1, 4), nn.Conv2d(4, 6, 2, 2), nn.ConvTranspose2d(6, 4, 2, 2)
-        self.o = nn.Conv2d(8, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        a = torch.relu(self.a(x))
-        output: Tensor = self.o(torch.cat([a, torch.relu(self.u(torch.relu(self.d(a))))], 1))
-        return output
-
-
-@animal(1, 4, 8, 8, output="segmentation")
-class UnetOfVolumes(nn.Module):
-    """The same in three dimensions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.d = nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, 4, 2, 2)
-        self.u, self.o = nn.ConvTranspose3d(4, 4, 2, 2), nn.Conv3d(8, 3, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        a = torch.relu(self.a(x))
-        output: Tensor = self.o(torch.cat([a, torch.relu(self.u(torch.relu(self.d(a))))], 1))
         return output
 
 

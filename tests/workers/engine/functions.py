@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, model_of
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 
 Function = Callable[[Tensor], Tensor]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.oracles import architecture, captum, spread, unbiased, vision, zennit
 from tests.toys import batch_of, model_of
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 
 TARGET = 3

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, model_of
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, InvalidTarget
 from workers.explanation.request_target import parse_targets

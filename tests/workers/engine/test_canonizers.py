@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, exported, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import CHUNK, batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.graph.graph import Graph
 from workers.engine.model import chunk_size
 from workers.engine.model.model import Model

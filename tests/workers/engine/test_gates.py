@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.toys import batch_of, model_of
 from tests.workers.engine.functions import Call, random
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter
 from workers.methods.catalogue import parse_method

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.graph.linearity import is_affine
 from workers.engine.model.model import Model
 from workers.explanation.errors import MethodNotApplicable

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from tests.toys import batch_of, model_of
 from tests.workers.engine.functions import Call, Function, random, relevance
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 
 POOLS: dict[str, tuple[Function, Function]] = {
     "windows": (lambda x: functional.max_pool2d(x, 2), lambda x: functional.avg_pool2d(x, 2) * 4),

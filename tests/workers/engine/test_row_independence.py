@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from tests.resources import in_memory
 from tests.toys import batch_of, model_of
 from tests.workers.engine.functions import Call, random
-from tests.workers.methods.gradient.test_gradient_family import explain
+from tests.workers.methods.gradient.gradient_runs import explain
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.toys import batch_of, model_of
 from tests.workers.engine.functions import Call, Function, random, relevance
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import UnitTarget
 from workers.methods.catalogue import parse_method

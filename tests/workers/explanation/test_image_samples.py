@@ -6,9 +6,6 @@ where Pillow's own arithmetic of 8 bits takes part within one and a half.
 
 from __future__ import annotations
 
-import gzip
-import io
-import pickle
 import struct
 from typing import Any
 
@@ -19,30 +16,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.workers.explanation.image_reading import HALF, HEIGHT, PILLOWS, WIDTH, assert_read, floats, read
 from tests.workers.explanation.picture_files import Order, encoded, levels, packed, png, tiff
-from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InvalidImage
-from workers.explanation.images.decoding import inspect, prepare
+from workers.explanation.images.decoding import inspect
 
-HEIGHT, WIDTH = 21, 37
-SPEC = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
-HALF, PILLOWS = 0.51 / 255, 1.51 / 255
 ORDERS: tuple[Order, ...] = ("<", ">")
-
-
-def floats(channels: int | None = None) -> NDArray[np.float64]:
-    shape = (HEIGHT, WIDTH) if channels is None else (HEIGHT, WIDTH, channels)
-    return np.random.default_rng(0).random(shape)
-
-
-def read(data: bytes) -> NDArray[np.float32]:
-    """(H, W, 3) from 0 to 1."""
-    return np.moveaxis(prepare(data, SPEC, (3, HEIGHT, WIDTH))[0], 0, 2)
-
-
-def assert_read(data: bytes, picture: NDArray[Any], within: float = HALF) -> None:
-    wanted = picture[..., None] if picture.ndim == 2 else picture
-    np.testing.assert_allclose(read(data), np.broadcast_to(wanted, (HEIGHT, WIDTH, 3)), rtol=0, atol=within)
 
 
 def on_white(colours: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
@@ -222,67 +201,3 @@ def test_a_jpeg_in_cmyk_says_that_it_is_inverted() -> None:
     at = data.index(b"\xff\xee")
     with pytest.raises(InvalidImage, match="does not say whether it is inverted"):
         read(data[:at] + data[at + 16 :])
-
-
-DAMAGED = [
-    tiff(levels(floats(), 12), 12), tiff(levels(floats(), 16), 16, photometric=0, deflated=True, tile=16),
-    tiff(floats(), 32, kind="f", tags={340: (12, [0.0]), 341: (12, [2.0])}),
-    tiff(levels(floats(3), 16), 16, photometric=2),
-    png(levels(floats(), 4), 4, 0, (b"tRNS", b"\0\1")), png(levels(floats(4), 16), 16, 6),
-    b"P5 37 21 4095\n" + bytes(2 * 37 * 21), b"P2 37 21 4095\n" + b"17 " * 37 * 21,
-]  # fmt: skip
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_damaged_deep_files_give_a_picture_or_a_clear_error(data: st.DataObject) -> None:
-    kind = data.draw(st.sampled_from(DAMAGED))
-    found = bytearray(kind)
-    for at, new in data.draw(st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=3)), max_size=5)):
-        place = at % len(found)
-        found[place : place + len(new)] = new
-    spec = ImageSpec(resize=(5, 7), mean=(0, 0, 0), std=(1, 1, 1))
-    try:
-        tensor, _ = prepare(bytes(found[: data.draw(st.integers(0, 2 * len(found)))]), spec, (3, 5, 7))
-    except InvalidImage:
-        return
-    assert np.isfinite(tensor).all()
-
-
-def test_orientation_of_a_tiff_is_applied_once() -> None:
-    values = levels(floats(), 16)
-    turned = tiff(values[::-1], 16, tags={274: (3, [4])})
-    assert_read(turned, values / 65535)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_deep_pictures_are_turned_upright_too(orientation: int) -> None:
-    values = levels(floats(3), 16)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    with Image.open(io.BytesIO(png(values, 16, 2, (b"eXIf", exif.tobytes()[6:])))) as image:
-        assert image.getexif()[0x0112] == orientation
-    steps = {1: (0, 0), 2: (0, 1), 3: (2, 0), 4: (2, 1), 5: (1, 1), 6: (3, 0), 7: (3, 1), 8: (1, 0)}
-    quarters, mirrored = steps[orientation]
-    picture = np.rot90(values[:, ::-1] if mirrored else values, quarters) / 65535
-    shape = (3, *picture.shape[:2])
-    found = prepare(png(values, 16, 2, (b"eXIf", exif.tobytes()[6:])), SPEC, shape)[0]
-    np.testing.assert_allclose(np.moveaxis(found, 0, 2), picture, rtol=0, atol=HALF)
-
-
-@pytest.mark.parametrize(("data", "said"), [
-    (b"", "the file is empty"), (encoded(Image.new("L", (9, 9)))[:20], "a PNG that is damaged or cut off"),
-    (b"PK\3\4" + bytes(26) + b"inputs.npy", "a .npz"), (b"PK\5\6" + bytes(18), "a zip archive"),
-    (pickle.dumps([1]), "a pickle"), (pickle.dumps(Image.Resampling, 0), "a pickle"),
-    (gzip.compress(b"a", mtime=0), "by gzip"),
-    (b"\0\0\0\x1cftypheic", "a HEIC photo"), (b"\0\0\0\x1cftypavif", "an AVIF"), (b"%PDF-1.7", "a PDF"),
-    (b'<?xml version="1.0"?>\n<svg>', "an SVG"), (b"<!DOCTYPE html>", "an error page"),
-    (b"P7\nWIDTH 1", "P1 to P6 and Pf"),
-    (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"), (b"iVBORw0KGgoAAA", "in base64"),
-    (b'{"image": ""}', "Content-Type: application/json"),
-    (encoded(Image.new("L", (9, 9))).replace(b"\r\n", b"\n"), "as text"),
-    (bytes(99), r"PNM are read \(99 bytes came\)"),
-])  # fmt: skip
-def test_what_is_no_image_is_told_what_it_is(data: bytes, said: str) -> None:
-    with pytest.raises(InvalidImage, match=said):
-        read(data)

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tests.fuzz.archives import nothing_else
 from tests.workers.models.archives import Entries, archive_folder, edited, entries, packed, saved
-from tests.workers.models.test_loading import PROGRAM, WEIGHTS
-from workers.explanation.errors import ModelError
+from tests.workers.models.attack_edits import TOUCH, refusal
+from tests.workers.models.loading_cases import PROGRAM
 from workers.models.folder import read_folder
 from workers.models.loading import load
-
-Edit = Callable[[Any, str], None]  # of the program's JSON, given the path of a file that nobody may make
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +25,7 @@ def content() -> Entries:
     return entries(saved())
 
 
-def refusal(path: Path, content: Entries) -> str:
-    folder = archive_folder(path, packed(content))
-    with nothing_else(), pytest.raises(ModelError) as caught:
-        load(read_folder(folder))
-    assert len(caught.value.detail) < 500
-    return caught.value.detail
+Edit = Callable[[Any, str], None]  # of the program's JSON, given the path of a file that nobody may make
 
 
 def graph(tree: Any) -> Any:
@@ -96,7 +88,6 @@ def renamed(name: str) -> Edit:
     return edit
 
 
-TOUCH = "__import__('pathlib').Path('{mark}').touch()"
 GRAPH = ("graph_module", "graph")
 LEAF = '{{"type": null, "context": null, "children_spec": []}}'
 NESTED = "[" * 60 + "]" * 60
@@ -212,53 +203,3 @@ def test_what_has_no_form_is_left_out(tmp_path: Path, content: Entries, edit: Ed
         model = load(read_folder(archive_folder(tmp_path / "toy", packed(changed))))
     assert model.card.outputs == (5,)
     assert not (tmp_path / "ran").exists()
-
-
-def tensor(**changes: Any) -> Callable[[Any], None]:
-    """The first weight described otherwise."""
-
-    def change(table: Any) -> None:
-        meta = table["config"]["0.weight"]
-        meta["tensor_meta"].update({key: value for key, value in changes.items() if key in meta["tensor_meta"]})
-        meta.update({key: value for key, value in changes.items() if key in meta})
-
-    return change
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        tensor(sizes=[{"as_int": 10**9}] * 4),
-        tensor(sizes=[{"as_int": -2}, {"as_int": 3}, {"as_int": 3}, {"as_int": 3}]),
-        tensor(sizes=[{"as_int": 2}]),
-        tensor(sizes=[{"as_expr": {"expr_str": TOUCH, "hint": None}}] * 4),
-        tensor(sizes=[{"as_int": 2**50}] * 4, strides=[{"as_int": 0}] * 4),
-        tensor(strides=[{"as_int": 2**39}] * 4),
-        tensor(strides=[{"as_int": -1}] * 4),
-        tensor(storage_offset={"as_int": 2**39}),
-        tensor(storage_offset={"as_int": 10}),
-        tensor(dtype=8),
-        tensor(dtype=77),
-        tensor(layout=1),
-        tensor(device={"type": "meta", "index": None}),
-        tensor(device={"type": "cuda:0'); print('", "index": None}),
-        tensor(tensor_meta=None),
-        tensor(use_pickle="no"),
-        tensor(path_name="custom_obj_0"),
-        tensor(path_name="../weights/weight_0"),
-    ],
-)
-def test_a_tensor_that_is_not_in_its_bytes_is_refused(tmp_path: Path, content: Entries, change: Any) -> None:
-    assert "weight" in refusal(tmp_path / "toy", edited(content, WEIGHTS, change))
-
-
-def test_memory_that_nobody_wrote_is_zero(tmp_path: Path) -> None:
-    """It may hold what another client sent: `empty` is run as `zeros`."""
-
-    class Uninitialised(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            made = torch.empty(5).repeat(x.shape[0], 1) + x.new_empty(x.shape[0], 5)
-            return made + torch.empty_like(x).sum((1, 2, 3))[:, None] + 0 * x.sum((1, 2, 3))[:, None]
-
-    model = load(read_folder(archive_folder(tmp_path / "toy", saved(Uninitialised()))))
-    assert not model.forward(torch.ones(2, 3, 6, 6)).any()

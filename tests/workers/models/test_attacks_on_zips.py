@@ -19,8 +19,8 @@ import torch
 from tests.fuzz.archives import nothing_else
 from tests.workers.models import archives
 from tests.workers.models.archives import Entries, archive_folder, entries, packed, saved, toy_module
+from tests.workers.models.attack_edits import refusal
 from tests.workers.models.folders import write_folder
-from tests.workers.models.test_attacks import refusal
 from workers.explanation.errors import ModelError
 from workers.models.folder import read_folder
 from workers.models.loading import load

@@ -13,16 +13,16 @@ import torch
 
 from tests.orders import work
 from tests.toys import model_of, net
+from tests.workers.runtime.runs import Run, codes
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.explanation.errors import Cancelled, ExplainError, MethodNotApplicable, UnknownModel
+from workers.explanation.errors import ExplainError, MethodNotApplicable, UnknownModel
 from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
 from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
-from workers.methods.cost import MAX_ROWS
 from workers.methods.gradient.gradient import Gradient
-from workers.runtime.execute.run import Outcome, batches, run
+from workers.runtime.execute.run import Outcome, run
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,6 @@ def results(model: Model) -> Callable[[Sequence[Work]], dict[str, Outcome]]:
         return {work.id: outcome for work, outcome in found}
 
     return outcomes
-
-
-Run = Callable[[Sequence[Work]], dict[str, Outcome]]
-
-
-def codes(outcomes: dict[str, Outcome], works: Sequence[Work]) -> list[str]:
-    found = [outcomes[work.id] for work in works]
-    return [outcome.code if isinstance(outcome, ExplainError) else "succeeded" for outcome in found]
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, spoiled: Callable[[torch.Tensor], Any]) -> list[int]:
@@ -202,59 +194,3 @@ def test_a_method_the_model_refuses_is_not_run(results: Run, monkeypatch: pytest
     asked = work()
     assert codes(results([asked]), [asked]) == ["method_not_applicable"]
     assert sizes == []
-
-
-def test_a_batch_that_is_stopped_is_not_tried_again(model: Model) -> None:
-    works = [work(0, "integrated_gradients"), work(1, "integrated_gradients")]
-    begun = []
-
-    def watch(watched: Sequence[Work]) -> Callable[[int, int, str], None]:
-        begun.append(len(watched))
-
-        def report(done: int, total: int, unit: str) -> None:
-            raise Cancelled("withdrawn")
-
-        return report
-
-    outcomes = {each.id: outcome for each, outcome in run(works, lambda _: model, watch)}
-    assert codes(outcomes, works) == ["cancelled", "cancelled"]
-    assert begun == [2]
-
-
-def test_methods_on_one_input_share_its_forward_pass(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    passes = []
-    forward = Model.forward
-
-    def counted(self: Model, x: torch.Tensor) -> torch.Tensor:
-        passes.append(len(x))
-        return forward(self, x)
-
-    monkeypatch.setattr(Model, "forward", counted)
-    same, other = [work(0, "predict"), work(0, "occlusion")], work(0, "occlusion", value=0.9)
-    list(run(same, lambda _: model))
-    shared = len(passes)
-    passes.clear()
-    list(run([same[0], other], lambda _: model))
-    assert len(passes) == shared + 1
-
-
-def test_seeds_are_each_rows_own(results: Run) -> None:
-    noisy = [work(0, {"name": "smooth_grad", "samples": 4, "seed": seed}) for seed in (1, 2)]
-    assert noisy[0].job.group == noisy[1].job.group
-    together = results(noisy)
-    for each in noisy:
-        one, two = results([each])[each.id], together[each.id]
-        assert isinstance(one, Finished)
-        assert isinstance(two, Finished)
-        np.testing.assert_allclose(
-            decode_npy(one.arrays["attribution"]), decode_npy(two.arrays["attribution"]), rtol=1e-4, atol=1e-6
-        )
-
-
-def test_batches_keep_groups_apart_and_are_cut_to_size() -> None:
-    cheap = [work(index) for index in range(MAX_ROWS + 1)]
-    dear = [work(index, {"name": "occlusion", "patch": 1, "stride": 1}) for index in range(2)]
-    found = list(batches([cheap[0], dear[0], *cheap[1:], dear[1]]))
-    assert [len(batch) for batch in found][:2] == [MAX_ROWS, 1]
-    assert all(len({each.job.group for each in batch}) == 1 for batch in found)
-    assert sum(map(len, found)) == MAX_ROWS + 3

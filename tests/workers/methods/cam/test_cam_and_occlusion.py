@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tests.references import needs_references, photographs, prepared, reference_model
 from tests.toys import batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain, relative
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
+from tests.workers.methods.gradient.test_gradient_family import relative
 from workers.engine.perturbation.windows import windows
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.explanation.target import ClassTarget

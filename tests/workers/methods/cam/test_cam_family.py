@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.methods.cam.test_cam_and_occlusion import Pooled
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import UnitTarget
 from workers.methods.catalogue import parse_method

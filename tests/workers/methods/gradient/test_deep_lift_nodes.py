@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.toys import batch_of, inputs, model_of
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import MethodNotApplicable
 from workers.methods.catalogue import parse_method

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import Squares, attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
+from tests.workers.methods.gradient.test_smooth_grad import Squares
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.result import Result
 

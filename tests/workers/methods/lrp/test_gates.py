@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from tests.oracles import architecture
 from tests.toys import batch_of, inputs, model_of
+from tests.workers.methods.gradient.gradient_runs import attribution
 from tests.workers.methods.gradient.test_backprop import SIGNALS, Activation, Deconvolve, Guide
-from tests.workers.methods.gradient.test_gradient_family import attribution
 from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import UnitTarget
 from workers.methods.catalogue import parse_method

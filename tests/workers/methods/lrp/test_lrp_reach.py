@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.references import SHARED, needs_references
 from tests.toys import batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.explanation.target import UnitTarget

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from tests.references import SHARED, needs_references
 from tests.resources import InMemory, InMemoryDataset, in_memory, no_input
 from tests.toys import inputs, model_of
-from tests.workers.methods.gradient.test_gradient_family import explain
-from tests.workers.methods.pattern.test_patterns import Layers, fitted, mlp, toy
+from tests.workers.methods.gradient.gradient_runs import explain
+from tests.workers.methods.pattern.pattern_toys import fitted
+from tests.workers.methods.pattern.test_pattern_walks import mlp
+from tests.workers.methods.pattern.test_patterns import Layers, toy
 from workers.engine.model.model import Model
 from workers.explanation.result import Result
 from workers.methods.catalogue import parse_method

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tests.toys import batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.explanation.card import InputSpec
 from workers.explanation.target import ValueTarget
 from workers.methods.perturbation.rise.random_masks import Grids, draw, weighted_mean

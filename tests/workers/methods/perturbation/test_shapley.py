@@ -11,7 +11,7 @@ from captum.attr import KernelShap, ShapleyValues, ShapleyValueSampling
 from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 from workers.engine.perturbation.coalitions import Prefixes, every, orders, pairs
 from workers.engine.perturbation.segments import grid

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.methods.cam.test_cam_and_occlusion import Pooled
-from tests.workers.methods.gradient.test_gradient_family import attribution
+from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.graph.graph import Graph
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import explain
+from tests.workers.methods.gradient.gradient_runs import explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidDataset, MethodNotApplicable
 from workers.explanation.result import Result

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.resources import in_memory, no_input
 from tests.toys import Net, batch_of, inputs, model_of, net
-from tests.workers.methods.gradient.test_gradient_family import attribution, explain
+from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from tests.workers.methods.gradient.test_switched import Pieces, two_layers
 from workers.engine.graph.tape import Tape
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable

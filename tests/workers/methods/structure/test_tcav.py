@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, InMemoryDataset, no_input
 from tests.toys import batch_of, model_of
-from tests.workers.methods.gradient.test_gradient_family import explain
+from tests.workers.methods.gradient.gradient_runs import explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.structure.tcav import concept_vectors

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import inputs, model_of
-from tests.workers.methods.uncertainty.test_uncertainty import explained
+from tests.workers.methods.uncertainty.uncertainty_runs import explained
 from workers.engine.model.model import Model
 from workers.explanation.errors import MethodNotApplicable
 from workers.export import archive
