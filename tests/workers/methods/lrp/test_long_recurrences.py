@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, exported, model_of
-from tests.workers.methods.gradient.test_gradient_family import explain
+from tests.workers.methods.gradient.gradient_runs import explain
 from workers.engine.compile.program import compile_program
 from workers.runtime.execute.model_support import support
 
