@@ -18,7 +18,9 @@ from service.queue.status import Problem
 from service.queue.submission import Order, Ticket
 from service.settings import Settings
 from tests.service.fakes import FakeQueue
-from tests.service.http.hostile import URL, Hostile, everything, picture
+from tests.service.http.hostile import everything
+from tests.service.http.hostile_case import URL, Hostile
+from tests.service.http.hostile_files import picture
 from tests.service.live import serving
 from workers.explanation.errors import ExplainError
 from workers.jobs.records import Work
@@ -126,7 +128,7 @@ def test_what_runs_when_unpickled_is_told_apart() -> None:
     """The payload is live: were any of them unpickled, the process would end."""
     import pickle
 
-    from tests.service.http.hostile import Evil
+    from tests.service.http.hostile_case import Evil
 
     told: Any = pickle.dumps(Evil())
     with pytest.raises(SystemExit, match="unpickled"):
