@@ -1,4 +1,4 @@
-"""Company: whether what a model says of a row depends on the other rows of a pass, and which values are whose.
+"""Row independence: whether what a model says of a row depends on the other rows of a pass, and which values are whose.
 
 Looked at once, when the model is loaded. Three rows are run, and run again with one of them replaced: what moves is
 that row's. So the order of rows in an axis that they share with windows or frames is found, which no symbol says. Where
