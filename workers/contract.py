@@ -2,6 +2,8 @@
 
 from workers.datasets.card import DatasetCard, Limits, check_fits
 from workers.datasets.library import Datasets
+from workers.explanation.bundle import File, FileKind, bundle, digest_inputs
+from workers.explanation.bundle import Kind as InputKind
 from workers.explanation.card import ImageSpec, InputSpec, ModelCard
 from workers.explanation.errors import (
     Cancelled,
@@ -24,6 +26,7 @@ from workers.explanation.errors import (
 )
 from workers.explanation.file_types import describe_file
 from workers.explanation.images.decoding import inspect
+from workers.explanation.inputs import fits, spoken
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
 from workers.explanation.target import Target
@@ -92,8 +95,11 @@ __all__ += [
     "PREVIEW",
     "Cancelled",
     "ExplainError",
+    "File",
+    "FileKind",
     "ImageSpec",
     "InputError",
+    "InputKind",
     "InputSpec",
     "InputTooLarge",
     "InternalError",
@@ -112,17 +118,21 @@ __all__ += [
     "UnsupportedMedia",
     "WorkError",
     "as_float32",
+    "bundle",
     "decode_npy",
     "decode_safetensors",
     "describe_file",
     "digest_image",
+    "digest_inputs",
     "digest_tensor",
     "encode_npy",
     "encode_safetensors",
+    "fits",
     "from_bfloat16",
     "from_json",
     "inspect",
     "parse_targets",
+    "spoken",
 ]
 # jobs
 __all__ += [

@@ -9,6 +9,7 @@ from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.http.problems import problem
 from service.queue.status import Status
 from service.render.by_kind import DRAWINGS, drawn
+from service.render.side_by_side import names
 from service.render.style import Picture
 
 MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
@@ -22,7 +23,7 @@ def path_of(key: str) -> str:
 
 def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """The media types that this result can be given as."""
-    numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else ()
+    numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else (SAFETENSORS,) if names(meta) else ()
     pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
     return (JSON, *pictures, *numbers, HTML)
 
@@ -50,6 +51,9 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
     found |= {form: f"{here}/{kind}.{form}" for form in drawn(meta)}
     if NPY in offered:
         found |= {"npy": f"{here}/{kind}.npy", "safetensors": f"{here}/{kind}.safetensors"}
+    elif SAFETENSORS in offered:
+        found |= {f"npy.{name}": f"{here}/{kind}.{name}.npy" for name in names(meta)}
+        found["safetensors"] = f"{here}/{kind}.safetensors"
     return found
 
 

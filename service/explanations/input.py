@@ -1,59 +1,127 @@
 """The input of a request: sniffed, checked against the model's card before anything is decoded, and digested."""
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
-from service.explanations.request_schema import InputField
+from service.explanations.request_schema import ExplanationRequest, InputField
 from service.http.base64_text import from_base64
+from service.http.bodies import Body
+from service.http.errors import Invalid
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
+    File,
+    FileKind,
     InputSpec,
+    InputTooLarge,
     InvalidImage,
     InvalidTensor,
+    ModelCard,
     as_float32,
+    bundle,
     decode_npy,
     decode_safetensors,
     describe_file,
     digest_image,
+    digest_inputs,
     digest_tensor,
     encode_npy,
+    fits,
     from_json,
     inspect,
+    spoken,
 )
 
 _NPY = b"\x93NUMPY"
 _SAFETENSORS = re.compile(rb".{2,4}\0{4,6}\{", re.DOTALL)
 
 
-def read_input(given: InputField | None, upload: bytes | None, spec: InputSpec, settings: Settings) -> Input | None:
+def read_inputs(request: ExplanationRequest, body: Body, card: ModelCard, settings: Settings) -> Input | None:
+    """The input of a request, or all of several as one; None where it has none, or names one by digest.
+
+    Raises Invalid, InvalidImage, InvalidTensor, InputTooLarge.
+    """
+    sent = [body.upload is not None, request.input is not None, request.inputs is not None or bool(body.parts)]
+    if sum(sent) > 1:
+        raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
+    if not sent[2]:
+        if len(card.inputs) > 1 and (body.upload is not None or (request.input and request.input.digest is None)):
+            raise InvalidTensor(f"the model takes {_named(card)}", pointer="/input")
+        return read_input(request.input, body.upload, card.only, settings)
+    given = request.inputs or {}
+    _check_names((*given, *body.parts), card)
+    files = {name: _file(name, given.get(name), body.parts.get(name), card, settings) for name in card.named}
+    if len(files) == 1:
+        (one,) = files.values()
+        return Input(one.digest, one.kind, one.data)
+    return Input(digest_inputs(files), "inputs", bundle(files))
+
+
+def _check_names(given: Sequence[str], card: ModelCard) -> None:
+    """Raise Invalid where an input is not the model's, came twice, or is missing."""
+    for name in given:
+        if name not in card.named:
+            raise Invalid([{"pointer": f"/inputs/{name}", "detail": f"no such input; the model takes {_named(card)}"}])
+        if given.count(name) > 1:
+            raise Invalid([{"pointer": f"/inputs/{name}", "detail": "it came twice: as a part, and in the request"}])
+    if missing := ", ".join(name for name in card.named if name not in given):
+        raise Invalid(
+            [{"pointer": "/inputs", "detail": f"there is nothing for {missing}; the model takes {_named(card)}"}]
+        )
+
+
+def _file(name: str, given: InputField | None, part: bytes | None, card: ModelCard, settings: Settings) -> File:
+    """One of several inputs; what is wrong with it is told with its name."""
+    at = f"/inputs/{name}"
+    try:
+        found = read_input(given, part, card.named[name], settings, at)
+    except (InvalidImage, InvalidTensor, InputTooLarge) as error:
+        pointer = error.pointer if error.pointer and error.pointer.startswith(at) else at
+        raise type(error)(f"the input {name}: {error.detail}", pointer=pointer) from None
+    if found is None or found.data is None:
+        raise Invalid([{"pointer": f"{at}/digest", "detail": "a digest is of all inputs: give it as input"}])
+    return File(cast(FileKind, found.kind), found.digest, found.data)
+
+
+def _named(card: ModelCard) -> str:
+    """What a model takes, in words."""
+    if not card.inputs:
+        return "one input: give it as input"
+    told = ", ".join(f"{name} ({one.kind} {spoken(one)})" for name, one in card.inputs.items())
+    return f"the inputs {told}, by name: as inputs in JSON, or a part of a form for each"
+
+
+def read_input(
+    given: InputField | None, upload: bytes | None, spec: InputSpec, settings: Settings, at: str = "/input"
+) -> Input | None:
     """The input, or None where the request has none or names one by digest.
 
     Raises InvalidImage, InvalidTensor, InputTooLarge.
     """
     if upload is not None:
-        return file_input(upload, spec, settings)
+        return file_input(upload, spec, settings, at)
     if given is None or given.digest is not None:
         return None
     if given.image is not None:
-        return file_input(from_base64(given.image, "/input/image"), spec, settings)
+        return file_input(from_base64(given.image, f"{at}/image"), spec, settings, at)
     assert given.tensor is not None
-    return tensor_input(from_json(given.tensor, spec.shape), spec, "/input/tensor")
+    return tensor_input(from_json(given.tensor, spec.shape), spec, f"{at}/tensor")
 
 
-def file_input(data: bytes, spec: InputSpec, settings: Settings) -> Input:
+def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/input") -> Input:
     """What the first bytes say it is, whatever it is called and however it came."""
     if data.startswith(_NPY):
-        return tensor_input(decode_npy(data, settings.body_limit), spec)
+        return tensor_input(decode_npy(data, settings.body_limit), spec, at)
     if _SAFETENSORS.match(data):
-        return tensor_input(decode_safetensors(data, settings.body_limit), spec)
+        return tensor_input(decode_safetensors(data, settings.body_limit), spec, at)
     if spec.kind != "image":
-        takes = f"the model takes a tensor of the shape {list(spec.shape)}"
+        takes = f"the model takes a tensor of the shape {spoken(spec)}"
         if (what := describe_file(data)) is not None:
-            raise InvalidTensor(f"{takes}; the file is {what.removeprefix('the file is ')}", pointer="/input")
-        raise InvalidImage(f"{takes}, not an image", pointer="/input")
+            raise InvalidTensor(f"{takes}; the file is {what.removeprefix('the file is ')}", pointer=at)
+        raise InvalidImage(f"{takes}, not an image", pointer=at)
     inspect(data, settings.pixel_limit)
     return Input(digest_image(data), "image", data)
 
@@ -62,12 +130,12 @@ def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input")
     """The tensor as float32 of the model's shape; a leading axis of 1 is dropped."""
     if values.ndim == 0:
         raise InvalidTensor(
-            f"the tensor is a single number, without axes; the model takes {list(spec.shape)}", pointer=pointer
+            f"the tensor is a single number, without axes; the model takes {spoken(spec)}", pointer=pointer
         )
-    row = values[0] if values.shape == (1, *spec.shape) else values
-    if row.shape != spec.shape:
+    row = values[0] if values.shape[:1] == (1,) and fits(spec, values.shape[1:]) else values
+    if not fits(spec, row.shape):
         raise InvalidTensor(
-            f"the tensor has the shape {list(values.shape)}; the model takes {list(spec.shape)}", pointer=pointer
+            f"the tensor has the shape {list(values.shape)}; the model takes {spoken(spec)}", pointer=pointer
         )
     tensor = as_float32(row)
     return Input(digest_tensor(tensor), "tensor", encode_npy(tensor))

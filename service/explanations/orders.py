@@ -10,6 +10,7 @@ from service.queue.storage import Input
 from service.queue.submission import Order
 from workers.contract import (
     InvalidImage,
+    InvalidTensor,
     Job,
     Method,
     MethodNotApplicable,
@@ -55,15 +56,19 @@ def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list
 
 async def _stored_input(checked: CheckedRequest, queue: Queue) -> Input | None:
     """The input that the request names by its digest; None where it names none. Raises UnknownInput, InvalidImage."""
-    digest = checked.request.input.digest if checked.request.input else None
+    digest, at = checked.request.input.digest if checked.request.input else None, "/input/digest"
     if digest is None:
         return None
     kind = await queue.find_input(digest)
     if kind is None:
-        raise UnknownInput("no input of this digest is stored; send its bytes", pointer="/input/digest")
-    if kind == "image" and checked.card.input.kind != "image":
-        raise InvalidImage("the digest is that of an image, and the model takes a tensor", pointer="/input/digest")
-    return Input(digest, "image" if kind == "image" else "tensor")
+        raise UnknownInput("no input of this digest is stored; send its bytes", pointer=at)
+    card = checked.card
+    if (kind == "inputs") != (len(card.inputs) > 1):
+        takes = f"the inputs {', '.join(card.inputs)}" if card.inputs else "one input"
+        raise InvalidTensor(f"the digest is of another number of inputs; the model takes {takes}", pointer=at)
+    if kind == "image" and card.only.kind != "image":
+        raise InvalidImage("the digest is that of an image, and the model takes a tensor", pointer=at)
+    return Input(digest, kind)
 
 
 def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -> None:

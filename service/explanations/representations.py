@@ -13,7 +13,7 @@ from service.explanations.documents import Meta, result_document
 from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.render.by_kind import DRAWINGS, Form, drawn
 from service.render.page import page
-from service.render.picture import draw
+from service.render.side_by_side import drawn_arrays, names, picture
 from service.render.style import DEFAULT_LOOK, Look
 from workers.contract import encode_safetensors
 
@@ -40,9 +40,11 @@ def arrays_for(media: str, meta: Meta | None = None) -> tuple[str, ...]:
     if media == JSON:
         return ()
     if media not in _DRAWN:
-        return (kind,) if meta is None or kind in meta else ()
-    if meta is None or kind == "attribution":
+        return (kind,) if meta is None or kind in meta else tuple(f"{kind}.{name}" for name in names(meta))
+    if meta is None:
         return (kind, "input")
+    if kind == "attribution":
+        return drawn_arrays(meta)
     return tuple(sorted(meta["arrays"])) if drawn(meta) else ()
 
 
@@ -76,8 +78,11 @@ def _json(meta: Meta, _: Sequence[bytes]) -> bytes:
 
 def _inline(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     shown = result_document(meta)
-    if arrays:
-        kind = meta["kind"]
+    kind, several = meta["kind"], names(meta)
+    if several:
+        told = zip(several, arrays, strict=True)
+        shown[f"{kind}s"] = {name: {**shown[f"{kind}s"][name], "data": _loaded(data).ravel()} for name, data in told}
+    elif arrays:
         shown[kind] = {**shown[kind], "data": _loaded(arrays[0]).ravel()}
     return orjson.dumps(shown, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -97,7 +102,7 @@ def _loaded(data: bytes) -> NDArray[Any]:
 
 def _png(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     if meta["kind"] == "attribution":
-        return draw("heatmap", meta, arrays, DEFAULT_LOOK)
+        return picture("heatmap", meta, arrays, DEFAULT_LOOK)
     return drawing(meta, arrays, "png")
 
 
@@ -115,7 +120,8 @@ def _npy(_: Meta, arrays: Sequence[bytes]) -> bytes:
 
 def _safetensors(meta: Meta, arrays: Sequence[bytes]) -> bytes:
     said = {"id": meta["id"], "model": meta["model"]["digest"], "method": orjson.dumps(meta["method"]).decode()}
-    return encode_safetensors({meta["kind"]: _loaded(arrays[0])}, said)
+    several = [f"{meta['kind']}.{name}" for name in names(meta)]
+    return encode_safetensors(dict(zip(several or [meta["kind"]], map(_loaded, arrays), strict=True)), said)
 
 
 def _html(meta: Meta, arrays: Sequence[bytes]) -> bytes:

@@ -99,6 +99,9 @@ class ExplanationRequest(BaseModel):
     )
     target: Annotated[Any, WithJsonSchema(TARGET_SCHEMA)] = Field(default="argmax", description="What to explain.")
     input: InputField | None = None
+    inputs: dict[Annotated[str, Field(max_length=LONGEST_NAME)], InputField] | None = Field(
+        default=None, max_length=MOST_FIELDS, description="The inputs by the names that the model's card gives them."
+    )
     webhook: WebhookField | None = None
 
     @property
@@ -112,8 +115,12 @@ def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
     """Raises Invalid, with a pointer for each fault."""
     given = {name: one for name, one in fields.items() if one is not None}  # null is what is not there
     check_fields(given, "", MOST_FIELDS)
-    for name in ("input", "webhook"):
+    if isinstance(given.get("input"), Mapping) and given["input"].keys() == {"inputs"} and "inputs" not in given:
+        given = {**given, "input": None, "inputs": given["input"]["inputs"]}
+    for name in ("input", "inputs", "webhook"):
         check_fields(given.get(name), f"/{name}", MOST_FIELDS)
+    for name, one in given["inputs"].items() if isinstance(given.get("inputs"), Mapping) else ():
+        check_fields(one, f"/inputs/{name}", MOST_FIELDS)
     try:
         return ExplanationRequest.model_validate(given)
     except ValidationError as error:

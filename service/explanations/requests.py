@@ -11,7 +11,7 @@ from anyio import to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from service.explanations.input import read_input
+from service.explanations.input import read_inputs
 from service.explanations.request_schema import ExplanationRequest, parse_request
 from service.http.access import caller_of
 from service.http.bodies import Body, read_body
@@ -105,15 +105,13 @@ def checked_request(
     body: Body, terms: Terms, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
 ) -> CheckedRequest:
     request = parse_request(body.fields)
-    if body.upload is not None and request.input is not None:
-        raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
     card = card_named(request.model, cards, failed)
     named = request.method if request.method is not None else card.default_method
     methods = parse_methods(named, settings.most_explanations)
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
-    given = read_input(request.input, body.upload, card.input, settings)
+    given = read_inputs(request, body, card, settings)
     return CheckedRequest(terms, request, card, tuple(methods), given, Extent(card), body.size)
 
 

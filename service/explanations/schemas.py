@@ -97,6 +97,7 @@ class Explanation(BaseModel):
     prediction: list[Prediction] = Field(description="The five highest classes; of a value the number explained.")
     explained: Explained | None = Field(default=None, description="The target as a number; null without a target.")
     attribution: Summary | None = None
+    attributions: dict[str, Summary] | None = Field(default=None, description="Of several inputs, by their names.")
     arrays: dict[str, ArrayAddress] = Field(description="Every array of the result, by name.")
     checks: list[Check]
     info: dict[str, Any]

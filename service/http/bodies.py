@@ -19,18 +19,20 @@ FIELDS = ("model", "method", "target", "params")
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
 PARTS = ("input", "request", *FIELDS)
+MOST_PARTS = 32  # of inputs by name
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """What a client sent: the fields of the request, and the input's bytes where they came beside them.
 
-    `size`: how many bytes of it are still to be decoded, None where nobody counted.
+    `parts` are those of inputs by name. `size`: how many bytes are still to be decoded, None where nobody counted.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     upload: bytes | None = None
     size: int | None = None
+    parts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 async def read_body(request: Request, most: int) -> Body:
@@ -61,7 +63,9 @@ def media_type(request: Request) -> str:
 
 async def _read_form(request: Request, most: int) -> Body:
     try:
-        form = await request.form(max_files=2, max_fields=len(PARTS), max_part_size=LONGEST_PART)
+        form = await request.form(
+            max_files=2 + MOST_PARTS, max_fields=len(PARTS) + MOST_PARTS, max_part_size=LONGEST_PART
+        )
     except (MultiPartException, HTTPException):
         raise MalformedBody("the multipart/form-data could not be read; is its boundary right?") from None
     try:
@@ -71,22 +75,27 @@ async def _read_form(request: Request, most: int) -> Body:
 
 
 async def _from_form(form: FormData, most: int) -> Body:
-    for name in form:
-        if name not in PARTS:
-            raise Invalid([_fault("", f"a form part that is none of {', '.join(PARTS)}")])
+    parts = {name.removeprefix("inputs."): await _bytes_of(form, name) for name in form if name not in PARTS}
     part = form.get("input")
     if part is not None and not isinstance(part, UploadFile):
         raise Invalid([_fault("/input", "this part is a file: give it a filename")])
     upload = await part.read() if part is not None else None
+    held = len(upload or b"") + sum(map(len, parts.values()))
     given = form.get("request")
     if given is None:
-        fields = {name: value for name, value in form.items() if name != "input"}
+        fields = {name: value for name, value in form.items() if name in FIELDS}
         size = sum(len(value) for value in fields.values() if isinstance(value, str))
         read = await in_thread(lambda: _plain_fields(fields), size)
-        return Body(read, upload, size + len(upload or b""))
+        return Body(read, upload, size + held, parts)
     text = await given.read() if isinstance(given, UploadFile) else given
-    fields = await in_thread(lambda: json_object(text, "/request", most), len(text))
-    return Body(fields, upload, len(text) + len(upload or b""))
+    asked = await in_thread(lambda: json_object(text, "/request", most), len(text))
+    return Body(asked, upload, len(text) + held, parts)
+
+
+async def _bytes_of(form: FormData, name: str) -> bytes:
+    """What a part for an input holds: a file, or a text."""
+    given = form[name]
+    return given.encode() if isinstance(given, str) else await given.read()
 
 
 def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from service.queue.listing import Page
 from service.queue.status import State, Status, status_of
 from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
-from workers.contract import PREVIEW, PROBE_KEY, ModelCard, async_script, partial_key, publisher, result_key
+from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, publisher, result_key
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
 
@@ -167,8 +167,8 @@ class Queue:
         async with answering():
             return await listing.page(self._jobs, self.statuses, status, model, limit, cursor)
 
-    async def find_input(self, digest: str) -> str | None:
-        """The kind ("image" or "tensor") of a stored input; None where there is none."""
+    async def find_input(self, digest: str) -> InputKind | None:
+        """The kind of a stored input; None where there is none."""
         async with answering():
             return await self._inputs.find(digest)
 

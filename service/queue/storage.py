@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
 
 from service.queue.connection import QueueUnavailable
-from workers.contract import Objects, UnknownInput, async_script, blobs_of, input_key, result_key
+from workers.contract import InputKind, Objects, UnknownInput, async_script, blobs_of, input_key, result_key
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input by its digest; `data` are image bytes or .npy bytes, None where the client sent only the digest."""
+    """An input by its digest; `data` are image bytes, .npy bytes or a bundle of several inputs.
+
+    None where the client sent only the digest.
+    """
 
     digest: str
-    kind: Literal["image", "tensor"]
+    kind: InputKind
     data: bytes | None = None
 
 
@@ -41,12 +44,12 @@ class Inputs:
         self._objects = limits.objects
         self._store = async_script(jobs, "keep_input")
 
-    async def find(self, digest: str) -> str | None:
-        """The kind ("image" or "tensor") of a stored input; None where there is none."""
+    async def find(self, digest: str) -> InputKind | None:
+        """The kind of a stored input; None where there is none."""
         kind, place = cast("list[bytes | None]", await self._jobs.hmget(input_key(digest), ["kind", "object"]))
         if kind is None or (place is not None and not await asyncio.to_thread(self._objects.renew, place.decode())):
             return None
-        return kind.decode()
+        return cast(InputKind, kind.decode())
 
     async def keep(self, inputs: Iterable[Input]) -> None:
         """Have them stored for another while.

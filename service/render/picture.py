@@ -65,7 +65,9 @@ def _ranged(values: NDArray[np.floating]) -> Pixels:
 
 
 def caption(meta: Mapping[str, Any]) -> Caption:
-    """Method and target with its score; the model beneath."""
+    """Method and target with its score; the model beneath. Of a panel for one of several inputs, what is said of it."""
+    if "panel" in meta:
+        return Caption(*meta["panel"])
     method = meta["method"]
     inner = method.get("of")
     name = f"{method['name']} of {inner['name']}" if isinstance(inner, Mapping) else method["name"]

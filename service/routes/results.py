@@ -16,8 +16,9 @@ from service.explanations.responses import checked_id, stored_result
 from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON, NPY, PNG, SAFETENSORS
+from service.render import side_by_side
 from service.render.by_kind import DrawnKind, Form, drawn
-from service.render.picture import draw
+from service.render.side_by_side import drawn_arrays
 from service.render.style import Look, Picture
 from service.routes import descriptions
 
@@ -40,11 +41,12 @@ async def picture(
     """
     if name in get_args(DrawnKind):
         return await _drawing(request, key, name, "png", query)
-    meta, arrays = await _stored(request, key, "attribution", "input", wait=query.wait)
+    meta, _ = await _stored(request, key, wait=query.wait)
+    _, arrays = await _stored(request, key, *drawn_arrays(meta), wait=0)
     tag = f'"{key}.{name}.{RENDERING}"'
     if _known(request, tag):
         return Response(status_code=304, headers=permanent(tag))
-    content = await to_thread.run_sync(draw, cast(Picture, name), meta, arrays, query)
+    content = await to_thread.run_sync(side_by_side.picture, cast(Picture, name), meta, arrays, query)
     return Response(content, headers=permanent(tag), media_type=PNG)
 
 
@@ -70,7 +72,9 @@ async def npy(request: Request, key: Key, name: str, wait: Wait = 0) -> Response
 @router.get("/attribution.safetensors", summary="The attribution as safetensors", **descriptions.SAFETENSORS)
 async def safetensors(request: Request, key: Key, wait: Wait = 0) -> Response:
     """The attribution with its id, model and method in the header of the file."""
-    meta, arrays = await _stored(request, key, "attribution", wait=wait)
+    meta, _ = await _stored(request, key, wait=wait)
+    several = [f"attribution.{name}" for name in side_by_side.names(meta)]
+    _, arrays = await _stored(request, key, *(several or ["attribution"]), wait=0)
     return represent(meta, arrays, SAFETENSORS)
 
 

@@ -22,7 +22,7 @@ from service.queue.listing import Page
 from service.queue.queue import Queue
 from service.queue.status import Problem, State, Status
 from service.queue.submission import Order, Ticket
-from workers.contract import InvalidParameter, Priority, encode_npy
+from workers.contract import InputKind, InvalidParameter, Priority, encode_npy
 from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
 from workers.jobs.fingerprints import seal, sketches
 from workers.jobs.receipt import summary
@@ -56,7 +56,7 @@ class FakeQueue(Queue):
         self.runs_at_once = True
         self.waits = False
         self.full: QueueFull | None = None
-        self.inputs: dict[str, str] = {}
+        self.inputs: dict[str, InputKind] = {}
         self.served: dict[str, ModelCard] = {"digits": DIGITS, "table": TABLE}
         self.broken: dict[str, str] = {}
         self.alive = True
@@ -171,7 +171,7 @@ class FakeQueue(Queue):
         end = int(cursor or 0) + limit
         return Page(found[int(cursor or 0) : end], str(end) if end < len(found) else None)
 
-    async def find_input(self, digest: str) -> str | None:
+    async def find_input(self, digest: str) -> InputKind | None:
         return self.inputs.get(digest)
 
     def cards(self) -> Mapping[str, ModelCard]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L"]
 Output: TypeAlias = Literal["logits", "binary", "multilabel", "probabilities", "value", "evidence", "segmentation"]
@@ -39,11 +40,49 @@ class ImageSpec(_Frozen):
         return low, high
 
 
-class InputSpec(_Frozen):
-    """The model's own input: `shape` without the batch axis, float32."""
+OPEN = -1  # in a shape: an axis of any length, "*" in the card
+Size: TypeAlias = Annotated[
+    int,
+    BeforeValidator(lambda raw: OPEN if raw == "*" else 0 if raw == OPEN else raw),
+    PlainSerializer(lambda size: size if size != OPEN else "*"),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "*", "description": "Any length."}]}),
+]
 
-    kind: Literal["image", "tensor", "table"] = "tensor"
-    shape: tuple[int, ...]
+
+class Part(_Frozen):
+    """Where an input lies among several that are laid end to end, and its shape there.
+
+    One that is `held` is context, which no method alters or explains. Of ids, which are held, what is explained is the
+    `embedding`: a part of its own by the same name, whose last axis is summed over. `channels` is the axis that is none
+    of places.
+    """
+
+    name: str
+    shape: tuple[Size, ...]
+    start: int
+    channels: int | None = None
+    held: bool = False
+    embedding: bool = False
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """The sizes of the axes that are no channels."""
+        return tuple(size for axis, size in enumerate(self.shape) if axis != self.channels)
+
+    @property
+    def stop(self) -> int:
+        """Where the next part begins."""
+        return self.start + prod(self.shape)
+
+
+class InputSpec(_Frozen):
+    """An input of a model: `shape` without the batch axis, float32, or ids (int64).
+
+    Of a model of several inputs, or of ids, `parts` says what a method is given: all of them end to end.
+    """
+
+    kind: Literal["image", "tensor", "table", "several"] = "tensor"
+    shape: tuple[Size, ...]
     image: ImageSpec | None = None
     axes: tuple[str, ...] = ()
     low: PerChannel | None = None
@@ -59,6 +98,11 @@ class InputSpec(_Frozen):
         default=None, exclude_if=lambda file: file is None, description="Rows that stand for the model's usual inputs."
     )
     background_rows: int = Field(default=0, exclude_if=lambda rows: not rows, description="How many there are.")
+    dtype: Literal["float32", "int64"] = Field(default="float32", exclude_if=lambda dtype: dtype == "float32")
+    held: bool = Field(
+        default=False, exclude_if=lambda held: not held, description="Context, which is neither altered nor explained."
+    )
+    parts: tuple[Part, ...] = Field(default=(), exclude_if=lambda parts: not parts)
 
     @property
     def channel_axis(self) -> int | None:
@@ -113,7 +157,10 @@ class ModelCard(_Frozen):
     name: str
     digest: str
     output: Output = "logits"
-    input: InputSpec
+    input: InputSpec = Field(description="The input; of several, or of ids, all of them end to end.")
+    inputs: dict[str, InputSpec] = Field(
+        default={}, exclude_if=lambda named: not named, description="The inputs by name, where there are several."
+    )
     outputs: tuple[int, ...] = Field(description="Shape of the output, without the batch axis.")
     labels: tuple[str, ...] = ()
     default_method: str = "integrated_gradients"
@@ -124,6 +171,16 @@ class ModelCard(_Frozen):
     )
     layers: tuple[Layer, ...] = ()
     methods: tuple[MethodSupport, ...] = ()
+
+    @property
+    def named(self) -> Mapping[str, InputSpec]:
+        """The inputs by name; one that has no name is called `input`."""
+        return self.inputs or {"input": self.input}
+
+    @property
+    def only(self) -> InputSpec:
+        """The one input, of a model that takes one."""
+        return next(iter(self.named.values()))
 
     @property
     def numbers(self) -> int:

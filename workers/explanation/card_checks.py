@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from workers.explanation.card import ImageSpec, InputSpec, Output, PerChannel
+from workers.explanation.card import OPEN, ImageSpec, InputSpec, Output, PerChannel
 from workers.explanation.errors import InvalidFolder
 
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
 
 
-def check_input(spec: InputSpec, where: str) -> InputSpec:
+def check_input(spec: InputSpec, where: str, section: str = "input") -> InputSpec:
     """The same spec; raises InvalidFolder for the first pair of keys that contradict each other."""
-    for problem in (*_shape(spec), *_image(spec), *_range(spec), *_table(spec)):
-        raise InvalidFolder(f"{where}: {problem}")
+    for problem in (*_shape(spec), *_image(spec), *_range(spec), *_table(spec), *_ids(spec)):
+        raise InvalidFolder(f"{where}: {problem.replace('[input', f'[{section}')}")
     return spec
+
+
+def _ids(spec: InputSpec) -> Iterator[str]:
+    if spec.parts or spec.kind == "several":
+        yield '[input] kind = "several" and parts are not for a card; give each input a section [inputs.NAME]'
+    if spec.dtype == "int64" and spec.kind != "tensor":
+        yield '[input] dtype = "int64" is for tensors of ids; an image is float32'
+    elif spec.dtype == "int64" and (spec.low is not None or spec.high is not None):
+        yield "[input] low and high are for numbers; ids have no range to be moved in"
+    if spec.held and spec.kind == "image":
+        yield "[input] held is for context, as a mask; an image is explained, or given as a tensor"
 
 
 def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,7 +54,7 @@ def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]
 
 def _shape(spec: InputSpec) -> Iterator[str]:
     shape = list(spec.shape)
-    if not shape or min(shape) < 1:
+    if not shape or any(size < 1 and size != OPEN for size in shape):
         yield f"[input] shape is {shape}; it should be a list of positive whole numbers without the batch axis"
         return
     if spec.axes and len(spec.axes) != len(shape):
@@ -104,6 +115,9 @@ def _size(image: ImageSpec, size: tuple[int, ...]) -> Iterator[str]:
     sides = image.resize if isinstance(image.resize, tuple) else (image.resize,) * 2
     if any(side is not None and side < 1 for side in (*sides, image.crop)):
         yield "[input.image] resize and crop should be positive whole numbers of pixels"
+    elif OPEN in size:
+        if image.crop is not None or isinstance(image.resize, tuple):
+            yield "[input.image] crop and resize = [height, width] fix a size that the shape leaves open; remove them"
     elif image.crop is not None:
         if size != (image.crop, image.crop):
             yield f"[input.image] crop is {image.crop}; it should give {wanted}"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from workers.explanation.card import InputSpec, Output
+from workers.explanation.inputs import ONE
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a folder says of a model; `digest` is "sha256:" and 64 hex digits, of all that decides."""
+    """What a folder says of a model; `digest` is "sha256:" and 64 hex digits, of all that decides.
+
+    `inputs` are those that have names, and `input` what methods are given of them. `select` is which of its outputs.
+    """
 
     name: str
     digest: str
@@ -18,3 +23,10 @@ class ModelSpec:
     labels: tuple[str, ...]
     default_method: str
     accuracy: float | None
+    inputs: Mapping[str, InputSpec] = field(default_factory=dict, kw_only=True)
+    select: int | str | None = field(default=None, kw_only=True)
+
+    @property
+    def named(self) -> Mapping[str, InputSpec]:
+        """The inputs by name, in the order of the model's arguments; one that has no name is called `input`."""
+        return self.inputs or {ONE: self.input}

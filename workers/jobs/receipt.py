@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.explanation.card import ModelCard
+from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.explanation.tensors import encode_npy
@@ -26,14 +26,15 @@ from workers.jobs.stored_results import Finished
 class Explained:
     """One row of a batch with all that its JSON tells; `computed_ms` is the whole batch's.
 
-    `seen` is None for a method without an input. `explained` is the target as a number, {score, probability}.
+    `seen` has the inputs by name, and none for a method without an input. `explained` is the target as a number,
+    {score, probability}.
     """
 
     work: Work
     card: ModelCard
     device: str
     row: Row
-    seen: NDArray[Any] | None
+    seen: Mapping[str, NDArray[Any]]
     target: Target | None
     prediction: Sequence[Mapping[str, Any]]
     explained: Mapping[str, float | None] | None
@@ -47,13 +48,17 @@ class Explained:
 
 
 def finished(explained: Explained) -> Finished:
-    """The stored form: `a:input` is what the model saw (uint8 HWC for an image), beside the method's own arrays."""
+    """The stored form: `a:input` is what the model saw (uint8 HWC for an image), beside the method's own arrays.
+
+    Of several inputs, each has one of its own, `a:input.NAME`.
+    """
     work, row = explained.work, explained.row
     job = work.job
     arrays = {name: np.asarray(array) for name, array in row.arrays.items()}
-    seen = {} if explained.seen is None else {"input": explained.seen}
+    several = explained.card.inputs
+    seen = {f"input.{name}" if several else "input": array for name, array in explained.seen.items()}
     files = {name: encode_npy(array) for name, array in {**arrays, **seen}.items()}
-    headline: dict[str, Any] = {row.kind: summary(arrays[row.kind])} if row.kind in arrays else {}
+    headline = _headline(row.kind, arrays)
     meta: dict[str, Any] = {
         "id": work.id,
         "kind": row.kind,
@@ -95,14 +100,28 @@ def _receipt(explained: Explained, arrays: Mapping[str, NDArray[Any]], files: Ma
     return {**told, "seal": seal(told)}
 
 
+def _headline(kind: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """What the main array holds; of several inputs, that of each by its name."""
+    if kind in arrays:
+        return {kind: summary(arrays[kind])}
+    own = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{kind}.")}
+    return {f"{kind}s": {name: summary(array) for name, array in own.items()}} if own else {}
+
+
 def _looks(explained: Explained) -> dict[str, Any]:
     """What a picture has to know of the model's inputs: how they become images again, or what their axes are."""
     spec, kind = explained.card.input, explained.row.kind
     if kind == "synthesis" and spec.image:
         return {"image": spec.image.model_dump(mode="json")}
+    if kind == "attribution" and explained.card.inputs:
+        return {"layouts": {name: _layout(one) for name, one in explained.card.inputs.items()}}
     if kind == "attribution" and (spec.axes or spec.names):
-        return {"layout": {"axes": list(spec.axes), "names": list(spec.names)}}
+        return {"layout": _layout(spec)}
     return {}
+
+
+def _layout(spec: InputSpec) -> dict[str, Any]:
+    return {"axes": list(spec.axes), "names": list(spec.names)}
 
 
 def summary(array: NDArray[Any]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import orjson
 import structlog
 from redis import Redis
 
+from workers.explanation.bundle import Kind
 from workers.explanation.errors import (
     DeadlineExceeded,
     ExplainError,
@@ -41,7 +42,9 @@ _CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One claimed job with its input: image bytes or .npy bytes, None where the job has none or it is gone.
+    """One claimed job with its input: image bytes, .npy bytes, or several in a bundle.
+
+    None where the job has none or it is gone.
 
     `trace` is the span of the request that created it, as a `traceparent`; `passes` what it was reckoned to take of the
     model, 0 of one that was not.
@@ -53,7 +56,7 @@ class Work:
     created_at: float
     started_at: float
     attempts: int = 1
-    kind: Literal["image", "tensor"] | None = None
+    kind: Kind | None = None
     data: bytes | None = None
     recompute: bool = False
     request_id: str | None = None
@@ -189,7 +192,7 @@ def problem(error: ExplainError) -> bytes:
 
 def _with_input(work: Work, stored: Fields) -> Work:
     kind = stored.get(b"kind")
-    named = cast(Literal["image", "tensor"], kind.decode()) if kind else None
+    named = cast(Kind, kind.decode()) if kind else None
     return replace(work, kind=named, data=stored.get(b"data"))
 
 

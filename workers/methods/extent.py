@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workers.explanation.card import InputSpec, Layer, ModelCard
+from workers.explanation.inputs import explained
 
 UNKNOWN = InputSpec(kind="image", shape=(3, 224, 224))  # what is assumed of an input that is not known
 
@@ -56,14 +57,22 @@ class Extent:
 
     def windows(self, patch: int | None, stride: int | None) -> int:
         """How many windows of that side slide over the places; by default a fourteenth of the longest side."""
-        side = patch or max(1, max(self.spatial_shape) // 14)
-        step = stride or side
-        return math.prod(len(range(0, max(1, size - side + step), step)) for size in self.spatial_shape)
+        return sum(_windows(places, patch, stride) for places in self._each())
 
     def segments(self, count: int) -> int:
         """About how many segments an input is cut into: of a flat one each feature is one."""
+        if self.input.parts:
+            flat = [part.channels is None for part in explained(self.input)]
+            return sum(
+                math.prod(places) if alone else min(count, math.prod(places))
+                for places, alone in zip(self._each(), flat, strict=True)
+            )
         most = math.prod(self.spatial_shape)
         return most if self.input.channel_axis is None else min(count, most)
+
+    def _each(self) -> list[tuple[int, ...]]:
+        """The places of the input, or of each of several that is explained."""
+        return [part.spatial_shape for part in explained(self.input)] if self.input.parts else [self.spatial_shape]
 
     def items(self, dataset: str | None, most: int | None = None) -> int:
         """How many items of a dataset are looked at, at most `most`; one where none is named."""
@@ -72,3 +81,9 @@ class Extent:
         count = self.counts.get(dataset)
         known = [one for one in (count, most) if one is not None]
         return max(1, min(known, default=1))
+
+
+def _windows(places: tuple[int, ...], patch: int | None, stride: int | None) -> int:
+    side = patch or max(1, max(places) // 14)
+    step = stride or side
+    return math.prod(len(range(0, max(1, size - side + step), step)) for size in places)

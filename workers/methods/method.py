@@ -60,6 +60,7 @@ class Method(BaseModel):
     needs: ClassVar[frozenset[Need]] = frozenset()
     takes_input: ClassVar[bool] = True
     takes_target: ClassVar[bool] = True
+    places: ClassVar[bool] = False  # whether each place of the input has one number, whatever its channels
     cost: ClassVar[Cost] = "one pass"
     revision: ClassVar[int] = 1
 
@@ -122,6 +123,10 @@ class Method(BaseModel):
         fields = (getattr(self, name) for name in type(self).model_fields)
         held = (one for value in fields for one in (value if isinstance(value, tuple) else (value,)))
         return tuple(one for one in held if isinstance(one, Method))
+
+    def of_places(self) -> bool:
+        """Whether it, or what it holds, gives each place of the input one number."""
+        return self.places or any(held.of_places() for held in self.inner())
 
     def to_json(self) -> dict[str, Any]:
         """Every parameter, defaults filled in, ready for JSON."""

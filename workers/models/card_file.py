@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,11 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workers.explanation.card import ImageSpec, InputSpec, Output
 from workers.explanation.card_checks import check_input
 from workers.explanation.errors import InvalidFolder
+from workers.explanation.inputs import ONE, joined
 from workers.models.remote import section as remote
 from workers.models.remote.section import RemoteSection
 
 FILE = "card.toml"
 MAX_BYTES = 256 * 2**10
+MOST_INPUTS = 32
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # what may name an input
 
 
 class _Section(BaseModel):
@@ -37,19 +41,61 @@ class LabelsSection(_Section):
     file: str
 
 
+class OutputSection(_Section):
+    select: int | str
+
+
 class CardFile(_Section):
-    """What card.toml says."""
+    """What card.toml says: of one input, or of several by name, in the order of the model's arguments."""
 
     model: ModelSection
-    input: InputSpec
+    input: InputSpec | None = None
+    inputs: dict[str, InputSpec] = Field(default={}, max_length=MOST_INPUTS)
+    output: OutputSection | None = None
     labels: LabelsSection | None = None
     remote: RemoteSection | None = None
 
+    @property
+    def named(self) -> dict[str, InputSpec]:
+        """The inputs by name."""
+        return {ONE: self.input} if self.input else self.inputs
+
+    @property
+    def taken(self) -> InputSpec:
+        """The input, or several end to end."""
+        return joined(self.named, {})
+
     def canonical(self) -> dict[str, Any]:
-        """[model] and [input] as far as they differ from the defaults: what a model's digest covers of its card."""
-        return self.model_dump(mode="json", include={"model", "input"}, exclude_defaults=True)
+        """All but the labels, as far as it differs from the defaults: what a model's digest covers of its card."""
+        told = self.model_dump(mode="json", include={"model", "input", "output"}, exclude_defaults=True)
+        if self.inputs:
+            told["inputs"] = [
+                [name, spec.model_dump(mode="json", exclude_defaults=True)] for name, spec in self.inputs.items()
+            ]
+        return told
 
 
+_INPUT = {
+    "kind": "image, tensor or table",
+    "shape": 'a list of positive whole numbers without the batch axis, as [3, 224, 224], or "*" for an axis of any '
+    "length",
+    "dtype": "float32, or int64 for ids",
+    "held": "true for context that is neither altered nor explained, as a mask",
+    "axes": 'a name for each axis of shape, as ["channel", "time"]',
+    "low": "a number, or a list of one for each entry of the first axis",
+    "high": "a number, or a list of one for each entry of the first axis",
+    "names": "a list of strings, one for each entry of the first axis",
+    "categories": 'a table of lists by column, as {colour = ["red", "green"]}',
+    "background": 'the name of a CSV file in the folder, as "background.csv"',
+    "image": "a section with mode, resize, crop, scale, mean, std",
+    "image.mode": "one of RGB, BGR, L",
+    "image.resize": "the shorter side in pixels, as 256, or [height, width]",
+    "image.crop": "the side of the centre crop in pixels, as 224",
+    "image.interpolation": "one of nearest, bilinear, bicubic, lanczos",
+    "image.scale": "a positive number, as 1.0 or 255.0",
+    "image.mean": "a list of one number for each channel, as [0.485, 0.456, 0.406]",
+    "image.std": "a list of one positive number for each channel, as [0.229, 0.224, 0.225]",
+}
 RIGHT = {
     "model": "a section [model] with at least a source",
     "model.source": 'a string, as "model.pt2", "python:net.py:factory", "torchvision:NAME", "timm:NAME"',
@@ -58,23 +104,12 @@ RIGHT = {
     "model.default_method": "the name of a method, as integrated_gradients",
     "model.accuracy": "a number from 0 to 1",
     **remote.RIGHT,
-    "input": "a section [input] with a kind and a shape",
-    "input.kind": "image, tensor or table",
-    "input.shape": "a list of positive whole numbers without the batch axis, as [3, 224, 224]",
-    "input.axes": 'a name for each axis of shape, as ["channel", "time"]',
-    "input.low": "a number, or a list of one for each entry of the first axis",
-    "input.high": "a number, or a list of one for each entry of the first axis",
-    "input.names": "a list of strings, one for each entry of the first axis",
-    "input.categories": 'a table of lists by column, as {colour = ["red", "green"]}',
-    "input.background": 'the name of a CSV file in the folder, as "background.csv"',
-    "input.image": "a section [input.image]",
-    "input.image.mode": "one of RGB, BGR, L",
-    "input.image.resize": "the shorter side in pixels, as 256, or [height, width]",
-    "input.image.crop": "the side of the centre crop in pixels, as 224",
-    "input.image.interpolation": "one of nearest, bilinear, bicubic, lanczos",
-    "input.image.scale": "a positive number, as 1.0 or 255.0",
-    "input.image.mean": "a list of one number for each channel, as [0.485, 0.456, 0.406]",
-    "input.image.std": "a list of one positive number for each channel, as [0.229, 0.224, 0.225]",
+    "input": "a section [input] with a kind and a shape, or a section [inputs.NAME] for each of several",
+    **{f"input.{key}": right for key, right in _INPUT.items()},
+    "inputs": "a section [inputs.NAME] for each input, in the order of the model's arguments",
+    **{f"inputs.*.{key}": right for key, right in _INPUT.items()},
+    "output": "a section [output] with select",
+    "output.select": 'which output is explained: its index, as 0, or its key, as "logits"',
     "labels": "a section [labels] with a file",
     "labels.file": 'the name of a text file in the folder with one class name a line, as "labels.txt"',
 }
@@ -94,7 +129,9 @@ def read_card(path: Path, where: str) -> CardFile:
     except UnicodeDecodeError:
         raise InvalidFolder(f"{where}: it is not UTF-8 text; save it as UTF-8") from None
     except RecursionError:
-        raise InvalidFolder(f"{where}: it is nested too deep; its tables are [model], [input] and [labels]") from None
+        raise InvalidFolder(
+            f"{where}: it is nested too deep; its tables are [model], [input] or [inputs.NAME], [output] and [labels]"
+        ) from None
     except ValueError as error:
         what = "a number of too many digits" if "digits" in str(error) else "nan or inf"
         raise InvalidFolder(f"{where}: it holds {what}; every number should be finite") from None
@@ -102,7 +139,25 @@ def read_card(path: Path, where: str) -> CardFile:
         card = CardFile.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise InvalidFolder(f"{where}: {_sentence(error)}") from None
-    return card.model_copy(update={"input": check_input(_filled(card.input), where)})
+    return card.model_copy(update=_inputs(card, where))
+
+
+def _inputs(card: CardFile, where: str) -> dict[str, Any]:
+    """The card's inputs, checked; raises InvalidFolder."""
+    if card.input is not None and card.inputs:
+        raise InvalidFolder(f"{where}: it has [input] and [inputs.NAME]; [input] is for one input that needs no name")
+    if not card.named:
+        raise InvalidFolder(f"{where}: the section [input] is missing; it should be {RIGHT['input']}")
+    for name in card.inputs:
+        if not NAME.fullmatch(name):
+            raise InvalidFolder(
+                f"{where}: [inputs.{name[:80]}]: a name is of letters, digits and _, and begins with a letter"
+            )
+    if all(spec.held for spec in card.named.values()):
+        raise InvalidFolder(f"{where}: every input is held; leave held out at what is to be explained")
+    if card.input is not None:
+        return {"input": check_input(_filled(card.input), where)}
+    return {"inputs": {name: check_input(_filled(spec), where, f"inputs.{name}") for name, spec in card.inputs.items()}}
 
 
 def read_text(path: Path, limit: int, where: str) -> str:
@@ -134,6 +189,12 @@ def _shaped(document: dict[str, Any]) -> dict[str, Any]:
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     names = [part for part in first["loc"] if isinstance(part, str)]
+    if names[0] == "inputs" and len(names) > 2:
+        return _sentence_of(first, ["inputs", "*", *names[2:]]).replace("[inputs.*", f"[inputs.{names[1]}")
+    return _sentence_of(first, names)
+
+
+def _sentence_of(first: Any, names: list[str]) -> str:
     while names and ".".join(names) not in RIGHT and first["type"] != "extra_forbidden":
         names.pop()  # pydantic adds the member of a union that did not fit
     key = ".".join(names)

@@ -70,9 +70,9 @@ def read_folder(path: Path) -> Folder:
     if source.file is not None:
         _inside(path, source.file, "[model] source")
     labels = _labels(path, card.labels.file) if card.labels else ()
-    section, background = _remote(card, source, f"{name}/{FILE}"), _background(path, card.input)
-    version = remote_version(source, section, card.input, labels, name) if section else None
-    spec = card.input if background is None else _counted(background, card.input, name)
+    section, background = _remote(card, source, f"{name}/{FILE}"), _background(path, card.taken)
+    version = remote_version(source, section, card.taken, labels, name) if section else None
+    spec = card.taken if background is None else _counted(background, card.taken, name)
     return Folder(
         name=name,
         path=path,
@@ -80,6 +80,8 @@ def read_folder(path: Path) -> Folder:
         weights=weights,
         output=card.model.output,
         input=spec,
+        inputs=card.inputs,
+        select=card.output.select if card.output else None,
         labels=labels,
         default_method=_default_method(card, source),
         accuracy=card.model.accuracy,
@@ -93,7 +95,7 @@ def read_folder(path: Path) -> Folder:
 def _default_method(card: CardFile, source: Source) -> str:
     """What protocol calls use: of a server, where the card says nothing, a method that needs no gradients."""
     if source.remote and "default_method" not in card.model.model_fields_set:
-        return "occlusion" if card.input.kind == "image" else "kernel_shap"
+        return "occlusion" if card.taken.kind == "image" else "kernel_shap"
     return card.model.default_method
 
 
@@ -103,8 +105,12 @@ def _remote(card: CardFile, source: Source, where: str) -> RemoteSection | None:
         if card.remote is not None:
             raise InvalidFolder(f"{where}: [remote] is for a source that is a server; this one is {source.kind}")
         return None
+    if card.taken.parts or card.output is not None:
+        raise InvalidFolder(
+            f"{where}: a server is asked of one tensor and for one; [inputs.NAME] and [output] need a graph"
+        )
     section = card.remote or RemoteSection()
-    check_section(section, source.kind, card.input, where)
+    check_section(section, source.kind, card.taken, where)
     return section
 
 
@@ -170,8 +176,8 @@ def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> 
     the packages that hold the code. The rows of a background count.
     """
     parts = [orjson.dumps(card.canonical(), option=orjson.OPT_SORT_KEYS)]
-    if card.input.background is not None:
-        parts.append(hash_of(path / card.input.background).encode())
+    if card.taken.background is not None:
+        parts.append(hash_of(path / card.taken.background).encode())
     if source.remote:
         asked = (card.remote or RemoteSection()).asked()
         parts.append(orjson.dumps({"version": version, **asked}, option=orjson.OPT_SORT_KEYS))

@@ -53,7 +53,7 @@ def _loaded(folder: Folder, device: str) -> Model:
     if folder.source.kind == "archive":
         return _model(folder, read_program(folder), device)
     module = _module(folder)
-    program = export_module(module, folder.input.shape, folder.name)
+    program = export_module(module, folder.named, folder.name, select=folder.select)
     try:
         x = sample(module, folder, program)
     except InvalidFolder as error:
@@ -67,19 +67,24 @@ def load_program(folder: Folder) -> ExportedProgram:
     """The exported program of a folder: read from its archive, or exported from its module with its weights."""
     if folder.source.kind == "archive":
         return read_program(folder)
-    return export_module(_module(folder), folder.input.shape, folder.name)
+    return export_module(_module(folder), folder.named, folder.name, select=folder.select)
 
 
 def sample(module: nn.Module, folder: Folder, program: ExportedProgram, example: Tensor | None = None) -> Tensor:
-    """The example (n, *shape), else plausible inputs; raises InvalidFolder where the module gives no finite numbers."""
+    """The example (n, *shape), or (n, numbers) of several inputs, else plausible inputs.
+
+    Raises InvalidFolder where the module gives no finite numbers.
+    """
     with _naming(folder):
-        return comparison.sample(module, Model.from_program(folder, program), program, example)
+        model = Model.from_program(folder, program)
+        return comparison.sample(comparison.called(module, model, program), model, program, example)
 
 
 def compare(module: nn.Module, folder: Folder, program: ExportedProgram, x: Tensor) -> None:
     """Raise InvalidFolder where a program's outputs or gradients on x (n, *shape) are not its module's."""
     with _naming(folder):
-        comparison.check(module, Model.from_program(folder, program), program, x)
+        model = Model.from_program(folder, program)
+        comparison.check(comparison.called(module, model, program), model, program, x)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Decoding(FakeQueue):
             data, kind = (given.data, given.kind) if given else (None, None)
             work = Work(order.job.id, order.job, order.model, 1.0, 1.0, kind=kind, data=data)
             try:
-                prepared(work, self.served[order.model].input)
+                prepared(work, self.served[order.model].named)
             except ExplainError as error:
                 self.put(order.job.id, "failed", Problem(code=error.code, detail=error.detail, pointer=error.pointer))
         return await super().submit(orders, wait=wait, arrays=arrays)

@@ -118,12 +118,12 @@ def test_writing_into_a_view_that_is_read_later_is_refused() -> None:
         model_of(Viewed(), (2,))
 
 
-def test_several_inputs_or_outputs_are_refused() -> None:
+def test_several_outputs_of_which_none_is_chosen_are_refused() -> None:
     class Two(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
             return x, x + 1
 
-    with pytest.raises(InvalidFolder, match="one tensor in and one tensor out"):
+    with pytest.raises(InvalidFolder, match=r"the model returns 0 .*; 1 .*; say which is explained, as select = 0"):
         model_of(Two(), (2,))
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import fx
 
 from workers.engine.compile import attention_dropout, batch_norm, memory_format, normal_forms, unroll
-from workers.engine.compile.constants import fold_constants
+from workers.engine.compile.constants import Constants, fold_constants
 from workers.engine.compile.dropout import Dropout, switch_on
 from workers.engine.compile.inline import inline
+from workers.engine.compile.inputs import BETWEEN, HELD, LAYER, take
 from workers.engine.compile.layer_names import Name, layer_names
+from workers.engine.compile.outputs import OUTPUT, choose
 from workers.engine.compile.precision import in_precision, unify
 from workers.engine.graph import canonizers, ops
 from workers.engine.graph.graph import Graph, Node, Ref, is_float, references
 from workers.engine.graph.rows import Rows, of_sizes
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
 
 
@@ -25,23 +28,38 @@ from workers.explanation.errors import InvalidFolder
 class Compiled:
     """`exported` computes the model as it is; `folded` the same, batch norm folded and recurrence unrolled.
 
-    `dropouts` are those switched on in both, where that was asked for.
+    `dropouts` are those switched on in both, where that was asked for. `spec` is what they take, `lookup` computes what
+    of it embeddings look up for ids, of which `tables` says how many there are, by input.
     """
 
     exported: Graph
     folded: Graph
     dropouts: tuple[Dropout, ...] = ()
+    spec: InputSpec | None = None
+    lookup: Graph | None = None
+    tables: Mapping[str, int] = field(default_factory=dict)
 
 
 def compile_program(
-    program: torch.export.ExportedProgram, device: torch.device, dtype: torch.dtype, dropout: bool = False
+    program: torch.export.ExportedProgram,
+    device: torch.device,
+    dtype: torch.dtype,
+    dropout: bool = False,
+    inputs: Mapping[str, InputSpec] | None = None,
+    select: int | str | None = None,
 ) -> Compiled:
-    """Both graphs of a program, constants on the device; raises InvalidFolder for what is not one tensor in and out.
+    """Both graphs of a program, constants on the device; raises InvalidFolder where it takes other `inputs`.
 
-    With `dropout`, what drops values in training is kept, as a product with a mask.
+    With `dropout`, what drops values in training is kept, as a product with a mask. `select` is which output, of
+    several: an index, or a key, or several with dots between them.
     """
-    graph, constants, source = _unlifted(program)
+    graph, constants, sources = _unlifted(program, select)
     constants = unify(graph, constants, dtype)
+    taken = take(graph, sources, inputs or _as_exported(sources))
+    source = taken.source
+    lookup = None
+    if taken.lookup is not None:
+        lookup = _lookup(*taken.lookup, constants, device, dtype)
     fold_constants(graph, constants)
     normal_forms.plain_forms(graph, constants)
     names = layer_names(graph.nodes)
@@ -61,13 +79,26 @@ def compile_program(
     unroll.unroll(graph, constants, named)
     folded = batch_norm.fold_batch_norm(graph, constants)
     normal_forms.separate(graph)
-    if list(graph.nodes) == calls:
-        return Compiled(exported, exported, dropouts)
-    return Compiled(exported, _compile(graph, constants, source, _with_aliases(named, folded), device), dropouts)
+    same = list(graph.nodes) == calls
+    plain = exported if same else _compile(graph, constants, source, _with_aliases(named, folded), device)
+    return Compiled(exported, plain, dropouts, taken.spec, lookup, taken.tables)
 
 
-def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str, Any], fx.Node]:
-    """A copy of the program's graph, its constants by placeholder name, and the placeholder of the input."""
+def _as_exported(sources: Sequence[fx.Node]) -> dict[str, InputSpec]:
+    """The inputs as the program has them, where no card says anything of them."""
+    return {source.name: InputSpec(shape=tuple(map(int, source.meta["val"].shape[1:]))) for source in sources}
+
+
+def _lookup(graph: fx.Graph, source: fx.Node, constants: Constants, device: torch.device, dtype: torch.dtype) -> Graph:
+    """The graph of what embeddings look up."""
+    own = {name: _placed(value, device, dtype) for name, value in constants.items()}
+    return _compile(graph, own, source, layer_names(graph.nodes), device)
+
+
+def _unlifted(
+    program: torch.export.ExportedProgram, select: int | str | None
+) -> tuple[fx.Graph, dict[str, Any], list[fx.Node]]:
+    """A copy of the program's graph with the one output, its constants and the inputs by placeholder."""
     signature = program.graph_signature
     stored: dict[str, Any] = {**program.state_dict, **program.constants}
     lifted = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -78,28 +109,12 @@ def _unlifted(program: torch.export.ExportedProgram) -> tuple[fx.Graph, dict[str
     inline(graph, program.graph_module)
     for mutated in signature.buffers_to_mutate.values():
         raise InvalidFolder(f"the model writes to its buffer {mutated} when it runs; export it in evaluation mode")
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
-        raise InvalidFolder(
-            f"the model has {len(signature.user_inputs)} inputs and {len(signature.user_outputs)} outputs; "
-            "Whence explains models with one tensor in and one tensor out: wrap it before the export"
-        )
     constants = {name: stored[target] for name, target in lifted.items()}
     # the copy renames what Python has a name for, such as `input`, the input of every nn.Sequential
-    source = next(copy for node, copy in copies.items() if node.name == signature.user_inputs[0])
-    _take_floats(graph, source)
-    return graph, constants, source
-
-
-def _take_floats(graph: fx.Graph, source: fx.Node) -> None:
-    """Let a program that was exported for whole numbers (ids of tokens) take them as floats, as all input comes."""
-    given = source.meta["val"]
-    if given.is_floating_point():
-        return
-    with graph.inserting_after(source):
-        whole = graph.call_function(torch.ops.aten.to.dtype, (source, given.dtype))
-    whole.meta = {"val": given}
-    source.replace_all_uses_with(whole, delete_user_cb=lambda user: user is not whole)
-    source.meta["val"] = given.to(torch.float32)
+    named = {node.name: copy for node, copy in copies.items()}
+    sources = [named[name] for name in signature.user_inputs if isinstance(name, str) and name in named]
+    choose(graph, program, select)
+    return graph, constants, sources
 
 
 def _placed(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -137,15 +152,13 @@ def _compile(
             return items if isinstance(argument, list) else tuple(items)
         return argument
 
-    for node in graph.nodes:
-        if node.op != "call_function":
-            continue
+    for node in [node for node in graph.nodes if node.op == "call_function"]:
         index = len(nodes)
         args = tuple(bound(a) for a in node.args)
         # the program names the device that it was exported with
         kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
-        name = names.get(node, Name(node.name, ()))
+        name = _name(node, names)
         sizes, rows = rows_of(_sizes(node))
         nodes.append(
             Node(
@@ -159,7 +172,8 @@ def _compile(
                 kwargs=kwargs,
                 inputs=inputs,
                 shape=_shape(node),
-                carries=ops.name(node) not in ops.CREATION and _carries(node.meta.get("val")),
+                carries=_carries(node),
+                between=bool(node.meta.get(BETWEEN)),
                 sizes=sizes if is_float(node.meta.get("val")) else None,
                 rows=rows,
             )
@@ -188,9 +202,20 @@ def _identity(*_: Any) -> None:
     """The input node is a value, not a call."""
 
 
-def _carries(value: Any) -> bool:
+def _name(node: fx.Node, names: dict[fx.Node, Name]) -> Name:
+    """A node's name, with those that it has as an input or among the outputs."""
+    found = names.get(node, Name(node.name, ()))
+    return Name(node.meta.get(LAYER, found.layer), (*found.aliases, *node.meta.get(OUTPUT, ())))
+
+
+def _carries(node: fx.Node) -> bool:
+    held = ops.name(node) in ops.CREATION or node.meta.get(HELD)
+    return not held and _has_floats(node.meta.get("val"))
+
+
+def _has_floats(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return any(_carries(item) for item in value)
+        return any(_has_floats(item) for item in value)
     return isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex())
 
 

@@ -44,7 +44,8 @@ def settle(compiled: Compiled, like: Tensor, bounds: Range | None) -> Compiled:
         folded = exported if same else _measured(compiled.folded, like)
         return replace(compiled, exported=exported, folded=folded)
     tokens = _alone(compiled.exported, like)
-    draws = _Draws(like, bounds, tokens)
+    several = compiled.spec is not None and compiled.spec.parts
+    draws = _Draws(like, bounds, None if several else tokens, columns_of_ids(compiled))
     try:
         exported = _settled(compiled.exported, draws)
         folded = exported if same else _ordered(compiled.folded, draws)
@@ -62,14 +63,18 @@ def settle(compiled: Compiled, like: Tensor, bounds: Range | None) -> Compiled:
 class _Draws:
     """Rows that the model can take: numbers of both signs and of its range, or of tokens those that it has."""
 
-    def __init__(self, like: Tensor, bounds: Range | None, tokens: int | None) -> None:
-        self.like, self.bounds, self.tokens = like, bounds, tokens
+    def __init__(
+        self, like: Tensor, bounds: Range | None, tokens: int | None, ids: Sequence[tuple[slice, int]] = ()
+    ) -> None:
+        self.like, self.bounds, self.tokens, self.ids = like, bounds, tokens, ids
         self.generator = torch.Generator().manual_seed(0)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Which row differs between two batches, and these."""
         for draw, row in ((self._normal, 0), (self._within, ROWS - 1)):
             one = draw(ROWS + 1).to(self.like)
+            for at, count in self.ids:
+                one[:, at] = torch.randint(count, one[:, at].shape, generator=self.generator).to(self.like)
             other = one[:ROWS].clone()
             other[row] = one[ROWS]
             yield row, one[:ROWS], other
@@ -88,6 +93,16 @@ class _Draws:
             return share
         low, high = (bound.cpu().float() for bound in self.bounds)
         return low + (high - low) * share
+
+
+def columns_of_ids(compiled: Compiled) -> list[tuple[slice, int]]:
+    """Where whole numbers lie among inputs end to end, and below what they stay."""
+    parts = compiled.spec.parts if compiled.spec else ()
+    return [
+        (slice(part.start, part.stop), compiled.tables[part.name])
+        for part in parts
+        if part.name in compiled.tables and not part.embedding
+    ]
 
 
 def _alone(graph: Graph, row: Tensor) -> int | None:

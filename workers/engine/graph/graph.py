@@ -25,7 +25,8 @@ class Ref:
 class Node:
     """One call: `op` is its ATen name, `layer` its public name, `inputs` what it reads, `shape` behind the first axis.
 
-    `sizes` are all sizes of its value for one row, and `rows` says what of it belongs to each row of a batch.
+    `sizes` are all sizes of its value for one row, and `rows` says what of it belongs to each row of a batch. What is
+    `between` is no layer of the model's own, but hands it an input.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Node:
     )
     sizes: tuple[int, ...] | None = None
     rows: Rows = PLAIN
+    between: bool = False
 
     @property
     def part(self) -> tuple[int, ...] | None:
@@ -143,7 +145,7 @@ class Graph:
     def offered(self) -> list[bool]:
         """For each node, whether its value is of the input, and each row has a part of its own in it."""
         pairs = zip(self.nodes, self.depending(), strict=True)
-        return [depends and (self.alone or node.rows.axis is not None) for node, depends in pairs]
+        return [depends and not node.between and (self.alone or node.rows.axis is not None) for node, depends in pairs]
 
     def by_row(self, index: int, value: Tensor) -> Tensor:
         """A node's value, or what is shaped like it, with a row's part for each row: (n, *part)."""

@@ -144,4 +144,21 @@ class Function:
 
     def range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
-        return prediction.input_range(self.card.input, self.device, self.dtype)
+        return prediction.input_range(self.card.input, self.device, self.dtype, self.card.named)
+
+    def bounded(self, name: str) -> bool:
+        """Whether the card says between what an input's values lie; nothing says so of what ids are embedded as."""
+        spec = self.card.named[name]
+        return spec.dtype == "float32" and prediction.input_range(spec, self.device, self.dtype) is not None
+
+    def join(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What methods are given of inputs by name, each (n, *shape): the one tensor, or all of them end to end."""
+        spec = self.card.input
+        if not spec.parts:
+            return next(iter(inputs.values())).to(self.device, self.dtype)
+        flat = [inputs[part.name].to(self.device, self.dtype).flatten(1) for part in spec.parts if not part.embedding]
+        return self.embedded(torch.cat(flat, 1))
+
+    def embedded(self, raw: Tensor) -> Tensor:
+        """Inputs end to end (n, numbers) with what embeddings look up for ids; as they are where there are none."""
+        return raw

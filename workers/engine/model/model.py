@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Literal
 
@@ -54,6 +55,8 @@ class Model(Function):
         self.spec = spec
         self.graph = compiled.exported
         self.folded = compiled.folded
+        self.lookup = compiled.lookup
+        self.tables = compiled.tables
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self.stochastic: Callable[[], Compiled] | None = None
@@ -72,14 +75,15 @@ class Model(Function):
         `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
         """
         place = torch.device(device)
-        row = torch.zeros(1, *spec.input.shape, device=place, dtype=dtype)
 
         def compiled_as(dropout: bool) -> Compiled:
-            found = compile_program(program, place, dtype, dropout)
-            prediction.check_input(spec, found.exported)
-            return settle(found, row, prediction.input_range(spec.input, place, dtype))
+            found = compile_program(program, place, dtype, dropout, spec.named, spec.select)
+            taken = found.spec or spec.input
+            row = torch.zeros(1, *taken.shape, device=place, dtype=dtype)
+            return settle(found, row, prediction.input_range(taken, place, dtype, spec.named))
 
         compiled = compiled_as(False)
+        spec = replace(spec, input=compiled.spec or spec.input)
         model = cls(spec, compiled, place, dtype, chunk, stored_types(program))
         if has_dropout(program):
             model.stochastic = cache(partial(compiled_as, True))
@@ -189,6 +193,12 @@ class Model(Function):
         """The name of the rule that each layer got under a composite, in the order of the graph."""
         rules = self.rules(table, choices)
         return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
+
+    def embedded(self, raw: Tensor) -> Tensor:
+        if self.lookup is None:
+            return raw
+        with torch.no_grad():
+            return torch.cat([raw, self.lookup.run(raw)[0]], 1)
 
     def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
         """The layers among the targets that batch norm is folded into, each with its norm."""

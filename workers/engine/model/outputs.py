@@ -14,6 +14,7 @@ from torch.fx import Node
 from torch.nn.functional import logsigmoid
 from torch.special import entr
 
+from workers.engine.compile.outputs import names
 from workers.engine.graph.ops import VIEWS
 from workers.engine.graph.rows import by_row, shares
 from workers.engine.model import target_masks
@@ -25,12 +26,14 @@ SQUASHED = ("softmax", "_softmax", "sigmoid")
 SUM = 1e-3  # how far from 1 the probabilities of classes that exclude each other may add up
 
 
-def kind_of(program: ExportedProgram) -> Output:
+def kind_of(program: ExportedProgram, select: int | str | None = None) -> Output:
     """What the graph shows of the kind of its output: a list after a softmax or a sigmoid, one logit, or logits.
 
     One number may also be a quantity, which only who made the model knows; so may numbers with places.
     """
-    node = next(iter(program.graph.output_node().args[0]))
+    returned = program.graph.output_node().args[0]
+    places = dict(names(program, len(returned)))
+    node = returned[places.get(str(select), 0)]
     value = node.meta.get("val")
     if not isinstance(value, Tensor):
         return "logits"

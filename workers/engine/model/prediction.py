@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from workers.engine.model.target_masks import totals
 from workers.explanation.card import InputSpec, Layer, ModelCard
 from workers.explanation.card_checks import check_output
 from workers.explanation.errors import InvalidFolder
+from workers.explanation.inputs import explained
 from workers.explanation.spec import ModelSpec
 
 
@@ -45,8 +46,8 @@ def card(spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str
 def card_of_function(spec: ModelSpec, outputs: tuple[int, ...]) -> ModelCard:
     """The card of a model that is known by its outputs alone; raises InvalidFolder where these are no such outputs."""
     return ModelCard(
-        name=spec.name, digest=spec.digest, output=spec.output, input=spec.input, outputs=outputs,
-        labels=check_output(spec.output, outputs, spec.labels), default_method=spec.default_method,
+        name=spec.name, digest=spec.digest, output=spec.output, input=spec.input, inputs=dict(spec.inputs),
+        outputs=outputs, labels=check_output(spec.output, outputs, spec.labels), default_method=spec.default_method,
         accuracy=spec.accuracy,
     )  # fmt: skip
 
@@ -58,17 +59,15 @@ def input_axes(spec: InputSpec) -> tuple[str, ...]:
     return tuple("channel" if name in ("channels", "feature", "features") else name for name in spec.axes)
 
 
-def check_input(spec: ModelSpec, graph: Graph) -> None:
-    """Raise InvalidFolder where the input is not of the shape that the card says."""
-    if graph.nodes[0].shape != tuple(spec.input.shape):
-        raise InvalidFolder(
-            f"[input] shape is {list(spec.input.shape)} and the model was exported for "
-            f"{list(graph.nodes[0].shape or ())}"
-        )
+def input_range(
+    spec: InputSpec, device: torch.device, dtype: torch.dtype, named: Mapping[str, InputSpec] | None = None
+) -> tuple[Tensor, Tensor] | None:
+    """Lowest and highest value of each channel, broadcastable to (n, *shape); of several inputs, of each value.
 
-
-def input_range(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    """Lowest and highest value of each channel, broadcastable to (n, *shape)."""
+    What is held has no range to be moved in.
+    """
+    if spec.parts:
+        return _range_of_parts(spec, device, dtype, named or {})
     low, high = spec.image.range() if spec.image else (spec.low, spec.high)
     if low is None or high is None:
         return None
@@ -78,6 +77,19 @@ def input_range(spec: InputSpec, device: torch.device, dtype: torch.dtype) -> tu
         return flat.view(1, -1, *[1] * (len(spec.shape) - 1))
 
     return spread(low), spread(high)
+
+
+def _range_of_parts(
+    spec: InputSpec, device: torch.device, dtype: torch.dtype, named: Mapping[str, InputSpec]
+) -> tuple[Tensor, Tensor] | None:
+    bounds = torch.zeros(2, 1, *spec.shape, device=device, dtype=dtype)
+    for part in explained(spec):
+        found = None if part.embedding else input_range(named[part.name], device, dtype)
+        if found is None:
+            return None
+        for row, bound in zip(bounds, found, strict=True):
+            row[:, part.start : part.stop] = bound.expand(1, *part.shape).flatten(1)
+    return bounds[0], bounds[1]
 
 
 def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[str, Any]]]:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import by_part, hold
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
+from workers.explanation.inputs import explained
 from workers.explanation.perturbation import Baseline
 
 BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
@@ -24,34 +26,46 @@ def baseline(
 
     Raises InvalidParameter, which points at the field that `asked`, where it needs the range of an input of none.
     """
-    axes = _axes(model.card.input)
+    spec = model.card.input
     made: dict[Baseline, Callable[[], Tensor]] = {
         "zero": lambda: torch.zeros_like(batch.x),
         "constant": lambda: torch.full_like(batch.x, value),
         "minimum": lambda: _range(model, asked)[0].expand_as(batch.x).clone(),
-        "mean": lambda: _mean(batch.x, axes),
-        "blur": lambda: _blurred(batch.x, axes),
+        "mean": lambda: _each(batch.x, spec, _mean),
+        "blur": lambda: _each(batch.x, spec, _blurred),
         "uniform": lambda: _uniform(batch, *_range(model, asked)),
     }
-    return made[kind]()
+    return hold(made[kind](), batch.x, spec)
 
 
 def _range(model: Function, asked: str) -> tuple[Tensor, Tensor]:
     found = model.range()
     if found is None:
         raise InvalidParameter(
-            f"this {asked} needs the range of the input, which the model's card does not give: add low and high to "
-            "[input] of the card",
+            f"this {asked} needs the range of the input{_unbounded(model)}, which the model's card does not give: add "
+            "low and high to its section of the card",
             pointer=f"/method/{asked}",
             instead=[Instead(parameters={asked: kind}) for kind in ("zero", "mean", "blur")],
         )
     return found
 
 
-def _axes(spec: InputSpec) -> tuple[int, ...]:
+def _unbounded(model: Function) -> str:
+    """Which of several inputs has no range."""
+    found = [part.name for part in explained(model.card.input) if not model.bounded(part.name)]
+    return f" {', '.join(dict.fromkeys(found))}" if found else ""
+
+
+def _each(x: Tensor, spec: InputSpec, make: Callable[[Tensor, tuple[int, ...]], Tensor]) -> Tensor:
+    """What is made of the input along its axes of places; of several, of each along its own."""
+    if spec.parts:
+        return by_part(x, spec, lambda piece, part: make(piece, _axes(part.shape, part.channels)))
+    return make(x, _axes(spec.shape, spec.channel_axis))
+
+
+def _axes(shape: tuple[int, ...], channels: int | None) -> tuple[int, ...]:
     """The axes of a batch's inputs that hold places."""
-    channels = spec.channel_axis
-    return tuple(axis + 1 for axis in range(len(spec.shape)) if axis != channels)
+    return tuple(axis + 1 for axis in range(len(shape)) if axis != channels)
 
 
 def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:

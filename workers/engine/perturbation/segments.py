@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -14,9 +14,12 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import shares
+from workers.engine.model.prediction import input_range
 from workers.engine.perturbation.altered_scores import twins
 from workers.engine.perturbation.maps import over_channels
 from workers.explanation.errors import ANY_FUNCTION, Instead, InvalidParameter, MethodNotApplicable
+from workers.explanation.inputs import explained
 from workers.explanation.perturbation import Cut
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST = 2000  # segments: a regression over more would outlast the passes
 _PLANE = 2
+Range: TypeAlias = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Segments:
             torch.from_numpy(row).to(self.labels.device, dtype)[labels]
             for row, labels in zip(values, self.labels, strict=True)
         ]
-        return over_channels(torch.stack(maps), self.spec)
+        found = torch.stack(maps)
+        return found * shares(self.spec, found) if self.spec.parts else over_channels(found, self.spec)
 
 
 def chosen(model: Function, cut: Cut | None) -> Cut:
@@ -50,6 +55,8 @@ def chosen(model: Function, cut: Cut | None) -> Cut:
     Raises MethodNotApplicable for superpixels of what is no image plane, and for a flat input of too many features.
     """
     spec = model.card.input
+    if spec.parts:
+        return _chosen_of_parts(model, cut)
     if cut in ("slic", "quickshift") and (len(spec.spatial_shape) != _PLANE or spec.channel_axis is None):
         raise MethodNotApplicable(
             f"segments={cut} draws superpixels on channels by height by width; this model's input has the shape "
@@ -75,16 +82,60 @@ def segments(model: Function, batch: Batch, cut: Cut | None, count: int) -> Segm
     cut, spec = chosen(model, cut), model.card.input
 
     def made() -> Segments:
-        if cut == "grid":
+        if spec.parts:
+            labels = [_of_parts(model, x, cut, count) for x in batch.x]
+        elif cut == "grid":
             labels = [grid(spec.spatial_shape, count if len(spec.shape) > 1 else spec.shape[0])] * len(batch)
         else:
-            by_row = {first: _superpixels(model, batch.x[first], cut, count) for first in sorted(set(twins(batch)))}
+            first_rows, bounds = sorted(set(twins(batch))), model.range()
+            by_row = {row: _superpixels(spec, bounds, batch.x[row], cut, count) for row in first_rows}
             labels = [by_row[first] for first in twins(batch)]
         return Segments(
             torch.from_numpy(np.stack(labels)).to(batch.x.device), [int(row.max()) + 1 for row in labels], cut, spec
         )
 
     return batch.cache.get(Segments, (cut, count), made)
+
+
+def _chosen_of_parts(model: Function, cut: Cut | None) -> Cut:
+    """As `chosen`, of several inputs: superpixels for those that are images, else a grid."""
+    spec = model.card.input
+    images = [part for part in explained(spec) if len(part.spatial_shape) == _PLANE and part.channels is not None]
+    if cut in ("slic", "quickshift") and not images:
+        raise MethodNotApplicable(
+            f"segments={cut} draws superpixels on channels by height by width; none of the inputs "
+            f"{', '.join(model.card.named)} has these",
+            pointer="/method/segments",
+            instead=[Instead(parameters={"segments": "grid"})],
+        )
+    for part in explained(spec):
+        if part.channels is None and part.shape[0] > MOST:
+            raise MethodNotApplicable(
+                f"each of the {part.shape[0]} features of the input {part.name} would be a segment of its own, and "
+                f"{MOST} is the most that can be told apart",
+                pointer="/method",
+                instead=ANY_FUNCTION,
+            )
+    return cut or ("slic" if any(model.card.named[part.name].kind == "image" for part in images) else "grid")
+
+
+def _of_parts(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
+    """Segments of each input in turn, those of an image beside the columns of a row, numbered on.
+
+    What is held is in the first, whose filling leaves it as it is.
+    """
+    spec, first = model.card.input, 0
+    found = np.zeros(spec.shape, np.int64)
+    for part in explained(spec):
+        own, piece = model.card.named[part.name], x[part.start : part.stop].view(part.shape)
+        if cut != "grid" and own.kind == "image":
+            labels = _superpixels(own, input_range(own, x.device, x.dtype), piece, cut, count)
+        else:
+            labels = grid(part.spatial_shape, count if part.channels is not None else part.shape[0])
+        spread = labels if part.channels is None else np.expand_dims(labels, part.channels)
+        found[part.start : part.stop] = first + np.broadcast_to(spread, part.shape).ravel()
+        first += int(labels.max()) + 1
+    return found
 
 
 def grid(sizes: Sequence[int], count: int) -> NDArray[np.int64]:
@@ -95,11 +146,11 @@ def grid(sizes: Sequence[int], count: int) -> NDArray[np.int64]:
     return np.asarray(np.ravel_multi_index(np.meshgrid(*axes, indexing="ij"), blocks), np.int64)
 
 
-def _superpixels(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
+def _superpixels(spec: InputSpec, known: Range | None, x: Tensor, cut: Cut, count: int) -> NDArray[np.int64]:
     # Imported here: it takes a second, and grids do without.
     from skimage.segmentation import quickshift, slic
 
-    picture = _picture(model, x)
+    picture = _picture(spec, known, x)
     if cut == "slic":
         labels = slic(picture, n_segments=count, start_label=0)
     else:
@@ -112,9 +163,8 @@ def _superpixels(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int64)
 
 
-def _picture(model: Function, x: Tensor) -> NDArray[np.float64]:
+def _picture(spec: InputSpec, known: Range | None, x: Tensor) -> NDArray[np.float64]:
     """The input as a person sees it: height, width, red-green-blue, 0..1; other than three channels become gray."""
-    spec, known = model.card.input, model.range()
     axis = spec.channel_axis or 0
     if known is not None:
         low, high = (bound.expand(1, *x.shape)[0] for bound in known)

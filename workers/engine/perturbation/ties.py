@@ -8,6 +8,7 @@ import torch
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import hold
 from workers.explanation.target import Target
 
 
@@ -23,5 +24,5 @@ def untied(model: Function, batch: Batch, share: float) -> Batch:
     known = model.range()
     size = (flat.amax(1) - flat.amin(1)).view(-1, *[1] * (batch.x.dim() - 1)) if known is None else known[1] - known[0]
     drawn = torch.stack([torch.rand(batch.x.shape[1:], generator=source) for source in batch.generators()])
-    x = batch.x + share * size * (2 * drawn.to(batch.x) - 1)
+    x = hold(batch.x + share * size * (2 * drawn.to(batch.x) - 1), batch.x, model.card.input)
     return Batch(x, wanted, batch.seeds, batch.report, resources=batch.resources)

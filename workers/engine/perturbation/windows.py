@@ -11,12 +11,39 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import shares
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.maps import over_channels
+from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.inputs import explained
 
 Window: TypeAlias = tuple[slice, ...]
+Region: TypeAlias = Window | tuple[Tensor]  # of several inputs: where it lies in the list of them
+
+
+def windows_of(spec: InputSpec, patch: int | None, stride: int | None) -> Sequence[Region]:
+    """The windows over the places of an input, or over the features of a flat one; of several inputs, of each in turn.
+
+    Raises InvalidParameter.
+    """
+    if not spec.parts:
+        return windows(spec.shape if spec.channel_axis is None else (1, *spec.spatial_shape), patch, stride)
+    return [
+        (_columns(part, window),)
+        for part in explained(spec)
+        for window in windows((1, *part.spatial_shape), patch, stride)
+    ]
+
+
+def _columns(part: Part, window: Window) -> Tensor:
+    """Where in the list of all inputs a window of one of them lies, with all channels of its places."""
+    at = torch.arange(part.start, part.stop).view(part.shape)
+    inside = list(window)
+    if part.channels is not None:
+        inside.insert(part.channels, slice(None))
+    return at[tuple(inside)].flatten()
 
 
 def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list[Window]:
@@ -41,7 +68,7 @@ def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list
 
 
 def occlude(
-    model: Function, batch: Batch, question: Hashable, windows: Sequence[Window], fill: Tensor, probability: bool
+    model: Function, batch: Batch, question: Hashable, windows: Sequence[Region], fill: Tensor, probability: bool
 ) -> Tensor:
     """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
     spec = model.card.input
@@ -52,7 +79,7 @@ def occlude(
         x = batch.x[rows]
         for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
             if point > 0:
-                at = list(windows[point - 1])
+                at: list[slice | Tensor] = list(windows[point - 1])
                 if channels is not None:
                     at.insert(channels, slice(None))
                 x[(i, *at)] = fill[(row, *at)]
@@ -66,6 +93,8 @@ def occlude(
     for point, window in enumerate(windows):
         spread[(slice(None), *window)] += losses[:, point]
         covered[(slice(None), *window)] += 1
+    if spec.parts:
+        return spread * shares(spec, spread) / covered.clamp(min=1)  # what is held is in no window
     return over_channels(spread / covered, spec)
 
 

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import by_part, hold
+from workers.engine.model.prediction import input_range
 from workers.engine.perturbation.chunks import sweep
+from workers.explanation.card import Part
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.method import Method
 
@@ -54,12 +57,28 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
 
 def extent(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
     """What noise is a share of: the width of the input's range by channel, as the card says, else of each row's own
-    values; or the standard deviation of each row's values. Broadcasts to x."""
+    values; or the standard deviation of each row's values. Of several inputs, each by itself. Broadcasts to x."""
+    if model.card.input.parts:
+        return _of_parts(model, x, noise_of)
     axes = tuple(range(1, x.dim()))
     if noise_of == "std":
         return x.std(axes, correction=0, keepdim=True)
     low, high = model.range() or own_range(x)
     return high - low
+
+
+def _of_parts(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
+    """The extent of each input at its own values; of what is held, none."""
+
+    def of_part(piece: Tensor, part: Part) -> Tensor:
+        axes = tuple(range(1, piece.dim()))
+        if noise_of == "std":
+            return piece.std(axes, correction=0, keepdim=True).expand_as(piece)
+        known = None if part.embedding else input_range(model.card.named[part.name], x.device, x.dtype)
+        low, high = known or own_range(piece)
+        return (high - low).expand_as(piece)
+
+    return hold(by_part(x, model.card.input, of_part), torch.zeros_like(x), model.card.input)
 
 
 def own_range(x: Tensor) -> tuple[Tensor, Tensor]:

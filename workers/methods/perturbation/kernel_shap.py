@@ -26,6 +26,7 @@ class KernelShap(Method):
     """
 
     citation = "Lundberg, Lee 2017, A Unified Approach to Interpreting Model Predictions; Covert, Lee 2021"
+    places = True
     question = "How do the segments share the difference in score between this input and a filled one, by regression?"
     cost = "thousands of passes"
 

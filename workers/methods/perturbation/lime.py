@@ -25,6 +25,7 @@ class Lime(Method):
     """
 
     citation = "Ribeiro, Singh, Guestrin 2016, Why Should I Trust You?; book ch. 22.2.1"
+    places = True
     question = "Which segments carry the score, in a linear model of it around this input?"
     cost = "thousands of passes"
 

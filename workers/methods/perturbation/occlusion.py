@@ -22,6 +22,7 @@ class Occlusion(Method):
     """
 
     citation = "Zeiler, Fergus 2014, Visualizing and Understanding Convolutional Networks; book ch. 22.2.1"
+    places = True
     question = "Which regions does the score depend on, seen by hiding them one after the other?"
     cost = "hundreds of passes"
 
@@ -44,11 +45,9 @@ class Occlusion(Method):
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.baselines import baseline
-        from workers.engine.perturbation.windows import occlude, windows
+        from workers.engine.perturbation.windows import occlude, windows_of
 
-        spec = model.card.input
-        shape = spec.spatial_shape if spec.channel_axis is None else (1, *spec.spatial_shape)
-        patches = windows(shape, self.patch, self.stride)
+        patches = windows_of(model.card.input, self.patch, self.stride)
         fill = baseline(model, batch, self.fill, self.value, asked="fill")
         values = occlude(model, batch, self, patches, fill, probability=self.score == "probability")
         return Attribution({"attribution": values}, info=[{"patches": len(patches)}] * len(batch))

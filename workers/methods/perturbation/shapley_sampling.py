@@ -25,6 +25,7 @@ class ShapleySampling(Method):
     """
 
     citation = "Castro, Gomez, Tejada 2009; Strumbelj, Kononenko 2010, An Efficient Explanation of Classifications"
+    places = True
     question = "What does each segment add to the score when the segments are shown one after the other?"
     cost = "thousands of passes"
 

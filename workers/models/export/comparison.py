@@ -13,8 +13,11 @@ from torch.export import ExportedProgram
 
 from workers.engine.graph.embeddings import embeddings
 from workers.engine.graph.graph import Graph
+from workers.engine.model.inputs import piece
 from workers.engine.model.model import Model
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
+from workers.models.export.called import Called
 from workers.models.export.diagnosis import Difference, diagnose, not_finite
 from workers.models.export.eager_run import Seen, watched
 from workers.models.export.example_inputs import plausible
@@ -39,13 +42,22 @@ class Answer:
     slopes: bool
 
 
+def called(module: nn.Module, model: Model, program: ExportedProgram) -> nn.Module:
+    """The module as one of a single tensor in and out, which takes inputs of other kinds in floats."""
+    spec = model.spec
+    if not model.card.input.parts and spec.select is None:
+        return module
+    types = {name: dtype for name, dtype in zip(spec.named, input_types(program), strict=True) if dtype is not None}
+    return Called(module, spec.named, types, spec.select)
+
+
 def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) -> None:
     """Raise InvalidFolder where the model's outputs or gradients on x (n, *shape) are not the module's."""
-    kind, found = input_type(program), None
+    kind, found = _kind(module, program), None
     for dtype, tolerance in TOLERANCES.items():
-        graph = model.graph if dtype is model.dtype else Model.from_program(model.spec, program, dtype=dtype).graph
+        ours = model if dtype is model.dtype else Model.from_program(model.spec, program, dtype=dtype)
         try:
-            found = _difference(HELD_IN[dtype](module), graph, x.to(dtype), kind, tolerance)
+            found = _difference(HELD_IN[dtype](module), ours, x.to(dtype), kind, tolerance)
         except Exception as error:
             if found is None:
                 raise InvalidFolder(
@@ -61,6 +73,7 @@ def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) 
 
 
 def _check_together(model: Model, x: Tensor) -> None:
+    x = model.embedded(x)
     alone = torch.cat([model.forward(row[None]) for row in x])
     if _apart(model.forward(x), alone, TOLERANCES[torch.float32]):
         raise InvalidFolder(
@@ -91,11 +104,16 @@ def _repeats(module: nn.Module, row: Tensor, kind: torch.dtype | None) -> bool:
     return torch.equal(first, second)
 
 
-def input_type(program: ExportedProgram) -> torch.dtype | None:
-    """The type of whole numbers that the program was exported for; None where that are floats."""
-    name = program.graph_signature.user_inputs[0]
-    given: torch.dtype = next(node for node in program.graph.nodes if node.name == name).meta["val"].dtype
-    return None if given.is_floating_point else given
+def input_types(program: ExportedProgram) -> list[torch.dtype | None]:
+    """The types of whole numbers that the program was exported for, by input; None where that are floats."""
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    given = [values[name].dtype for name in program.graph_signature.user_inputs if name in values]
+    return [None if dtype.is_floating_point else dtype for dtype in given]
+
+
+def _kind(module: nn.Module, program: ExportedProgram) -> torch.dtype | None:
+    """The type of whole numbers that the module takes as they are; None where it takes floats."""
+    return None if isinstance(module, Called) else input_types(program)[0]
 
 
 def sample(module: nn.Module, model: Model, program: ExportedProgram, example: Tensor | None = None) -> Tensor:
@@ -106,7 +124,7 @@ def sample(module: nn.Module, model: Model, program: ExportedProgram, example: T
     for name, value in module.state_dict().items():
         if value.is_floating_point() and value.isnan().any():
             raise InvalidFolder(f"its weights {name} hold NaN, as those of a training that diverged; give others")
-    problem, kind = "", input_type(program)
+    problem, kind = "", _kind(module, program)
     tried: Iterable[Tensor] = plausible(model) if example is None else (example,)
     for x in tried:
         try:
@@ -128,12 +146,14 @@ def _what(x: Tensor, example: Tensor | None) -> str:
 
 
 def _difference(
-    module: nn.Module, graph: Graph, x: Tensor, kind: torch.dtype | None, tolerance: float
+    module: nn.Module, model: Model, x: Tensor, kind: torch.dtype | None, tolerance: float
 ) -> Difference | None:
     for row in x:
         with watched(module, row.dtype) as seen:
             theirs = _by_module(module, row[None], kind, seen)
-        ours = _by_graph(graph, row[None].expand(len(theirs.output), *row.shape))
+        given = model.embedded(row[None])
+        ours = _by_graph(model.graph, given.expand(len(theirs.output), *given.shape[1:]))
+        ours, theirs = (_by_input(answer, model.card.input) for answer in (ours, theirs))
         if ours.output.shape != theirs.output.shape:
             shapes = f"{list(ours.output.shape[1:])} instead of {list(theirs.output.shape[1:])}"
             return Difference(f"outputs of the shape {shapes}", float("inf"), 0.0, row, seen)
@@ -198,6 +218,18 @@ def _by_graph(graph: Graph, rows: Tensor) -> Answer:
                 value = (starts[-1], *others) if others else starts[-1]
             values.append(value)
         return _answer(values[graph.output], starts)
+
+
+def _by_input(answer: Answer, spec: InputSpec) -> Answer:
+    """The gradients by input, of an answer of several end to end; those at ids are none."""
+    found = [
+        (piece(x, part), piece(slope, part)) if len(x.shape) == 2 and x.shape[1] >= part.stop else None
+        for x, slope in answer.gradients[:1]
+        for part in spec.parts
+        if part.embedding or not part.held
+    ]
+    given = [one for one in found if one is not None]
+    return Answer(answer.output, [*given, *answer.gradients[1:]], answer.slopes) if spec.parts else answer
 
 
 def _answer(output: Tensor, starts: list[Tensor]) -> Answer:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from workers.engine.compile.precision import in_precision, of_type
+from workers.models.export.called import Called
 
 _CASTS = {Tensor.half, Tensor.bfloat16, Tensor.float, Tensor.double}
 _DATA: Any = Tensor.data
@@ -78,7 +79,7 @@ def watched(module: nn.Module, dtype: torch.dtype) -> Iterator[Seen]:
     mode = Watched(dtype)
     known: set[Any] = set()
     hooks = []
-    for path, inner in module.named_modules():
+    for path, inner in (module.inner if isinstance(module, Called) else module).named_modules():
         hooks.append(inner.register_forward_pre_hook(_enters(mode, path)))
         hooks.append(inner.register_forward_hook(_leaves(mode, path, known), always_call=True))
     try:

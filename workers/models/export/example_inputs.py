@@ -22,6 +22,9 @@ def plausible(model: Model) -> Iterator[Tensor]:
     Of a known range: noise, a ramp and extremes within it. Of ids: in range, one row padded at its end. Else noise
     around zero of three sizes, then within 0 to 1, as a logarithm or a square root asks for.
     """
+    if model.card.input.parts:
+        yield from _several(model)
+        return
     draw, shape = torch.Generator().manual_seed(0), model.card.input.shape
     noise = torch.rand(ROWS, *shape, generator=draw)
     limits = input_range(model.card.input, torch.device("cpu"), torch.float32)
@@ -35,6 +38,23 @@ def plausible(model: Model) -> Iterator[Tensor]:
     yield torch.randn(ROWS, *shape, generator=draw) * sizes
     yield torch.rand(ROWS, *shape, generator=draw)
     yield torch.ones(ROWS, *shape)
+
+
+def _several(model: Model) -> Iterator[Tensor]:
+    """Of several inputs: each within its range, else noise around zero, then within 0 to 1; ids, and masks of ones."""
+    draw = torch.Generator().manual_seed(0)
+    for spread in (True, False):
+        made = {}
+        for name, spec in model.spec.named.items():
+            noise = torch.rand(ROWS, *spec.shape, generator=draw)
+            limits = input_range(spec, torch.device("cpu"), torch.float32)
+            if name in model.tables:
+                made[name] = torch.ones_like(noise) if model.tables[name] == 2 else _ids(noise, model.tables[name], 0)
+            elif limits is not None:
+                made[name] = limits[0] + noise * (limits[1] - limits[0])
+            else:
+                made[name] = torch.randn(noise.shape, generator=draw) if spread else noise
+        yield torch.cat([one.flatten(1) for one in made.values()], 1)
 
 
 def _ids(noise: Tensor, count: int, padding: int) -> Tensor:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import inspect
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
-from typing import Any
+from itertools import product
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from workers.engine.compile import attention_dropout
+from workers.explanation.card import OPEN, InputSpec
 from workers.explanation.errors import InvalidFolder
+from workers.explanation.inputs import ONE, spoken
+from workers.models.export.called import chosen, traced_shape
 from workers.models.export.tracebacks import first_line, place_of
 
 SHOWN = 4
@@ -22,33 +26,66 @@ SHOWN = 4
 log = logging.getLogger(__name__)
 
 
+Inputs: TypeAlias = Mapping[str, InputSpec] | tuple[int, ...]
+
+
 def export_module(
-    module: nn.Module, shape: tuple[int, ...], where: str, example: Tensor | None = None
+    module: nn.Module,
+    inputs: Inputs,
+    where: str,
+    example: Mapping[str, Tensor] | Tensor | None = None,
+    select: int | str | None = None,
 ) -> ExportedProgram:
     """The module's program for inputs (n, *shape), any n; for n = 1 alone, with a warning, where that is all it can.
 
-    It is traced with `example` (n, *shape), else with zeros or ones, in the type that the module takes: float32, its
-    weights' own, or whole numbers. Raises InvalidFolder.
+    `inputs` are those by name, in the order of the module's arguments, or the shape of one. It is traced with `example`
+    (n, *shape), else with zeros or ones, in the type that the module takes: float32, its weights' own, or whole
+    numbers. Raises InvalidFolder.
     """
+    named = {ONE: InputSpec(shape=inputs)} if isinstance(inputs, tuple) else inputs
+    given = {next(iter(named)): example} if isinstance(example, Tensor) else example
     _check_kind(module.eval(), where)
     module.to("cpu")
-    tried = [torch.zeros(2, *shape), torch.ones(2, *shape)] if example is None else [example[:1].expand(2, *shape)]
-    given = _taken(module, tried, where)
+    taken = _taken(module, named, _tried(named, given), where, select)
     module.requires_grad_(False)
+    axes = [{0: Dim("batch"), **_open(spec)} for spec in named.values()]
     try:
-        return _exported(module, given, {0: Dim("batch")})
+        return _exported(module, taken, axes)
     except Exception as open_error:
         log.debug("torch.export.export failed on %s for any number of rows", where, exc_info=True)
+        if any(map(_open, named.values())):
+            raise InvalidFolder(f"{where}: {_not_any_size(open_error, named)}") from None
         try:
-            program = _exported(module, given[:1].clone(), None)
+            program = _exported(module, [one[:1].clone() for one in taken], None)
         except Exception as error:
             log.debug("torch.export.export failed on %s", where, exc_info=True)
-            raise InvalidFolder(f"{where}: {_untraced(error, shape)}") from None
+            raise InvalidFolder(f"{where}: {_untraced(error, named)}") from None
         log.warning(
             "%s: its inputs run one at a time, for its batch axis cannot stay open%s: %s",
             where, place_of(open_error), _why_fixed(open_error),
         )  # fmt: skip
         return program
+
+
+def _open(spec: InputSpec) -> dict[int, Any]:
+    return {axis: Dim.DYNAMIC for axis, size in enumerate(spec.shape, 1) if size == OPEN}
+
+
+def _not_any_size(error: Exception, inputs: Mapping[str, InputSpec]) -> str:
+    shapes = " and ".join(spoken(spec) for spec in inputs.values())
+    return (
+        f"the model cannot be exported for inputs of any size {shapes}{place_of(error)}: {_why_fixed(error)}; what it "
+        "computes hangs on that length (a linear layer behind a flatten, or a recurrent layer, say): give that axis a "
+        "number, or pool over it"
+    )
+
+
+def _tried(inputs: Mapping[str, InputSpec], example: Mapping[str, Tensor] | None) -> list[list[Tensor]]:
+    """What the module is tried on: two rows of each input."""
+    if example is not None:
+        return [[example[name][:1].expand(2, *example[name].shape[1:]) for name in inputs]]
+    shapes = [traced_shape(spec) for spec in inputs.values()]
+    return [[torch.zeros(2, *shape) for shape in shapes], [torch.ones(2, *shape) for shape in shapes]]
 
 
 def _why_fixed(error: Exception) -> str:
@@ -57,13 +94,13 @@ def _why_fixed(error: Exception) -> str:
     return listed[0].partition(". ")[0][:200] if listed else first_line(error)
 
 
-def _exported(module: nn.Module, given: Tensor, axes: dict[int, Any] | None) -> ExportedProgram:
+def _exported(module: nn.Module, given: Sequence[Tensor], axes: Sequence[dict[int, Any]] | None) -> ExportedProgram:
     first = next(iter(_parameters(module)), None)
     several = first is not None and first.kind is first.VAR_POSITIONAL
-    shapes = None if axes is None else (((axes,) if several else axes),)
+    shapes = None if axes is None else ((tuple(axes),) if several else tuple(axes))
 
     def traced() -> ExportedProgram:
-        return torch.export.export(module, (given,), dynamic_shapes=shapes)
+        return torch.export.export(module, tuple(given), dynamic_shapes=shapes)
 
     def training() -> ExportedProgram:
         try:
@@ -101,39 +138,50 @@ def _named(path: str) -> str:
     return f"'s layer {path}" if path else ""
 
 
-def _taken(module: nn.Module, tried: list[Tensor], where: str) -> Tensor:
-    """Two rows of the values and the type that the plain module runs on; raises InvalidFolder in its own words."""
-    _check_signature(module, where)
+def _taken(
+    module: nn.Module,
+    inputs: Mapping[str, InputSpec],
+    tried: list[list[Tensor]],
+    where: str,
+    select: int | str | None,
+) -> list[Tensor]:
+    """Two rows of the values and the types that the plain module runs on; raises InvalidFolder in its own words."""
+    _check_signature(module, inputs, where)
     stored = {p.dtype for p in (*module.parameters(), *module.buffers())}
     own = sorted((dtype for dtype in stored if dtype.is_floating_point), key=str)
+    whole = [spec.dtype != "float32" for spec in inputs.values()]
+    types = dict.fromkeys((torch.float32, *own, *([] if any(whole) else [torch.int64])))
     problem: Exception | None = None
-    for dtype in dict.fromkeys((torch.float32, *own, torch.int64)):
-        for rows in (each[:count].to(dtype) for each in tried for count in (1, 2)):  # some do not run on a lone row
-            try:
-                with torch.no_grad():
-                    output = module(rows)
-            except Exception as error:
-                problem = problem or error
-            else:
-                _check_output(output, where)
-                return rows.expand(2, *rows.shape[1:]).clone()
+    for dtype, values, count in product(types, tried, (1, 2)):  # some do not run on a lone row
+        rows = [one[:count].to(torch.int64 if ids else dtype) for one, ids in zip(values, whole, strict=True)]
+        try:
+            with torch.no_grad():
+                output = module(*rows)
+        except Exception as error:
+            problem = problem or error
+        else:
+            _check_output(output, where, select)
+            return [one.expand(2, *one.shape[1:]).clone() for one in rows]
     assert problem is not None
     log.debug("%s does not run", where, exc_info=problem)
-    raise InvalidFolder(
-        f"{where}: the model does not run on an input of the shape {list(tried[0].shape[1:])}{place_of(problem)}: "
-        f"{first_line(problem)}"
-    )
+    shapes = " and ".join(f"{name} {list(one.shape[1:])}" for name, one in zip(inputs, tried[0], strict=True))
+    what = f"an input of the shape {list(tried[0][0].shape[1:])}" if len(inputs) == 1 else f"inputs {shapes}"
+    raise InvalidFolder(f"{where}: the model does not run on {what}{place_of(problem)}: {first_line(problem)}")
 
 
-def _check_signature(module: nn.Module, where: str) -> None:
+def _check_signature(module: nn.Module, inputs: Mapping[str, InputSpec], where: str) -> None:
     parameters = _parameters(module)
     placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     wanted = [p.name for p in parameters if p.default is p.empty and (p in placed or p.kind is p.KEYWORD_ONLY)]
-    if len(wanted) > 1 or (parameters and not (placed or any(p.kind is p.VAR_POSITIONAL for p in parameters))):
-        told = ", ".join(wanted) or "none"
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    most = len(inputs) if any_number or not parameters else len(placed)
+    if len(wanted) > len(inputs) or len(inputs) > most:
+        told = ", ".join(wanted or [p.name for p in placed]) or "none"
+        names = ",".join(wanted) or "a,b"
         raise InvalidFolder(
-            f"{where}: the model's forward takes {len(wanted)} inputs ({told}); Whence explains models of one tensor: "
-            "let the factory return a module whose forward takes that one and fixes the others"
+            f"{where}: the model's forward takes {len(wanted)} inputs ({told}), and {len(inputs)} "
+            f"{'is' if len(inputs) == 1 else 'are'} described; name each, by --names {names} and a --shape for each, "
+            "or let the factory return a module whose forward fixes the others"
         )
 
 
@@ -145,23 +193,34 @@ def _parameters(module: nn.Module) -> list[inspect.Parameter]:
         return []
 
 
-def _check_output(output: Any, where: str) -> None:
+def _check_output(output: Any, where: str, select: int | str | None) -> None:
     """Raise InvalidFolder for what is not one tensor of floats, with what would make it one."""
     found = dict(tensors(output))
+    if select is not None or len(found) == 1:
+        try:
+            found = dict(tensors(chosen(output, select)))
+        except (KeyError, IndexError, ValueError, TypeError):
+            found = {}
     if len(found) != 1:
-        several = "; ".join(f"{name or 'output'} {list(t.shape)}" for name, t in list(found.items())[:SHOWN])
-        several += " ..." if len(found) > SHOWN else ""
-        first = next(iter(found), "[0]")
-        told = f"{type(output).__name__} of {len(found)} tensors ({several})" if found else type(output).__name__
+        several = _several(output)
+        told = f"{type(output).__name__} of {several}" if several else type(output).__name__
         raise InvalidFolder(
-            f"{where}: the model returns a {told}; Whence explains one tensor: choose it in the factory, as by "
-            f"model.register_forward_hook(lambda module, inputs, output: output{first})"
+            f"{where}: the model returns a {told}; say which is explained, by --select NAME (an index of a tuple, a "
+            "key of a mapping)"
         )
     (tensor,) = found.values()
     if not tensor.is_floating_point():
         kind = "complex numbers" if tensor.is_complex() else f"whole numbers ({str(tensor.dtype)[6:]})"
         right = "their abs(), or torch.view_as_real" if tensor.is_complex() else "the scores before argmax or rounding"
         raise InvalidFolder(f"{where}: the model returns {kind}, which have no slope; return {right}")
+
+
+def _several(output: Any) -> str:
+    """The tensors of an output by what selects them."""
+    found = [(name.replace("['", ".").replace("[", ".").replace("']", "").replace("]", "")[1:], t)
+             for name, t in tensors(output)]  # fmt: skip
+    told = "; ".join(f"{name} {list(t.shape)}" for name, t in found[:SHOWN])
+    return f"{len(found)} tensors ({told}{' ...' if len(found) > SHOWN else ''})" if found else ""
 
 
 def tensors(output: Any, at: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -176,9 +235,10 @@ def tensors(output: Any, at: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from tensors(value, f"{at}[{i}]")
 
 
-def _untraced(error: Exception, shape: tuple[int, ...]) -> str:
+def _untraced(error: Exception, inputs: Mapping[str, InputSpec]) -> str:
     """Why torch.export could not trace a module that runs."""
     kind, at = type(error).__name__, place_of(error)
+    shapes = " and ".join(spoken(spec) for spec in inputs.values())
     if "DataDependent" in kind or "data-dependent" in str(error) or "unbacked" in str(error).lower():
         return (
             f"what the model computes depends on the values it meets{at}, and a graph has one course; write the choice "
@@ -189,6 +249,4 @@ def _untraced(error: Exception, shape: tuple[int, ...]) -> str:
             "the model takes a value out of the trace, by .data or by keeping it in an attribute or a list; use "
             "Tensor.detach, and keep nothing"
         )
-    return (
-        f"torch.export cannot trace the model for an input of the shape {list(shape)}{at} ({kind}: {first_line(error)})"
-    )
+    return f"torch.export cannot trace the model for an input of the shape {shapes}{at} ({kind}: {first_line(error)})"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.batch import Batch, Report, silent
 from workers.engine.model.explained_score import explained_scores
 from workers.engine.model.function import looking
+from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
 from workers.explanation.result import Row
@@ -27,7 +27,7 @@ from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised
 from workers.runtime.execute.faults import contained
 from workers.runtime.execute.hardware import machine
-from workers.runtime.execute.model_inputs import prepared
+from workers.runtime.execute.model_inputs import Prepared, prepared
 from workers.runtime.execute.model_support import check
 
 if TYPE_CHECKING:
@@ -44,11 +44,10 @@ Place: TypeAlias = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A work whose input the model can take: `x` is its row, `seen` the picture or tensor the row was made from."""
+    """A work whose inputs the model can take."""
 
     work: Work
-    x: NDArray[np.float32]
-    seen: NDArray[Any] | None
+    inputs: Prepared
 
 
 def unreported(_: Sequence[Work]) -> Report:
@@ -100,7 +99,7 @@ class _Shift:
 
     watch: ReportOf
     supply: Supply
-    inputs: dict[Place, tuple[NDArray[np.float32], NDArray[Any] | None]] = field(default_factory=dict)
+    inputs: dict[Place, Prepared] = field(default_factory=dict)
     last: tuple[list[Place], Batch] | None = None
 
     def prepared(self, model: Function, works: Sequence[Work]) -> Outcomes:
@@ -108,12 +107,12 @@ class _Shift:
         for work in works:
             try:
                 if place(work) not in self.inputs:
-                    self.inputs[place(work)] = prepared(work, model.card.input)
-                ready.append(Ready(work, *self.inputs[place(work)]))
+                    self.inputs[place(work)] = prepared(work, model.card.named)
+                ready.append(Ready(work, self.inputs[place(work)]))
             except Exception as error:
                 yield work, instrumentation.counted_error(error, [work])
-        if ready:
-            yield from self.explained(model, ready)
+        for rows in _alike(ready):
+            yield from self.explained(model, rows)
 
     def explained(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
         """The batch, or its halves where it fails, so that one bad row fails alone.
@@ -159,7 +158,7 @@ class _Shift:
         method = rows[0].work.job.method
         with looking(getattr(batch.report, "look", None)):
             with instrumentation.batch([row.work for row in rows]), contained():
-                results = method.explain(model, batch).rows()
+                results = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
             prediction, told = explained_scores(model, batch) if method.takes_input else ([[] for _ in rows], [])
             # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.
@@ -184,11 +183,20 @@ class _Shift:
             batch = self.last[1].sharing(targets, seeds, self.watch(works))
         else:
             self.last = None
-            x = torch.from_numpy(np.stack([row.x for row in rows])).to(model.device)
+            inputs = {name: np.stack([row.inputs.rows[name] for row in rows]) for name in rows[0].inputs.rows}
+            x = model.join({name: torch.from_numpy(values) for name, values in inputs.items()})
             batch = Batch(x, targets, seeds, self.watch(works))
         batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
         self.last = places, batch
         return batch
+
+
+def _alike(ready: Sequence[Ready]) -> list[list[Ready]]:
+    """Those whose inputs have the same shapes together: they may share a pass."""
+    found: dict[tuple[tuple[int, ...], ...], list[Ready]] = {}
+    for row in ready:
+        found.setdefault(row.inputs.shapes, []).append(row)
+    return list(found.values())
 
 
 def _advised(error: ExplainError, model: Function, work: Work) -> ExplainError:
@@ -220,7 +228,9 @@ def _outcome(
         return NotFinite("the result holds values that are not finite: the model's output or gradient is not, here")
     place = str(model.device)
     return finished(
-        Explained(ready.work, model.card, place, row, ready.seen, target, prediction, explained, computed_ms, made)
+        Explained(
+            ready.work, model.card, place, row, ready.inputs.seen, target, prediction, explained, computed_ms, made
+        )
     )
 
 

@@ -1,0 +1,222 @@
+"""Inputs: a program of several is made one that takes them end to end, in a list of floats for each row.
+
+Ids of tokens are floats there, too, and are held: what is explained of them is the output of the embedding that takes
+them, which is a part of the list by itself. `Taken.lookup` is the graph that computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import fx
+
+from workers.engine.graph import ops
+from workers.explanation.card import InputSpec, Part
+from workers.explanation.errors import InvalidFolder
+from workers.explanation.inputs import is_plain, joined
+
+aten = torch.ops.aten
+HELD = "held"  # in a node's meta: neither gradients nor relevance go through it
+LAYER = "layer"  # likewise: its name
+BETWEEN = "between"  # likewise: it is no layer of the model, but stands between the list and an input
+_SAME = ops.VIEWS | {"to", "_to_copy", "contiguous", "clone", "alias", "detach", "lift_fresh_copy"}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What the list holds, its placeholder, the graph of what embeddings look up, and how many ids each input has."""
+
+    spec: InputSpec
+    source: fx.Node
+    lookup: tuple[fx.Graph, fx.Node] | None
+    tables: Mapping[str, int]
+
+
+def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> Taken:
+    """Let the graph take its inputs as methods are given them; raises InvalidFolder where the card has others."""
+    by_name = _matched(sources, inputs)
+    batch = _batch(by_name)
+    tables = {name: _table(source) for name, source in by_name.items() if not _is_float(source)}
+    if is_plain(inputs):
+        (source,) = sources
+        _cast(graph, source, source)
+        return Taken(next(iter(inputs.values())), source, None, tables)
+    looked_up = {name: _lookups(name, by_name[name]) for name, spec in inputs.items() if _are_ids(spec)}
+    plain = joined(inputs, {})
+    if not looked_up:
+        return Taken(plain, _laid(graph, plain.parts, by_name, batch, {}), None, tables)
+    spec = joined(inputs, {name: [_part(node) for node in nodes] for name, nodes in looked_up.items()})
+    lookup = _looking(graph, plain.parts, by_name, batch, [node for nodes in looked_up.values() for node in nodes])
+    return Taken(spec, _laid(graph, spec.parts, by_name, batch, looked_up), lookup, tables)
+
+
+def _are_ids(spec: InputSpec) -> bool:
+    return spec.dtype != "float32" and not spec.held
+
+
+def _matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dict[str, fx.Node]:
+    """The placeholders by the card's names: those of the program itself, or in its order."""
+    own = {source.name: source for source in sources}
+    if len(sources) != len(inputs):
+        raise InvalidFolder(
+            f"the model has {len(sources)} inputs ({', '.join(own)}), and its card {len(inputs)} "
+            f"({', '.join(inputs)}); give each a section [inputs.NAME], in the order of the model's arguments"
+        )
+    found = own if own.keys() == inputs.keys() else dict(zip(inputs, sources, strict=True))
+    for name, spec in inputs.items():
+        sizes = [int(size) if isinstance(size, int) else 0 for size in found[name].meta["val"].shape[1:]]
+        if sizes != list(spec.shape):
+            section = "[input]" if len(inputs) == 1 else f"[inputs.{name}]"
+            raise InvalidFolder(f"{section} shape is {list(spec.shape)} and the model was exported for {sizes}")
+    return {name: found[name] for name in inputs}
+
+
+def _batch(sources: Mapping[str, fx.Node]) -> int | torch.SymInt:
+    """The size that counts rows, which all inputs have in common."""
+    first, *others = [(name, source.meta["val"].shape[0]) for name, source in sources.items()]
+    for name, size in others:
+        if str(size) != str(first[1]):
+            raise InvalidFolder(
+                f"the first axes of the inputs {first[0]} and {name} are exported as two numbers ({first[1]} and "
+                f"{size}), and both count the rows of a batch; give them one torch.export.Dim, as whence export does"
+            )
+    found: int | torch.SymInt = first[1]
+    return found
+
+
+def _laid(
+    graph: fx.Graph,
+    parts: Sequence[Part],
+    sources: Mapping[str, fx.Node],
+    batch: int | torch.SymInt,
+    looked_up: Mapping[str, Sequence[fx.Node]],
+) -> fx.Node:
+    """A placeholder of all inputs end to end, whose parts take the place of those that the graph has."""
+    like = next(iter(sources.values()))
+    with graph.inserting_before(next(iter(graph.nodes))):
+        whole = graph.placeholder("inputs")
+    whole.meta["val"] = like.meta["val"].new_empty((batch, parts[-1].stop), dtype=torch.float32)
+    embeddings = {name: list(nodes) for name, nodes in looked_up.items()}
+    last = list(sources.values())[-1]
+    for part in parts:
+        old = embeddings[part.name].pop(0) if part.embedding else sources[part.name]
+        with graph.inserting_after(last):
+            last = new = _sliced(graph, whole, part, old)
+        old.replace_all_uses_with(new)
+        if not part.embedding:
+            last = _cast(graph, old, new)
+    for source in sources.values():
+        graph.erase_node(source)
+    return whole
+
+
+def _sliced(graph: fx.Graph, whole: fx.Node, part: Part, like: fx.Node) -> fx.Node:
+    """A part of the list in its own shape and memory, under its name."""
+    value = whole.meta["val"][:, part.start : part.stop]
+    shaped = like.meta["val"].new_empty(like.meta["val"].shape, dtype=torch.float32)
+    steps: list[tuple[Any, tuple[Any, ...], Any]] = [
+        (aten.slice.Tensor, (1, part.start, part.stop), value),
+        (aten.contiguous.default, (), value.contiguous()),
+        (aten.reshape.default, ([-1, *part.shape],), shaped),
+    ]
+    if part.held:
+        steps.append((aten.detach.default, (), shaped))
+    node = whole
+    for call, args, found in steps:
+        after = graph.create_node("call_function", call, (node, *args))
+        after.meta = {"val": found, BETWEEN: True, HELD: part.held}
+        node.append(after)
+        node = after
+    own = like.meta if part.embedding else {LAYER: part.name}
+    node.meta = {**own, "val": shaped, HELD: part.held}
+    return node
+
+
+def _cast(graph: fx.Graph, source: fx.Node, given: fx.Node) -> fx.Node:
+    """Let a program that was exported for whole numbers (ids of tokens) take them as floats, as all input comes."""
+    wanted = source.meta["val"]
+    if wanted.is_floating_point():
+        return given
+    with graph.inserting_after(given):
+        whole = graph.call_function(aten.to.dtype, (given, wanted.dtype))
+    whole.meta = {"val": wanted}
+    given.replace_all_uses_with(whole, delete_user_cb=lambda user: user is not whole)
+    given.meta["val"] = wanted.to(torch.float32)
+    return whole
+
+
+def _looking(
+    graph: fx.Graph,
+    parts: Sequence[Part],
+    sources: Mapping[str, fx.Node],
+    batch: int | torch.SymInt,
+    nodes: Sequence[fx.Node],
+) -> tuple[fx.Graph, fx.Node]:
+    """The graph from the inputs end to end to what these nodes look up for them, end to end."""
+    made = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    made.graph_copy(graph, copies)
+    flat = []
+    for node in nodes:
+        one = made.call_function(aten.reshape.default, (copies[node], [-1, prod(_part(node))]))
+        one.meta["val"] = node.meta["val"].flatten(1)
+        flat.append(one)
+    both = made.call_function(aten.cat.default, (flat, 1))
+    both.meta["val"] = torch.cat([one.meta["val"] for one in flat], 1)
+    made.output((both,))
+    whole = _laid(made, parts, {name: copies[source] for name, source in sources.items()}, batch, {})
+    made.eliminate_dead_code()
+    return made, whole
+
+
+def _lookups(name: str, source: fx.Node) -> list[fx.Node]:
+    """The embeddings that take the ids themselves, one vector for each."""
+    sizes = source.meta["val"].shape
+    found = [
+        user
+        for same in _carried(source)
+        for user in same.users
+        if ops.name(user) == "embedding" and user.args[1] is same and user.meta["val"].shape[:-1] == sizes
+    ]
+    if not found:
+        raise InvalidFolder(
+            f"the ids of the input {name} are taken by no embedding of one vector for each, so there is nothing to "
+            "explain of them; say held = true where they are context, or hand in what is looked up"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _carried(source: fx.Node) -> Iterator[fx.Node]:
+    """The nodes that have the ids as they are, in other types and shapes."""
+    waiting = [source]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += [user for user in node.users if ops.name(user) in _SAME]
+
+
+def _table(source: fx.Node) -> int:
+    """How many different numbers the smallest table has that an input of whole numbers says where to look in."""
+    sizes, seen, waiting = [2**31], set[fx.Node](), [source]
+    while waiting:
+        node = waiting.pop()
+        for user in node.users:
+            if ops.name(user) == "embedding" and user.args[1] is node and isinstance(user.args[0], fx.Node):
+                sizes.append(int(user.args[0].meta["val"].shape[0]))
+            elif user not in seen and not _is_float(user) and "val" in user.meta:
+                seen.add(user)
+                waiting.append(user)
+    return min(sizes) if len(sizes) > 1 else 2
+
+
+def _part(node: fx.Node) -> tuple[int, ...]:
+    return tuple(int(size) for size in node.meta["val"].shape[1:])
+
+
+def _is_float(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -1,0 +1,77 @@
+"""Several inputs at work: a list of all of them taken apart again, and what is computed for each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.explanation.card import InputSpec, Part
+from workers.explanation.inputs import explained
+from workers.explanation.result import Result
+
+
+def separate(x: Tensor, spec: InputSpec, name: str) -> dict[str, Tensor]:
+    """The inputs by name (n, *shape) of their list (n, numbers); of one tensor, that by this name."""
+    if not spec.parts:
+        return {name: x}
+    return {part.name: piece(x, part) for part in spec.parts if not part.embedding}
+
+
+def piece(x: Tensor, part: Part) -> Tensor:
+    """What of a list (n, numbers) is a part's, in its shape (n, *shape): a view."""
+    return x[:, part.start : part.stop].view(len(x), *part.shape)
+
+
+def hold(altered: Tensor, x: Tensor, spec: InputSpec) -> Tensor:
+    """The altered inputs with what is held as it is in x; both (n, ...)."""
+    for part in spec.parts:
+        if part.held:
+            altered[:, part.start : part.stop] = x[:, part.start : part.stop]
+    return altered
+
+
+def by_part(x: Tensor, spec: InputSpec, make: Callable[[Tensor, Part], Tensor]) -> Tensor:
+    """Something made of each part that is explained (n, *shape), end to end again, beside what is held."""
+    made = x.clone()
+    for part in explained(spec):
+        made[:, part.start : part.stop] = make(piece(x, part), part).reshape(len(x), -1)
+    return made
+
+
+def shares(spec: InputSpec, like: Tensor) -> Tensor:
+    """By how much a place's one number is spread over its channels, at each number of a list; 0 of what is held."""
+    found = torch.zeros(spec.shape, dtype=like.dtype, device=like.device)
+    for part in explained(spec):
+        found[part.start : part.stop] = 1 if part.channels is None else 1 / part.shape[part.channels]
+    return found
+
+
+def named(result: Result, spec: InputSpec, maps: bool) -> Result:
+    """The result with an array for each input that is explained, `attribution.NAME`, in place of one of all.
+
+    Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has was spread
+    over its channels, and is gathered again.
+    """
+    if not spec.parts:
+        return result
+    arrays: dict[str, Any] = {}
+    for name, array in result.arrays.items():
+        if tuple(array.shape[1:]) == spec.shape:
+            arrays.update({f"{name}.{key}": one for key, one in _of_inputs(array, spec, maps).items()})
+        else:
+            arrays[name] = array
+    return replace(result, arrays=arrays)
+
+
+def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for part in explained(spec):
+        own = piece(torch.as_tensor(array), part)
+        if part.channels is not None and (maps or part.embedding):
+            own = own.sum(part.channels + 1, keepdim=not part.embedding)
+        found[part.name] = found[part.name] + own if part.name in found else own
+    return found

@@ -1,0 +1,69 @@
+"""Inputs by name, and how several are laid end to end: what methods are given of them is one list of numbers.
+
+So a method that takes one tensor takes any number of inputs: the image's pixels and the row's columns are places of one
+list, a path or a sum over all of them is one over the list, and their own shapes are kept beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from workers.explanation.card import OPEN, InputSpec, Part
+
+ONE = "input"  # the name of an input that has none
+
+
+def is_plain(inputs: Mapping[str, InputSpec]) -> bool:
+    """Whether it is one tensor of floats, which methods are given as it is."""
+    return len(inputs) == 1 and all(spec.dtype == "float32" and not spec.held for spec in inputs.values())
+
+
+def joined(inputs: Mapping[str, InputSpec], embeddings: Mapping[str, Sequence[tuple[int, ...]]]) -> InputSpec:
+    """What methods are given: the input itself where `is_plain`, else all end to end, and then the embeddings of ids.
+
+    An input with an axis of any length has no place in a list before its length is known.
+    """
+    if is_plain(inputs):
+        return next(iter(inputs.values()))
+    parts: list[Part] = []
+    for name, spec in inputs.items():
+        held = spec.held or spec.dtype != "float32"
+        parts.append(_after(parts, Part(name=name, shape=spec.shape, start=0, channels=spec.channel_axis, held=held)))
+    for name, shapes in embeddings.items():
+        for shape in shapes:
+            part = Part(name=name, shape=shape, start=0, channels=len(shape) - 1, embedding=True)
+            parts.append(_after(parts, part))
+    size = "*" if any(OPEN in part.shape for part in parts) else parts[-1].stop
+    return InputSpec.model_validate({"kind": "several", "shape": (size,), "parts": tuple(parts)})
+
+
+def _after(parts: Sequence[Part], part: Part) -> Part:
+    return part.model_copy(update={"start": parts[-1].stop if parts else 0})
+
+
+def explained(spec: InputSpec) -> tuple[Part, ...]:
+    """The parts that are explained: no context, and of ids what they are embedded as."""
+    return tuple(part for part in spec.parts if not part.held)
+
+
+def with_sizes(spec: InputSpec, shape: Sequence[int]) -> InputSpec:
+    """The spec of an input of that very shape."""
+    return spec.model_copy(update={"shape": tuple(shape)})
+
+
+def fits(spec: InputSpec, shape: Sequence[int]) -> bool:
+    """Whether a tensor of that shape can be the input."""
+    return len(shape) == len(spec.shape) and all(
+        want in (OPEN, size) for want, size in zip(spec.shape, shape, strict=True)
+    )
+
+
+def spoken(spec: InputSpec) -> str:
+    """Its shape as a card says it: `[3, *, *]`."""
+    return f"[{', '.join('*' if size == OPEN else str(size) for size in spec.shape)}]"
+
+
+def values(inputs: Mapping[str, InputSpec]) -> int:
+    """How many numbers all of them hold."""
+    return sum(prod(spec.shape) for spec in inputs.values())
