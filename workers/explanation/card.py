@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
@@ -121,6 +122,9 @@ class InputSpec(_Frozen):
         return tuple(size for axis, size in enumerate(self.shape) if axis != channels)
 
 
+_STEP = re.compile(r"\.t(0|[1-9]\d{0,6})\.")  # of a recurrent layer, in the name of what it computes
+
+
 class Layer(_Frozen):
     """One node of the exported graph: `name` is its module path, else its node's name."""
 
@@ -135,6 +139,12 @@ class Layer(_Frozen):
         default=(),
         description="The name of each axis of `shape`, as channel, token, time, height, or part for what was merged "
         "into the batch axis; empty: not known.",
+    )
+    steps: int = Field(
+        default=0,
+        exclude_if=lambda count: not count,
+        description="Of a value that every step of a recurrent layer has: how many there are. The `*` in its name stands "
+        "for the number of the step, from 0.",
     )
 
 
@@ -170,7 +180,22 @@ class ModelCard(_Frozen):
         default=(), description="Types that weights are stored in, where others than `precision`, as bfloat16."
     )
     layers: tuple[Layer, ...] = ()
+    cells: tuple[Layer, ...] = Field(
+        default=(),
+        exclude_if=lambda found: not found,
+        description="What each step of a recurrent layer computes (gates, memory cell `c`, state `h`), by `rnn.l0.t*.c`: "
+        "rnn.l0.t5.c is a layer, too, for targets and for `to`.",
+    )
     methods: tuple[MethodSupport, ...] = ()
+
+    def layer(self, name: str) -> Layer | None:
+        """The layer of that name or alias, or what a step of a recurrent layer computes; None where there is none."""
+        found = next((layer for layer in self.layers if name == layer.name or name in layer.aliases), None)
+        if found is not None or (at := _STEP.search(name)) is None:
+            return found
+        pattern = f"{name[: at.start()]}.t*.{name[at.end() :]}"
+        cell = next((cell for cell in self.cells if cell.name == pattern), None)
+        return cell.model_copy(update={"name": name, "steps": 0}) if cell and int(at[1]) < cell.steps else None
 
     @property
     def named(self) -> Mapping[str, InputSpec]:

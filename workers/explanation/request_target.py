@@ -181,7 +181,7 @@ def _no_label(card: ModelCard) -> str:
 
 
 def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
-    layer = next((la for la in card.layers if raw["layer"] == la.name or raw["layer"] in la.aliases), None)
+    layer = card.layer(raw["layer"]) if isinstance(raw["layer"], str) else None
     if layer is None:
         raise _wrong(f"{card.name} has no such layer; GET /api/v1/models/{card.name} lists them")
     target = _checked({"kind": "unit", **raw, "layer": layer.name})

@@ -17,7 +17,7 @@ from workers.engine.compile.program import Compiled, compile_program
 from workers.engine.compile.row_independence import settle
 from workers.engine.graph import ops
 from workers.engine.graph.embeddings import check_slope
-from workers.engine.graph.graph import Node
+from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
@@ -50,7 +50,7 @@ class Model(Function):
         chunk: int | None,
         stored: tuple[str, ...] = (),
     ) -> None:
-        card = prediction.card(spec, compiled.exported, dtype, stored)
+        card = prediction.card(spec, compiled.exported, dtype, stored, compiled.folded)
         super().__init__(card, device, dtype, chunk, rows=1 if compiled.exported.alone else None)
         self.spec = spec
         self.graph = compiled.exported
@@ -113,9 +113,15 @@ class Model(Function):
         """
         if probability or not any(isinstance(target, UnitTarget) for target in wanted):
             return super().scores(x, wanted, probability)
-        output, values = self.graph.run(x, {target_masks.node_of(t, self.graph) for t in wanted})
-        values[self.graph.output] = output
-        return target_masks.scores(target_masks.masks(wanted, self.graph, values), self.graph, values)
+        graph = self.graph_of(wanted)
+        output, values = graph.run(x, {target_masks.node_of(t, graph) for t in wanted})
+        values[graph.output] = output
+        return target_masks.scores(target_masks.masks(wanted, graph, values), graph, values)
+
+    def graph_of(self, wanted: Sequence[Target]) -> Graph:
+        """The graph in which the targets are read: as exported, or of a step of a recurrent layer the unrolled one."""
+        units = [target.layer for target in wanted if isinstance(target, UnitTarget)]
+        return self.graph if all(map(self.graph.find, units)) else self.folded
 
     def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
         """The scores (n,) and their gradients at x, by one pass; targets must be resolved."""

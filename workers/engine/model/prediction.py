@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from workers.engine.compile.precision import spoken
 from workers.engine.graph.axis_kinds import axes_of_parts
-from workers.engine.graph.graph import Graph
+from workers.engine.graph.graph import Graph, Node
 from workers.engine.model.outputs import class_chances
 from workers.engine.model.target_masks import totals
 from workers.explanation.card import InputSpec, Layer, ModelCard
@@ -21,9 +22,16 @@ from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import explained
 from workers.explanation.spec import ModelSpec
 
+CELL = re.compile(r"(?<=\.)(l\d+(?:_reverse)?)\.t(\d+)\.")  # what a step of a recurrent layer computes
 
-def card(spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str] = ()) -> ModelCard:
-    """The card of a model: what its folder says, and what its graph shows; raises InvalidFolder where these differ."""
+
+def card(
+    spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str] = (), folded: Graph | None = None
+) -> ModelCard:
+    """The card of a model: what its folder says, and what its graph shows; raises InvalidFolder where these differ.
+
+    `folded` is the graph whose recurrent layers are steps.
+    """
     axes, offered = axes_of_parts(graph, input_axes(spec.input)), graph.offered()
     layers = tuple(
         Layer(name=n.layer, op=n.op, shape=n.part, aliases=n.aliases, axes=axes[n.index])
@@ -40,7 +48,23 @@ def card(spec: ModelSpec, graph: Graph, dtype: torch.dtype, stored: Sequence[str
         )
     found = card_of_function(spec, outputs)
     stored = tuple(name for name in stored if name != spoken(dtype))
-    return found.model_copy(update={"layers": layers, "precision": spoken(dtype), "stored": stored})
+    return found.model_copy(update={
+            "layers": layers, "cells": _cells(folded or graph), "precision": spoken(dtype), "stored": stored,
+        })  # fmt: skip
+
+
+def _cells(graph: Graph) -> tuple[Layer, ...]:
+    """What every step of a recurrent layer computes, by names with a star for the step."""
+    found: dict[str, dict[int, Node]] = {}
+    for node in graph.nodes[1:]:
+        if (at := CELL.search(node.layer)) and node.rows.plain and len(node.shape or ()) == 1:
+            name = f"{node.layer[: at.end(1)]}.t*.{node.layer[at.end() :]}"
+            found.setdefault(name, {})[int(at[2])] = node
+    return tuple(
+        Layer(name=name, op=steps[0].op, shape=steps[0].shape or (), axes=("channel",), steps=len(steps))
+        for name, steps in found.items()
+        if sorted(steps) == list(range(len(steps))) and len({node.shape for node in steps.values()}) == 1
+    )
 
 
 def card_of_function(spec: ModelSpec, outputs: tuple[int, ...]) -> ModelCard:

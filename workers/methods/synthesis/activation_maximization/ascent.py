@@ -39,7 +39,7 @@ class Objective:
 
     def values(self, x: Tensor) -> Tensor:
         """Every term's value, unweighted, (terms, n)."""
-        graph = self.model.graph
+        graph = self.model.graph_of([term.target for term in self.terms])
         output, values = graph.run(x, {target_masks.node_of(term.target, graph) for term in self.terms})
         values[graph.output] = log_chances(self.model.card, output) if self.selective else output
         found = [target_masks.masks([term.target] * len(x), graph, values) for term in self.terms]
