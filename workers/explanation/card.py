@@ -143,8 +143,8 @@ class Layer(_Frozen):
     steps: int = Field(
         default=0,
         exclude_if=lambda count: not count,
-        description="Of a value that every step of a recurrent layer has: how many there are. The `*` in its name stands "
-        "for the number of the step, from 0.",
+        description="Of a value that every step of a recurrent layer has: how many there are. The `*` in its name "
+        "stands for the number of the step, from 0.",
     )
 
 
@@ -183,8 +183,8 @@ class ModelCard(_Frozen):
     cells: tuple[Layer, ...] = Field(
         default=(),
         exclude_if=lambda found: not found,
-        description="What each step of a recurrent layer computes (gates, memory cell `c`, state `h`), by `rnn.l0.t*.c`: "
-        "rnn.l0.t5.c is a layer, too, for targets and for `to`.",
+        description="What each step of a recurrent layer computes (gates, memory cell `c`, state `h`), by "
+        "`rnn.l0.t*.c`: rnn.l0.t5.c is a layer, too, for targets and for `to`.",
     )
     methods: tuple[MethodSupport, ...] = ()
 

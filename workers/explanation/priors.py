@@ -65,12 +65,57 @@ class Centre(_Prior):
 
 
 class Noise(_Prior):
-    """Adds Gaussian noise after every step (S4 eq. 4.11)."""
+    """Adds Gaussian noise after every step (S4 eq. 4.11), to the input or to a generator's code."""
+
+    kind: Literal["noise"] = "noise"
+    width: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="Standard deviation, as a share of the input's range; of a code, in its units.",
+    )
+
+
+class Clip(_Prior):
+    """Keeps every number of what is moved, the input or a generator's code, within the limit (S4 4.3)."""
+
+    kind: Literal["clip"] = "clip"
+    limit: float = Field(default=2.5, gt=0, le=1e6, description="The largest magnitude, in the units of what is moved.")
+
+
+class AlphaNorm(_Prior):
+    """Takes weight * the mean of |x / range|^power from the objective: against extreme values (S4 4.2, l.1137)."""
+
+    kind: Literal["alpha_norm"] = "alpha_norm"
+    weight: float = Field(default=10.0, ge=0, le=1e6, description="Weight of the mean.")
+    power: float = Field(default=6.0, ge=1, le=20, description="Power of the magnitudes.")
+
+
+class Bilateral(_Prior):
+    """Smooths the input after every so many steps, but not across edges: a bilateral filter (S4 4.2, l.1138)."""
 
     of_pixels: ClassVar[bool] = True
 
-    kind: Literal["noise"] = "noise"
-    width: float = Field(default=0.01, gt=0, le=10, description="Standard deviation, as a share of the input's range.")
+    kind: Literal["bilateral"] = "bilateral"
+    width: float = Field(default=1.0, gt=0, le=10, description="Standard deviation over places.")
+    tone: float = Field(
+        default=0.1, gt=0, le=10, description="Standard deviation over values, as a share of the input's range."
+    )
+    every: int = Field(default=4, ge=1, le=1000, description="Steps from one filtering to the next.")
+
+
+class Expert(_Prior):
+    """Adds weight * log p(x) to the objective: what inputs are like, as an expert has it (S3 eq. 3).
+
+    The density is a Gaussian around the mean of the dataset's items of the class, whose variance is one number, or one
+    for each feature. At the optimum of a linear unit x = mean + variance * w / weight.
+    """
+
+    kind: Literal["expert"] = "expert"
+    weight: float = Field(default=1.0, ge=0, le=1e6, description="Weight of the logarithm of the density.")
+    variance: Literal["isotropic", "diagonal"] = Field(
+        default="isotropic", description="Of the Gaussian: the same for all features, or each its own."
+    )
 
 
 class Jitter(_Prior):
@@ -95,6 +140,19 @@ class Scale(_Prior):
 
 
 Prior: TypeAlias = Annotated[
-    L2 | TotalVariation | Blur | GradientBlur | Centre | Noise | Jitter | Rotate | Scale, Field(discriminator="kind")
+    L2
+    | TotalVariation
+    | AlphaNorm
+    | Expert
+    | Blur
+    | Bilateral
+    | GradientBlur
+    | Centre
+    | Noise
+    | Clip
+    | Jitter
+    | Rotate
+    | Scale,
+    Field(discriminator="kind"),
 ]
 Transform: TypeAlias = Jitter | Rotate | Scale

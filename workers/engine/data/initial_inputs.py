@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.explanation.errors import InvalidParameter
 from workers.explanation.target import Target
 
+FACETED = 2000  # items that are clustered at most
 NOISE = 0.1  # standard deviation of a start from noise, as a share of the input's range
 
 
@@ -26,15 +30,54 @@ def noise(model: Function, count: int, source: torch.Generator) -> Tensor:
     return made.clamp(*known) if known else made
 
 
-def mean(model: Function, batch: Batch, dataset: str, target: Target) -> Tensor:
-    """The mean of the items that the target is about, (1, *shape); raises InvalidParameter where there are none."""
-    total, count = torch.zeros((), dtype=torch.float64, device=model.device), 0
+class Moments(NamedTuple):
+    """The mean of some items and the variance of each feature, both (1, *shape)."""
+
+    mean: Tensor
+    variance: Tensor
+
+
+def moments(model: Function, batch: Batch, dataset: str, target: Target) -> Moments:
+    """Those of the items that the target is about; raises InvalidParameter where there are none."""
+    total = square = torch.zeros((), dtype=torch.float64, device=model.device)
+    origin, count = None, 0
     for found in about(model, batch, dataset, target):
-        total = total + found.x.double().sum(0, keepdim=True)
+        origin = found.x[:1].double() if origin is None else origin  # squares of what lies far from zero drown
+        apart = found.x.double() - origin
+        total, square = total + apart.sum(0, keepdim=True), square + apart.square().sum(0, keepdim=True)
         count += len(found.x)
-    if not count:
+    if origin is None:
         raise none_of(dataset, target)
-    return (total / count).to(model.dtype)
+    mean = total / count
+    variance = (square / count - mean.square()).clamp(min=0)
+    return Moments((origin + mean).to(model.dtype), variance.to(model.dtype))
+
+
+def facets(
+    model: Function, batch: Batch, dataset: str, target: Target, count: int, seed: int
+) -> tuple[Tensor, list[int]]:
+    """The means of so many clusters of the items that the target is about, and how many items each has (S4 l.1157).
+
+    The clusters are those of k-means over the first FACETED items; raises InvalidParameter where there are fewer items.
+    """
+    from sklearn.cluster import KMeans
+
+    parts, seen = [], 0
+    for found in about(model, batch, dataset, target):
+        parts.append(found.x[: FACETED - seen].cpu())
+        seen += len(parts[-1])
+        if seen == FACETED:
+            break
+    if seen < count:
+        raise InvalidParameter(
+            f"{count} facets are {count} clusters, and the dataset {dataset!r} has {seen} items of this target",
+            pointer="/method/count",
+        )
+    x = torch.cat(parts)
+    groups = KMeans(count, n_init=4, random_state=seed % 2**32).fit_predict(x.flatten(1).double().numpy())
+    chosen = [torch.from_numpy(groups == k) for k in range(count)]
+    means = torch.stack([x[of].double().mean(0) for of in chosen])
+    return means.to(model.device, model.dtype), [int(of.sum()) for of in chosen]
 
 
 def samples(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toys import batch_of, model_of
-from tests.workers.methods.gradient.test_gradient_family import explain
+from tests.workers.methods.gradient.gradient_runs import explain
 from workers.engine.model.model import Model
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import InvalidTarget

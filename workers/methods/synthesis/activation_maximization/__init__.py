@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.explanation.priors import L2, Prior
+from workers.explanation.priors import L2, Expert, Prior
 from workers.explanation.result import Synthesis
 from workers.methods.method import DatasetName, Extent, Method, ModelName, Seed
 
@@ -68,12 +68,15 @@ class ActivationMaximization(Method):
 
     score: Literal["activation", "log_probability"] = Field(
         default="activation",
-        description="What grows: the target's own value, or of a class the logarithm of its probability, which takes "
-        "the other classes down with it (S4 table 4.1).",
+        description="What grows: the target's own value, or the logarithm of its probability, which takes the others "
+        "down with it: of a class among the classes (S4 table 4.1), of a unit of a layer that of a softmax over the "
+        "layer's channels (S4 4.4.1), over all places of a channel.",
     )
     also: tuple[Also, ...] = Field(default=(), max_length=20, description="Others that grow or shrink beside it.")
-    start: Literal["noise", "mean", "sample"] = Field(
-        default="noise", description="Noise, or of the dataset's items of the class the mean, or some by chance."
+    start: Literal["noise", "mean", "sample", "facets"] = Field(
+        default="noise",
+        description="Noise, or of the dataset's items of the class the mean, some by chance, or the means of `count` "
+        "clusters: one input for each facet of the unit (S4 4.2).",
     )
     dataset: DatasetName | None = Field(default=None, description="Where means and samples come from.")
     generator: ModelName | None = Field(
@@ -97,11 +100,13 @@ class ActivationMaximization(Method):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         priors = self.priors or ()
-        pulled = any(isinstance(prior, L2) and prior.to == "mean" for prior in priors)
+        pulled = any(isinstance(prior, Expert) or (isinstance(prior, L2) and prior.to == "mean") for prior in priors)
         if self.dataset is None and (self.start != "noise" or pulled):
-            raise ValueError("means and samples are those of a dataset; name it by `dataset`")
+            raise ValueError("means, samples, facets and experts are of a dataset; name it by `dataset`")
         if self.start == "mean" and self.count > 1:
-            raise ValueError("several inputs that start from one mean stay the same; start from noise or sample")
+            raise ValueError(
+                "several inputs that start from one mean stay the same; start from noise, sample or facets"
+            )
         if self.generator is not None:
             wrong = [prior.kind for prior in priors if prior.of_pixels]
             if self.start != "noise" or wrong:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from workers.engine.graph.graph import Graph
 from workers.engine.model import target_masks
 from workers.engine.model.batch import Report
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import log_chances
-from workers.explanation.target import Target
+from workers.explanation.target import Target, UnitTarget
 from workers.methods.synthesis.activation_maximization.priors import Penalty, Priors
 
 MOMENTUM = 0.9
@@ -31,7 +32,7 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """The weighted sum of some units; with `selective`, classes count by the logarithm of their probability."""
+    """The weighted sum of some units; with `selective`, by the logarithm of a softmax over their class or layer."""
 
     model: Model
     terms: tuple[Term, ...]
@@ -42,8 +43,20 @@ class Objective:
         graph = self.model.graph_of([term.target for term in self.terms])
         output, values = graph.run(x, {target_masks.node_of(term.target, graph) for term in self.terms})
         values[graph.output] = log_chances(self.model.card, output) if self.selective else output
+        if self.selective:
+            values |= self._selective(graph, values)
         found = [target_masks.masks([term.target] * len(x), graph, values) for term in self.terms]
         return torch.stack([target_masks.scores(masks, graph, values) for masks in found])
+
+    def _selective(self, graph: Graph, values: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """The values of layers with units that are to grow alone: the logarithm of a softmax over all of a layer's."""
+        found = {}
+        for term in self.terms:
+            if isinstance(term.target, UnitTarget):
+                node = graph.nodes[target_masks.node_of(term.target, graph)]
+                parts = node.rows.split(values[node.index])
+                found[node.index] = node.rows.join(parts.log_softmax(min(term.target.axis + 1, parts.dim() - 1)))
+        return found
 
     def __call__(self, x: Tensor) -> Tensor:
         weights = x.new_tensor([term.weight for term in self.terms])
@@ -61,6 +74,7 @@ class Ascent:
     length: float
     bounds: tuple[Tensor, Tensor] | None
     diversity: float
+    coded: bool = False
 
     def run(
         self, start: Tensor, steps: int, report: Report, source: torch.Generator, show: Callable[[Tensor], None]
@@ -78,7 +92,7 @@ class Ascent:
             size = SIZE * size + (1 - SIZE) * mean_square
             scale = (1 - MOMENTUM ** (step + 1)) * (size / (1 - SIZE ** (step + 1))).clamp(min=SMALLEST).sqrt()
             moved = moved + self.length * (1 - step / steps) * pace / scale
-            moved = self.priors.between(moved, step, source)
+            moved = self.priors.between(moved, step, source, self.coded)
             if self.bounds is not None:
                 moved = moved.clamp(*self.bounds)
             trace.append(values)

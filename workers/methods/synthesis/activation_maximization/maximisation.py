@@ -17,9 +17,9 @@ from workers.engine.model.outputs import has_chances
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.explanation.priors import Prior
 from workers.explanation.request_target import parse_targets
-from workers.explanation.target import ClassTarget, RankTarget, Target
+from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
 from workers.methods.synthesis.activation_maximization.ascent import Ascent, Objective, activations, terms
-from workers.methods.synthesis.activation_maximization.priors import Priors, asks_for_mean
+from workers.methods.synthesis.activation_maximization.priors import Priors, asks_for_items
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ def make(model: Model, batch: Batch, wish: Wish) -> Made:
     objective = Objective(model, terms(target, _also(model, wish.also)), wish.selective)
     priors = Priors(wish.priors, model.card.input, initial_inputs.span(model))
     space = _space(model, batch, wish, target, source)
-    mean = initial_inputs.mean(model, batch, wish.dataset or "", target) if asks_for_mean(wish.priors) else None
+    asked = asks_for_items(wish.priors)
+    items = initial_inputs.moments(model, batch, wish.dataset or "", target) if asked else None
     ascent = Ascent(
         objective,
         priors,
         space.decode,
-        priors.penalty(mean, wish.generator is not None),
+        priors.penalty(items, wish.generator is not None),
         wish.rate * space.span,
         space.bounds,
         wish.diversity,
+        wish.generator is not None,
     )
     preview = Preview(batch)
 
@@ -105,13 +107,14 @@ def named(target: Target) -> Target:
 
 
 def check(model: Model, target: Target, selective: bool) -> None:
-    """Raise MethodNotApplicable where the target has no probability."""
+    """Raise MethodNotApplicable where the target is neither a class that has a probability nor a unit of a layer."""
     listed = has_chances(model.card) and len(model.card.outputs) <= 1
-    if selective and not (isinstance(target, ClassTarget) and listed):
+    of_class = isinstance(target, ClassTarget) and listed
+    if selective and not (of_class or isinstance(target, UnitTarget)):
         raise MethodNotApplicable(
-            f"log_probability is of a class of a model that gives one list of logits or probabilities; the output of "
-            f"{model.card.name} is {model.card.output} of the shape {list(model.card.outputs)} and the target a "
-            f"{target.kind}",
+            f"log_probability is of a unit of a layer, or of a class of a model that gives one list of logits or "
+            f"probabilities; the output of {model.card.name} is {model.card.output} of the shape "
+            f"{list(model.card.outputs)} and the target a {target.kind}",
             pointer="/method/score",
             instead=[Instead(parameters={"score": "activation"})],
         )
@@ -139,7 +142,10 @@ def _space(model: Model, batch: Batch, wish: Wish, target: Target, source: torch
     if wish.start == "noise":
         start = initial_inputs.noise(model, wish.count, source)
     elif wish.start == "mean":
-        start = initial_inputs.mean(model, batch, wish.dataset or "", target)
+        start = initial_inputs.moments(model, batch, wish.dataset or "", target).mean
+    elif wish.start == "facets":
+        seed = batch.seeds[0] if batch.seeds else 0
+        start, info["items"] = initial_inputs.facets(model, batch, wish.dataset or "", target, wish.count, seed)
     else:
         start, info["items"] = initial_inputs.samples(model, batch, wish.dataset or "", target, wish.count, source)
     return Space(start, lambda x: x, width, bounds, info)

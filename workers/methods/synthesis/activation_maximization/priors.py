@@ -11,13 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from workers.engine.data.initial_inputs import Moments
 from workers.engine.perturbation.baselines import blur_axis
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, MethodNotApplicable
 from workers.explanation.priors import (
     L2,
+    AlphaNorm,
+    Bilateral,
     Blur,
     Centre,
+    Clip,
+    Expert,
     GradientBlur,
     Jitter,
     Noise,
@@ -30,6 +35,7 @@ from workers.explanation.priors import (
 
 Penalty: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (what is moved, the inputs made of it) -> (n,)
 Show: TypeAlias = Callable[[Tensor], Tensor]
+LEAST = 1e-12  # variance of a feature: one that is always the same would have an infinite density
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,19 @@ class Priors:
         channels = self.spec.channel_axis
         return tuple(axis + 1 for axis in range(len(self.spec.shape)) if axis != channels)
 
-    def penalty(self, mean: Tensor | None, coded: bool) -> Penalty:
-        """What is taken from the objective; `mean` is what L2 pulls to where so asked, `coded` that a code is moved."""
+    def penalty(self, items: Moments | None, coded: bool) -> Penalty:
+        """What is taken from the objective; `items` are what L2 and experts pull to, `coded` that a code is moved."""
 
         def of(moved: Tensor, x: Tensor) -> Tensor:
             found = moved.new_zeros(len(moved))
             for prior in self.chosen:
-                if isinstance(prior, L2) and prior.to == "mean" and mean is not None:
-                    found = found + prior.weight * _mean_square((x - mean) / self.span)
+                if isinstance(prior, L2) and prior.to == "mean" and items is not None:
+                    found = found + prior.weight * _mean_square((x - items.mean) / self.span)
+                elif isinstance(prior, Expert) and items is not None:
+                    found = found - prior.weight * _log_density(x, items, prior.variance == "diagonal")
+                elif isinstance(prior, AlphaNorm):
+                    size = (moved if coded else x / self.span).abs()
+                    found = found + prior.weight * size.pow(prior.power).flatten(1).mean(1)
                 elif isinstance(prior, L2):
                     found = found + prior.weight * _mean_square(moved if coded else x / self.span)
                 elif isinstance(prior, TotalVariation):
@@ -96,14 +107,19 @@ class Priors:
                 slope = slope * self._bell(slope, prior.width)
         return slope
 
-    def between(self, x: Tensor, step: int, source: torch.Generator) -> Tensor:
-        """The inputs after a step, blurred and with noise."""
+    def between(self, moved: Tensor, step: int, source: torch.Generator, coded: bool = False) -> Tensor:
+        """What is moved after a step, smoothed, with noise, and within limits."""
         for prior in self.chosen:
             if isinstance(prior, Blur) and (step + 1) % prior.every == 0:
-                x = self._blurred(x, prior.width)
+                moved = self._blurred(moved, prior.width)
+            elif isinstance(prior, Bilateral) and (step + 1) % prior.every == 0:
+                moved = bilateral(moved, self.axes, prior.width, prior.tone * self.span)
             elif isinstance(prior, Noise):
-                x = x + prior.width * self.span * torch.randn(x.shape, generator=source).to(x)
-        return x
+                width = prior.width if coded else prior.width * self.span
+                moved = moved + width * torch.randn(moved.shape, generator=source).to(moved)
+            elif isinstance(prior, Clip):
+                moved = moved.clamp(-prior.limit, prior.limit)
+        return moved
 
     def _blurred(self, x: Tensor, width: float) -> Tensor:
         for axis in self.axes:
@@ -132,7 +148,11 @@ def check(chosen: Sequence[Prior], spec: InputSpec) -> None:
     flat = spec.channel_axis is None
     image = len(spec.shape) == 3 and spec.channel_axis == 0
     for prior in chosen:
-        wrong = not image if isinstance(prior, Rotate | Scale) else flat and not isinstance(prior, L2 | Noise)
+        wrong = (
+            not image
+            if isinstance(prior, Rotate | Scale)
+            else flat and not isinstance(prior, L2 | Noise | AlphaNorm | Expert | Clip)
+        )
         if wrong:
             needs = "an image, channels first" if isinstance(prior, Rotate | Scale) else "places beside each other"
             others = [one.model_dump(mode="json") for one in chosen if one != prior]
@@ -141,6 +161,33 @@ def check(chosen: Sequence[Prior], spec: InputSpec) -> None:
                 pointer="/method/priors",
                 instead=[Instead(parameters={"priors": others})],
             )
+
+
+def bilateral(x: Tensor, axes: Sequence[int], width: float, tone: Tensor) -> Tensor:
+    """Each value by the mean of its neighbours, weighted by how near they are and how like it over all channels.
+
+    Neighbours lie within two standard deviations along each axis of places; edges are repeated.
+    """
+    radius = max(1, round(2 * width))
+    offsets = torch.cartesian_prod(*[torch.arange(-radius, radius + 1)] * len(axes)).view(-1, len(axes)).tolist()
+    channels = [axis for axis in range(1, x.dim()) if axis not in axes]
+    total, weights = torch.zeros_like(x), torch.zeros_like(x)
+    for offset in offsets:
+        there = x
+        for axis, by in zip(axes, offset, strict=True):
+            at = (torch.arange(x.shape[axis], device=x.device) + by).clamp(0, x.shape[axis] - 1)
+            there = there.index_select(axis, at)
+        unlike = ((there - x) / tone).square()
+        unlike = unlike.mean(channels, keepdim=True) if channels else unlike
+        weight = torch.exp(-(sum(by * by for by in offset) / width**2 + unlike) / 2).expand_as(x)
+        total, weights = total + weight * there, weights + weight
+    return total / weights
+
+
+def _log_density(x: Tensor, items: Moments, diagonal: bool) -> Tensor:
+    """The logarithm of the Gaussian's density but for a constant, (n,)."""
+    variance = items.variance if diagonal else items.variance.mean()
+    return -((x - items.mean).square() / variance.clamp(min=LEAST)).flatten(1).sum(1) / 2
 
 
 def _mean_square(x: Tensor) -> Tensor:
@@ -155,6 +202,6 @@ def turned(x: Tensor, cosine: float, sine: float) -> Tensor:
     return grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def asks_for_mean(chosen: Sequence[Prior]) -> bool:
-    """Whether any pulls towards the dataset's mean."""
-    return any(isinstance(prior, L2) and prior.to == "mean" for prior in chosen)
+def asks_for_items(chosen: Sequence[Prior]) -> bool:
+    """Whether any pulls towards what the dataset's items are like."""
+    return any(isinstance(prior, Expert) or (isinstance(prior, L2) and prior.to == "mean") for prior in chosen)
