@@ -39,8 +39,8 @@ class Counterfactual(Method):
     steps: int = Field(default=50, ge=1, le=1000, description="Steps at most.")
 
     def passes(self, at: Extent, /) -> int:
-        rivals = self.rivals if at.card is None else max(1, min(self.rivals, at.card.heads - 1))
-        return self.steps * rivals
+        others = self.rivals if at.card is None else min(self.rivals, at.card.heads - 1)
+        return (self.steps + 1) * (2 * others if others else 1)  # of a lead, both classes are walked back from
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.methods.gradient.counterfactual.compute import nearest
