@@ -61,7 +61,7 @@ def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
 def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
     """What each score is of: a method, a layer, a class, or its place in the list."""
     info = meta.get("info", {})
-    for key, name in (("methods", "label"), ("layers", "layer")):
+    for key, name in (("methods", "label"), ("layers", "layer"), ("concepts", "concept")):
         found = info.get(key, ())
         if len(found) == arrays["scores"].size and all(isinstance(one, Mapping) and name in one for one in found):
             return [str(one[name]) for one in found]

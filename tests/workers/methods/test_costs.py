@@ -83,6 +83,8 @@ ASKED: list[dict[str, Any]] = [
     {"name": "randomization", "of": NOISY},
     {"name": "implementation_invariance", "of": NOISY, **DATA},
     {"name": "input_shift_invariance", "of": NOISY},
+    {"name": "top_items"},
+    {"name": "unit_concepts"},
     {"name": "selectivity", "of": NOISY},
     {"name": "selectivity", "others": 1, **DATA},
     {"name": "difference", "of": STEPS, "less": NOISY},

@@ -14,11 +14,11 @@ from tests.toys import Net, batch_of, inputs, model_of, net
 from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from tests.workers.methods.gradient.test_switched import Pieces, two_layers
 from workers.engine.graph.tape import Tape
+from workers.engine.layers.receptive_field import windows
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.catalogue import parse_method
 from workers.methods.structure.insens.forward_mode import Pushforward
 from workers.methods.structure.insens.inactive_sensitivity import Layer
-from workers.methods.structure.insens.receptive_field import windows
 
 Activity = Callable[[Tensor], Tensor]
 

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.tape import Tape
+from workers.engine.layers.receptive_field import windows
 from workers.engine.model.model import Model
 from workers.engine.rules.backward import propagate
 from workers.engine.rules.by_operation.passing import Gradient
 from workers.methods.extent import side_by_side
 from workers.methods.structure.insens.forward_mode import Pushforward
-from workers.methods.structure.insens.receptive_field import windows
 
 Group: TypeAlias = tuple[int | slice, ...]
 Progress: TypeAlias = Callable[[int, int], None]
