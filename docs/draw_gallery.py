@@ -49,6 +49,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "consensus": {"of": SEVERAL[:3]},
     "resampling": {"of": {"name": "pattern_attribution", **FITTED}, "splits": 4},
     "rise": {"score": "probability"},
+    "selectivity": {"of": SEVERAL},
+    "difference": {"less": "lrp"},
+    "noisy_inputs": {"samples": 60, "noise": 0.6},
+    "at_temperature": {"temperature": 2.0},
+    "top_items": DATA,
+    "unit_concepts": DATA,
 }
 
 

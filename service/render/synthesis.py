@@ -67,7 +67,10 @@ def draw_preview(stored: bytes, status: Status, spec: ImageSpec | None) -> bytes
 
 
 def notes_of(info: dict[str, Any]) -> list[str]:
-    """What is written beneath each image: its activation, and that of the start."""
+    """What is written beneath each image: its activation, and that of the start, or which item of a dataset it is."""
+    if "activation_at_start" not in info:
+        items = zip(info.get("items", ()), info.get("activation", ()), strict=True)
+        return [f"item {item}: {number(value)}" for item, value in items]
     pairs = zip(info.get("activation", ()), info.get("activation_at_start", ()), strict=True)
     return [f"{number(end)} (start {number(start)})" for end, start in pairs]
 

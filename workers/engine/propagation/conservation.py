@@ -39,7 +39,10 @@ class Held:
             self._sums.append((local.node.layer, is_linear(local.node), given, handed, size))
 
     def rows(self, count: int) -> list[list[dict[str, Any]]]:
-        """For each row, {layer, given, handed} from the output down to the input."""
+        """For each row, {layer, given, handed, absolute} from the output down to the input.
+
+        `absolute` is the sum of the magnitudes of what is given (S4 eq. 13.4).
+        """
         table = [
             (layer, weighted, given.tolist(), handed.tolist(), size.tolist())
             for layer, weighted, given, handed, size in self._sums
@@ -47,7 +50,7 @@ class Held:
         ]
         return [
             [
-                {"layer": layer, "given": g[i], "handed": h[i]}
+                {"layer": layer, "given": g[i], "handed": h[i], "absolute": size[i]}
                 for layer, weighted, g, h, size in table
                 if weighted or abs(g[i] - h[i]) > LOST * size[i]
             ]

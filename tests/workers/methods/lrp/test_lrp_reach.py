@@ -13,7 +13,7 @@ from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
-from workers.explanation.target import UnitTarget
+from workers.explanation.target import UnitTarget, ValueTarget
 from workers.methods.catalogue import parse_method
 
 
@@ -164,3 +164,16 @@ def test_every_channel_of_the_crp_reference(fashion: Model) -> None:
         found = attribution(fashion, batch, name="lrp", composite="epsilon_plus", units=units)
         expected = stored["channel_heatmaps"][channel]
         np.testing.assert_allclose(found[0].numpy().reshape(expected.shape) * sign, expected, rtol=0, atol=2e-5)
+
+
+def test_a_layer_is_told_the_sum_of_magnitudes_that_it_is_given() -> None:
+    """S4 l.4615: relevance (20, -19) sums to 1, and its magnitudes to 39."""
+    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.eye(2))
+        module[1].weight.copy_(torch.tensor([[20.0, -19.0]]))
+    model = model_of(module, (2,), output="value", dtype=torch.float64)
+    batch = batch_of(torch.ones(1, 2, dtype=torch.float64), ValueTarget())
+    told = {one["layer"]: one for one in explain(model, batch, name="lrp", composite="zero").info[0]["layers"]}
+    assert [told[layer]["given"] for layer in ("1", "0")] == [1.0, 1.0]
+    assert [told[layer]["absolute"] for layer in ("1", "0")] == [1.0, 39.0]

@@ -124,6 +124,7 @@ def test_pictures_hold_every_image_and_say_where_no_card_is_known() -> None:
     made_up = np.random.default_rng(0).standard_normal((5, 1, 8, 8))
     info = {"activation": [1.0, 2.0, 3.0, 4.0, 5.0], "activation_at_start": [0.1] * 5}
     assert notes_of(info)[1] == "2 (start 0.1)"
+    assert notes_of({"activation": [2.0], "items": [7]}) == ["item 7: 2"]
     drawn = draw_synthesis(made_up, np.ones((5, 1)), None, Look(size=300), Caption("t", "s"), notes_of(info))
     with Image.open(io.BytesIO(drawn)) as picture:
         assert picture.width >= 3 * 96
