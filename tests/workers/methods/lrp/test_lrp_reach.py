@@ -168,11 +168,9 @@ def test_every_channel_of_the_crp_reference(fashion: Model) -> None:
 
 def test_a_layer_is_told_the_sum_of_magnitudes_that_it_is_given() -> None:
     """S4 l.4615: relevance (20, -19) sums to 1, and its magnitudes to 39."""
-    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
-    with torch.no_grad():
-        module[0].weight.copy_(torch.eye(2))
-        module[1].weight.copy_(torch.tensor([[20.0, -19.0]]))
-    model = model_of(module, (2,), output="value", dtype=torch.float64)
+    first, last = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
+    first.weight.data, last.weight.data = torch.eye(2), torch.tensor([[20.0, -19.0]])
+    model = model_of(nn.Sequential(first, last), (2,), output="value", dtype=torch.float64)
     batch = batch_of(torch.ones(1, 2, dtype=torch.float64), ValueTarget())
     told = {one["layer"]: one for one in explain(model, batch, name="lrp", composite="zero").info[0]["layers"]}
     assert [told[layer]["given"] for layer in ("1", "0")] == [1.0, 1.0]
