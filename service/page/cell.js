@@ -1,12 +1,12 @@
 // One explanation: waiting, failed, or a picture with its colour bar, its checks and its files.
 
 import { addressOf, hasKey } from "./api.js";
-import { el, number, titled } from "./dom.js";
-import { cancel, retry } from "./explain.js";
+import { byId, el, number, titled } from "./dom.js";
+import { cancel, isSlow, runOne, shownOf, staleness } from "./explain.js";
 import { tableOf } from "./heat.js";
 import { look, lookQuery } from "./look.js";
 import { curlOf, pythonOf } from "./reproduce.js";
-import { targetText } from "./state.js";
+import { methodNamed, state, targetText } from "./state.js";
 import { picture } from "./view.js";
 import { sentence } from "./words.js";
 
@@ -28,18 +28,36 @@ export function cellOf(item) {
   return cell;
 }
 
+const OPEN = ["asked", "queued", "running"];
+
 function fill(cell, item) {
-  const said = ["asked", "queued", "running", "new"].includes(item.status) ? waiting(item) : null;
+  const said = OPEN.includes(item.status) ? waiting(item) : null;
   if (said && cell.waiting) return cell.waiting.update();
   cell.waiting = said;
+  const was = item.result ? null : item.was;
+  const old = Boolean(was || item.foreign);
+  cell.element.classList.toggle("stale", old);
+  const shown = shownOf(item) ?? item;
   const head = el(
     "figcaption",
     {},
     el("h3", {}, titled(item.method.name)),
-    el("small", {}, targetText(item.model, item.result?.target ?? item.target)),
+    el("small", {}, targetText(shown.model, shown.result?.target ?? shown.target)),
   );
-  const body = said ? said.element : item.result ? finished(cell, item) : ended(item);
-  cell.element.replaceChildren(head, ...[body].flat());
+  const note = old ? el("p", { class: "note" }, was ? staleness(was, item) : "Of another input.") : null;
+  const now = said ? said.element : item.result ? null : item.status === "new" ? toBeAsked(item) : ended(item);
+  const body = item.result ? finished(cell, item) : was ? pictureOf(cell, was) : [];
+  cell.element.replaceChildren(...[head, note, now, body].flat().filter(Boolean));
+}
+
+// What runs by itself is about to; the rest asks.
+function toBeAsked(item) {
+  const { cost, takes_input: takes } = methodNamed(item.method.name);
+  if (takes && !state.input) return el("p", { class: "faint" }, "It needs an input.");
+  if (takes && !state.input.ready) return el("p", { class: "faint" }, "Waits for the input.");
+  if (byId("auto").checked && !isSlow(item)) return el("p", { class: "faint" }, "At once.");
+  const button = el("button", { type: "button", onclick: () => runOne(item) }, `Run ${titled(item.method.name)}`);
+  return el("div", { class: "ask" }, el("p", { class: "faint" }, `Takes ${cost}, so it waits for you.`), button);
 }
 
 function waiting(item) {
@@ -69,14 +87,16 @@ function ended(item) {
   const cancelled = item.status === "cancelled";
   const detail = cancelled ? "Cancelled." : (item.error?.detail ?? "It failed.");
   const again =
-    item.error && !item.error.code ? null : el("button", { type: "button", onclick: () => retry(item) }, "Try again");
+    item.error && !item.error.code ? null : el("button", { type: "button", onclick: () => runOne(item) }, "Try again");
   return el("div", { class: "waiting" }, el("p", { class: cancelled ? "faint" : "error" }, detail), again);
 }
 
 function finished(cell, item) {
   const checks = item.result.checks.map((check) => el("p", { class: "check" }, sentence(check, item.method.name)));
-  return [...(item.plane ? drawn(cell, item) : [served(cell, item)]), ...checks, timing(item), files(item)];
+  return [...pictureOf(cell, item), ...checks, timing(item), files(item)];
 }
+
+const pictureOf = (cell, item) => (item.plane ? drawn(cell, item) : [served(cell, item)]);
 
 function drawn(cell, item) {
   const { plane, result } = item;
@@ -86,7 +106,7 @@ function drawn(cell, item) {
   const say = (x, y) => number(plane.values[y * plane.width + x]);
   const place = plane.values.reduce((best, value, i) => (Math.abs(value) > Math.abs(plane.values[best]) ? i : best), 0);
   const [x, y] = [place % plane.width, Math.floor(place / plane.width)];
-  const rest = `strongest at x ${x}, y ${y}: ${say(x, y)}`;
+  const rest = `strongest ${say(x, y)}, at x ${x}, y ${y}`;
   const source = { width: plane.width, height: plane.height, canvas: new OffscreenCanvas(1, 1), say, rest };
   cell.picture = picture(source, label, readout);
   const bar = el("canvas", { class: "colours", width: 256, height: 1, role: "img", "aria-label": "Colour bar" });

@@ -1,4 +1,5 @@
-// What is chosen is asked for, followed, and withdrawn when something else is chosen.
+// What is asked for follows from what is chosen. An item is known by its key, which has all that determines it: when
+// something else is chosen there is another item in its place, which shows the earlier one as what it was.
 
 import { Problem, ask, explain, read, withdraw } from "./api.js";
 import { byId, show } from "./dom.js";
@@ -6,7 +7,7 @@ import { follow, unfollow } from "./follow.js";
 import { planeOf } from "./heat.js";
 import { methodsAsked, showFieldError } from "./methods.js";
 import { parseNpy } from "./npy.js";
-import { isImage, methodNamed, on, reasonAgainst, state, targetAsked, tell } from "./state.js";
+import { isImage, methodNamed, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "./state.js";
 
 const PAUSE = 200;
 const OPEN = ["asked", "queued", "running"];
@@ -14,92 +15,107 @@ const LONG = "thousands of passes";
 let timer = 0;
 
 const isOpen = (item) => OPEN.includes(item.status);
-
-// What was asked for is of another model or input now.
-export function drop() {
-  const left = state.items;
-  state.items = [];
-  tell("items");
-  left.filter(isOpen).forEach(cancel);
-}
+export const isSlow = ({ method }) => methodNamed(method.name).cost === LONG;
+export const shownOf = (item) => (item.result ? item : item.was);
+const slot = ({ method, column }) => `${method.name} ${column}`;
+const takesInput = (name) => methodNamed(name).takes_input;
+const canAsk = (item) => !takesInput(item.method.name) || Boolean(item.input?.ready);
 
 export function beginExplaining() {
-  on("input", () => byId("auto").checked || drop());
-  on("prediction", () => soon(0));
-  for (const name of ["target", "methods", "compare"]) on(name, () => soon(PAUSE));
+  on("input", () => changed(null));
+  on("prediction", () => changed(0));
+  for (const name of ["target", "methods", "compare"]) on(name, () => changed(PAUSE));
   on("refused", refused);
+  byId("auto").addEventListener("change", () => changed(0));
   byId("asking").addEventListener("submit", (event) => {
     event.preventDefault();
-    explainAll();
+    show("error", null);
+    if (!state.items.length) show("error", "Choose at least one method.");
+    run(() => true);
     if (byId("results").getBoundingClientRect().top > innerHeight) byId("results").scrollIntoView();
   });
 }
 
-function soon(pause) {
+function changed(pause) {
   clearTimeout(timer);
-  byId("explain").disabled = !state.input && ![...state.chosen.keys()].some((name) => !methodNamed(name).takes_input);
-  if (byId("explain").disabled || !byId("auto").checked) return;
-  const costs = [...state.chosen.keys()].map((name) => methodNamed(name).cost);
-  if (costs.length && !costs.includes(LONG)) timer = setTimeout(explainAll, pause);
+  if (!state.input?.opening) show("error", null); // what a link named in vain stays said
+  if (state.prediction) show("target-error", null);
+  arrange();
+  if (pause !== null && byId("auto").checked)
+    timer = setTimeout(() => run((item) => item.status === "new" && !isSlow(item)), pause);
 }
 
-async function explainAll() {
-  clearTimeout(timer);
-  show("error", null);
-  show("target-error", null);
-  const methods = methodsAsked();
-  if (!methods) return;
-  if (!methods.length) return show("error", "Choose at least one method.");
+// The items of what is chosen now; those that are among them already stay, and what nobody wants any more is withdrawn.
+function arrange() {
+  const kept = new Map(state.items.map((item) => [item.key, item]));
+  const before = new Map(state.items.map((item) => [slot(item), shownOf(item)]));
+  const left = state.items;
+  const was = (item) => (takesInput(item.method.name) && !state.input ? null : before.get(slot(item)));
+  state.items = wanted().map((item) => kept.get(item.key) ?? { ...item, was: was(item) });
+  tell("items");
+  left.filter((item) => isOpen(item) && !state.items.includes(item)).forEach(cancel);
+  byId("explain").disabled = !state.items.some(canAsk);
+}
+
+function wanted() {
   const first = { model: state.model, target: targetAsked() };
   const columns = state.compare ? [first, { ...first, ...state.compare }] : [first];
-  const kept = new Map(state.items.filter((item) => isOpen(item) || item.result).map((item) => [item.key, item]));
-  const rows = methods.map((method) => columns.map((column, at) => itemOf(method, column, at, kept)));
-  const left = state.items.filter((item) => !rows.flat().includes(item));
-  state.items = rows.flat();
-  tell("items");
-  left.filter(isOpen).forEach(cancel);
-  await Promise.all(
-    columns.map((column, at) =>
-      send(
-        column,
-        state.items.filter((item) => item.column === at && item.status === "new"),
-      ),
-    ),
+  return methodsAsked().flatMap(({ fault, ...method }) =>
+    columns.map((column, at) => itemOf(method, column, at, fault)),
   );
 }
 
-function itemOf(method, { model, target }, column, kept) {
-  const key = JSON.stringify([model.digest, state.input?.digest ?? state.input?.name, target, method, column]);
+function itemOf(method, { model, target }, column, fault) {
+  const input = takesInput(method.name) ? state.input : null;
+  const key = JSON.stringify([model.digest, input?.key ?? null, target, method, column, fault ?? null]);
   const usual = Object.keys(method).length === 1 && !target?.layer;
   const reason = usual && reasonAgainst(model, method.name);
-  const error = reason ? { detail: `Not for ${model.name}: ${reason}.` } : null;
-  return kept.get(key) ?? { key, column, method, model, target, status: error ? "failed" : "new", error };
+  const error = reason ? { detail: `Not for ${model.name}: ${reason}.` } : fault ? { detail: fault } : null;
+  return { key, column, method, model, target, input, error, status: error ? "failed" : "new" };
 }
 
-export function retry(item) {
-  Object.assign(item, { status: "new", error: null, progress: null });
-  return send(item, [item]);
+// Why an earlier item is not what is chosen now.
+export function staleness(was, { input, model, target, method }) {
+  if (was.model.name !== model.name) return `Of the model ${was.model.name}.`;
+  if (takesInput(was.method.name) && was.input !== input) return "Of the input before.";
+  const meant = was.asked.target;
+  if (!sameTarget(meant, target)) return `For ${targetText(was.model, was.result.target ?? meant)}.`;
+  return sameTarget(was.asked.method, method) ? "As it was before." : "With the parameters before.";
 }
+
+// Asks for the items that are meant, if nothing of them is here or under way.
+async function run(meant) {
+  clearTimeout(timer);
+  const again = (item) => !item.result && !isOpen(item) && canAsk(item) && meant(item) && !refusedAtOnce(item);
+  state.items = state.items.map((item) => (again(item) && item.status !== "new" ? renewed(item) : item));
+  const asked = state.items.filter(again);
+  tell("items");
+  await Promise.all([0, 1].map((column) => send(asked.filter((item) => item.column === column))));
+}
+
+const refusedAtOnce = (item) => item.status === "failed" && item.error && !item.error.code;
+const renewed = (item) => ({ ...item, id: null, status: "new", error: null, progress: null });
+
+export const runOne = (item) => run((one) => one === item || one.key === item.key);
 
 // One request for all of them; where a method is refused, one for each, since one fault refuses them all.
-async function send({ model, target }, items) {
+async function send(items) {
   if (!items.length) return;
+  const [{ model, target, input }] = items;
   items.forEach((item) => change(item, { status: "asked" }));
   const request = { model: model.name, method: items.map((item) => item.method), target };
   try {
-    const answers = await sent(request, state.input);
+    const answers = await sent(request, items.find((item) => item.input)?.input ?? input);
     answers.forEach((answer, at) => begin(items[at], answer));
     tell("ids");
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const alone = error.errors.some(({ pointer }) => pointer.startsWith("/method"));
-    if (alone && items.length > 1) return Promise.all(items.map((item) => send({ model, target }, [item])));
-    items.forEach((item) => change(item, { status: "failed", error: error.document }));
-    tell(
-      "refused",
-      error,
-      items.map((item) => item.method),
-    );
+    if (alone && items.length > 1) return Promise.all(items.map((item) => send([item])));
+    const wantedStill = items.filter((item) => state.items.includes(item));
+    wantedStill.forEach((item) => change(item, { status: "failed", error: error.document }));
+    const methods = items.map((item) => item.method);
+    if (wantedStill.length) tell("refused", error, methods);
   }
 }
 
@@ -114,11 +130,11 @@ async function sent(request, input) {
   }
 }
 
-// The answer to a request, or the state of what a link names.
+// The answer to a request, or the state of what a link names; nobody wants it where it was cancelled since.
 export function begin(item, answer) {
   item.id = answer.id;
-  if (!state.items.includes(item)) {
-    withdraw(item.id).catch(() => {});
+  if (!state.items.includes(item) || item.status === "cancelled") {
+    if (answer.status !== "succeeded") withdraw(item.id).catch(() => {});
   } else if (answer.status === "succeeded" && answer.links.receipt) finish(item, answer);
   else if (OPEN.includes(answer.status)) {
     change(item, answer);
@@ -144,20 +160,45 @@ function change(item, { status, position, progress, error, result, plane }) {
     progress: progress === undefined ? item.progress : progress,
     error,
   });
-  if (result) Object.assign(item, { result, plane, method: result.method });
+  if (result) {
+    const asked = { method: item.method, target: item.target };
+    Object.assign(item, { result, plane, asked, was: null, method: result.method });
+  }
   if (state.items.includes(item)) tell("item", item);
 }
 
 export async function cancel(item) {
-  if (!item.id) return change(item, { status: "cancelled" });
-  unfollow(item.id);
   change(item, { status: "cancelled" });
+  if (!item.id) return;
+  unfollow(item.id);
   try {
     await withdraw(item.id);
   } catch (error) {
     if (error.code === "already_finished") await finish(item);
     else if (!(error instanceof Problem)) throw error;
   }
+}
+
+// What a link names, by column: the items of what is chosen now, where it is these.
+export function adopt(columns) {
+  clearTimeout(timer);
+  const chosen = new Map(wanted().map((item) => [slot(item), item]));
+  const left = state.items;
+  const rows = columns.flatMap((answers, column) => answers.map((answer) => [answer, named(answer, column, chosen)]));
+  state.items = rows.map(([, item]) => item);
+  tell("items");
+  left.filter(isOpen).forEach(cancel);
+  rows.forEach(([answer, item]) => begin(item, answer));
+  byId("explain").disabled = false;
+}
+
+function named(answer, column, chosen) {
+  const method = answer.method ?? { name: "predict" };
+  const item = chosen.get(slot({ method, column }));
+  if (item && (!item.input || item.input.digest === answer.input)) return { ...item, error: null, status: "asked" };
+  const model = state.models.find((one) => one.name === (answer.model.name ?? answer.model)) ?? state.model;
+  const foreign = Boolean(item);
+  return { key: answer.id, column, method, model, target: answer.target ?? null, input: null, status: "asked", foreign };
 }
 
 // Each fault where what is wrong was chosen; what has no place there stands by the button.

@@ -1,29 +1,49 @@
-// The input: a file that is dropped, pasted or picked, an example, a drawing, or numbers.
+// The input: a file that is dropped, pasted or picked, an example, a drawing, or numbers. It is another one from the moment
+// that it changes, and pending until what it is is known.
 
 import { byId, el, pngOf, show } from "./dom.js";
+import { NUMBERS, isRow, rowFields } from "./row.js";
 import { DRAWING, sketchpad } from "./sketch.js";
-import { isImage, isSketch, on, state, tell } from "./state.js";
+import { isImage, isSketch, newInput, on, state, tell } from "./state.js";
 import { seenPicture } from "./seen.js";
 
 const DIGITS = Array.from({ length: 10 }, (_, digit) => ({ file: `digit-${digit}.png`, label: String(digit) }));
-const DRAWINGS = ["clock", "traffic_light", "goldfish", "balloon"].map((name) => ({
+const DRAWINGS = ["goldfish", "clock", "traffic_light", "balloon"].map((name) => ({
   file: `${name}.svg`,
   label: name.replace("_", " "),
 }));
+const OPENING = 4; // of the digits
+const MOST_TYPED = 4096;
 
 let pad = null;
+let offerNumbers = null;
 
-export function give(input) {
+export function give(given) {
   show("input-error", null);
-  state.input = input;
+  state.input = given && newInput(given);
   tell("input");
+}
+
+// One that is known later, unless another is given first.
+async function giveLater(name, coming, opening) {
+  const pending = newInput({ name, pending: true, opening });
+  state.input = pending;
+  show("input-error", null);
+  tell("input");
+  const given = await coming;
+  if (state.input === pending) give({ ...given, opening });
 }
 
 export function beginInput() {
   on("model", build);
+  on("restored", () => pad?.clear());
+  on("input", () => {
+    byId("seen").replaceChildren(...seenPicture());
+    if (pad && state.input?.name !== DRAWING) pad.clear();
+  });
   on("seen", () => {
     byId("seen").replaceChildren(...seenPicture());
-    if (pad && state.input.name !== DRAWING) pad.put(state.input.pixels.canvas);
+    if (pad && state.input?.pixels && state.input.name !== DRAWING) pad.put(state.input.pixels.canvas);
   });
   document.addEventListener("paste", (event) => take(event.clipboardData.files, event));
   document.addEventListener("dragover", (event) => event.preventDefault());
@@ -33,23 +53,42 @@ export function beginInput() {
   });
 }
 
+// What the page opens on: something that is explained.
+export function offer() {
+  if (isSketch(state.model)) example(DIGITS[OPENING], true);
+  else if (isImage(state.model)) example(DRAWINGS[0], true);
+  else if (offerNumbers) offerNumbers();
+  else give(null);
+}
+
 function take(files, event) {
   if (!files.length) return;
   event?.preventDefault();
   give({ blob: files[0], name: files[0].name || "pasted.png" });
 }
 
+const drawing = {
+  begun: () => {
+    if (state.input?.opening) pad.clear();
+    give({ name: DRAWING, pending: true });
+  },
+  give,
+  cleared: () => give(null),
+};
+
 function build() {
   const { model } = state;
   const place = byId("input");
-  pad = isSketch(model) ? sketchpad(model, give) : null;
+  pad = isSketch(model) ? sketchpad(model, drawing) : null;
+  const typed = isImage(model) ? null : isRow(model) ? rowFields(model, giveNumbers) : numbers(model);
+  offerNumbers = typed?.offer ?? null;
   place.replaceChildren(
     el(
       "div",
       { class: "input" },
       pad?.element,
-      isImage(model) ? null : numbers(model),
-      el("div", { class: "side" }, picker(model), isImage(model) ? examples(model) : null, el("div", { id: "seen" })),
+      typed?.element,
+      el("div", { class: "side" }, isImage(model) ? examples(model) : null, picker(model), el("div", { id: "seen" })),
     ),
   );
   byId("seen").replaceChildren(...seenPicture());
@@ -73,19 +112,21 @@ function picker(model) {
 
 function examples(model) {
   const given = isSketch(model) ? DIGITS : DRAWINGS;
-  const buttons = given.map(({ file, label }) =>
+  const buttons = given.map((one) =>
     el(
       "button",
-      { type: "button", class: "example", "aria-label": `Example: ${label}`, onclick: () => example(file, label) },
-      el("img", { src: `/page/${file}`, alt: "", width: 28, height: 28 }),
+      { type: "button", class: "example", "aria-label": `Example: ${one.label}`, onclick: () => example(one, false) },
+      el("img", { src: `/page/${one.file}`, alt: "", width: 28, height: 28 }),
     ),
   );
   return el("p", { class: "examples", role: "group", "aria-label": "Examples" }, buttons);
 }
 
-async function example(file, label) {
+const example = ({ file, label }, opening) => giveLater(label, fetched(file, label), opening);
+
+async function fetched(file, label) {
   const blob = await (await fetch(`/page/${file}`)).blob();
-  give(file.endsWith(".svg") ? { blob: await rastered(blob), name: `${label}.png` } : { blob, name: file });
+  return file.endsWith(".svg") ? { blob: await rastered(blob), name: `${label}.png` } : { blob, name: file };
 }
 
 // The API takes no SVG: what it means depends on who draws it.
@@ -99,6 +140,9 @@ async function rastered(blob) {
   return pngOf(canvas);
 }
 
+const giveNumbers = (shape, data) =>
+  give(data ? { tensor: { shape, data }, name: NUMBERS } : { name: NUMBERS, pending: true });
+
 function numbers(model) {
   const { shape, names } = model.input;
   const count = shape.reduce((product, size) => product * size, 1);
@@ -111,9 +155,15 @@ function numbers(model) {
       .map(Number);
     if (data.length !== count || data.some(Number.isNaN))
       show("input-error", `The model takes ${about}; these are ${data.length}.`);
-    else give({ tensor: { shape, data }, name: "numbers" });
+    else giveNumbers(shape, data);
   };
-  return el(
+  box.addEventListener("input", () => giveNumbers(shape, null));
+  const offered = () => {
+    const wave = (i) => Math.sin((6 * Math.PI * (i % shape.at(-1)) * (1 + Math.floor(i / shape.at(-1)))) / shape.at(-1));
+    box.value = Array.from({ length: count }, (_, i) => wave(i).toFixed(3)).join(" ");
+    use();
+  };
+  const element = el(
     "div",
     { class: "numbers" },
     el("label", { for: "numbers" }, "Numbers"),
@@ -121,4 +171,5 @@ function numbers(model) {
     box,
     el("button", { type: "button", onclick: use }, "Take these"),
   );
+  return { element, offer: count <= MOST_TYPED ? offered : null };
 }

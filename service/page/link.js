@@ -2,21 +2,29 @@
 
 import { Problem, read } from "./api.js";
 import { byId, show } from "./dom.js";
-import { begin, drop } from "./explain.js";
+import { adopt } from "./explain.js";
 import { STANDARD, look, setLook } from "./look.js";
 import { build } from "./methods.js";
-import { predictionOf, showCompare } from "./prediction.js";
+import { predictionOf } from "./prediction.js";
+import { NUMBERS } from "./row.js";
 import { loadSeen } from "./seen.js";
-import { methodNamed, modelNamed, on, state, tell } from "./state.js";
+import { DRAWING } from "./sketch.js";
+import { methodNamed, modelNamed, newInput, on, state, tell } from "./state.js";
+import { showTarget } from "./target.js";
 
 const COLUMNS = ["e", "f"];
+const ONGOING = [DRAWING, NUMBERS];
+let reading = 0; // which of the links that were followed is the last
+let written = null; // the input that the address names
 
 export function beginLinks() {
   on("ids", write);
   on("look", write);
+  on("input", () => (reading += 1)); // a link that is still being read is no longer wanted
   window.addEventListener("hashchange", () => restore());
 }
 
+// Another input or model is another entry of the browser's history; the rest, and a drawing that goes on, changes the one.
 function write() {
   const said = new URLSearchParams();
   if (state.prediction?.id) said.set("p", state.prediction.id);
@@ -25,7 +33,11 @@ function write() {
     if (ids.length) said.set(name, ids.join("."));
   });
   for (const [name, value] of Object.entries(look)) if (value !== STANDARD[name]) said.set(name, value);
-  history.replaceState(null, "", `#${said}`);
+  const { input } = state;
+  const goesOn = ONGOING.includes(input?.name) && written?.name === input.name;
+  const other = written && input && written !== input && !input.opening && !goesOn;
+  written = input;
+  history[other ? "pushState" : "replaceState"](null, "", `#${said}`);
 }
 
 // Whether the address named anything.
@@ -33,16 +45,18 @@ export async function restore() {
   const said = new URLSearchParams(location.hash.slice(1));
   const ids = COLUMNS.map((name) => said.get(name)?.split(".") ?? []);
   if (!ids[0].length) return false;
+  const mine = ++reading;
   try {
     const answers = await Promise.all(ids.map((column) => Promise.all(column.map((id) => read(id)))));
     const prediction = said.get("p") ? await read(said.get("p")).catch(() => null) : null;
+    if (mine !== reading) return true;
     setLook(
       Object.fromEntries(Object.keys(STANDARD).flatMap((name) => (said.has(name) ? [[name, said.get(name)]] : []))),
     );
     place(answers, prediction);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    show("error", `What the link names cannot be shown: ${error.message}.`);
+    if (mine === reading) show("error", `What the link names cannot be shown: ${error.message}.`);
     return false;
   }
   return true;
@@ -54,39 +68,22 @@ function place(answers, prediction) {
   const model = modelNamed(first.model.name ?? first.model);
   if (!model) return show("error", "The model that the link names is no longer served.");
   byId("model").value = model.name;
-  drop();
-  Object.assign(state, { model, input: null, prediction: null });
+  state.model = model;
   tell("model");
   state.chosen = new Map(answers[0].filter((one) => one.method).map(({ method }) => [method.name, changed(method)]));
   build();
   const seen = prediction ?? known[0];
-  if (seen?.input) state.input = { digest: seen.input, name: "input" };
-  state.prediction = prediction
-    ? predictionOf(prediction)
-    : ((known[0] && { id: null, top: known[0].prediction }) ?? null);
+  const input = seen?.input ? newInput({ digest: seen.input, name: "input" }) : null;
+  if (input) input.ready = true;
+  state.input = input;
+  state.prediction = prediction ? predictionOf(prediction) : known[0] ? { id: null, top: known[0].prediction } : null;
   state.target = known[0] ? targetOf(known[0].target) : null;
   state.compare = known[1] ? compareOf(known[1], model) : null;
-  state.items = answers.flatMap((column, at) => column.map((answer) => itemOf(answer, at)));
-  const auto = byId("auto").checked;
-  byId("auto").checked = false; // all of it is here already
-  tell("items");
-  tell("prediction");
-  byId("auto").checked = auto;
-  showCompare();
-  state.items.forEach((item, at) => begin(item, answers.flat()[at]));
-  if (state.input) loadSeen(seen.id).catch(() => {});
-}
-
-function itemOf(answer, column) {
-  const model = modelNamed(answer.model.name ?? answer.model) ?? state.model;
-  return {
-    key: answer.id,
-    column,
-    method: answer.method ?? { name: "explanation" },
-    model,
-    target: answer.target ?? null,
-    status: "asked",
-  };
+  written = input;
+  tell("restored");
+  showTarget();
+  adopt(answers);
+  if (input) loadSeen(seen.id, input).catch(() => {});
 }
 
 const targetOf = (target) => {

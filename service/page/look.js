@@ -23,10 +23,10 @@ export function beginLook() {
   const slider = el("input", { type: "range", name: "under", min: 0, max: 1, step: 0.05, value: 0 });
   const keys = "Over a picture: arrow keys or pointer read a pixel, + and − or a double click zoom, Escape shows all.";
   const form = byId("look");
+  const choices = el("div", { class: "tools" }, ...selects, el("label", {}, "Overlay on the input", slider));
+  const open = matchMedia("(min-width: 56rem)").matches;
   form.append(
-    ...selects,
-    el("label", {}, "Overlay on the input", slider),
-    el("p", { id: "keys", class: "faint" }, keys),
+    el("details", { open }, el("summary", {}, "How they are drawn"), choices, el("p", { id: "keys", class: "faint" }, keys)),
   );
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => {

@@ -2,25 +2,32 @@
 
 import { Problem, ask, datasets, keepKey, methods, models } from "./api.js";
 import { byId, el, show } from "./dom.js";
-import { beginExplaining, drop } from "./explain.js";
+import { beginExplaining } from "./explain.js";
 import { loadColours } from "./heat.js";
-import { beginInput } from "./input.js";
+import { beginInput, give, offer } from "./input.js";
 import { beginLinks, restore } from "./link.js";
 import { beginLook } from "./look.js";
-import { beginMethods } from "./methods.js";
+import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./prediction.js";
 import { beginResults } from "./results.js";
 import { isImage, modelNamed, on, state, tell } from "./state.js";
+import { beginTarget } from "./target.js";
 
 const PATIENCE = 2000;
 
+// The image stays where the next model takes images, too; else there is something to begin with.
 function chooseModel() {
-  const before = state.model;
+  const { model: before, input } = state;
+  const stays = before && input && !input.pending && isImage(before) && isImage(modelNamed(byId("model").value));
+  enter();
+  if (stays) give(input);
+  else offer();
+}
+
+function enter() {
   state.model = modelNamed(byId("model").value);
-  if (before && !(isImage(before) && isImage(state.model))) state.input = null;
+  chooseSupported();
   state.target = null;
-  if (!state.chosen.size) state.chosen.set(state.model.default_method, {});
-  drop();
   tell("model");
 }
 
@@ -60,13 +67,14 @@ async function begin() {
   beginLook();
   beginResults();
   beginInput();
+  beginTarget();
   beginPrediction();
   beginMethods();
   beginExplaining();
   beginLinks();
   on("model", () => (byId("model-about").textContent = about(state.model)));
-  chooseModel();
-  await restore();
+  enter();
+  if (!(await restore())) offer();
 }
 
 function askForKey() {

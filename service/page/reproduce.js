@@ -1,7 +1,6 @@
 // The command and the program that compute the same explanation.
 
 import { hasKey } from "./api.js";
-import { state } from "./state.js";
 
 const address = () => `${location.origin}/api/v1/explanations`;
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
@@ -17,7 +16,7 @@ function targetOf({ target }) {
 function requestOf(item) {
   const request = { model: item.model.name, method: item.method, target: targetOf(item) };
   if (!item.result.input) return { request };
-  const { blob, name, tensor } = state.input ?? {};
+  const { blob, name, tensor } = item.input ?? {};
   if (blob) return { request, file: name };
   return { request: { ...request, input: tensor ? { tensor } : { digest: item.result.input } } };
 }

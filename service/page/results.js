@@ -2,13 +2,15 @@
 
 import { byId, el, titled } from "./dom.js";
 import { cellOf } from "./cell.js";
+import { isSlow, shownOf } from "./explain.js";
 import { drawnOf, painted } from "./heat.js";
 import { look } from "./look.js";
 import { on, state, targetText } from "./state.js";
+import { choosePixel, placesOf } from "./target.js";
 import { clearPictures, picture, redraw } from "./view.js";
+import { legendOf } from "./words.js";
 
 const cells = new Map();
-let told = "";
 
 export function beginResults() {
   on("items", build);
@@ -24,18 +26,20 @@ function build() {
   clearPictures();
   cells.clear();
   const { items, model } = state;
-  byId("empty").hidden = items.length > 0;
-  byId("look").hidden = !items.length;
-  const columns = items.filter((item) => item.column === 1).length
+  byId("empty").hidden = items.some((item) => shownOf(item) || item.input);
+  const none = !byId("empty").hidden;
+  byId("look").hidden = none;
+  const columns = items.some((item) => item.column === 1)
     ? [0, 1].map((at) => items.find((item) => item.column === at))
     : [];
   const grid = byId("grid");
   grid.className = columns.length ? "pairs" : "many";
   const heads = columns.map((item) => el("h3", {}, `${targetText(item.model, item.target)}, ${item.model.name}`));
-  for (const item of items) cells.set(item, cellOf(item));
-  const input = !columns.length && items.length && model ? inputCell() : [];
-  grid.replaceChildren(...heads, ...input, ...[...cells.values()].map((cell) => cell.element));
+  if (!none) for (const item of items) cells.set(item, cellOf(item));
+  const input = !none && (!columns.length || placesOf(model)) ? inputCell() : [];
+  grid.replaceChildren(...(columns.length ? input : []), ...heads, ...(columns.length ? [] : input), ...[...cells.values()].map((cell) => cell.element));
   repaint();
+  count();
 }
 
 function inputCell() {
@@ -47,49 +51,58 @@ function inputCell() {
       .slice(3 * (y * seen.width + x))
       .slice(0, 3)
       .join(", ")}`;
-  const { canvas } = picture(
-    { ...seen, say, rest: `${seen.width} × ${seen.height}` },
-    "The input as the model sees it",
-    readout,
-  );
-  return [el("figure", { class: "cell" }, el("figcaption", {}, el("h3", {}, "Input")), canvas, readout)];
+  const places = placesOf(state.model);
+  const choose = places && (({ x, y }) => choosePixel({ x: x * places[1], y: y * places[0] }));
+  const rest = `${seen.width} × ${seen.height}${places ? "; click a pixel to explain it" : ""}`;
+  const { canvas } = picture({ ...seen, say, rest, choose }, "The input as the model sees it", readout);
+  return [el("figure", { class: "cell input-cell" }, el("figcaption", {}, el("h3", {}, "Input")), canvas, readout)];
 }
 
 function update(item) {
   const cell = cells.get(item);
   if (!cell) return;
   cell.update();
-  if (item.plane) repaint();
-  const open = state.items.filter((one) => !one.result && !one.error && one.status !== "cancelled").length;
-  const now = open
-    ? `${state.items.length - open} of ${state.items.length} explanations are here`
-    : `All ${state.items.length} explanations are here`;
-  if (now !== told) byId("told").textContent = told = now;
-  if (item.status === "failed") byId("told").textContent = told = `${titled(item.method.name)} failed`;
+  repaint();
+  count(item);
 }
 
-// All are drawn again: with a common scale one picture changes the others.
+// Only what belongs to what is chosen now counts.
+function count(item) {
+  const { items } = state;
+  const here = items.filter((one) => one.result).length;
+  const asking = items.filter((one) => one.status === "new" && one.input?.ready && isSlow(one)).length;
+  const rest = asking ? `; ${asking} ${asking === 1 ? "waits" : "wait"} for you` : "";
+  const all = here === items.length ? `All ${here} explanations are here.` : `${here} of ${items.length} explanations are here${rest}.`;
+  const failed = item?.status === "failed" ? `${titled(item.method.name)} failed. ` : "";
+  const now = cells.size ? failed + (items.length === 1 && here ? "The explanation is here." : all) : "";
+  if (now !== byId("told").textContent) byId("told").textContent = now;
+}
+
+// All are drawn again: with a common scale one picture changes the others. What is no longer meant has a scale of its own.
 function repaint() {
-  const drawn = state.items.filter((item) => item.plane && cells.get(item)?.picture);
-  for (const item of drawn) item.drawn = drawnOf(item.plane, look.values);
+  const drawn = state.items.filter((item) => shownOf(item)?.plane && cells.get(item)?.picture);
+  for (const item of drawn) item.drawn = drawnOf(shownOf(item).plane, look.values);
   for (const item of drawn) {
     const group = drawn.filter(
       (one) =>
-        one === item || look.scale === "all" || (look.scale === "method" && one.method.name === item.method.name),
+        one === item ||
+        (one.result && item.result &&
+          (look.scale === "all" || (look.scale === "method" && one.method.name === item.method.name))),
     );
     const limit = Math.max(...group.map((one) => one.drawn.limit));
     const shown = { ...item.drawn, limit, signed: group.some((one) => one.drawn.signed) };
-    const ground = groundOf(item);
     const cell = cells.get(item);
-    cell.picture.source.canvas = painted(shown, look.colours, ground, Number(look.under));
+    cell.picture.source.canvas = painted(shown, look.colours, groundOf(shownOf(item)), Number(look.under));
     redraw(cell.picture);
     cell.legend(shown);
   }
+  const now = drawn.filter((item) => item.result);
+  byId("legend").textContent = legendOf(now);
 }
 
 // The input beneath, where the model saw it at the map's own size.
-function groundOf({ plane }) {
-  const seen = state.input?.pixels;
+function groundOf({ plane, input }) {
+  const seen = input?.pixels;
   if (!seen || !Number(look.under)) return null;
   if (seen.width === plane.width && seen.height === plane.height) return seen.grays;
   return plane.values.map((_, i) => {

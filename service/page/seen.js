@@ -6,10 +6,9 @@ import { pictured } from "./heat.js";
 import { parseNpy } from "./npy.js";
 import { isImage, state, tell } from "./state.js";
 
-export async function loadSeen(id) {
-  const input = state.input;
+export async function loadSeen(id, input) {
   const array = parseNpy(await (await ask(`${pathOf(id)}/input.npy`)).arrayBuffer());
-  if (state.input !== input || input === null) return;
+  if (state.input !== input) return;
   input.pixels = isImage(state.model) && array.shape.length === 3 && array.shape[2] === 3 ? pictured(array) : null;
   tell("seen");
 }

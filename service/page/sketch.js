@@ -8,8 +8,8 @@ const BRUSH = 22;
 const PAUSE = 150;
 const FILLED = 20 / 28; // as the digits of MNIST: in a box of 20 of 28 pixels, centred by mass
 
-// `put` lays a picture there, to be drawn on.
-export function sketchpad(model, give) {
+// Tells when a stroke begins, gives what was drawn when it ends; `put` lays a picture there, to be drawn on.
+export function sketchpad(model, { begun, give, cleared }) {
   const canvas = el("canvas", {
     id: "sketch",
     width: SIDE,
@@ -28,6 +28,10 @@ export function sketchpad(model, give) {
     pen.fillStyle = "#000";
     pen.fillRect(0, 0, SIDE, SIDE);
   };
+  const wipe = () => {
+    clear();
+    cleared();
+  };
   const stroke = (x, y) => {
     clearTimeout(timer);
     pen.strokeStyle = "#fff";
@@ -44,7 +48,14 @@ export function sketchpad(model, give) {
     timer = setTimeout(() => {
       const blob = small(canvas, model.input.shape, centre.checked);
       if (blob) give({ blob, name: DRAWING });
+      else cleared();
     }, PAUSE);
+  };
+  const lowerOrLift = () => {
+    at.down = !at.down;
+    if (!at.down) return finish();
+    begun();
+    stroke(at.x, at.y);
   };
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -55,6 +66,7 @@ export function sketchpad(model, give) {
     canvas.setPointerCapture(event.pointerId);
     [at.x, at.y] = place(event);
     at.down = true;
+    begun();
     stroke(at.x, at.y);
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -72,21 +84,19 @@ export function sketchpad(model, give) {
     const to = step && [0, 1].map((axis) => Math.max(0, Math.min(SIDE, [at.x, at.y][axis] + (step[axis] * BRUSH) / 2)));
     if (to && at.down) stroke(...to);
     else if (to) [at.x, at.y] = to;
-    else if (event.key === " ") at.down = !at.down;
-    else if (event.key === "Delete" || event.key === "Backspace") clear();
+    else if (event.key === " ") lowerOrLift();
+    else if (event.key === "Delete" || event.key === "Backspace") wipe();
     else return;
     event.preventDefault();
-    if (at.down) stroke(at.x, at.y);
-    else finish();
   });
   clear();
   const element = el(
     "div",
     { class: "pad" },
     canvas,
-    el("p", {}, el("label", {}, centre, " centred"), el("button", { type: "button", onclick: clear }, "Clear")),
+    el("p", {}, el("label", {}, centre, " centred"), el("button", { type: "button", onclick: wipe }, "Clear")),
   );
-  return { element, put: (picture) => pen.drawImage(picture, 0, 0, SIDE, SIDE) };
+  return { element, clear, put: (picture) => pen.drawImage(picture, 0, 0, SIDE, SIDE) };
 }
 
 // The drawing at the model's own size as a PNG; null where nothing is drawn.

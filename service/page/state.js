@@ -5,13 +5,18 @@ export const state = {
   methods: [],
   datasets: [],
   model: null, // the chosen model's document
-  input: null, // {blob, name} | {tensor} | {digest}, and {pixels} once the model has seen it
+  input: null, // {key, name} and what it is: {blob} | {tensor} | {digest}, or {pending} until that is known;
+  // {ready} once the server knows it, {pixels} once the model has seen it. Another input or model is another object
   prediction: null, // {id, top: [{index, label, score, probability}]}
   target: null, // null: the predicted class; else a class index or {layer, channel}
+  pixel: null, // {x, y} of a segmentation, which `target` has as a mask
   compare: null, // {target} | {model}
   chosen: new Map(), // method name -> parameters that are not the default
-  items: [], // what was asked for, row by row
+  items: [], // what is asked for, row by row
 };
+
+let inputs = 0;
+export const newInput = (given) => ({ ...given, key: ++inputs, ready: false, pixels: null });
 
 const listeners = new Map();
 
@@ -59,6 +64,7 @@ export function targetText(model, target) {
   if (target === null || target === "argmax") return model.output === "value" ? "the output" : "the predicted class";
   if (target.reduce !== undefined) return `the ${target.reduce} of the outputs`;
   if (typeof target === "object") {
+    if (target.mask) return `${labelOf(model, target.class ?? target.index)} ${placeText(target.mask)}`;
     if (target.layer !== undefined) {
       return target.channel === undefined
         ? `unit ${target.index} of ${target.layer}`
@@ -67,4 +73,11 @@ export function targetText(model, target) {
     return target.index === undefined ? "the output" : labelOf(model, target.index);
   }
   return labelOf(model, target);
+}
+
+function placeText(mask) {
+  const count = mask.flat(Infinity).reduce((sum, one) => sum + Number(one), 0);
+  if (count !== 1) return `at ${count} places`;
+  const y = mask.findIndex((row) => row.some(Boolean));
+  return `at x ${mask[y].findIndex(Boolean)}, y ${y}`;
 }

@@ -10,7 +10,8 @@ const pictures = new Set();
 
 export const clearPictures = () => pictures.clear();
 
-// A canvas that shows `source.canvas`; its read-out tells `source.say(x, y)` of a pixel, else `source.rest`.
+// A canvas that shows `source.canvas`; its read-out tells `source.say(x, y)` of a pixel, else `source.rest`. A click, or
+// Enter, is `source.choose` of the place, where there is that.
 export function picture(source, label, readout) {
   const scale = Math.max(1, Math.round(SIDE / Math.max(source.width, source.height)));
   const canvas = el("canvas", {
@@ -26,6 +27,7 @@ export function picture(source, label, readout) {
   canvas.addEventListener("pointermove", (event) => look(placeAt(one, event)));
   canvas.addEventListener("pointerdown", (event) => look(placeAt(one, event)));
   canvas.addEventListener("pointerleave", () => look(null));
+  if (source.choose) canvas.addEventListener("click", (event) => source.choose(placeAt(one, event)));
   canvas.addEventListener("dblclick", (event) => zoomTo(view.zoom > 1 ? 1 : 4, placeAt(one, event)));
   canvas.addEventListener("keydown", (event) => onKey(one, event));
   redraw(one);
@@ -77,7 +79,8 @@ function onKey(one, event) {
     const y = (clamped(now.y * height + step[1], height) + 0.5) / height;
     look({ x, y });
     if (view.zoom > 1) zoomTo(view.zoom, { x, y });
-  } else if (event.key === "+" || event.key === "=") zoomTo(view.zoom * 2, now);
+  } else if (event.key === "Enter" && one.source.choose) one.source.choose(now);
+  else if (event.key === "+" || event.key === "=") zoomTo(view.zoom * 2, now);
   else if (event.key === "-") zoomTo(view.zoom / 2, now);
   else if (event.key === "Escape") zoomTo(1);
   else return;

@@ -1,6 +1,34 @@
 // What a check says, in a plain sentence.
 
-import { number } from "./dom.js";
+import { number, titled } from "./dom.js";
+import { look } from "./look.js";
+import { targetText } from "./state.js";
+
+const COLOURS = { auto: ["Red", "blue"], blue_red: ["Red", "blue"], purple_green: ["Green", "purple"] };
+// Derivatives: what a change of the input would do, not what the input does.
+const SLOPES = ["gradient", "guided_backprop", "deconvnet"];
+
+// What the colours of the maps mean, in one line.
+export function legendOf(items) {
+  if (!items.length) return "";
+  const [strong, against] = COLOURS[look.colours];
+  const targets = [...new Set(items.map((item) => targetText(item.model, item.result.target)))];
+  const target = targets.length === 1 ? targets[0] : "the class";
+  const signed = items.some((item) => item.drawn.signed);
+  const only = look.values === "negative" ? `${against[0].toUpperCase()}${against.slice(1)} speaks against ${target}` : null;
+  const meaning = only ?? (signed ? `${strong} speaks for ${target}, ${against} against it` : `The stronger the colour, the more it counts for ${target}`);
+  const slopes = items.filter((item) => SLOPES.includes(item.method.name)).map((item) => titled(item.method.name));
+  const steep = slopes.length && signed ? `; in ${slopes.join(", ")} ${strong.toLowerCase()} is where more of the input would raise it` : "";
+  const [one] = items;
+  const strongest = one.drawn.values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+  const end =
+    items.length === 1
+      ? `the bar ends at the 99.5th percentile, ${number(one.drawn.limit)}; the strongest is ${number(strongest)}`
+      : look.scale === "own"
+        ? "each bar ends at the 99.5th percentile of its map"
+        : "bars end at the largest 99.5th percentile among them";
+  return `${meaning}${steep}; ${end}.`;
+}
 
 // At most 100 % where anything is missing, and no more digits than say something.
 function percent(share) {

@@ -28,6 +28,49 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_S = 180
+NET = """from torch import manual_seed, nn
+
+def build():
+    manual_seed(0)
+    return nn.Sequential({})
+"""
+SMALL = {
+    "rooms": (
+        "nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)",
+        """
+        [model]
+        source = "python:net.py:build"
+        output = "value"
+        default_method = "grad_cam"
+        [input]
+        kind = "tensor"
+        shape = [3]
+        axes = ["feature"]
+        names = ["rooms", "age", "distance"]
+        low = [1, 0, 0]
+        high = [9, 100, 30]
+        """,
+    ),
+    "scenes": (
+        "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)",
+        """
+        [model]
+        source = "python:net.py:build"
+        output = "segmentation"
+        [input]
+        kind = "image"
+        shape = [3, 16, 16]
+        [input.image]
+        mode = "RGB"
+        resize = [16, 16]
+        scale = 1.0
+        mean = [0.5, 0.5, 0.5]
+        std = [0.5, 0.5, 0.5]
+        [labels]
+        file = "labels.txt"
+        """,
+    ),
+}
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +96,7 @@ def chromium(program: str) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[str]:
-    """Its URL: the digits, and `softer`, the same net with other weights in its last layer."""
+    """Its URL: the digits; `softer`, the same net with other weights in its last layer; a row; a segmentation."""
     folder = tmp_path_factory.mktemp("whence")
     for name in ("digits", "softer"):
         shutil.copytree(ROOT / "models" / "digits", folder / "models" / name)
@@ -61,24 +104,29 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
     save_file(
         {**weights, "linear.weight": weights["linear.weight"] * 0.5}, folder / "models/softer/weights.safetensors"
     )
+    for name, (net, card) in SMALL.items():
+        (folder / "models" / name).mkdir()
+        (folder / "models" / name / "net.py").write_text(NET.format(net))
+        (folder / "models" / name / "card.toml").write_text(card)
+        (folder / "models" / name / "labels.txt").write_text("sky\nanimal\nground\n")
     port = free_port()
     command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(folder / "models")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHENCE_DATASETS": str(folder / "datasets")}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _until_both_are_served(f"http://127.0.0.1:{port}", process)
+        _until_served(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
 
 
-def _until_both_are_served(url: str, process: subprocess.Popen[bytes]) -> None:
+def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            if len(httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())) == 2:
+            if len(httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())) == 2 + len(SMALL):
                 return
         except httpx.TransportError:
             pass

@@ -38,7 +38,10 @@ class Site:
         page.set_default_timeout(30_000)
         page.goto(self.url + address if address.startswith("/") else address)
         page.wait_for_selector("#model option", state="attached")
-        return Visit(self, page)
+        visit = Visit(self, page)
+        if address == "/":  # it opens on an example
+            visit.wait_for_results(1)
+        return visit
 
     def close(self) -> None:
         for context in self._contexts:
@@ -80,12 +83,21 @@ class Visit:
         self.page.click(f"[aria-label='Example: {digit}']")
 
     def choose(self, *methods: str) -> None:
+        """By the search, as one does who knows the name; on a phone it is there with all of them."""
+        folded = not self.page.is_visible("#search")
+        if folded:
+            self.page.click("#all")
         for method in methods:
-            self.page.eval_on_selector(f"#m-{method}", "box => { box.closest('details').open = true }")
+            self.page.fill("#search", method)
             self.page.check(f"#m-{method}")
+        self.page.fill("#search", "")
+        if folded:
+            self.page.click("#all")
 
     def parameter(self, method: str, name: str, value: str) -> None:
         field = f"#p-{method}-{name}"
+        if not self.page.is_visible("#search"):
+            self.page.click("#all")
         self.page.eval_on_selector(field, "field => { field.closest('details').open = true }")
         self.page.fill(field, value)
         self.page.press(field, "Tab")
@@ -93,14 +105,14 @@ class Visit:
     def wait_for_results(self, count: int) -> None:
         """Until so many explanations are here, and no others."""
         self.page.wait_for_function(
-            "count => document.querySelectorAll('.cell .files').length === count"
+            "count => document.querySelectorAll('.cell:not(.stale) .files').length === count"
             " && document.querySelectorAll('.cell .waiting').length === 0",
             arg=count,
         )
 
     def cells(self) -> list[tuple[str, str]]:
         """Of each explanation, its title and target."""
-        cells = self.page.locator(".cell:has(.files)")
+        cells = self.page.locator(".cell:not(.stale):has(.files)")
         return [
             (cell.locator("h3").inner_text(), cell.locator("figcaption small").inner_text()) for cell in cells.all()
         ]

@@ -1,0 +1,86 @@
+"""Inputs by their kind, and what the page begins with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.browser.site import Site, Visit
+
+PHONE = (390, 844)
+
+
+def model(visit: Visit, name: str) -> None:
+    visit.page.select_option("#model", name)
+    visit.page.wait_for_selector(".cell.stale", state="detached")
+    visit.wait_for_results(1)
+
+
+def test_it_opens_on_an_example_that_is_explained_in_words(visit: Visit) -> None:
+    assert visit.pressed() == "class 4"
+    legend = visit.page.locator("#legend").inner_text()
+    assert legend.startswith("Red speaks for class 4, blue against it; the bar ends at the 99.5th percentile, ")
+    assert visit.page.locator("#told").inner_text() == "The explanation is here."
+
+
+def test_logits_where_the_probabilities_say_nothing(visit: Visit) -> None:
+    visit.example(3)
+    visit.wait_for_results(1)
+    values = [float(one.replace("\N{MINUS SIGN}", "-")) for one in visit.page.locator(".bars .value").all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 5
+    assert "In logits" in visit.page.locator("#prediction").inner_text()
+
+
+@pytest.mark.parametrize("size", [(1280, 800), PHONE])
+def test_chips_and_map_are_in_sight_and_nothing_covers_them(site: Site, size: tuple[int, int]) -> None:
+    visit = site.visit(size=size)
+    for chosen in ("#m-gradient", ".cell:has(.files) > canvas"):
+        box = visit.page.locator(chosen).bounding_box()
+        assert box["y"] + 40 < size[1]
+    visit.page.keyboard.press("End")
+    fixed = "all => all.filter(one => ['fixed', 'sticky'].includes(getComputedStyle(one).position)).length"
+    assert visit.page.eval_on_selector_all("body *", fixed) == 0
+
+
+def test_a_row_has_named_fields_with_their_ranges(site: Site, visit: Visit) -> None:
+    model(visit, "rooms")
+    assert visit.page.locator(".named label").all_inner_texts() == ["rooms", "age", "distance"]
+    assert visit.page.locator(".named small").all_inner_texts() == ["1 to 9", "0 to 100", "0 to 30"]
+    (before,) = visit.ids()
+    visit.page.fill("#row-1", "12.5")
+    assert visit.page.locator(".cell.stale").count() == 1
+    visit.page.wait_for_function("before => !location.hash.includes(before)", arg=before)
+    visit.wait_for_results(1)
+    assert not np.array_equal(site.numbers(before), site.numbers(visit.ids()[0]))
+    visit.page.fill("#row-1", "")
+    visit.page.wait_for_selector("#input-error:has-text('age')")
+    assert visit.cells() == []
+
+
+def test_a_supported_method_is_chosen_where_the_default_is_not(visit: Visit) -> None:
+    model(visit, "digits")
+    visit.page.uncheck("#m-integrated_gradients")
+    visit.choose("grad_cam")
+    visit.wait_for_results(1)
+    model(visit, "rooms")  # its default is grad_cam, which no row supports
+    assert visit.cells() == [("Integrated gradients", "the output")]
+
+
+def test_a_pixel_of_a_segmentation_is_explained_at_a_click(site: Site, visit: Visit) -> None:
+    model(visit, "scenes")
+    (whole,) = visit.ids()
+    canvas = visit.page.locator(".input-cell > canvas")
+    box = canvas.bounding_box()
+    canvas.click(position={"x": box["width"] * 5.5 / 16, "y": box["height"] * 9.5 / 16})
+    visit.page.wait_for_function("whole => !location.hash.includes(whole)", arg=whole)
+    visit.wait_for_results(1)
+    ((_, target),) = visit.cells()
+    assert target.endswith(" at x 5, y 9")
+    assert [visit.page.input_value(f"#pixel-{axis}") for axis in "xy"] == ["5", "9"]
+    _, rows, columns = np.nonzero(site.numbers(visit.ids()[0]))
+    assert set(rows) <= set(range(8, 11))  # what a 3 x 3 kernel sees there
+    assert set(columns) <= set(range(4, 7))
+    assert len(rows)
+    visit.page.click("text=All pixels")
+    visit.page.wait_for_function("whole => location.hash.includes(whole)", arg=whole)
