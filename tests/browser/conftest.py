@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -28,18 +30,19 @@ FLAGS = (
     "--disable-sync",
 )
 PATIENCE_S = 180
-NET = """from torch import manual_seed, nn
+NET = """from torch import nn
 
 def build():
-    manual_seed(0)
     return nn.Sequential({})
 """
 SMALL = {
     "rooms": (
         "nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)",
+        {"0.weight": (8, 3), "0.bias": (8,), "2.weight": (1, 8), "2.bias": (1,)},
         """
         [model]
         source = "python:net.py:build"
+        weights = "weights.safetensors"
         output = "value"
         default_method = "grad_cam"
         [input]
@@ -53,9 +56,11 @@ SMALL = {
     ),
     "scenes": (
         "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)",
+        {"0.weight": (6, 3, 3, 3), "0.bias": (6,), "2.weight": (3, 6, 1, 1), "2.bias": (3,)},
         """
         [model]
         source = "python:net.py:build"
+        weights = "weights.safetensors"
         output = "segmentation"
         [input]
         kind = "image"
@@ -71,6 +76,18 @@ SMALL = {
         """,
     ),
 }
+
+
+def write_small(folder: Path) -> None:
+    """The model of this name, its weights random."""
+    net, shapes, card = SMALL[folder.name]
+    folder.mkdir()
+    drawn = np.random.default_rng(0)
+    weights = {name: drawn.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(weights, folder / "weights.safetensors")
+    (folder / "net.py").write_text(NET.format(net))
+    (folder / "card.toml").write_text(card)
+    (folder / "labels.txt").write_text("sky\nanimal\nground\n")
 
 
 @pytest.fixture(scope="session")
@@ -104,11 +121,8 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
     save_file(
         {**weights, "linear.weight": weights["linear.weight"] * 0.5}, folder / "models/softer/weights.safetensors"
     )
-    for name, (net, card) in SMALL.items():
-        (folder / "models" / name).mkdir()
-        (folder / "models" / name / "net.py").write_text(NET.format(net))
-        (folder / "models" / name / "card.toml").write_text(card)
-        (folder / "models" / name / "labels.txt").write_text("sky\nanimal\nground\n")
+    for name in SMALL:
+        write_small(folder / "models" / name)
     port = free_port()
     command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(folder / "models")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHENCE_DATASETS": str(folder / "datasets")}
