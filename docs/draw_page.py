@@ -1,4 +1,7 @@
-"""Takes the pictures of the page from a running Whence, in Chromium. Use: python -m docs.draw_page [URL]"""
+"""Takes the pictures of the page from a running Whence, in Chromium. Use: python -m docs.draw_page [URL]
+
+It serves the models of the page's tests (tests/browser/conftest.py).
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,17 @@ from tests.browser.site import Site, Visit
 
 PICTURES = Path(__file__).parent / "pictures"
 METHODS = ("gradient", "lrp", "grad_cam", "occlusion")
+PHONE = (390, 844)
 
 
-def keep(visit: Visit, name: str) -> None:
-    """The part in sight, as a small file."""
+def keep(visit: Visit, name: str, top: str = "header") -> None:
+    """The part in sight from `top` on, as a small file."""
     path = PICTURES / f"page-{name}.png"
-    visit.page.mouse.move(0, 0)
-    visit.page.eval_on_selector("#methods", "all => all.scrollTo(0, 0)")
     visit.page.evaluate("() => document.activeElement.blur()")
+    visit.page.eval_on_selector(top, "here => here.scrollIntoView()")
+    visit.page.mouse.move(0, 0)
     visit.page.screenshot(path=path)
-    few = Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few = Image.open(path).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     print(path)
 
@@ -32,11 +36,10 @@ def main(url: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         site = Site(url, browser)
-        desk = site.visit(size=(1280, 1060))
+        desk = site.visit()
         desk.draw()
         desk.choose(*METHODS)
         desk.wait_for_results(1 + len(METHODS))
-        desk.page.evaluate("() => window.scrollTo(0, 0)")
         keep(desk, "desktop")
 
         desk = site.visit(size=(1280, 1060), color_scheme="dark")
@@ -47,18 +50,29 @@ def main(url: str) -> None:
         desk.page.press("#second", "Tab")
         desk.wait_for_results(4)
         desk.page.select_option("[name=scale]", "method")
-        desk.page.evaluate("() => window.scrollTo(0, 0)")
         keep(desk, "compare")
 
-        for name, place in (("phone", "#model"), ("phone-results", "#results-title")):
-            phone = site.visit(size=(390, 844))
-            phone.draw()
-            phone.choose(*METHODS)
-            phone.wait_for_results(1 + len(METHODS))
-            phone.page.eval_on_selector(place, "here => here.scrollIntoView()")
-            if place == "#model":
-                phone.page.evaluate("() => window.scrollTo(0, 0)")
-            keep(phone, name)
+        desk = site.visit()
+        desk.choose("lime")
+        desk.page.click(".ask button")
+        desk.wait_for_results(2)
+        desk.example(0)
+        desk.wait_for_results(1)
+        keep(desk, "stale")
+
+        desk = site.visit(color_scheme="dark")
+        desk.page.select_option("#model", "rooms")
+        desk.page.wait_for_selector(".named")
+        desk.wait_for_results(1)
+        keep(desk, "row")
+
+        phone = site.visit(size=PHONE)
+        phone.example(7)
+        phone.wait_for_results(1)
+        keep(phone, "phone")
+        phone.choose(*METHODS[:3])
+        phone.wait_for_results(4)
+        keep(phone, "phone-results", "#results-title")
         site.close()
 
 

@@ -18,7 +18,7 @@ const PATIENCE = 2000;
 // The image stays where the next model takes images, too; else there is something to begin with.
 function chooseModel() {
   const { model: before, input } = state;
-  const stays = before && input && !input.pending && isImage(before) && isImage(modelNamed(byId("model").value));
+  const stays = before && input && !input.pending && !input.opening && isImage(before) && isImage(modelNamed(byId("model").value));
   enter();
   if (stays) give(input);
   else offer();

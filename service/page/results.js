@@ -96,8 +96,7 @@ function repaint() {
     redraw(cell.picture);
     cell.legend(shown);
   }
-  const now = drawn.filter((item) => item.result);
-  byId("legend").textContent = legendOf(now);
+  byId("legend").textContent = legendOf(state.items.filter((item) => item.result?.attribution));
 }
 
 // The input beneath, where the model saw it at the map's own size.

@@ -1,4 +1,4 @@
-// What a check says, in a plain sentence.
+// What the colours of the maps mean, and what a check says, in plain sentences.
 
 import { number, titled } from "./dom.js";
 import { look } from "./look.js";
@@ -13,16 +13,18 @@ export function legendOf(items) {
   if (!items.length) return "";
   const [strong, against] = COLOURS[look.colours];
   const targets = [...new Set(items.map((item) => targetText(item.model, item.result.target)))];
-  const target = targets.length === 1 ? targets[0] : "the class";
-  const signed = items.some((item) => item.drawn.signed);
+  const target = targets.length === 1 ? targets[0] : "the class above each";
+  const signed = items.some((item) => (item.plane ? item.drawn.signed : item.result.attribution.min < 0));
   const only = look.values === "negative" ? `${against[0].toUpperCase()}${against.slice(1)} speaks against ${target}` : null;
   const meaning = only ?? (signed ? `${strong} speaks for ${target}, ${against} against it` : `The stronger the colour, the more it counts for ${target}`);
   const slopes = items.filter((item) => SLOPES.includes(item.method.name)).map((item) => titled(item.method.name));
   const steep = slopes.length && signed ? `; in ${slopes.join(", ")} ${strong.toLowerCase()} is where more of the input would raise it` : "";
-  const [one] = items;
+  const drawnHere = items.filter((item) => item.plane);
+  if (!drawnHere.length) return `${meaning}${steep}.`;
+  const [one] = drawnHere;
   const strongest = one.drawn.values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
   const end =
-    items.length === 1
+    drawnHere.length === 1
       ? `the bar ends at the 99.5th percentile, ${number(one.drawn.limit)}; the strongest is ${number(strongest)}`
       : look.scale === "own"
         ? "each bar ends at the 99.5th percentile of its map"
