@@ -84,6 +84,7 @@ ASKED: list[dict[str, Any]] = [
     {"name": "implementation_invariance", "of": NOISY, **DATA},
     {"name": "input_shift_invariance", "of": NOISY},
     {"name": "top_items"},
+    {"name": "steps_of_influence", "of": STEPS},
     {"name": "unit_concepts"},
     {"name": "selectivity", "of": NOISY},
     {"name": "selectivity", "others": 1, **DATA},

@@ -1,0 +1,91 @@
+"""Steps of influence: how far back in time a prediction reaches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from workers.explanation.result import Scores
+from workers.methods.fields.judged import UNLESS_DATASET, Judged, Over
+from workers.methods.method import Extent, Method, Seed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workers.engine.model.batch import Batch
+    from workers.engine.model.function import Function
+    from workers.engine.model.resources import Items
+
+
+class StepsOfInfluence(Method):
+    """How many of the last steps of a sequence count: T - n, with n the last step before relevance first moves.
+
+    Attributions are summed over all but the axis of time; they move where a step's sum differs from that of the step
+    before it (of the first, from 0) by more than `threshold`, in units of score. `scores` is T - n, 0 where they never
+    move; `curves` (methods, steps) are the sums. Over a dataset, means of these. Raises MethodNotApplicable for an
+    input without that axis. Source: S4 19.2.4, eq. 19.7, l.6088.
+    """
+
+    kind = "scores"
+    citation = "Kratzert et al. 2019, NeuralHydrology: interpreting LSTMs in hydrology; book ch. 19"
+    question = "How many steps back in time does this prediction reach?"
+    takes_input: ClassVar[bool] = UNLESS_DATASET
+
+    of: Judged = ("integrated_gradients",)  # type: ignore[assignment]  # validated from their names
+    dataset: Over = None
+    axis: int | None = Field(
+        default=None,
+        ge=-8,
+        le=7,
+        description="The axis of the input that is time, as it is counted without the batch; by default the one of "
+        "that name, else the first.",
+    )
+    threshold: float = Field(
+        default=2e-3, ge=0, le=1e6, description="A change of more than this is no noise; the seed's is 0.002."
+    )
+    seed: Seed = 0
+
+    def passes(self, at: Extent, /) -> int:
+        return sum(method.passes(at) for method in self.of) * at.items(self.dataset)
+
+    def refuse(self, model: Function) -> None:
+        from workers.methods.nested.attributions import refuse
+
+        refuse(model, self.of)
+        self._time(model)
+
+    def _time(self, model: Function) -> int:
+        """The axis of time, counted without the batch."""
+        from workers.explanation.errors import MethodNotApplicable
+
+        spec = model.card.input
+        named = [at for at, name in enumerate(spec.axes) if name in ("time", "step", "steps")]
+        axis = self.axis if self.axis is not None else named[0] if named else 0
+        if not -len(spec.shape) <= axis < len(spec.shape):
+            raise MethodNotApplicable(
+                f"the input of {model.card.name} has the shape {list(spec.shape)}, and no axis {axis}",
+                pointer="/method/axis",
+            )
+        return axis % len(spec.shape)
+
+    def explain(self, model: Function, batch: Batch) -> Scores:
+        import torch
+
+        from workers.methods.nested.attributions import attributions
+        from workers.methods.nested.evaluation import judge
+
+        axis = self._time(model)
+        steps = model.card.input.shape[axis]
+
+        def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
+            maps = attributions(model, rows, self.of)
+            sums = torch.stack(
+                [each.movedim(axis + 1, 1).flatten(2).sum(2) if each.dim() > 2 else each for each in maps], 1
+            )
+            moves = sums.diff(dim=2, prepend=torch.zeros_like(sums[:, :, :1])).abs() > self.threshold
+            first = moves.to(torch.int8).argmax(2)
+            return {"scores": torch.where(moves.any(2), steps - first, 0).double(), "curves": sums}
+
+        about = {"better": None, "measure": "steps of influence", "axes": {"x": "step", "y": "relevance"}}
+        return judge(model, batch, self, measure, about, {"at": torch.arange(steps).double()})
