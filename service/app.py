@@ -19,18 +19,19 @@ from service.http.metrics import Metrics
 from service.http.problems import ANSWERS
 from service.http.tracing import Traced
 from service.openapi import schema_of
-from service.protocols import kserve, open_inference, torchserve
+from service.protocols import kserve, open_inference, open_inference_repository, torchserve
 from service.protocols.errors import Dialects
 from service.queue.admission import Caps
 from service.queue.queue import Queue
 from service.queue.storage import StorageLimits
-from service.routes import datasets, events, explanations, health, jobs, methods, models, page, results
+from service.routes import datasets, events, explanations, health, jobs, methods, model_changes, models, page, results
 from service.settings import Settings
 from workers.contract import Datasets, Objects, configure_log
 
 EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
-PROTOCOLS = (kserve.router, open_inference.router, torchserve.router)
-ROUTERS = (*EXPLANATIONS, methods.router, models.router, datasets.router, health.router, *PROTOCOLS, page.router, docs)
+PROTOCOLS = (kserve.router, open_inference.router, open_inference_repository.router, torchserve.router)
+MODELS = (models.router, model_changes.router)
+ROUTERS = (*EXPLANATIONS, methods.router, *MODELS, datasets.router, health.router, *PROTOCOLS, page.router, docs)
 DESCRIPTION = "Whence this prediction? An image or a tensor, a model and a method in; the explanation out."
 
 

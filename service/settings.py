@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     dataset_unpacked: int = Field(default=2048 * MIB, gt=0, description="Bytes that an upload may unpack to.")
     dataset_items: int = Field(default=100_000, gt=0, description="Most items of a dataset.")
     dataset_space: int = Field(default=16384 * MIB, gt=0, description="Bytes that uploads may take on disk together.")
+    model_limit: int = Field(default=4096 * MIB, gt=0, description="Largest model that is sent, in bytes.")
+    model_deadline: float = Field(default=600.0, gt=0, description="Seconds by which such a model must be there.")
+    model_unpacked: int = Field(default=16384 * MIB, gt=0, description="Bytes that a model sent may unpack to.")
+    required_models: str = Field(
+        default="", description="Models without which /readyz says no, with commas; default: all of the folder."
+    )
     objects: str | None = Field(
         default=None, description="Folder or fsspec URL for what is too large for Redis; workers use the same one."
     )

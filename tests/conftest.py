@@ -10,6 +10,7 @@ from redis import Redis
 from service.queue import connection
 from service.queue.queue import Queue
 from tests import skipped
+from tests.orders import serving
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.jobs.records import Store
@@ -66,8 +67,8 @@ def jobs(redis_server: RedisServer) -> Iterator[Redis]:
 
 @pytest.fixture
 def store(jobs: Redis) -> Store:
-    """The worker's side."""
-    return Store(jobs)
+    """The worker's side: it serves the model of `tests.orders`."""
+    return serving(Store(jobs))
 
 
 @pytest.fixture

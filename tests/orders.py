@@ -11,6 +11,7 @@ from service.queue.submission import Order
 from workers.explanation.result import Row
 from workers.explanation.target import ClassTarget
 from workers.explanation.tensors import digest_tensor, encode_npy
+from workers.jobs import profile
 from workers.jobs.job import Job
 from workers.jobs.records import Store, Work
 from workers.methods.method import parse_method
@@ -36,6 +37,12 @@ def work(index: int = 0, method: object = "gradient", value: float = 0.5) -> Wor
     asked = order(index, method, value)
     assert asked.input is not None
     return Work(asked.job.id, asked.job, "toy", 1.0, 1.5, kind="tensor", data=asked.input.data)
+
+
+def serving(store: Store, *models: str) -> Store:
+    """The store of a worker that serves these models, by default the one of the orders."""
+    store.offer(profile.served(models or [MODEL]), ttl=3600)
+    return store
 
 
 def claimed(store: Store, owner: str = "w", serves: str = "interactive,batch") -> list[str]:

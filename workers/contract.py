@@ -12,6 +12,7 @@ from workers.explanation.errors import (
     InputTooLarge,
     InternalError,
     InvalidDataset,
+    InvalidFolder,
     InvalidImage,
     InvalidParameter,
     InvalidTarget,
@@ -27,6 +28,7 @@ from workers.explanation.errors import (
 from workers.explanation.file_types import describe_file
 from workers.explanation.images.decoding import inspect
 from workers.explanation.inputs import fits, spoken
+from workers.explanation.model_state import ModelState, State
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
 from workers.explanation.target import Target
@@ -49,12 +51,15 @@ from workers.jobs.doorbell import publisher, ring
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
 from workers.jobs.keys import BATCH, INTERACTIVE, PRIORITIES, RECORD_TTL_S, Priority
-from workers.jobs.keys import CARDS as CARDS_KEY
 from workers.jobs.keys import EVENTS as EVENTS_CHANNEL
 from workers.jobs.keys import INDEX as INDEX_KEY
+from workers.jobs.keys import LOADS as LOADS_KEY
 from workers.jobs.keys import OPEN as OPEN_KEY
 from workers.jobs.keys import PACE as PACE_KEY
 from workers.jobs.keys import PROBE as PROBE_KEY
+from workers.jobs.keys import RELOADS as RELOADS_KEY
+from workers.jobs.keys import UNLOADED as UNLOADED_KEY
+from workers.jobs.keys import UPLOADS as UPLOADS_KEY
 from workers.jobs.keys import WEBHOOKS as WEBHOOKS_KEY
 from workers.jobs.keys import WORKERS as WORKERS_KEY
 from workers.jobs.keys import card as card_key
@@ -62,9 +67,11 @@ from workers.jobs.keys import depth as depth_key
 from workers.jobs.keys import pace as pace_field
 from workers.jobs.keys import partial as partial_key
 from workers.jobs.keys import result as result_key
+from workers.jobs.keys import states as states_key
 from workers.jobs.keys import stored_input as input_key
 from workers.jobs.keys import webhook as webhook_key
 from workers.jobs.keys import worker as worker_key
+from workers.jobs.profile import needs
 from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked_redis_url
 from workers.jobs.scripts import async_script
 from workers.jobs.signatures import KeyFileRefused, is_signed_by, key_name, new_key, public_key
@@ -73,6 +80,7 @@ from workers.methods.catalogue import catalogue
 from workers.methods.cost import PASS_S, cheaper, passes, rows_per_batch
 from workers.methods.extent import Extent
 from workers.methods.method import Method, method_type, parse_method, with_datasets, with_models
+from workers.models.sent import check_sent
 from workers.telemetry.log import adopt as adopt_log
 from workers.telemetry.log import configure as configure_log
 from workers.telemetry.tracing import SERVER, NoTracing, span
@@ -104,12 +112,15 @@ __all__ += [
     "InputTooLarge",
     "InternalError",
     "InvalidDataset",
+    "InvalidFolder",
     "InvalidImage",
     "InvalidParameter",
     "InvalidTarget",
     "InvalidTensor",
     "MethodNotApplicable",
     "ModelCard",
+    "ModelState",
+    "State",
     "Target",
     "UnknownDataset",
     "UnknownInput",
@@ -137,16 +148,19 @@ __all__ += [
 # jobs
 __all__ += [
     "BATCH",
-    "CARDS_KEY",
     "EVENTS_CHANNEL",
     "INDEX_KEY",
     "INTERACTIVE",
+    "LOADS_KEY",
     "OPEN_KEY",
     "PACE_KEY",
     "PRIORITIES",
     "PROBE_KEY",
     "RECORD_TTL_S",
+    "RELOADS_KEY",
     "SMALLEST",
+    "UNLOADED_KEY",
+    "UPLOADS_KEY",
     "WEBHOOKS_KEY",
     "WORKERS_KEY",
     "Job",
@@ -167,6 +181,7 @@ __all__ += [
     "input_key",
     "is_signed_by",
     "key_name",
+    "needs",
     "new_key",
     "pace_field",
     "partial_key",
@@ -176,6 +191,7 @@ __all__ += [
     "result_key",
     "ring",
     "seal",
+    "states_key",
     "webhook_key",
     "worker_key",
 ]
@@ -193,5 +209,7 @@ __all__ += [
     "with_datasets",
     "with_models",
 ]
+# models
+__all__ += ["check_sent"]
 # telemetry
 __all__ += ["SERVER", "NoTracing", "adopt_log", "configure_log", "span", "start_tracing", "stop_tracing", "traceparent"]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Column, Table
 
-from service.cli import keys
-from service.cli.asking import HERE, connect, give_up
+from service.cli import keys, models
 from service.cli.console import fail, out
 from service.cli.explain import explain
 from service.cli.local.launch import greet, launch
@@ -22,7 +20,6 @@ from service.cli.local.redis_binary import free_port
 from service.cli.local.up import Plan
 from service.cli.status import status
 from service.cli.verify import verify
-from whence import WhenceError
 from workers.contract import UnknownMethod, catalogue, method_type
 
 app = typer.Typer(
@@ -33,10 +30,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
 app.command()(explain)
 app.command()(verify)
 app.command()(status)
-Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
 
 
 def _version(asked: bool) -> None:
@@ -96,30 +93,6 @@ def methods(name: Annotated[str, typer.Argument(help="A method: show its paramet
         if key != "name":
             table.add_row(key, str(field.get("default", "required")), field.get("description", ""))
     out.print(method_type(name).question, table, sep="\n")
-
-
-@app.command()
-def models(url: Url = HERE) -> None:
-    """List the models that a running Whence serves."""
-    table = Table("model", "input", "classes", "methods", box=None, pad_edge=False)
-    try:
-        with connect(url) as client:
-            cards = client.models()
-    except WhenceError as error:
-        give_up(error)
-    for card in cards:
-        table.add_row(*_line(card))
-    out.print(table)
-
-
-def _line(card: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """A model in one line: what it takes, how much it gives, how many methods can explain it."""
-    if card["state"] == "failed":
-        return card["name"], "", "", f"failed: {card['reason']}"
-    told = card.get("methods", [])
-    supported = sum(one["supported"] for one in told)
-    shape = "x".join(map(str, card["input"]["shape"]))
-    return card["name"], f"{card['input']['kind']} {shape}", str(card["outputs"][0]), f"{supported} of {len(told)}"
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ def document(ready: bool, told: Mapping[str, Any], counted: Samples) -> dict[str
         "ready": ready,
         "reason": None if ready else str(told["detail"]),
         "models": told["models"] if ready else [],
+        "failed": told.get("failed", {}) if ready else {},
+        "model_memory": {name: int(size) for name, size in of("model_memory_bytes").items()},
         "workers": {device: int(count) for device, count in of("workers").items()},
         "running": int(of("running_jobs").get("", 0)),
         "queue": {
@@ -82,13 +84,19 @@ def document(ready: bool, told: Mapping[str, Any], counted: Samples) -> dict[str
     }
 
 
+def _model(name: str, memory: Mapping[str, int]) -> str:
+    return f"{name} ({memory[name] / 2**20:.1f} MiB)" if name in memory else name
+
+
 def table(found: Mapping[str, Any]) -> Table:
     """For people."""
     rows = Table(box=None, pad_edge=False, show_header=False)
     rows.add_column(no_wrap=True, style="bold")
     rows.add_column()
     rows.add_row("ready", "[green]yes[/]" if found["ready"] else f"[red]no[/]: {escape(found['reason'])}")
-    rows.add_row("models", ", ".join(found["models"]) or "none")
+    rows.add_row("models", ", ".join(_model(name, found["model_memory"]) for name in found["models"]) or "none")
+    for name, reason in found["failed"].items():
+        rows.add_row("", f"[red]{name} cannot be served[/]: {escape(reason or '')}")
     rows.add_row("workers", ", ".join(f"{count} on {device}" for device, count in found["workers"].items()) or "none")
     rows.add_row("running", f"{found['running']} jobs")
     for name, one in found["queue"].items():

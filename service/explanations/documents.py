@@ -67,6 +67,7 @@ def status_document(status: Status) -> dict[str, Any]:
         "model": status.model,
         "progress": status.progress.model_dump() if status.progress else None,
         "position": status.position,
+        "reason": status.reason,
         "created_at": timestamp(status.created_at),
         "started_at": timestamp(status.started_at),
         "finished_at": timestamp(status.finished_at),

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from anyio import to_thread
@@ -15,11 +14,12 @@ from service.explanations.input import read_inputs
 from service.explanations.request_schema import ExplanationRequest, parse_request
 from service.http.access import caller_of
 from service.http.bodies import Body, read_body
-from service.http.errors import Invalid, ModelFailed, NoWorker, TooCostly
+from service.http.errors import Invalid, TooCostly
 from service.http.json_text import check_small, most_commas
 from service.http.problems import pointers
 from service.http.threads import in_thread
 from service.queue.queue import Queue
+from service.queue.served import Served
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
@@ -33,15 +33,12 @@ from workers.contract import (
     Priority,
     UnknownDataset,
     UnknownMethod,
-    UnknownModel,
     cheaper,
     check_fits,
     parse_method,
     with_datasets,
     with_models,
 )
-
-NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class CheckedRequest:
 
 
 async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
-    """From headers and body; raises what reading a body raises, InputError, ModelFailed and NoWorker."""
+    """From headers and body; raises what reading a body raises, and what `check_request` does."""
     terms = terms_of(request)
     body = await read_body(request, most_commas(queue.cards().values()))
     return await check_request(body, terms, queue, settings, datasets)
@@ -81,9 +78,9 @@ async def read_request(request: Request, queue: Queue, settings: Settings, datas
 async def check_request(
     body: Body, terms: Terms, queue: Queue, settings: Settings, datasets: Datasets
 ) -> CheckedRequest:
-    """Check all that needs no round trip to Redis; raises InputError, ModelFailed and NoWorker."""
-    cards, failed = queue.cards(), queue.failed()
-    checked = await in_thread(lambda: checked_request(body, terms, cards, settings, failed), body.size)
+    """Check all that needs no round trip to Redis; raises InputError, NoWorker, ModelLoading and ModelFailed."""
+    models = queue.models()
+    checked = await in_thread(lambda: checked_request(body, terms, models, settings), body.size)
     if _name_datasets(checked.methods):
         return await to_thread.run_sync(_with_digests, checked, datasets)
     return checked
@@ -101,29 +98,16 @@ def terms_of(request: Request) -> Terms:
     )
 
 
-def checked_request(
-    body: Body, terms: Terms, cards: Mapping[str, ModelCard], settings: Settings, failed: Mapping[str, str] = NONE
-) -> CheckedRequest:
+def checked_request(body: Body, terms: Terms, models: Served, settings: Settings) -> CheckedRequest:
     request = parse_request(body.fields)
-    card = card_named(request.model, cards, failed)
+    card = models.card(request.model)
     named = request.method if request.method is not None else card.default_method
     methods = parse_methods(named, settings.most_explanations)
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
-    methods = [with_models(one, lambda name, pointer: _digest(name, pointer, cards)) for one in methods]
+    methods = [with_models(one, models.digest) for one in methods]
     given = read_inputs(request, body, card, settings)
     return CheckedRequest(terms, request, card, tuple(methods), given, Extent(card), body.size)
-
-
-def card_named(name: str, cards: Mapping[str, ModelCard], failed: Mapping[str, str] = NONE) -> ModelCard:
-    """Raises ModelFailed with the reason, UnknownModel, or NoWorker while no worker has told of any model."""
-    if name in cards:
-        return cards[name]
-    if name in failed:
-        raise ModelFailed(f"the model {name} cannot be served: {failed[name]}")
-    if not cards:
-        raise NoWorker("no worker has started yet, so no model is served; try again in a moment")
-    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer="/model")
 
 
 def parse_methods(raw: Any, most: int) -> list[Method]:
@@ -165,14 +149,6 @@ def _converted(raw: Any, read: Any, pointer: str) -> str | None:
         return pointer
     found = (_converted(value, other, f"{pointer}/{name}") for name, value, other in pairs)
     return next((one for one in found if one is not None), None)
-
-
-def _digest(name: str, pointer: str, cards: Mapping[str, ModelCard]) -> str:
-    """Of the model that a method names by its name or digest; raises UnknownModel."""
-    for card in cards.values():
-        if name in (card.name, card.digest):
-            return card.digest
-    raise UnknownModel(f"there is no such model; there are: {', '.join(sorted(cards))}", pointer=pointer)
 
 
 def _name_datasets(methods: Sequence[Method]) -> bool:

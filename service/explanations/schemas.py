@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.queue.status import State
-from workers.contract import DatasetCard, ModelCard
+from service.queue import status
+from workers.contract import DatasetCard, ModelCard, State
 
 
 class FieldError(BaseModel):
@@ -116,10 +116,11 @@ class StatusDocument(BaseModel):
     """The state of an explanation that is not finished, or that failed."""
 
     id: str
-    status: State
+    status: status.State
     model: str | None
     progress: Progress | None
     position: int | None = Field(description="How many wait before it.")
+    reason: str | None = Field(default=None, description="Why it does not start: no worker lives that could do it.")
     created_at: str | None
     started_at: str | None
     finished_at: str | None
@@ -200,28 +201,56 @@ class DatasetDocuments(BaseModel):
 class LoadedOn(BaseModel):
     worker: str
     device: str | None
+    digest: str
+    bytes: int
 
 
-class ModelDocument(ModelCard):
-    """A model: what it takes, what it gives, which methods can explain it and why not the others."""
+class OnWorker(BaseModel):
+    worker: str
+    state: State
+    digest: str | None
+    reason: str | None
 
-    state: Literal["ready"]
-    classes: tuple[str, ...] = Field(description="The labels, by class index.")
+
+class ModelVersion(BaseModel):
+    """A version that some worker computes: it is asked for as NAME@ and the first digits of its digest."""
+
+    digest: str
+    current: bool = Field(description="Whether the name alone stands for it.")
+    state: Literal["ready", "leaving"]
+    workers: int
+
+
+class ModelStates(BaseModel):
+    """A model without a card: one that is loading, cannot be served, is leaving, or is unloaded."""
+
+    name: str
+    state: State = Field(description="In sum: ready where any worker serves it.")
+    reason: str | None = Field(
+        description="Of a failure; of a ready model why what is in its folder now is not served."
+    )
+    memory: int = Field(description="Bytes of it in the workers' memory.")
+    versions: list[ModelVersion]
     loaded: list[LoadedOn]
+    workers: list[OnWorker]
     links: dict[str, str]
 
 
-class FailedModel(BaseModel):
-    """A model that cannot be served, and why."""
+class ModelDocument(ModelCard):
+    """A model: what it takes, what it gives, which methods can explain it and why not the others; and its states."""
 
-    name: str
-    state: Literal["failed"]
-    reason: str
+    state: State
+    reason: str | None
+    classes: tuple[str, ...] = Field(description="The labels, by class index.")
+    memory: int
+    versions: list[ModelVersion]
+    loaded: list[LoadedOn]
+    workers: list[OnWorker]
     links: dict[str, str]
 
 
 class Models(BaseModel):
-    models: list[ModelDocument | FailedModel]
+    models: list[ModelDocument | ModelStates]
 
 
 class Health(BaseModel):
@@ -232,3 +261,4 @@ class Ready(BaseModel):
     status: str
     workers: int
     models: list[str]
+    failed: dict[str, str]

@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http.addresses import API, DATASETS
+from service.http.addresses import API, DATASETS, MODELS
 from service.http.api_keys import Key, Keys
 from service.http.api_keys import Scope as KeyScope
 from service.http.errors import KeyRequired, ScopeMissing
@@ -21,6 +21,8 @@ OPEN = re.compile(r"/|/page/[^/]*|/docs|/openapi\.json|/healthz|/readyz|/ping|/v
 ADMIN = re.compile(
     rf"(POST|DELETE) {re.escape(DATASETS)}(/.*)?"
     r"|POST /v2/repository/models/.*"
+    rf"|(PUT|POST|DELETE) {re.escape(MODELS)}/.*"
+    r"|DELETE /models/.*"
     rf"|(GET|HEAD) {re.escape(API)}/explanations",  # everyone's ids, which are all it takes to read everyone's results
     re.DOTALL,
 )

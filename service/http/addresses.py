@@ -2,3 +2,4 @@
 
 API = "/api/v1"
 DATASETS = API + "/datasets"
+MODELS = API + "/models"

@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.http.addresses import DATASETS
+from service.http.addresses import DATASETS, MODELS
 from service.http.browser_guard import HEADERS, SHARED, names, put_on, refusal
 from service.http.errors import BodyTooSlow
 from service.http.metrics import Metrics
@@ -104,9 +104,11 @@ class Edge:
         await self.app(scope, received, send)
 
     def _limits(self, scope: Scope) -> tuple[int, float]:
-        """Bytes of the body, and seconds that it may take: datasets are larger than all else."""
+        """Bytes of the body, and seconds that it may take: datasets and models are larger than all else."""
         if scope["path"] == DATASETS:
             return self.settings.dataset_limit, self.settings.dataset_deadline
+        if scope["path"].startswith(MODELS + "/") and scope["method"] == "PUT":
+            return self.settings.model_limit, self.settings.model_deadline
         return self.settings.body_limit, self.settings.body_deadline
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:

@@ -84,10 +84,32 @@ class NoWorker(RequestError):
     code = "no_worker"
 
 
+class ModelLoading(RequestError):
+    """The model is there, and no worker serves it yet, or any more: ask again."""
+
+    code = "model_loading"
+
+
 class ModelFailed(RequestError):
     """The model's folder is wrong: the detail says why, and only the operator can mend it."""
 
     code = "model_failed"
+
+
+class UploadsOff(RequestError):
+    """Models are not taken over HTTP here; the detail says what would change that."""
+
+    code = "uploads_off"
+
+
+class ModelPlaced(RequestError):
+    code = "model_placed"
+
+
+class ModelRefused(InputError):
+    """What was sent is no model that can be served, or a model cannot be; the detail says why."""
+
+    code: ClassVar[str] = "model_refused"
 
 
 class QueueFull(RequestError):

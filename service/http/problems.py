@@ -48,6 +48,8 @@ KINDS: Mapping[str, Kind] = {
     "request_timeout": Kind(408, "The body did not arrive in time"),
     "not_finished": Kind(409, "The explanation is not finished"),
     "already_finished": Kind(409, "The explanation is finished already"),
+    "uploads_off": Kind(403, "Models are not taken here"),
+    "model_placed": Kind(409, "The model is the operator's own"),
     "dataset_placed": Kind(409, "The dataset is the operator's own"),
     "cancelled": Kind(409, "The explanation was cancelled"),
     "result_expired": Kind(410, "The result has expired"),
@@ -61,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "unknown_method": Kind(422, "There is no such method"),
     "unknown_model": Kind(422, "There is no such model"),
     "invalid_parameter": Kind(422, "A parameter is not valid"),
+    "model_refused": Kind(422, "The model cannot be served"),
     "unknown_dataset": Kind(422, "There is no such dataset"),
     "invalid_dataset": Kind(422, "The dataset cannot be read or taken"),
     "invalid_target": Kind(422, "The target is not valid"),
@@ -83,6 +86,8 @@ KINDS: Mapping[str, Kind] = {
     "predictor_away": Kind(503, "The model's predictor does not say what it serves"),
     "still_running": Kind(503, "The explanation takes longer than this call waits"),
     "revision_not_served": Kind(503, "The API and the workers are of different versions"),
+    "model_not_served": Kind(503, "The version of the model is served no more"),
+    "model_loading": Kind(503, "The model is loading"),
     "queue_unavailable": Kind(503, "The queue cannot be reached"),
     "model_failed": Kind(503, "The model cannot be served"),
     "result_store_full": Kind(503, "There is no room for the result"),
@@ -216,7 +221,7 @@ async def on_all_seen(_: Request, __: Exception) -> Response:
 def _taken(request: Request) -> str:
     """The methods of all routes on this path; Starlette itself names those of the first alone."""
     routes: Sequence[BaseRoute] = request.app.routes
-    scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST"))
+    scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST", "PUT"))
     taken = [one["method"] for one in scopes if any(route.matches(one)[0] is Match.FULL for route in routes)]
     return ", ".join(name for method in taken for name in ((method, "HEAD") if method == "GET" else (method,)))
 

@@ -43,7 +43,7 @@ export const addressOf = async (path) => (hasKey() ? URL.createObjectURL(await (
 
 const json = async (path, options) => (await ask(path, options)).json();
 
-export const models = async () => (await json(`${API}/models`)).models.filter((one) => one.state !== "failed");
+export const models = async () => (await json(`${API}/models`)).models;
 export const methods = async () => (await json(`${API}/methods`)).methods;
 export const datasets = async () => (await json(`${API}/datasets`)).datasets;
 export const pathOf = (id) => `${API}/explanations/${id}`;

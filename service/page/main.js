@@ -14,6 +14,37 @@ import { isImage, modelNamed, on, state, tell } from "./state.js";
 import { beginTarget } from "./target.js";
 
 const PATIENCE = 2000;
+const LOOK = 10000;
+
+const READY = (one) => one.state === "ready";
+
+// Every model there is; one that cannot be asked for says why, and the one that is chosen stays.
+function offer(found) {
+  const chosen = byId("model").value;
+  const options = found.map((one) =>
+    READY(one)
+      ? el("option", { value: one.name }, one.name)
+      : el("option", { value: one.name, disabled: "", title: one.reason ?? "" }, `${one.name} (${one.state})`),
+  );
+  byId("model").replaceChildren(...options);
+  const first = found.find((one) => READY(one) && one.name === chosen) ?? found.find(READY);
+  if (first) byId("model").value = first.name;
+  return first?.name !== chosen;
+}
+
+// Models come and go while the page is open.
+async function lookAgain() {
+  try {
+    const found = await models();
+    if (JSON.stringify(found) !== JSON.stringify(state.all) && found.some(READY)) {
+      Object.assign(state, { all: found, models: found.filter(READY) });
+      if (offer(found)) chooseModel();
+    }
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+  }
+  setTimeout(lookAgain, LOOK);
+}
 
 // The image stays where the next model takes images, too; else there is something to begin with.
 function chooseModel() {
@@ -47,12 +78,14 @@ async function begin() {
       datasets(),
       ask("/page/colours.json"),
     ]);
-    if (!found.length)
+    if (!found.some(READY))
       throw new Problem({
         code: "no_worker",
-        detail: "No worker has started yet, so no model is served; this page looks again.",
+        detail: found.length
+          ? `No model is ready yet (${found.map((one) => `${one.name}: ${one.state}`).join(", ")}); this page looks again.`
+          : "No worker has told of a model yet, so none is served; this page looks again.",
       });
-    Object.assign(state, { models: found, methods: known, datasets: sets });
+    Object.assign(state, { all: found, models: found.filter(READY), methods: known, datasets: sets });
     await loadColours(colours);
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -62,7 +95,8 @@ async function begin() {
     return;
   }
   show("model-error", null);
-  byId("model").replaceChildren(...state.models.map(({ name }) => el("option", { value: name }, name)));
+  offer(state.all);
+  setTimeout(lookAgain, LOOK);
   byId("model").addEventListener("change", chooseModel);
   beginLook();
   beginResults();

@@ -176,8 +176,8 @@ V2_INDEX = _route(
     [{"name": "digits", "version": "1", "state": "READY", "reason": ""}],
     *(400, 408, 413, 415),
 )
-V2_LOAD = _route(kserve, _object(name=_TEXT, load=_TRUE), {"name": "digits", "load": True}, 404, 503)
-V2_UNLOAD: Route = {"responses": _errors(kserve, 400, 404, 503), "status_code": 400}
+V2_LOAD = _route(kserve, _object(name=_TEXT, load=_TRUE), {"name": "digits", "load": True}, 400, 404, 503)
+V2_UNLOAD = _route(kserve, _object(name=_TEXT, unload=_TRUE), {"name": "digits", "unload": True}, 400, 404, 503)
 
 _FILE = _object(data=_BINARY)
 _TORCHSERVE_BODY: Schema = {
@@ -208,6 +208,10 @@ def _torchserve(example: Any) -> Route:
     return route
 
 
+_REGISTERED = {"modelName": "digits", "modelUrl": "digits"}
+TS_MODELS = _route(torchserve, _object(models=_list({"type": "object"})), {"models": [_REGISTERED]})
+TS_MODEL = _route(torchserve, _list({"type": "object"}), [{**_REGISTERED, "modelVersion": "1", "workers": []}], 404)
+TS_REMOVE = _route(torchserve, _object(status=_TEXT), {"status": 'Model "digits" unregistered'}, 404, 503)
 PING = _route(torchserve, _object(status=_TEXT), {"status": "Healthy"}, 503)
 PREDICTIONS = _torchserve({"seven": 0.99, "one": 0.01})
 EXPLANATIONS = _torchserve([[0.0, 0.5], [-0.25, 0.0]])

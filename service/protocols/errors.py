@@ -40,6 +40,7 @@ ERRORS: Mapping[str, Error] = {
     "v1": kserve,
     "v2": kserve,
     "ping": torchserve,
+    "models": torchserve,
     "predictions": torchserve,
     "explanations": torchserve,
 }

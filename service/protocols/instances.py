@@ -15,7 +15,7 @@ from service.explanations.documents import Meta, path_of
 from service.explanations.input import read_input
 from service.explanations.orders import make_orders
 from service.explanations.request_schema import InputField
-from service.explanations.requests import CheckedRequest, card_named, check_request, terms_of
+from service.explanations.requests import CheckedRequest, check_request, terms_of
 from service.explanations.responses import raise_for_status
 from service.explanations.waiting import while_connected
 from service.http.bodies import Body
@@ -48,9 +48,8 @@ class Answer:
 
 
 def card_of(request: Request, name: str) -> ModelCard:
-    """The model's card; raises UnknownModel, and NoWorker while none has been told of."""
-    queue = dependencies_of(request).queue
-    return card_named(name, queue.cards(), queue.failed())
+    """The model's card; raises UnknownModel, ModelLoading, ModelFailed, and NoWorker while there is no worker."""
+    return dependencies_of(request).queue.models().card(name)
 
 
 async def check_serving(request: Request) -> None:
@@ -74,7 +73,8 @@ async def answers(
     terms = replace(terms_of(request), recompute=False)
     if until is not None:
         terms = replace(terms, deadline=until)
-    body = Body({"model": card.name, "method": list(methods)})
+    version = f"{card.name}@{card.digest}"  # whatever the name stands for by now
+    body = Body({"model": version, "method": list(methods)})
     checked = await check_request(body, terms, deps.queue, deps.settings, deps.datasets)
     orders = await in_thread(lambda: _orders(checked, instances, most))
     tickets = await deps.queue.submit(orders, wait=wait)

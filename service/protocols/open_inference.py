@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, version 2, with binary tensors and repository calls: /v2.
+"""The Open Inference Protocol, version 2, with binary tensors: /v2.
 
 A model `m` predicts; the virtual model `m~method` explains. A method's parameters come flattened, as `whence.steps`.
 """
@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from service.deps import dependencies_of
 from service.http.errors import Invalid, NotFound
-from service.http.json_text import json_object, most_commas
+from service.http.json_text import most_commas
 from service.http.negotiation import JSON
 from service.http.threads import in_thread
 from service.protocols import descriptions
@@ -82,7 +82,7 @@ async def model(request: Request, name: str) -> Response:
 @router.get("/models/{name}/versions/{version}/ready", include_in_schema=False)
 @router.get("/models/{name}/ready", summary="Is the model ready?", **descriptions.V2_MODEL_READY)
 async def model_ready(request: Request, name: str) -> Response:
-    """400 where the method cannot explain the model with its default parameters, 503 where no worker is alive."""
+    """503 while it loads or no worker is alive, 400 where the method cannot explain it with default parameters."""
     served = _served(request, name)
     await check_serving(request)
     reason = served.card.reason_against(served.method) if served.method else None
@@ -105,31 +105,6 @@ async def explain(request: Request, name: str) -> Response:
     """By the method of the parameter `whence.method`, else by the model's own default."""
     served = _served(request, name)
     return await _answered(request, served, served.method)
-
-
-@router.post("/repository/index", summary="The models and their states", **descriptions.V2_INDEX)
-async def index(request: Request) -> Response:
-    """`{"ready": true}` asks for those that are ready."""
-    body = await request.body()
-    asked = json_object(body, "", 100) if body else {}
-    alive = bool(dependencies_of(request).queue.workers())
-    state = {"state": "READY", "reason": ""} if alive else {"state": "UNAVAILABLE", "reason": "no worker is alive"}
-    names = sorted(dependencies_of(request).queue.cards()) if alive or not asked.get("ready") else []
-    return _json([{"name": name, "version": VERSION, **state} for name in names])
-
-
-@router.post("/repository/models/{name}/load", summary="Is it served?", **descriptions.V2_LOAD)
-async def load(request: Request, name: str) -> Response:
-    """Workers serve every model of their folder: this only makes sure that the model is one of them."""
-    await check_serving(request)
-    return _json({"name": _served(request, name).name, "load": True})
-
-
-@router.post("/repository/models/{name}/unload", summary="Refused", **descriptions.V2_UNLOAD)
-async def unload(request: Request, name: str) -> Response:
-    """Always 400: what is served is for the operator to say, and idle models leave memory by themselves."""
-    _served(request, name)
-    raise Invalid([{"pointer": "", "detail": "a model is served as long as its folder is there; it is not unloaded"}])
 
 
 async def _answered(request: Request, served: Served, method: str | None) -> Response:

@@ -1,4 +1,4 @@
-"""TorchServe's inference API: /ping, /predictions, /explanations.
+"""TorchServe's inference API: /ping, /predictions, /explanations; of its management API, /models.
 
 The default target is the predicted class, where TorchServe's own explanations took class 0.
 """
@@ -20,7 +20,10 @@ from service.http.threads import in_thread
 from service.protocols import descriptions
 from service.protocols.forms import Call, read_call
 from service.protocols.instances import Answer, Instance, answers, card_of, check_serving, from_data
-from workers.contract import ModelCard
+from service.queue.served import SHOWN, Summary
+from workers.contract import ModelCard, UnknownModel
+
+STATES = {"ready": "READY", "loading": "LOADING"}
 
 router = APIRouter(tags=["TorchServe"])
 
@@ -30,6 +33,35 @@ async def ping(request: Request) -> Response:
     """503 where Redis does not answer or no worker is alive."""
     await check_serving(request)
     return _json({"status": "Healthy"})
+
+
+@router.get("/models", summary="Names of the models", **descriptions.TS_MODELS)
+async def models(request: Request) -> Response:
+    """Those that can be asked for now."""
+    return _json({"models": [_named(name) for name in sorted(dependencies_of(request).queue.cards())]})
+
+
+@router.get("/models/{name}", summary="A model and its workers", **descriptions.TS_MODEL)
+async def model(request: Request, name: str) -> Response:
+    """In whatever state."""
+    found = _known(request, name)
+    workers = [
+        {"id": place.worker, "status": STATES.get(place.state, "UNLOADING"), "memoryUsage": place.memory}
+        for place in found.places
+    ]
+    version = (found.digest or "").removeprefix("sha256:")[:SHOWN]
+    return _json([{**_named(name), "modelVersion": version, "loadedAtStartup": True, "workers": workers}])
+
+
+@router.delete("/models/{name}", summary="Take a model out of service", **descriptions.TS_REMOVE)
+async def remove(request: Request, name: str) -> Response:
+    """What was sent over HTTP is removed; what lies in a folder of the workers is unloaded."""
+    _known(request, name)
+    deps = dependencies_of(request)
+    queue = deps.queue
+    if not await queue.repository.remove(name):
+        await queue.repository.unloaded(name, deps.settings.protocol_wait)
+    return _json({"status": f'Model "{name}" unregistered'})
 
 
 @router.put("/predictions/{name}", include_in_schema=False)  # curl -T, in every example of TorchServe's, is a PUT
@@ -50,6 +82,17 @@ async def explanations(request: Request, name: str) -> Response:
     call, rows, several = await _asked(request, card)
     found = [_attributed(one) for (one,) in await answers(request, card, [call.method or card.default_method], rows)]
     return _json(found if several else found[0])
+
+
+def _known(request: Request, name: str) -> Summary:
+    found = dependencies_of(request).queue.models().models.get(name)
+    if found is None:
+        raise UnknownModel(f"Model not found: {name}")
+    return found
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"modelName": name, "modelUrl": name}
 
 
 async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Instance], bool]:

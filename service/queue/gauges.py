@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import orjson
 from prometheus_client import CollectorRegistry, generate_latest
@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from service.queue.cluster_state import Depth
-from workers.contract import OPEN_KEY, PRIORITIES, Priority, async_script, depth_key
+from service.queue.served import Served
+from workers.contract import OPEN_KEY, PRIORITIES, Priority, State, async_script, depth_key
 
 LOOKED_AT = 1000  # unfinished jobs, for the oldest that waits; of those that run there are fewer
 
@@ -79,14 +80,20 @@ class _Families(Collector):
         return iter(self.families)
 
 
-def text(readings: Readings | None, workers: Sequence[Mapping[str, Any]], models: int) -> bytes:
+def text(readings: Readings | None, workers: Sequence[Mapping[str, Any]], served: Served) -> bytes:
     """The gauges as Prometheus reads them; `readings` is None where Redis does not answer."""
     registry = CollectorRegistry()
     devices = Counter(worker["device"] for worker in workers)
+    states = Counter(model.state for model in served.models.values())
+    memory: dict[tuple[str, ...], float] = {
+        (name,): float(model.memory) for name, model in served.models.items() if model.memory
+    }
     families: list[Metric] = [
         _family("redis_up", "Whether both Redis answer.", {(): readings is not None}),
         _family("workers", "Workers alive.", {(device,): count for device, count in devices.items()}, "device"),
-        _family("models", "Models served.", {(): models}),
+        _family("models", "Models served.", {(): len(served.cards)}),
+        _family("model_states", "Models in each state.", {(name,): states[name] for name in get_args(State)}, "state"),
+        _family("model_memory_bytes", "Memory of the models loaded.", memory, "model"),
     ]
     if readings is not None:
         families += _families(readings)

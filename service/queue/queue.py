@@ -19,6 +19,8 @@ from service.queue.events import Events
 from service.queue.gauges import Gauges, Readings
 from service.queue.interest import Interest, Withdrawal
 from service.queue.listing import Page
+from service.queue.repository import Repository
+from service.queue.served import Served
 from service.queue.status import State, Status, status_of
 from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
@@ -53,6 +55,7 @@ class Queue:
         self._interest = Interest(self._jobs)
         self._status = async_script(self._jobs, "status")
         self._gauges = Gauges(self._jobs, self._cache)
+        self.repository = Repository(self._jobs, limits.objects, self.models)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Queue:
@@ -172,16 +175,16 @@ class Queue:
         async with answering():
             return await self._inputs.find(digest)
 
-    def cards(self) -> Mapping[str, ModelCard]:
-        """Model cards by name, at most about a second old."""
-        return self._cluster.cards
+    def models(self) -> Served:
+        """What the workers serve, at most about a second old."""
+        return self._cluster.served
 
-    def failed(self) -> Mapping[str, str]:
-        """Why models cannot be served, by name."""
-        return self._cluster.failed
+    def cards(self) -> Mapping[str, ModelCard]:
+        """The cards of the models that can be asked for now, by name."""
+        return self.models().cards
 
     def workers(self) -> list[dict[str, Any]]:
-        """The live workers' last heartbeats: id, pid, device, models loaded."""
+        """The live workers' last heartbeats: id, pid, device, bytes of the models loaded by digest."""
         return self._cluster.workers
 
     async def readings(self) -> Readings:

@@ -37,7 +37,7 @@ class Status(BaseModel):
 
     `position` is how many entries (the jobs of one request are one) will be taken before it where turns alternate
     evenly: as many of every other line as precede it in its own, and before batch all that is interactive.
-    `starts_in` is an estimate, in seconds, from what such work took of late.
+    `starts_in` is an estimate, in seconds, from what such work took of late. `reason` says why it does not start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +47,7 @@ class Status(BaseModel):
     model: str | None = None
     progress: Progress | None = None
     position: int | None = None
+    reason: str | None = None
     starts_in: float | None = None
     created_at: float | None = None
     started_at: float | None = None
@@ -62,15 +63,19 @@ class Status(BaseModel):
         return self.status in FINAL
 
 
+UNSERVED = "no worker lives that serves this version of the model with this revision of the method"
+
+
 def status_of(job_id: str, record: dict[str, Any] | None, has_result: bool, workers: int = 1) -> Status | None:
     """The status of a job from its record and from whether its result is stored; None where there is neither."""
     if not record:
         return Status(id=job_id, status="succeeded") if has_result else None
     state = _state(record, has_result)
     error = orjson.loads(record["error"]) if state == "failed" else None
-    before = record.get("seconds_before")
-    starts_in = None if before is None else before / max(1, workers)
-    return Status.model_validate({**record, "id": job_id, "status": state, "error": error, "starts_in": starts_in})
+    before, unserved = record.get("seconds_before"), "unserved" in record and state == "queued"
+    starts_in = None if before is None or unserved else before / max(1, workers)
+    told = {"status": state, "error": error, "starts_in": starts_in, "reason": UNSERVED if unserved else None}
+    return Status.model_validate({**record, "id": job_id, **told})
 
 
 def _state(record: dict[str, Any], has_result: bool) -> State:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from service.queue.admission import Caps, Quota, estimate, priority, refusal
 from service.queue.cluster_state import ClusterState
 from service.queue.storage import Input, Inputs, Results
-from workers.contract import INTERACTIVE, Job, Priority, async_script, ring, rows_per_batch, traceparent
+from workers.contract import INTERACTIVE, Job, Priority, async_script, needs, ring, rows_per_batch, traceparent
 
 log = structlog.get_logger()
 
@@ -146,6 +146,7 @@ class Submission:
             "spec": order.job.text.decode(),
             "model": order.model,
             "group": order.job.group,
+            "needs": " ".join(needs(order.job)),
             "share": rows_per_batch(order.job.method, order.passes),
             "passes": order.passes or None,
             "priority": priority(order.job.method, order.priority, cost, self._caps),

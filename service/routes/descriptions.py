@@ -9,13 +9,13 @@ from service.explanations.schemas import (
     DatasetDocuments,
     Explanation,
     Explanations,
-    FailedModel,
     Health,
     Listing,
     MethodDocument,
     Methods,
     ModelDocument,
     Models,
+    ModelStates,
     Problem,
     Ready,
     Receipt,
@@ -162,7 +162,19 @@ RECEIPT = _of_result(JSON, _json(_PERMANENT, Receipt)["content"][JSON])
 METHODS = _plain(Methods)
 METHOD = _plain(MethodDocument, 404)
 MODELS = _plain(Models)
-MODEL: dict[str, Any] = {"responses": {200: _json("", ModelDocument, FailedModel), **problems(404)}}
+MODEL: dict[str, Any] = {"responses": {200: _json("", ModelDocument, ModelStates), **problems(404, 422)}}
+_LATER = "It takes longer than the request waits; Location says where its state is."
+CHANGE_MODEL: dict[str, Any] = {
+    "responses": {
+        200: _json("", ModelDocument, ModelStates),
+        202: _json(_LATER, ModelDocument, ModelStates),
+        **problems(404, 422, 503),
+    }
+}
+DELETE_MODEL: dict[str, Any] = {
+    "status_code": 204,
+    "responses": {204: {"description": "It goes within seconds."}, **problems(404, 409, 503)},
+}
 DATASETS = _plain(DatasetDocuments)
 DATASET = _plain(DatasetDocument, 404)
 DELETE_DATASET: dict[str, Any] = {
@@ -184,6 +196,18 @@ SEND_DATASET: dict[str, Any] = {
     },
     "openapi_extra": {"requestBody": {"required": True, "content": dict.fromkeys(_ARCHIVES, _BINARY)}},
 }
+_FOLDERS = ("application/zip", "application/x-tar", "application/gzip", "application/octet-stream")
+SEND_MODEL: dict[str, Any] = {
+    "responses": {
+        200: _json("It is served.", ModelDocument, ModelStates),
+        202: _json(_LATER, ModelDocument, ModelStates),
+        **problems(403, 408, 413, 422, 503),
+    },
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": dict.fromkeys(_FOLDERS, _BINARY)},
+        "parameters": [_header("Prefer", "`wait=N` seconds for it to be served, or `respond-async` (RFC 7240).")],
+    },
+}
 HEALTHY = _plain(Health)
 READY = _plain(Ready, 503)
 METRICS: dict[str, Any] = {
@@ -195,12 +219,12 @@ SCHEMAS = (
     DatasetDocuments,
     Explanation,
     Explanations,
-    FailedModel,
     Health,
     Listing,
     MethodDocument,
     Methods,
     ModelDocument,
+    ModelStates,
     Models,
     Problem,
     Ready,

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import dependencies_of
-from service.http.errors import NoWorker
+from service.http.errors import ModelLoading, NoWorker
 from service.http.negotiation import JSON
 from service.queue import gauges
 from service.queue.connection import QueueUnavailable
@@ -24,13 +24,22 @@ async def healthz() -> Response:
 
 @router.get("/readyz", summary="Ready?", **descriptions.READY)
 async def readyz(request: Request) -> Response:
-    """200 while Redis answers, a worker lives, and a model is served."""
-    queue = dependencies_of(request).queue
-    await queue.ping()
-    workers, cards = queue.workers(), queue.cards()
-    if not workers or not cards:
-        raise NoWorker("no worker is alive" if not workers else "no model is served yet")
-    content = {"status": "ready", "workers": len(workers), "models": sorted(cards)}
+    """200 while Redis takes writes, a worker lives, and no model of its folder is loading.
+
+    Where the operator has named the models that are required, while each of these is served.
+    """
+    deps = dependencies_of(request)
+    await deps.queue.ping()
+    served = deps.queue.models()
+    if not served.workers:
+        raise NoWorker("no worker is alive")
+    required = [name.strip() for name in deps.settings.required_models.split(",") if name.strip()]
+    missing = [name for name in required if name not in served.cards]
+    loading = [name for name, model in served.models.items() if model.state == "loading"]
+    if missing or (not required and (loading or served.opening)):
+        raise ModelLoading(f"not served yet: {', '.join(missing or loading) or 'the models are looked for'}")
+    failed = {name: model.reason for name, model in served.models.items() if model.state == "failed"}
+    content = {"status": "ready", "workers": served.workers, "models": sorted(served.cards), "failed": failed}
     return Response(orjson.dumps(content), headers={"cache-control": "no-store"}, media_type=JSON)
 
 
@@ -42,5 +51,5 @@ async def metrics(request: Request) -> Response:
         readings = await deps.queue.readings()
     except QueueUnavailable:
         readings = None
-    about_queue = gauges.text(readings, deps.queue.workers(), len(deps.queue.cards()))
+    about_queue = gauges.text(readings, deps.queue.workers(), deps.queue.models())
     return Response(deps.metrics.text() + about_queue, headers={"content-type": CONTENT_TYPE_LATEST})

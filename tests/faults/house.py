@@ -165,7 +165,8 @@ class House:
     def ready(self) -> bool:
         """Whether every worker lives and the model's card is there."""
         with contextlib.suppress(httpx.HTTPError, RedisError):
-            there = {model["name"] for model in self.client.get("models").json().get("models", [])}
+            models = self.client.get("models").json().get("models", [])
+            there = {model["name"] for model in models if model["state"] == "ready"}
             return {"trouble", *(model.name for model in self.models)} <= there and len(self.beats()) >= self.workers
         return False
 

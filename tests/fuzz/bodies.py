@@ -34,7 +34,8 @@ from safetensors.numpy import save
 
 from service.app import create_app
 from service.settings import Settings
-from tests.service.fakes import DIGITS, TABLE, FakeQueue
+from tests.service.fake_repository import DIGITS, TABLE
+from tests.service.fakes import FakeQueue
 
 NATIVE = "/api/v1/explanations"
 DATASETS = "/api/v1/datasets"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal, cast
 
@@ -20,25 +20,15 @@ from service.queue.events import Events
 from service.queue.gauges import Memory, Readings
 from service.queue.listing import Page
 from service.queue.queue import Queue
+from service.queue.served import Served, summed
 from service.queue.status import Problem, State, Status
 from service.queue.submission import Order, Ticket
+from tests.service.fake_repository import DIGITS, TABLE, FakeRepository
 from workers.contract import InputKind, InvalidParameter, Priority, encode_npy
-from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
+from workers.explanation.card import ModelCard
+from workers.explanation.model_state import ModelState
 from workers.jobs.fingerprints import seal, sketches
 from workers.jobs.receipt import summary
-
-DIGITS = ModelCard(
-    name="digits",
-    digest="sha256:" + "d" * 64,
-    input=InputSpec(kind="image", shape=(1, 8, 8), image=ImageSpec(mode="L", resize=(8, 8))),
-    outputs=(3,),
-    labels=("zero", "one", "two"),
-    default_method="gradient",
-    layers=(Layer(name="conv", op="conv2d", shape=(4, 8, 8), axes=("channel", "height", "width")),),
-    methods=(MethodSupport(name="grad_cam", supported=False, reason="node conv_2 has no spatial axes"),),
-)
-TABLE = ModelCard(name="table", digest="sha256:" + "e" * 64, input=InputSpec(shape=(4,)), outputs=(2,))
-
 
 _clock = itertools.count(1.7e9)
 
@@ -59,6 +49,8 @@ class FakeQueue(Queue):
         self.inputs: dict[str, InputKind] = {}
         self.served: dict[str, ModelCard] = {"digits": DIGITS, "table": TABLE}
         self.broken: dict[str, str] = {}
+        self.told: list[ModelState] = []
+        self.repository = FakeRepository(self)
         self.alive = True
         self.reads = 0
         self.waited: list[float] = []
@@ -174,14 +166,21 @@ class FakeQueue(Queue):
     async def find_input(self, digest: str) -> InputKind | None:
         return self.inputs.get(digest)
 
-    def cards(self) -> Mapping[str, ModelCard]:
-        return self.served
-
-    def failed(self) -> Mapping[str, str]:
-        return self.broken
+    def models(self) -> Served:
+        told = [
+            *(
+                ModelState(name=name, state="ready", digest=c.digest, card=name, since=1.0)
+                for name, c in self.served.items()
+            ),
+            *(ModelState(name=name, state="failed", reason=reason) for name, reason in self.broken.items()),
+            *self.told,
+        ]
+        cards = {"digits": DIGITS, **self.served}
+        return summed([{**one, "states": "all"} for one in self.workers()], {"all": told}, cards)
 
     def workers(self) -> list[dict[str, Any]]:
-        return [{"id": "w1", "pid": 1, "device": "cpu", "models": ["digits"]}] if self.served else []
+        loaded = {DIGITS.digest: 1000}
+        return [{"id": "w1", "pid": 1, "device": "cpu", "loaded": loaded}] if self.served or self.told else []
 
     async def readings(self) -> Readings:
         await self.ping()

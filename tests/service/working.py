@@ -18,7 +18,7 @@ class WorkingQueue(FakeQueue):
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         super().__init__()
-        self.models = {model.card.digest: model for model in models.values()}
+        self.loaded = {model.card.digest: model for model in models.values()}
         self.served = {name: model.card.model_copy(update={"name": name}) for name, model in models.items()}
         self.bytes: dict[str, bytes] = {}
 
@@ -29,7 +29,7 @@ class WorkingQueue(FakeQueue):
         if key not in self.results:
             data = None if given is None else self.bytes[given.digest]
             work = Work(key, order.job, order.model, 1.0, 1.5, kind=given.kind if given else None, data=data)
-            ((_, outcome),) = run([work], lambda one: self.models[one.job.model])
+            ((_, outcome),) = run([work], lambda one: self.loaded[one.job.model])
             if isinstance(outcome, ExplainError):
                 self.put(key, "failed", Problem(code=outcome.code, detail=outcome.detail, pointer=outcome.pointer))
                 return Ticket(key, "created")

@@ -20,6 +20,9 @@ ExplainError
 │   └── PickledPayload         the archive carries something that only unpickling could read
 └── WorkError                  the work itself went wrong
     ├── NotFinite              the attribution holds NaN or infinity
+    ├── RevisionNotServed      no worker has the method as it was asked for
+    ├── ModelNotServed         no worker has the version of the model that it was asked of
+    ├── ModelAway              this worker has it no more; the job goes back, for another
     ├── OutOfMemory            the smallest batch does not fit the device
     ├── DeadlineExceeded       the work could not start in time, and was dropped unrun
     ├── Cancelled              withdrawn by everyone who waited for it
@@ -163,6 +166,18 @@ class RevisionNotServed(WorkError):
     """The job's id is of a revision of its method that no worker here has."""
 
     code = "revision_not_served"
+
+
+class ModelNotServed(WorkError):
+    """The job is of a version of its model that no worker has any more."""
+
+    code = "model_not_served"
+
+
+class ModelAway(WorkError):
+    """This worker has the version of the model no more; another may."""
+
+    code = "model_not_served"
 
 
 class OutOfMemory(WorkError):

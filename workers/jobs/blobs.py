@@ -8,12 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import structlog
 from fsspec.core import url_to_fs
 
-Kind: TypeAlias = Literal["results", "inputs"]
+Kind: TypeAlias = Literal["results", "inputs", "models"]
 
 SMALLEST = 2**20
 DRAFT_S = 3600  # a draft that old has lost its writer
@@ -79,6 +80,34 @@ class Objects:
                     self.fs.rm_file(draft)
                 raise
         return name
+
+    def put_file(self, kind: Kind, path: Path) -> str:
+        """As `put`, of a file that may not fit into memory."""
+        with path.open("rb") as file:
+            name = f"{kind}/{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        place = f"{self.root}/{name}"
+        draft = f"{place}.{uuid.uuid4().hex}.part"
+        with _reached():
+            self._store().makedirs(f"{self.root}/{kind}", exist_ok=True)
+            self.fs.put_file(str(path), draft)
+            self.fs.mv(draft, place)
+        return name
+
+    def get_file(self, name: str, path: Path) -> bool:
+        """Write the bytes to a file; False where they are gone, or are not those of the name. Raises ObjectsAway."""
+        with _reached():
+            try:
+                self._store().get_file(f"{self.root}/{name}", str(path))
+            except FileNotFoundError:
+                return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == name.rpartition("/")[2]
+
+    def remove(self, name: str) -> None:
+        """The bytes are not needed any more; raises ObjectsAway."""
+        with _reached():
+            self._store()
+            self._remove(f"{self.root}/{name}")
 
     def get(self, name: str) -> bytes | None:
         """The bytes; None where they are gone. Raises ObjectsAway."""

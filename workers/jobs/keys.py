@@ -10,9 +10,15 @@ BELLS = PREFIX + "bells"  # sorted set: priorities whose doorbell has rung and i
 TURN = PREFIX + "turn"  # string: how many claims had a choice between priorities
 WITHDRAWN = PREFIX + "withdrawn"  # set: unfinished ids that some caller withdrew from
 PACE = PREFIX + "pace"  # hash: seconds that a pass of one row takes, by model and method
-CARDS = PREFIX + "cards"  # set: names of published model cards
+BEGAN = PREFIX + "began"  # sorted set: "<name> <digest>" of versions of models, by when the name began to stand for it
+UPLOADS = PREFIX + "uploads"  # hash: the object that a model sent over HTTP lies in, by its name
+UNLOADED = PREFIX + "unloaded"  # set: names of models that are not to be served
+RELOADS = PREFIX + "reloads"  # hash: how often a model's folder was to be read anew, by its name
+LOADS = PREFIX + "loads"  # hash: how often a model was to be loaded into memory, by its name
 WORKERS = PREFIX + "workers"  # set: ids of workers that have sent a heartbeat
 RECONCILER = PREFIX + "reconciler"  # string: which worker reconciles now
+PROFILES = PREFIX + "profiles"  # set: names of the profiles that some worker had lately
+NEEDED = PREFIX + "needed"  # hash: what each group that waits needs of a worker
 NEEDS = PREFIX + "needs"  # hash: how many unfinished jobs need an input, by its digest
 INPUTS = PREFIX + "inputs"  # sorted set: "<bytes> <digest>" of the inputs whose bytes are in Redis, by last use
 WEBHOOKS = PREFIX + "webhooks"  # sorted set: webhooks that are still to be delivered, by when to try next
@@ -50,6 +56,16 @@ def groups(priority: Priority, caller: str) -> str:
     return f"{PREFIX}turns:{priority}:{caller}"
 
 
+def classes(priority: Priority) -> str:
+    """A set: the classes of what waits, each the profiles that can do it, with commas."""
+    return f"{PREFIX}classes:{priority}"
+
+
+def profile(name: str) -> str:
+    """A set: what the workers of this profile serve; it is gone soon after the last of them."""
+    return f"{PREFIX}profile:{name}"
+
+
 def past(level: str) -> str:
     """A sorted set: who stood in `callers` or `groups` (less `turns:`) and had received more than who stands there."""
     return f"{PREFIX}past:{level}"
@@ -79,8 +95,14 @@ def stored_input(digest: str) -> str:
     return f"{PREFIX}input:{digest}"
 
 
-def card(name: str) -> str:
-    return f"{PREFIX}card:{name}"
+def card(kept: str) -> str:
+    """A string, JSON: the card of a version of a model."""
+    return f"{PREFIX}card:{kept}"
+
+
+def states(place: str) -> str:
+    """A string, JSON: the states of the models of workers whose repositories are equal."""
+    return f"{PREFIX}states:{place}"
 
 
 def worker(name: str) -> str:

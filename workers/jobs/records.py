@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -17,10 +18,11 @@ from workers.explanation.errors import (
     ExplainError,
     InputError,
     InternalError,
+    ModelNotServed,
     RevisionNotServed,
     WorkerCrashed,
 )
-from workers.jobs import keys, revisions
+from workers.jobs import keys, profile, revisions
 from workers.jobs.blobs import Objects, ObjectsAway
 from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
@@ -31,6 +33,9 @@ NEWEST = 0.2  # weight of the latest measurement in a pace
 PROBE_S = 60
 PROGRESS_S = 3600  # that progress is kept of work that says nothing more
 REMEMBERED_S = 60  # a client's mistake is not computed again so soon
+PROFILE_S = 10  # that what a worker serves is known after it last said so
+UNSERVED_S = 60.0  # that work waits for a worker that can do it, while none lives
+UNSERVED_AT_ONCE = 500
 
 Fields: TypeAlias = Mapping[bytes, bytes]
 
@@ -75,11 +80,9 @@ class Dropped(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """A job that was claimed and is of another version of Whence: `group` is its kind of work, `error` says why."""
+    """A job that was claimed and is of another version of Whence after all; `error` says why."""
 
     id: str
-    group: str
-    created_at: float
     error: RevisionNotServed
 
 
@@ -97,25 +100,36 @@ class Claim:
 
 
 class Store:
-    """Job records, leases and inputs in the jobs Redis."""
+    """Job records, leases and inputs in the jobs Redis. Work is claimed under the `profile` that was offered last."""
 
     def __init__(self, jobs: Redis, objects: Objects | None = None) -> None:
         self.jobs = jobs
         self.objects = objects or Objects(None)
+        self.profile = profile.NOTHING
 
-    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES), but: Collection[str] = ()) -> Claim:
+    def offer(self, words: Sequence[str], ttl: int = PROFILE_S) -> list[str]:
+        """Tell what this worker serves, as `profile.served` says it; it lapses after so many seconds.
+
+        Gives the priorities whose bells are due, for what waited for just that.
+        """
+        name = profile.name_of(words)
+        due = [priority.decode() for priority in self._run("offer", name, ttl, *words)]
+        self.profile = name
+        return due
+
+    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
         """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
 
-        Groups in `but` are passed by. The works come without their inputs.
+        Only of what this worker's profile serves. The works come without their inputs.
         """
-        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), " ".join(but))
+        terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), self.profile)
         answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
         works, foreign = [], []
         for raw in answer.get("jobs", []):
             try:
                 works.append(_work(raw))
             except RevisionNotServed as error:
-                foreign.append(Foreign(raw["id"], raw["group"], float(raw["created_at"]), error))
+                foreign.append(Foreign(raw["id"], error))
         return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
 
     def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
@@ -141,9 +155,17 @@ class Store:
         """Drop leases: the reconciler finds what is not finished, and this attempt counts."""
         self._run("renew", owner, 1, *ids)
 
-    def waiting(self, queues: Sequence[str]) -> bool:
-        """Whether work waits that workers of these queues could take; raises RedisError where Redis takes no writes."""
-        waits = any(self.jobs.exists(keys.callers(priority)) for priority in keys.PRIORITIES if priority in queues)
+    def waiting(self, queues: Sequence[str], profile: str) -> bool:
+        """Whether work waits that a worker of these queues and this profile could take.
+
+        Raises RedisError where Redis takes no writes.
+        """
+        waits = any(
+            profile in of.decode()
+            for priority in keys.PRIORITIES
+            if priority in queues
+            for of in cast("set[bytes]", self.jobs.smembers(keys.classes(priority)))
+        )
         if waits:
             self.jobs.set(keys.PROBE, 1, ex=PROBE_S)
         return waits
@@ -161,10 +183,30 @@ class Store:
         """Return unfinished work to the front of its lines, uncounted; the priorities whose bells are due."""
         return [priority.decode() for priority in self._run("hand_back", owner, *ids)] if ids else []
 
-    def reconcile(self, ring_after_s: float) -> tuple[list[str], list[str]]:
-        """Put back what lost its worker; returns those ids and the priorities whose bells are due."""
-        answer = orjson.loads(self._run("reconcile", ring_after_s, keys.RECORD_TTL_S, problem(_TOO_LATE)))
+    def reconcile(self, ring_after_s: float, unserved_s: float = UNSERVED_S) -> tuple[list[str], list[str]]:
+        """Put back what lost its worker; returns those ids and the priorities whose bells are due.
+
+        What has waited for `unserved_s` while no worker could do it fails, and says why.
+        """
+        terms = (keys.RECORD_TTL_S, problem(_TOO_LATE), unserved_s, UNSERVED_AT_ONCE)
+        answer = orjson.loads(self._run("reconcile", ring_after_s, *terms))
+        why = cache(self._unserved)
+        for one in answer.get("unserved", ()):
+            self.finish(one["id"], "", why(one["model"], one["needs"]))
         return answer.get("lost", []), answer.get("ring", [])
+
+    def _unserved(self, model: str, needs: str) -> ModelNotServed | RevisionNotServed:
+        """Why no worker took what needs this: a version of a model that none has, or a method."""
+        digests, methods = profile.lacking(needs)
+        for name in cast("set[bytes]", self.jobs.smembers(keys.PROFILES)):
+            there = cast("set[bytes]", self.jobs.smembers(keys.profile(name.decode())))
+            if all(f"model:{digest}".encode() in there for digest in digests):
+                return RevisionNotServed(
+                    f"this was asked of {', '.join(methods)} by an API of another version than the workers, and none "
+                    "that has it came; ask again once both are of one version"
+                )
+        version = digests[0].removeprefix("sha256:")[:12] if len(digests) == 1 else ", ".join(digests)
+        return ModelNotServed(f"no worker serves {model}@{version} any more, and none came; ask {model} again")
 
     def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> set[str]:
         """Publish how far a batch is; the ids that are no longer wanted."""

@@ -30,15 +30,26 @@ def code_of(source: Source, folder: Path, apart: Collection[Path]) -> Iterator[s
     """A line for each thing that decides what the source computes; `apart` are files of the folder that do not."""
     if source.kind in LIBRARIES:
         yield f"{source.kind} {_version(source.kind)}"
-    names: set[str] = set()
     for path in _files(folder):
         if path not in apart:
             yield f"{path.relative_to(folder).as_posix()} {hash_of(path)}"
-            names |= _imports(path)
-    here = {path.stem for path in folder.iterdir()}
-    if source.kind == "python":
-        asked = {source.name.partition(".")[0]} if source.file is None else names - here
-        yield from _packages(asked)
+    yield from _packages(imported(source, folder, apart))
+
+
+def imported(source: Source, folder: Path, apart: Collection[Path] = ()) -> set[str]:
+    """The packages that the source's code comes from, or its files import: what lies outside of the folder."""
+    if source.kind != "python":
+        return set()
+    if source.file is None:
+        return {source.name.partition(".")[0]}
+    names = {name for path in _files(folder) if path not in apart for name in _imports(path)}
+    return names - {path.stem for path in folder.iterdir()}
+
+
+def outside(source: Source, names: set[str]) -> list[str]:
+    """A line for each thing that decides, and lies outside of the folder; `names` are those `imported`."""
+    library = [f"{source.kind} {_version(source.kind)}"] if source.kind in LIBRARIES else []
+    return [*library, *_packages(names)]
 
 
 def hash_of(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Model folders are read and loaded for the first time in processes of their own, with limits, one each.
 
-A server that has torch already forks one for each folder, which costs no start of its own. What comes back is JSON.
+A server that has torch already forks one for each folder, which costs no start of its own. What comes back is JSON:
+what the folder is, and its card, unless that is kept from before; then the model is not loaded.
 """
 
 from __future__ import annotations
@@ -11,42 +12,45 @@ import multiprocessing.process
 import os
 import signal
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
-from pydantic import TypeAdapter
 
+from workers.explanation.card import ModelCard
 from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload, PredictorAway
 from workers.models import process_limits
 from workers.models.card_file import FILE, read_card
 from workers.models.folder import Folder, read_folder
-from workers.models.repository import Outcome
+from workers.models.kept_cards import FOLDER, KeptCards, Signature, Whole, name_of
 from workers.models.source import parse_source
+
+if TYPE_CHECKING:
+    from workers.engine.model.function import Function
 
 AT_ONCE = 2  # folders that are read at the same time,
 PATIENCE_S = 5.0  # but one that takes longer does not keep the next waiting,
 MOST = 8  # up to so many
 MEMORY = 4 * 2**30  # bytes that reading may take,
 PER_BYTE = 8  # and so many for each byte of the folder's files
-FOLDER: TypeAdapter[Folder] = TypeAdapter(Folder)
+KNOWN, UNKNOWN = b"known", b"unknown"
 FAULTS = {kind.code: kind for kind in (ModelError, InvalidFolder, PickledPayload, PredictorAway)}
 
-Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
+Outcome: TypeAlias = Whole | ModelError
+Describe: TypeAlias = "Callable[[Function], ModelCard]"
 
 _server = multiprocessing.get_context("forkserver")
 
 
-def warm_up() -> None:
-    """Start the server now, that it imports torch while others do."""
+def warm_up(*modules: str) -> None:
+    """Start the server now, that it imports torch, and these, while others do."""
     from multiprocessing import forkserver
 
-    _server.set_forkserver_preload(["workers.methods.catalogue", "workers.models.export.warm_up"])
+    _server.set_forkserver_preload(["workers.methods.catalogue", "workers.models.export.warm_up", *modules])
     forkserver.ensure_running()
 
 
@@ -56,71 +60,88 @@ class _Running:
     signature: Signature
     process: ForkServerProcess
     began: float
+    folder: Folder | None = None
 
 
 class Reader:
-    """Reads folders in processes of their own; what has not changed since is not read again.
+    """Reads folders in processes of their own, a few at a time: `start` one while there is `room`, and `poll`.
 
-    `limit`: seconds that one folder may take, by the clock and of the processor.
+    `limit`: seconds that one folder may take, by the clock and of the processor. `describe` makes the card of a model,
+    there; it is a function of a module.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, describe: Describe, kept: KeptCards) -> None:
         self.limit = limit
-        self._known: dict[Path, tuple[Signature, Outcome]] = {}
+        self.describe = describe
+        self.kept = kept
+        self._running: dict[Connection, _Running] = {}
 
-    def __call__(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Outcome]]:
-        """What became of each folder, those known first, the others as they are done."""
-        waiting: deque[tuple[Path, Signature]] = deque()
-        for path in paths:
-            now = signature(path)
-            if path in self._known and self._known[path][0] == now:
-                yield path, self._known[path][1]
-            else:
-                waiting.append((path, now))
-        running: dict[Connection, _Running] = {}
-        try:
-            while waiting or running:
-                while waiting and _room(running):
-                    connection, one = self._start(*waiting.popleft())
-                    running[connection] = one
-                for done in self._done(running):
-                    one = running.pop(done)
-                    outcome = self._outcome(done, one)
-                    if not _may_change(outcome):
-                        self._known[one.path] = one.signature, outcome
-                    yield one.path, outcome
-        finally:
-            for connection, one in running.items():
-                _end(one.process, connection)
+    @property
+    def room(self) -> bool:
+        """Whether another may start now."""
+        now = time.monotonic()
+        young = [one for one in self._running.values() if now - one.began < PATIENCE_S]
+        return len(young) < AT_ONCE and len(self._running) < MOST
 
-    def _start(self, path: Path, now: Signature) -> tuple[Connection, _Running]:
-        ours, theirs = _server.Pipe(duplex=False)
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    def reads(self, path: Path) -> bool:
+        """Whether this folder is being read."""
+        return any(one.path == path for one in self._running.values())
+
+    def start(self, path: Path, now: Signature) -> None:
+        """Begin to read a folder whose files have this signature."""
+        ours, theirs = _server.Pipe()
         memory = MEMORY + PER_BYTE * sum(size for _, size, *_ in now)
         with _as_main():
-            process = _server.Process(target=_read, args=(theirs, path, self.limit, memory), daemon=True)
+            arguments = (theirs, path, self.limit, memory, self.describe)
+            process = _server.Process(target=_read, args=arguments, daemon=True)
             process.start()
         theirs.close()
-        return ours, _Running(path, now, process, time.monotonic())
+        self._running[ours] = _Running(path, now, process, time.monotonic())
 
-    def _done(self, running: dict[Connection, _Running]) -> list[Connection]:
-        """Those that answered, died, or are late; after a while none, for then it may be another's turn."""
-        done = [one for one in wait(list(running), timeout=PATIENCE_S / 10) if isinstance(one, Connection)]
-        late = [one for one in running if one not in done and time.monotonic() - running[one].began > self.limit]
-        return done + late
+    def poll(self, seconds: float) -> Iterator[tuple[Path, Signature, Outcome]]:
+        """What became of folders, of those that are done within so many seconds."""
+        for connection in wait(list(self._running), timeout=seconds):
+            assert isinstance(connection, Connection)
+            one = self._running[connection]
+            if (outcome := self._heard(connection, one)) is not None:
+                yield one.path, one.signature, self._ended(connection, outcome)
+        for connection, one in list(self._running.items()):
+            if time.monotonic() - one.began > self.limit:
+                late = InvalidFolder(f"{one.path.name}: reading it took longer than {self.limit} s, and was ended")
+                yield one.path, one.signature, self._ended(connection, late)
 
-    def _outcome(self, connection: Connection, one: _Running) -> Outcome:
-        name = one.path.name
+    def end(self) -> None:
+        """End those that still run."""
+        for connection in list(self._running):
+            self._ended(connection, InvalidFolder("ended"))
+
+    def _ended(self, connection: Connection, outcome: Outcome) -> Outcome:
+        _end(self._running.pop(connection).process, connection)
+        return outcome
+
+    def _heard(self, connection: Connection, one: _Running) -> Outcome | None:
+        """What the process says: what the folder is first, and its card where we have none."""
         try:
-            if not connection.poll():
-                return InvalidFolder(f"{name}: reading it took longer than {self.limit} s, and was ended")
             answer = orjson.loads(connection.recv_bytes(2**26))
+            if "folder" in answer:
+                one.folder = FOLDER.validate_python(answer["folder"], strict=False)
+                card = self.kept.find(one.folder)
+                if card is None:
+                    connection.send_bytes(UNKNOWN)
+                    return None
+                connection.send_bytes(KNOWN)
+                return Whole(one.folder, card, name_of(one.folder), one.signature)
+            if "card" in answer and one.folder is not None:
+                card = ModelCard.model_validate(answer["card"])
+                self.kept.keep(one.folder, card)
+                return Whole(one.folder, card, name_of(one.folder), one.signature)
         except (EOFError, OSError, ValueError):
             one.process.join(5)
-            return InvalidFolder(f"{name}: {_death(one.process.exitcode, self.limit)}")
-        finally:
-            _end(one.process, connection)
-        if "folder" in answer:
-            return FOLDER.validate_python(answer["folder"], strict=False)
+            return InvalidFolder(f"{one.path.name}: {_death(one.process.exitcode, self.limit)}")
         return FAULTS.get(answer["code"], InvalidFolder)(answer["detail"])
 
 
@@ -139,11 +160,9 @@ def signature(path: Path) -> Signature:
     return tuple(found)
 
 
-def _may_change(outcome: Outcome) -> bool:
+def may_change(outcome: Outcome) -> bool:
     """Whether it hangs on more than the folder's files: on what a server says."""
-    return isinstance(outcome, PredictorAway) or (
-        isinstance(outcome, Folder) and outcome.remote is not None and outcome.remote.version is None
-    )
+    return isinstance(outcome, PredictorAway) or (isinstance(outcome, Whole) and outcome.folder.source.remote)
 
 
 class _Main(multiprocessing.process.BaseProcess):
@@ -167,12 +186,6 @@ def _as_main() -> Iterator[None]:
         state["_current_process"] = before
 
 
-def _room(running: dict[Connection, _Running]) -> bool:
-    now = time.monotonic()
-    young = [one for one in running.values() if now - one.began < PATIENCE_S]
-    return len(young) < AT_ONCE and len(running) < MOST
-
-
 def _end(process: ForkServerProcess, connection: Connection) -> None:
     connection.close()
     process.kill()
@@ -188,32 +201,35 @@ def _death(code: int | None, limit: int) -> str:
     return f"the process that read it died ({ended})"
 
 
-def _read(connection: Connection, path: Path, limit: int, memory: int) -> None:
-    """In the process of its own: says what the folder is, or what is wrong with it."""
+def _read(connection: Connection, path: Path, limit: int, memory: int, describe: Describe) -> None:
+    """In the process of its own: says what the folder is, and what its card is, or what is wrong with it."""
     _quiet()
     process_limits.hold(limit, memory)
-    connection.send_bytes(orjson.dumps(_answer(path)))
-    connection.close()
+    try:
+        for answer in _answers(path, connection, describe):
+            connection.send_bytes(orjson.dumps(answer))
+    finally:
+        connection.close()
 
 
-def _answer(path: Path) -> dict[str, Any]:
+def _answers(path: Path, connection: Connection, describe: Describe) -> Iterator[dict[str, Any]]:
     from workers.models.loading import load
 
     try:
         if _is_archive(path):
             process_limits.shut()
         folder = read_folder(path)
-        if not folder.source.remote:  # what a server serves is asked for by who serves it on
-            load(folder)
-        return {"folder": FOLDER.dump_python(folder, mode="json")}
+        yield {"folder": FOLDER.dump_python(folder, mode="json")}
+        if connection.recv_bytes() == UNKNOWN:
+            yield {"card": describe(load(folder)).model_dump(mode="json")}
     except ModelError as error:
-        return {"code": error.code, "detail": error.detail[:2000]}
+        yield {"code": error.code, "detail": error.detail[:2000]}
     except MemoryError:
         detail = "reading it wants more memory than it may have; is a size in it wrong?"
+        yield {"code": InvalidFolder.code, "detail": f"{path.name}: {detail}"}
     except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        detail = f"the model cannot be loaded ({what})"
-    return {"code": InvalidFolder.code, "detail": f"{path.name}: {detail}"}
+        yield {"code": InvalidFolder.code, "detail": f"{path.name}: the model cannot be loaded ({what})"}
 
 
 def _is_archive(path: Path) -> bool:

@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://localhost:6379/0", description="Jobs, inputs and the broker's queues.")
     cache_url: str | None = Field(default=None, description="Results; the same Redis as the jobs where not given.")
     models: Path = Field(default=Path("models"), description="The folder whose folders are models.")
+    serves: str = Field(default="*", description="Patterns of names, with commas: the models to serve of those.")
+    model_unpacked: ByteSize = Field(default=ByteSize(16 * 2**30), description="Bytes that a model sent may unpack to.")
     datasets: Path = Field(default=Path("datasets"), description="The folder of datasets; the API writes the same one.")
     device: str = Field(default="auto", description='"cpu", "cuda", "cuda:1"; "auto" takes CUDA where there is one.')
     workers: int = Field(default=1, ge=1, description="How many workers share this machine's cores.")

@@ -1,56 +1,72 @@
-"""Opens a worker in its child process: torch, Redis, models, heartbeat."""
+"""Opens a worker in its child process: torch, Redis, its repository of models, heartbeat."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from redis import Redis
+from redis.exceptions import RedisError
 
 from workers.datasets.library import Datasets
+from workers.jobs import keys
 from workers.jobs.blobs import Objects
 from workers.jobs.connection import connect
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store
 from workers.jobs.signatures import Signer
 from workers.jobs.stored_results import Results
+from workers.models.kept_cards import KeptCards
 from workers.models.reading import Reader
+from workers.models.repository import ModelRepository
 from workers.runtime.execute.hardware import memory
 from workers.runtime.execute.model_cache import ModelCache
+from workers.runtime.execute.model_support import with_support
 from workers.runtime.execute.resources import Stock
+from workers.runtime.model_versions import began, waits
 from workers.runtime.settings import Settings
-from workers.runtime.supervise.heartbeat import Beat
+from workers.runtime.supervise.heartbeat import CARD_TTL_S, Beat
+from workers.runtime.watch import Watch, served
+from workers.runtime.wishes import Asked
 from workers.runtime.worker import Worker
 from workers.telemetry import metrics
 
 
 def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> Worker:
-    """A worker that answers, whose heart beats, and whose cards appear as its models load."""
+    """A worker that answers, whose heart beats, and whose models appear as they are read."""
     torch.set_num_threads(settings.torch_threads)
     device = chosen(settings.device)
-    warm = ModelCache(settings.models, device, settings.model_memory, Reader(settings.load_limit))
-
-    def describe() -> dict[str, Any]:
-        models, taken = warm.names(), memory(device)
-        metrics.MODELS.set(len(models))
-        for kind, size in taken.items():
-            metrics.MEMORY.labels(device, kind).set(size)
-        states = {"ready": warm.repository.ready(), "failed": warm.repository.failed()}
-        return {"id": name, "pid": os.getpid(), "device": device, "models": models, "memory": taken, **states}
-
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs
-    Beat(jobs, describe).start(warm.each)
-    threading.Thread(target=importlib.import_module, args=("workers.models.export.warm_up",), daemon=True).start()
     objects = Objects(settings.objects, settings.objects_from)
+    store = Store(jobs, objects)
+    repository = _repository(settings, jobs)
+    warm = ModelCache(repository, device, settings.model_memory)
+
+    def describe() -> dict[str, Any]:
+        loaded, taken = warm.sizes(), memory(device)
+        metrics.MODELS.set(len(loaded))
+        for kind, size in taken.items():
+            metrics.MEMORY.labels(device, kind).set(size)
+        return {"id": name, "pid": os.getpid(), "device": device, "loaded": loaded, "memory": taken}
+
+    def used() -> list[Path]:
+        return [one.folder.path for one in repository.versions()]
+
+    beat = Beat(store, repository, describe, ring)
+    asked = Asked(jobs, objects, repository.models, settings.model_unpacked, used)
+    beat.start()
+    Watch(repository, asked, warm.named).start()
+    threading.Thread(target=warm.prepare, name="preparing", daemon=True).start()
     signer = Signer.from_file(settings.receipt_key) if settings.receipt_key else None
     results = Results(cache, settings.result_ttl, objects, signer)
     return Worker(
         name=name,
-        store=Store(jobs, objects),
+        store=store,
         results=results,
         load=warm.model,
         ring=ring,
@@ -58,7 +74,28 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
         fit_limit=settings.fit_limit,
         serves=settings.queues,
         supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named).of,
+        tell=beat.once,
+        retire=beat.end,
     )
+
+
+def _repository(settings: Settings, jobs: Redis) -> ModelRepository:
+    models = settings.models.absolute()
+
+    def get(kept: str) -> bytes | None:
+        try:
+            return cast("bytes | None", jobs.get(keys.card(kept)))
+        except RedisError:
+            return None
+
+    def put(kept: str, card: bytes) -> None:
+        try:
+            jobs.set(keys.card(kept), card, ex=CARD_TTL_S)
+        except RedisError:
+            return  # it is published with the next heartbeat
+
+    reader = Reader(settings.load_limit, with_support, KeptCards(models, get, put))
+    return ModelRepository(models, reader, served(settings.serves), began(jobs), waits(jobs))
 
 
 def chosen(device: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import orjson
 import structlog
 from celery.signals import (
     setup_logging,
@@ -16,6 +17,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
+from workers.jobs import keys
 from workers.jobs.blobs import Kind, Objects
 from workers.jobs.connection import connect
 from workers.jobs.doorbell import RING, consumer
@@ -71,7 +73,13 @@ def _parent_ready(**_: Any) -> None:
     blob_cleanup.start(store.jobs, name, Objects(settings.objects, settings.objects_from), ttl, settings.objects_space)
     if settings.metrics_port is not None:
         metrics.serve(settings.metrics_host, settings.metrics_port)
-    watchdog.start(lambda: store.waiting(settings.queues.split(",")))
+    watchdog.start(lambda: store.waiting(settings.queues.split(","), profile_of(store, name)))
+
+
+def profile_of(store: Store, name: str) -> str:
+    """What the worker of that name serves, as its child said last; all that waits is its work where it said nothing."""
+    told = cast("bytes | None", store.jobs.get(keys.worker(name)))
+    return str(orjson.loads(told)["profile"]) if told else ""
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -87,7 +95,7 @@ def _child_starts(**_: Any) -> None:
     try:
         if settings.traces:
             tracing.start("whence-worker")
-        reading.warm_up()
+        reading.warm_up("workers.runtime.execute.warm_up")
         from workers.runtime.startup import open_worker
 
         _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)
@@ -100,4 +108,6 @@ def _child_starts(**_: Any) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _child_ends(**_: Any) -> None:
+    if _worker is not None and shutdown.asked():
+        _worker.farewell()
     tracing.stop()

@@ -4,52 +4,40 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from workers.explanation.errors import Cancelled, ResultStoreAway, ResultStoreFull
+from workers.explanation.errors import Cancelled, ModelAway, ResultStoreAway, ResultStoreFull
 from workers.jobs import keys
 from workers.jobs.connection import full
-from workers.jobs.records import Foreign, Store, Work
+from workers.jobs.records import Store, Work
 from workers.jobs.stored_results import Finished, Results
 from workers.runtime import instrumentation
 from workers.runtime.execute.run import Load, Outcome, Supply, run, unsupplied
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
+from workers.runtime.supervise import shutdown
 
-PATIENCE_S = 60.0  # that work of another version waits for a worker of that version
 AWHILE_S = 0.1
+FAREWELL_S = 3.0  # in which every API has seen that this worker ends
 
 log = structlog.get_logger()
-PASSED_S = 5.0
 
 
-@dataclass
-class Passed:
-    """Groups by when they may be looked at again: one whose jobs no worker takes is to come back and fail."""
-
-    until: dict[str, float] = field(default_factory=dict)
-
-    def note(self, groups: Collection[str]) -> None:
-        """Pass these by for a while."""
-        self.until |= dict.fromkeys(groups, time.monotonic() + PASSED_S)
-
-    def groups(self) -> list[str]:
-        """Those to pass by now."""
-        now = time.monotonic()
-        self.until = {group: until for group, until in self.until.items() if until > now}
-        return list(self.until)
+def _nothing() -> None:
+    """Told to nobody."""
 
 
 @dataclass(frozen=True)
 class Worker:
     """One process that explains; `ring(priority)` wakes some worker, `time_limit` is of one batch, in seconds.
 
-    `serves` are the priorities whose work it takes, separated by commas.
+    `serves` are the priorities whose work it takes, separated by commas. `tell()` says anew what models it has, and
+    `retire()` that it is no more.
     """
 
     name: str
@@ -61,46 +49,60 @@ class Worker:
     supply: Supply = unsupplied
     fit_limit: float = FIT_LIMIT_S
     serves: str = ",".join(keys.PRIORITIES)
-    passed: Passed = field(default_factory=Passed)
+    tell: Callable[[], None] = _nothing
+    retire: Callable[[], None] = _nothing
 
     def answer(self, bell: str) -> None:
         """Do what is next, as much as may run together; for what is left the bell rings before the work begins."""
         owner = f"{self.name}:{uuid.uuid4().hex}"
-        claim = self.store.claim(bell, owner, self.serves, self.passed.groups())
-        ring = {bell} if claim.ring else set()
-        ring.update(self._declined(claim.foreign, owner))
-        if not claim.works and ring:
-            time.sleep(AWHILE_S)  # what waits is for another worker, who waits longer than this one for the next bell
-        for priority in ring:
-            self._wake(priority)
+        claim = self.store.claim(bell, owner, self.serves)
+        if claim.ring:
+            if not claim.works:
+                time.sleep(AWHILE_S)  # what waits is for another, who waits longer than this one for the next bell
+            self._wake(bell)
+        for foreign in claim.foreign:
+            log.warning("work of another version cannot be done", job=foreign.id, reason=foreign.error.detail)
+            self.store.finish(foreign.id, owner, foreign.error)
         instrumentation.claimed(claim)
         if not claim.works:
             return
-        open_ids = {work.id for work in claim.works}
+        open_ids, away = {work.id for work in claim.works}, set()
         pace = Pace()
         with Lease(self.store, owner, claim.works, self.time_limit, self.fit_limit) as lease:
             try:
                 left = [work for work in claim.works if not self._stored(work, owner)]
                 works = self.store.with_inputs(left, owner)
                 for work, outcome in run(works, pace.apart(self.load), lease.watch, self.supply):
+                    if isinstance(outcome, ModelAway):
+                        away.add(work.id)
+                        continue
                     self._settle(work, owner, outcome)
                     open_ids.discard(work.id)
                     pace.note(work, finished=isinstance(outcome, Finished))
+                if away:
+                    self.tell()  # before it is handed back: else we should take it again
+                    self._hand_back(owner, away)
             except (Stopping, SystemExit) as end:
-                for due in self.store.hand_back(owner, sorted(open_ids)):
-                    self._wake(due)
+                self._hand_back(owner, open_ids)
                 if isinstance(end, SystemExit):
                     raise
         self._tell(pace)
 
-    def _declined(self, foreign: Sequence[Foreign], owner: str) -> list[str]:
-        """Work of another version goes back, and its kind is passed by for a while; what no worker took fails."""
-        old = [one for one in foreign if self.store.now() - one.created_at > PATIENCE_S]
-        for one in old:
-            log.warning("work of another version was taken by no worker", job=one.id, reason=one.error.detail)
-            self.store.finish(one.id, owner, one.error)
-        self.passed.note({one.group for one in foreign})
-        return self.store.hand_back(owner, [one.id for one in foreign if one not in old])
+    def farewell(self) -> None:
+        """Asked to end: what only this worker can do is done, while nobody sends it any more; then it is told gone."""
+        try:
+            while shutdown.lasting() < FAREWELL_S:
+                for priority in keys.PRIORITIES:
+                    if priority in self.serves and self.store.waiting([priority], self.store.profile):
+                        self.answer(priority)
+                time.sleep(AWHILE_S)
+            self.retire()
+        except (RedisError, OperationalError) as away:
+            log.warning("the worker ends without a word", error=type(away).__name__)
+
+    def _hand_back(self, owner: str, ids: Collection[str]) -> None:
+        for due in self.store.hand_back(owner, sorted(ids)):
+            self._wake(due)
 
     def _wake(self, bell: str) -> None:
         try:

@@ -52,11 +52,11 @@ class Plan:
 
 
 def check(plan: Plan) -> None:
-    """Raises CannotStart where the plan cannot work: no model, port taken, torch missing."""
-    if not any(plan.models.glob("*/card.toml")):
+    """Raises CannotStart where the plan cannot work: no folder of models, port taken."""
+    if not plan.models.is_dir():
         raise CannotStart(
-            f"there is no model under {plan.models}: a model is a folder with a card.toml; "
-            "name another folder with --models"
+            f"there is no folder {plan.models}: it holds a folder for each model, and may be empty "
+            "at first; make it, or name another with --models"
         )
     try:
         if plan.redis_url is not None:

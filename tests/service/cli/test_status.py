@@ -14,9 +14,12 @@ from service.http.metrics import Metrics
 from service.queue import gauges
 from service.queue.cluster_state import Depth
 from service.queue.gauges import Memory, Readings
+from service.queue.served import OnWorker, Served, Summary
 from whence import Client
+from workers.contract import ModelState
 
-READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"]})
+FAILED = {"broken": "no [card]"}
+READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"], "failed": FAILED})
 NO_WORKER = httpx.Response(503, json={"code": "no_worker", "detail": "no [worker] is alive"})
 MEASURED = Readings(
     {"interactive": Depth(3, 1.5), "batch": Depth(0, 0)},
@@ -24,6 +27,8 @@ MEASURED = Readings(
     2,
     {"jobs": Memory(3 * 2**20, 2048 * 2**20, 0), "cache": Memory(2**20, 0, 7)},
 )
+PLACE = OnWorker("w", "cpu", ModelState(name="digits", state="ready"), False, 3 * 2**19)
+SERVED = Served(models={"digits": Summary("digits", "ready", None, None, [PLACE])})
 runner = CliRunner()
 
 
@@ -49,7 +54,7 @@ def counted(measured: Readings | None = MEASURED) -> httpx.Response:
     metrics = Metrics()
     metrics.explanations.labels("hit").inc(5)
     metrics.problems.labels("queue_full").inc()
-    return httpx.Response(200, content=metrics.text() + gauges.text(measured, [{"device": "cpu"}] * 2, 2))
+    return httpx.Response(200, content=metrics.text() + gauges.text(measured, [{"device": "cpu"}] * 2, SERVED))
 
 
 def test_a_ready_service_is_told_as_a_table(serve: Callable[..., None]) -> None:
@@ -58,7 +63,8 @@ def test_a_ready_service_is_told_as_a_table(serve: Callable[..., None]) -> None:
     assert shown.exit_code == 0, shown.output
     lines = dict(line.rstrip().split(maxsplit=1) for line in shown.stdout.splitlines() if not line.startswith("redis"))
     assert lines["ready"] == "yes"
-    assert lines["models"] == "digits, table"
+    assert lines["models"] == "digits (1.5 MiB), table"
+    assert "broken cannot be served: no [card]" in shown.stdout
     assert lines["workers"] == "2 on cpu"
     assert lines["interactive"] == "3 jobs wait, 1.5 s of work, the oldest for 42 s"
     assert lines["batch"] == "0 jobs wait, 0.0 s of work"
@@ -73,6 +79,7 @@ def test_json_tells_the_same(serve: Callable[..., None]) -> None:
     found = json.loads(runner.invoke(main.app, ["status", "--json"]).stdout)
     assert (found["ready"], found["running"], found["workers"]) == (True, 2, {"cpu": 2})
     assert found["queue"]["interactive"] == {"jobs": 3, "seconds": 1.5, "oldest_seconds": 42.4}
+    assert (found["failed"], found["model_memory"]) == ({"broken": "no [card]"}, {"digits": 3 * 2**19})
     assert found["stores"]["cache"] == {"bytes": 2**20, "limit": 0, "evicted": 7}
 
 

@@ -20,7 +20,8 @@ from service.cli.receipt_check import is_of, request_of, tampered
 from service.queue.submission import Order
 from service.settings import Settings
 from tests.service import fakes
-from tests.service.fakes import DIGITS, FakeQueue, receipt_of, stored
+from tests.service.fake_repository import DIGITS
+from tests.service.fakes import FakeQueue, receipt_of, stored
 from tests.service.live import serving
 from workers.contract import canonical_json, digest_image, digest_tensor, encode_npy, parse_targets, seal
 from workers.explanation.card import Layer

@@ -14,10 +14,17 @@ from service.explanations.requests import CheckedRequest, Terms, checked_request
 from service.http.bodies import Body
 from service.http.errors import QueueFull, QuotaExceeded, TooCostly
 from service.queue.admission import estimate
+from service.queue.served import Served
 from service.queue.submission import Order, Ticket
 from service.settings import Settings
-from tests.service.fakes import DIGITS, TABLE, FakeQueue
-from workers.contract import PASS_S, Extent, InputSpec, cheaper, parse_method
+from tests.service.fake_repository import DIGITS, TABLE
+from tests.service.fakes import FakeQueue
+from workers.contract import PASS_S, Extent, InputSpec, ModelCard, cheaper, parse_method
+
+
+def served(cards: dict[str, ModelCard]) -> Served:
+    return Served(cards, workers=1)
+
 
 URL = "/api/v1/explanations"
 TERMS = Terms(None, False, "r")
@@ -94,7 +101,7 @@ def test_windows_are_counted_from_the_shape_of_the_input(method: dict[str, objec
     card = TABLE.model_copy(update={"input": InputSpec(kind="tensor", shape=(3, 224, 224))})
     body = Body({"model": "table", "method": method, "input": None})
     with pytest.raises(TooCostly, match=told) as refused:
-        checked_request(body, TERMS, {"table": card}, Settings(cost_limit=1e9))
+        checked_request(body, TERMS, served({"table": card}), Settings(cost_limit=1e9))
     assert "a larger" in refused.value.detail
 
 
@@ -108,7 +115,7 @@ def test_targets_and_methods_cost_what_all_of_them_take() -> None:
     data = {"shape": [1, 8, 8], "data": [0.5] * 64}
     fields = {"model": "digits", "method": [windows, of_both, *held], "input": {"tensor": data}}
     targets = [{"layer": "conv", "index": [i % 4, i // 32, i // 4 % 8]} for i in range(100)]
-    checked = checked_request(Body({**fields, "target": targets}), TERMS, {"digits": DIGITS}, Settings())
+    checked = checked_request(Body({**fields, "target": targets}), TERMS, served({"digits": DIGITS}), Settings())
     found = make_orders(checked, checked.input, 5000)
     assert len({order.job.id for order in found}) == 5000
     passes = 100 * (4 + 5 + sum((2 + i) * 7 for i in range(48)))

@@ -68,8 +68,13 @@ def test_triton_finds_its_way(client: triton.InferenceServerClient) -> None:
     assert client.get_model_metadata("digits~lrp")["outputs"][0]["name"] == "attribution"
     assert client.get_model_repository_index()[0]["state"] == "READY"
     client.load_model("digits")
-    with pytest.raises(InferenceServerException, match="not unloaded"):
-        client.unload_model("digits")
+    client.unload_model("digits")
+    assert not client.is_model_ready("digits")
+    assert [one["state"] for one in client.get_model_repository_index()] == ["UNAVAILABLE"]
+    client.load_model("digits")
+    assert client.is_model_ready("digits")
+    with pytest.raises(InferenceServerException, match="PUT /api/v1/models/digits"):
+        client.load_model("digits", config='{"backend": "onnxruntime"}')
 
 
 @pytest.mark.parametrize("binary", [True, False])

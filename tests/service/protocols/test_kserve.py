@@ -10,7 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.service.fakes import DIGITS, FakeQueue
+from tests.service.fake_repository import DIGITS
+from tests.service.fakes import FakeQueue
 from workers.contract import digest_image, digest_tensor
 from workers.explanation.target import ClassTarget, RankTarget
 

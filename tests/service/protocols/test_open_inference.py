@@ -17,6 +17,7 @@ from service.protocols.tensor_encoding import read_request
 from tests.service.fakes import FakeQueue
 from tests.service.protocols.test_kserve import digests, error
 from workers.contract import InvalidTensor, digest_image
+from workers.explanation.model_state import ModelState
 from workers.explanation.target import ClassTarget, RankTarget, UnitTarget
 
 ROWS = [[1, 2, 3, 4], [5, 6, 7, 8]]
@@ -65,7 +66,20 @@ async def test_the_repository(client: httpx.AsyncClient, queue: FakeQueue) -> No
     assert index[0] == {"name": "digits", "version": "1", "state": "READY", "reason": ""}
     assert (await client.post("/v2/repository/models/digits/load", json={})).json() == {"name": "digits", "load": True}
     assert "operator" not in error(await client.post("/v2/repository/models/made-up/load"), 404)
-    assert error(await client.post("/v2/repository/models/digits/unload"), 400)
+    assert (await client.post("/v2/repository/models/digits/unload")).json() == {"name": "digits", "unload": True}
+    queue.told.append(ModelState(name="late", state="loading", reason="they are being written"))
+    queue.told.append(ModelState(name="gone", state="leaving", digest="sha256:0", card="none"))
+    index = (await client.post("/v2/repository/index")).json()
+    assert {one["name"]: (one["state"], one["reason"]) for one in index} == {
+        "digits": ("UNAVAILABLE", "unloaded"),
+        "gone": ("UNLOADING", ""),
+        "late": ("LOADING", "they are being written"),
+        "table": ("READY", ""),
+    }
+    ready = (await client.post("/v2/repository/index", json={"ready": True})).json()
+    assert [one["name"] for one in ready] == ["table"]
+    assert error(await client.get("/v2/models/digits/ready"), 503)
+    assert (await client.post("/v2/repository/models/digits/load")).status_code == 200
     assert (await client.get("/v2/models/digits/ready")).status_code == 200
     assert error(await client.post("/v2/repository/index", content=b"{"), 400)
 

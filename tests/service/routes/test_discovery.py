@@ -8,6 +8,7 @@ import httpx
 
 from service.cli.openapi import text
 from service.protocols.errors import ERRORS
+from tests.service.fake_repository import DIGITS
 from tests.service.fakes import FakeQueue
 from tests.tree import ROOT
 from workers.contract import catalogue
@@ -34,8 +35,8 @@ async def test_every_model_says_what_it_takes(client: httpx.AsyncClient) -> None
     assert digits["classes"] == ["zero", "one", "two"]
     assert digits["layers"][0]["shape"] == [4, 8, 8]
     assert digits["methods"] == [{"name": "grad_cam", "supported": False, "reason": "node conv_2 has no spatial axes"}]
-    assert digits["loaded"] == [{"worker": "w1", "device": "cpu"}]
-    assert found[1]["loaded"] == []
+    assert digits["loaded"] == [{"worker": "w1", "device": "cpu", "digest": DIGITS.digest, "bytes": 1000}]
+    assert (digits["memory"], found[1]["memory"], found[1]["loaded"]) == (1000, 0, [])
 
 
 async def test_a_model_that_cannot_be_served_is_listed_with_the_reason(
@@ -62,7 +63,8 @@ async def test_a_model_that_cannot_be_served_is_listed_with_the_reason(
 
 async def test_health(client: httpx.AsyncClient) -> None:
     assert (await client.get("/healthz")).json() == {"status": "alive"}
-    assert (await client.get("/readyz")).json() == {"status": "ready", "workers": 1, "models": ["digits", "table"]}
+    told = {"status": "ready", "workers": 1, "models": ["digits", "table"], "failed": {}}
+    assert (await client.get("/readyz")).json() == told
 
 
 async def test_requests_are_counted_by_route_not_by_path(client: httpx.AsyncClient, queue: FakeQueue) -> None:

@@ -12,7 +12,7 @@ from service.http.errors import QueueFull, QuotaExceeded
 from service.queue.admission import JITTER, Caps, retry_after
 from service.queue.queue import Queue
 from service.queue.submission import Order
-from tests.orders import claimed, order
+from tests.orders import claimed, order, serving
 from tests.redis_server import RedisServer
 from workers.jobs import keys
 from workers.jobs.records import Store
@@ -151,7 +151,7 @@ async def test_work_ends_and_is_handed_out_in_a_redis_that_is_full(tmp_path: Pat
     server = RedisServer(tmp_path, "--maxmemory", "200mb", "--maxmemory-policy", "noeviction")
     try:
         async with Queue(server.url) as queue:
-            store = Store(Redis.from_url(server.url))
+            store = serving(Store(Redis.from_url(server.url)))
             orders = [order(0), order(1), order(2)]
             for each in orders:
                 await queue.submit([each])

@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError
 from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
 from service.queue.storage import StorageLimits
-from tests.orders import claimed, order
+from tests.orders import claimed, order, serving
 from tests.redis_server import RedisServer
 from tests.workers.jobs.large_things import SMALL, data_of, stored
 from workers.jobs import keys
@@ -35,7 +35,7 @@ async def queue(redis_server: RedisServer, objects: Objects) -> AsyncIterator[Qu
 
 @pytest.fixture
 def store(jobs: Redis, objects: Objects) -> Store:
-    return Store(jobs, objects)
+    return serving(Store(jobs, objects))
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_an_input_without_room_in_redis_goes_to_the_folder(
             await queue.submit([asked])
         assert await stored(queue, orders) == [True, True]
     assert len(objects.fs.find(f"{objects.root}/inputs")) == 1
-    store = Store(jobs, objects)
+    store = serving(Store(jobs, objects))
     taken = store.with_inputs(store.claim(orders[0].job.group, "w").works, "w")
     assert [work.data for work in taken] == [data_of(asked) for asked in orders]
 

@@ -14,7 +14,7 @@ from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
 from service.queue.storage import StorageLimits
 from service.queue.submission import Order
-from tests.orders import a_row, claimed, order
+from tests.orders import a_row, claimed, order, serving
 from tests.redis_server import RedisServer
 from tests.workers.jobs.large_things import SMALL, data_of, stored
 from workers.contract import UnknownInput
@@ -41,7 +41,7 @@ async def queue(redis_server: RedisServer, objects: Objects) -> AsyncIterator[Qu
 
 @pytest.fixture
 def store(jobs: Redis, objects: Objects) -> Store:
-    return Store(jobs, objects)
+    return serving(Store(jobs, objects))
 
 
 @pytest.fixture

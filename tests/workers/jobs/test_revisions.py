@@ -16,50 +16,27 @@ from redis import Redis
 from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.queue.submission import Order
-from tests.orders import order
+from tests.orders import claimed, order, serving
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.tree import ROOT
 from workers.explanation.target import RankTarget
 from workers.explanation.tensors import digest_image
-from workers.jobs import keys
+from workers.jobs import keys, profile
 from workers.jobs.job import Job, canonical_json
 from workers.jobs.records import Store
-from workers.jobs.stored_results import Results
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.method import parse_method
-from workers.runtime import worker
-from workers.runtime.worker import Worker
 
-# A worker of a version whose gradient has another revision, and which waits no minute for others.
+# A worker of a version whose gradient has another revision; its reconciler waits no minute for others.
 OF_REVISION = """
 from workers.methods.gradient.gradient import Gradient
-from workers.runtime import worker
-Gradient.revision, worker.PATIENCE_S = {revision}, {patience}
+from workers.jobs.records import Store
+Gradient.revision = {revision}
+Store.reconcile.__defaults__ = ({patience},)
 from workers.__main__ import main
 main()
 """
-
-
-class _Nothing(AssertionError):
-    """What is not to be run was run."""
-
-
-@pytest.fixture
-def ours(store: Store, results: Results) -> tuple[Worker, list[str]]:
-    """A worker of this version that must not run anything, and the bells that it rings."""
-    rung: list[str] = []
-
-    def load(_: object) -> None:
-        raise _Nothing
-
-    return Worker("w", store, results, load, rung.append, time_limit=60), rung  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker waits before it rings for another."""
-    monkeypatch.setattr(worker, "AWHILE_S", 0.0)
 
 
 async def asked_by(revision: int, queue: Queue, monkeypatch: pytest.MonkeyPatch, asked: Order) -> str:
@@ -69,43 +46,35 @@ async def asked_by(revision: int, queue: Queue, monkeypatch: pytest.MonkeyPatch,
         return asked.job.id
 
 
-async def test_work_of_another_revision_goes_back_and_keeps_nobody_waiting(
-    queue: Queue, jobs: Redis, ours: tuple[Worker, list[str]], hasty: None, monkeypatch: pytest.MonkeyPatch
+async def test_work_of_another_revision_is_left_to_its_workers(
+    queue: Queue, jobs: Redis, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old_one, rung = ours
     theirs = await asked_by(7, queue, monkeypatch, order(0))
-    old_one.answer("interactive")
     await queue.submit([mine := order(1, "lrp")])
+    assert claimed(store) == [mine.job.id]
+    assert claimed(store) == []
     status = await queue.status(theirs)
     assert status is not None
     assert (status.status, status.attempts) == ("queued", 0)
-    assert rung == ["interactive"]
-    assert not jobs.exists(keys.lease(theirs))
-    claim = old_one.store.claim("interactive", "w", but=old_one.passed.groups())
-    assert [work.id for work in claim.works] == [mine.job.id]
-    assert not claim.foreign
-    with monkeypatch.context() as patch:  # a worker of that version, meanwhile
+    with monkeypatch.context() as patch:  # a worker of that version comes
         patch.setattr(Gradient, "revision", 7)
-        assert [work.id for work in old_one.store.claim("interactive", "new").works] == [theirs]
+        assert claimed(serving(Store(jobs))) == [theirs]
 
 
 async def test_what_no_worker_takes_fails_and_says_why(
-    queue: Queue, ours: tuple[Worker, list[str]], hasty: None, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "PATIENCE_S", 0.0)
     theirs = await asked_by(7, queue, monkeypatch, order(0))
-    ours[0].answer("interactive")
+    store.reconcile(5.0, unserved_s=0.0)
+    store.reconcile(5.0, unserved_s=0.0)
     status = await queue.status(theirs)
     assert status is not None
     assert status.error is not None
     assert (status.status, status.error.code) == ("failed", "revision_not_served")
     assert "gradient at revision 7" in status.error.detail
-    assert f"revision {Gradient.revision}" in status.error.detail
 
 
-async def test_parameters_and_methods_that_one_version_lacks_are_of_another_version_too(
-    queue: Queue, jobs: Redis, store: Store, hasty: None
-) -> None:
+async def test_what_is_of_another_version_after_all_fails_and_says_so(queue: Queue, jobs: Redis, store: Store) -> None:
     for index, change in enumerate((b'"unheard_of":1,"name":"gradient"', b'"name":"unheard_of"')):
         await queue.submit([asked := order(index)])
         spec = jobs.hget(keys.job(asked.job.id), "spec")
@@ -116,13 +85,12 @@ async def test_parameters_and_methods_that_one_version_lacks_are_of_another_vers
         assert "another version" in one.error.detail
 
 
-async def test_who_passes_by_looks_again(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    passed = worker.Passed()
-    passed.note({"a"})
-    assert passed.groups() == ["a"]
-    monkeypatch.setattr(worker, "PASSED_S", -1.0)
-    passed.note({"a"})
-    assert passed.groups() == []
+def test_parameters_of_another_name_are_another_method() -> None:
+    def named(**fields: object) -> str:
+        return profile.word_of(type("Other", (Gradient,), {"__annotations__": dict.fromkeys(fields, int), **fields}))
+
+    assert named() == named()
+    assert named(steps=3) == named(steps=4) != named(turns=3) != named()
 
 
 @asynccontextmanager

@@ -212,7 +212,7 @@ async def test_many_positions_at_once_are_those_of_each_alone(queue: Queue) -> N
     assert len({status.position for status in alone if status}) > 20
 
 
-async def test_the_wait_is_estimated_from_the_work_before_it(queue: Queue) -> None:
+async def test_the_wait_is_estimated_from_the_work_before_it(queue: Queue, store: Store) -> None:
     await submit(queue, many(4, cost=2.0))
     status = await queue.status(order(3).job.id)
     assert status is not None

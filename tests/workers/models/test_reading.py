@@ -5,20 +5,22 @@ from __future__ import annotations
 import io
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.repositories import Shelf
 from tests.workers.models.folders import write_folder
+from workers.engine.model.function import Function
+from workers.explanation.card import ModelCard
 from workers.explanation.errors import ModelError
 from workers.models import process_limits, reading
-from workers.models.folder import Folder, read_folder
-from workers.models.reading import Reader
-from workers.models.repository import ModelRepository, Outcome
+from workers.models.folder import read_folder
+from workers.models.kept_cards import PLACE, Whole
+from workers.models.reading import Outcome, Reader, signature
 
 CARD = '[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [3]\n'
 HANGS = {
@@ -51,19 +53,40 @@ def coded(path: Path, code: str) -> Path:
     return path
 
 
-def by_name(reader: Reader, models: Path) -> dict[str, Outcome]:
-    return {path.name: outcome for path, outcome in reader(sorted(models.iterdir()))}
+def plain(model: Function) -> ModelCard:
+    return model.card
 
 
-def test_a_sound_folder_comes_back_whole_and_is_not_read_again(tmp_path: Path) -> None:
-    path, reader = small(tmp_path / "small"), Reader(limit=120)
-    ((_, found),) = reader([path])
-    assert found == read_folder(path)
-    (path / "card.toml").chmod(0o600)  # what says nothing of its content
-    ((_, again),) = reader([path])
-    assert again is found
+def reader(models: Path, limit: int = 120) -> Reader:
+    return Reader(limit, plain, Shelf(models))
+
+
+def outcomes(reads: Reader, paths: Iterable[Path]) -> Iterator[tuple[str, Outcome]]:
+    """What becomes of folders, as each is known."""
+    waiting = list(paths)
+    while waiting or reads.busy:
+        while waiting and reads.room:
+            path = waiting.pop(0)
+            reads.start(path, signature(path))
+        yield from ((path.name, outcome) for path, _, outcome in reads.poll(0.1))
+
+
+def by_name(reads: Reader, models: Path) -> dict[str, Outcome]:
+    return dict(outcomes(reads, sorted(path for path in models.iterdir() if path.name != PLACE)))
+
+
+def test_a_sound_folder_comes_back_whole_and_its_card_is_made_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, first = small(tmp_path / "small"), reader(tmp_path)
+    ((_, found),) = outcomes(first, [path])
+    assert isinstance(found, Whole)
+    assert (found.folder, found.card.outputs) == (read_folder(path), (2,))
+    monkeypatch.setattr(first, "describe", None)  # what would call it fails
+    ((_, again),) = outcomes(first, [path])
+    assert again == found
     (path / "card.toml").write_text(CARD.replace("[3]", "[4]"))
-    ((_, changed),) = reader([path])
+    ((_, changed),) = outcomes(reader(tmp_path), [path])
     assert isinstance(changed, ModelError)
     assert "exported for [3]" in changed.detail
 
@@ -73,11 +96,11 @@ def test_a_folder_that_ends_its_process_is_told_and_the_others_are_served(tmp_pa
     for name in names:
         coded(tmp_path / name, BAD[name][0])
     small(tmp_path / "small")
-    found = by_name(Reader(limit=120), tmp_path)
-    assert isinstance(found["small"], Folder)
+    found = by_name(reader(tmp_path), tmp_path)
+    assert isinstance(found["small"], Whole)
     for name in names:
         with pytest.raises(ModelError, match=f"^{name}: .*({BAD[name][1]})"):
-            raise found[name]  # type: ignore[misc]
+            raise_it(found[name])
 
 
 def test_a_folder_that_hangs_is_ended_and_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,17 +108,22 @@ def test_a_folder_that_hangs_is_ended_and_keeps_nobody_waiting(tmp_path: Path, m
     for name, (code, _) in HANGS.items():
         coded(tmp_path / name, code)
     small(tmp_path / "z_small")
-    reader = Reader(limit=120)
-    order = []
-    for path, outcome in reader(sorted(tmp_path.iterdir())):
-        order.append(path.name)
-        assert isinstance(outcome, Folder)
-        break  # whoever looks away ends those that are still read
+    hasty, order = reader(tmp_path), []
+    for name, outcome in outcomes(hasty, sorted(path for path in tmp_path.iterdir())):
+        order.append(name)
+        assert isinstance(outcome, Whole)
+        break
     assert order == ["z_small"]
-    found = by_name(Reader(limit=8), tmp_path)
+    hasty.end()
+    found = by_name(reader(tmp_path, limit=8), tmp_path)
     for name, (_, told) in HANGS.items():
         with pytest.raises(ModelError, match=told):
-            raise found[name]  # type: ignore[misc]
+            raise_it(found[name])
+
+
+def raise_it(outcome: Outcome) -> None:
+    assert isinstance(outcome, ModelError)
+    raise outcome
 
 
 def _held(connection: object, path: Path) -> None:
@@ -133,16 +161,3 @@ def test_a_reader_of_archives_writes_nothing_connects_to_nothing_and_starts_noth
     finally:
         process.join()
     assert not (tmp_path / "written").exists() or not (tmp_path / "written").read_bytes()
-
-
-def slowly(paths: object) -> Iterator[tuple[Path, Outcome]]:
-    time.sleep(0.05)
-    yield Path("bad"), ModelError("bad: it is wrong")
-
-
-def test_a_name_that_nobody_has_is_looked_for_once_more_and_failures_are_told(tmp_path: Path) -> None:
-    folders = ModelRepository(tmp_path, slowly)
-    assert folders.find("sha256:gone") is None
-    assert list(folders.each()) == []
-    assert folders.failed() == {"bad": "bad: it is wrong"}
-    assert ModelRepository(tmp_path / "nowhere", slowly).find("x") is None

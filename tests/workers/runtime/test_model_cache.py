@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,46 +11,46 @@ import pytest
 import torch
 
 from tests.orders import work
+from tests.repositories import Fixed, whole
 from tests.toys import model_of, net
 from workers.engine.device import DeviceLost
 from workers.engine.model.function import Function
-from workers.explanation.errors import InvalidFolder, ModelError, UnknownModel
+from workers.explanation.errors import ModelAway, UnknownModel
 from workers.models.folder import Folder
-from workers.models.source import parse_source
+from workers.models.kept_cards import Whole
 from workers.runtime.execute import model_cache as warming
 from workers.runtime.execute.model_cache import ModelCache, size
 
-WRONG = InvalidFolder("d: no card.toml")
-FOUND: list[tuple[Path, Folder | ModelError]] = []
+NAMES = ("a", "b", "c")
 
 
-def folder(path: Path, name: str, kilobytes: int) -> Folder:
+def folder(path: Path, name: str, kilobytes: int) -> Whole:
     (path / name).mkdir()
     (path / name / "model.pt2").write_bytes(bytes(kilobytes * 1024))
-    spec = replace(model_of(net(), (1, 8, 8)).spec, name=name, digest=f"sha256:{name}")
-    return Folder(**vars(spec), path=path / name, source=parse_source("model.pt2", name), weights=None)
+    card = model_of(net(), (1, 8, 8)).card.model_copy(update={"name": name, "digest": f"sha256:{name}"})
+    return whole(card, path / name)
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The names of the models loaded so far, of three of 10 kB and one that is broken."""
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the models loaded so far."""
     loaded: list[str] = []
-    folders = [folder(tmp_path, name, 10) for name in ("a", "b", "c", "broken")]
 
     def load(found: Folder, device: str) -> Function:
-        if found.name == "broken":
-            raise InvalidFolder("broken/model.pt2: it is empty")
         loaded.append(found.name)
         return model_of(net(), (1, 8, 8), name=found.name, digest=found.digest)
 
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", load)
-    found = [*((one.path, one) for one in folders), (tmp_path / "d", WRONG)]
-    monkeypatch.setattr(sys.modules[__name__], "FOUND", found)
     return loaded
 
 
 def warm_of(path: Path, budget: int = 10**6) -> ModelCache:
-    return ModelCache(path, "cpu", budget, lambda _: iter(FOUND))
+    """Of three models of 10 kB."""
+    return ModelCache(Fixed(*(folder(path, name, 10) for name in NAMES)), "cpu", budget)
+
+
+def held(warm: ModelCache) -> list[str]:
+    return [digest.removeprefix("sha256:") for digest in warm.sizes()]
 
 
 def ask(warm: ModelCache, name: str) -> Function:
@@ -67,11 +66,11 @@ def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
 
 def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) -> None:
     warm = warm_of(tmp_path, 25 * 1024)
-    assert [size(one) for _, one in FOUND[:1] if isinstance(one, Folder)] == [10 * 1024]
+    assert [size(one.folder) for one in warm.repository.versions()] == [10 * 1024] * 3
     ask(warm, "a")
     for name in ("b", "a", "c"):
         ask(warm, name)
-    assert warm.names() == ["a", "c"]
+    assert held(warm) == ["a", "c"]
     ask(warm, "b")
     assert loads == ["a", "b", "c", "b"]
 
@@ -80,18 +79,33 @@ def test_one_model_stays_whatever_the_budget(loads: list[str], tmp_path: Path) -
     warm = warm_of(tmp_path, 1)
     ask(warm, "a")
     ask(warm, "b")
-    assert warm.names() == ["b"]
+    assert held(warm) == ["b"]
 
 
-def test_a_bad_folder_does_not_stop_the_others(loads: list[str], tmp_path: Path) -> None:
-    warm = warm_of(tmp_path)
-    assert [model.card.name for model in warm.each()] == ["a", "b", "c"]
-    assert warm.repository.failed() == {"d": "d: no card.toml", "broken": "broken/model.pt2: it is empty"}
-
-
-def test_a_model_that_has_gone_is_named(loads: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel, match="toy"):
+def test_a_model_that_has_gone_is_for_another_worker(loads: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ModelAway, match="toy"):
         ask(warm_of(tmp_path), "of yesterday")
+
+
+def test_what_is_loaded_is_what_was_read(loads: list[str], tmp_path: Path) -> None:
+    """Files that have changed since are never taken for the version that they were."""
+    warm = warm_of(tmp_path)
+    (tmp_path / "a" / "model.pt2").write_bytes(bytes(3))
+    with pytest.raises(ModelAway):
+        ask(warm, "a")
+    assert isinstance(warm.repository, Fixed)
+    assert (warm.repository.dropped, warm.sizes()) == (["sha256:a"], {})
+
+
+def test_what_memory_alone_has_makes_room_last(loads: list[str], tmp_path: Path) -> None:
+    warm = warm_of(tmp_path, 25 * 1024)
+    ask(warm, "a")
+    (tmp_path / "a" / "model.pt2").write_bytes(bytes(10 * 1024 + 1))
+    for name in ("b", "c"):
+        ask(warm, name)
+    assert held(warm) == ["a", "c"]
+    warm.forget("sha256:a")
+    assert held(warm) == ["c"]
 
 
 def test_another_model_is_found_by_its_name_or_digest(loads: list[str], tmp_path: Path) -> None:
@@ -111,13 +125,13 @@ def test_where_memory_is_short_others_make_room(
     fitting: Callable[[Folder, str], Function] = vars(warming)["load"]
 
     def short(found: Folder, device: str) -> Function:
-        if len(warm.names()) > 0:
+        if warm.sizes():
             raise MemoryError
         return fitting(found, device)
 
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", short)
     ask(warm, "c")
-    assert warm.names() == ["c"]
+    assert held(warm) == ["c"]
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", lambda *_: bytes(-1))
     with pytest.raises(ValueError, match="negative"):
         ask(warm, "a")

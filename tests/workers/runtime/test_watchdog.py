@@ -82,16 +82,16 @@ def test_nor_one_without_redis(clock: Clock) -> None:
 
 
 def test_nor_one_whose_redis_takes_no_writes(store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not store.waiting(["interactive"])
-    jobs.set(keys.callers("interactive"), "some")
-    assert store.waiting(["interactive"])
+    assert not store.waiting(["interactive"], "p")
+    jobs.sadd(keys.classes("interactive"), "o,p")
+    assert store.waiting(["interactive"], "p")
 
     def refuses(*_: object, **__: object) -> None:
         raise ReadOnlyError
 
     monkeypatch.setattr(jobs, "set", refuses)
     with pytest.raises(ReadOnlyError):
-        store.waiting(["interactive"])
+        store.waiting(["interactive"], "p")
 
 
 def test_nor_one_whose_child_still_starts(clock: Clock) -> None:

@@ -19,6 +19,8 @@ from service.http.problems import KINDS
 from service.queue import gauges
 from service.queue.cluster_state import Depth
 from service.queue.gauges import Memory, Readings
+from service.queue.served import summed
+from tests.repositories import TOY, Fixed, whole
 from tests.tree import ROOT
 from workers.telemetry import metrics
 
@@ -27,6 +29,11 @@ BOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "whence.json").read_tex
 ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
 ENDS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
 EVERYWHERE = {"instance", "job"}
+SERVED = summed(
+    [{"id": "w", "states": "s", "loaded": {TOY.digest: 1}}],
+    {"s": Fixed(whole(TOY)).states()},
+    {whole(TOY).kept: TOY},
+)
 MEASURED = Readings({"interactive": Depth(0, 0)}, {}, 0, {"jobs": Memory(0, 0, 0)})
 
 
@@ -39,7 +46,7 @@ def series() -> dict[str, set[str]]:
             (family,) = one.describe()
             labels = {*one._labelnames, *EVERYWHERE, *({"le"} if isinstance(one, Histogram) else ())}
             found |= {f"{family.name}{end}": labels for end in ENDS[family.type]}
-    text = gauges.text(MEASURED, [{"device": "cpu"}], 0).decode()
+    text = gauges.text(MEASURED, [{"device": "cpu"}], SERVED).decode()
     for family in text_string_to_metric_families(text):
         found |= {sample.name: {*sample.labels, *EVERYWHERE} for sample in family.samples}
     return found

@@ -23,6 +23,7 @@ from service.app import create_app
 from service.queue.queue import Queue
 from service.settings import Settings
 from tests.orders import MODEL, order
+from tests.repositories import Fixed, whole
 from tests.toys import model_of, net
 from tests.tree import ROOT
 from workers.explanation.card import InputSpec, ModelCard
@@ -55,8 +56,7 @@ def worker(store: Store, results: Results) -> Worker:
 
 @pytest.fixture
 async def client(queue: Queue, store: Store) -> AsyncIterator[httpx.AsyncClient]:
-    Beat(store.jobs, dict).publish(CARD)
-    Beat(store.jobs, lambda: {"id": "w1", "device": "cpu"}).once()
+    Beat(store, Fixed(whole(CARD)), lambda: {"id": "w1", "device": "cpu"}, lambda _: None).once()
     await queue._cluster.read()
     transport = httpx.ASGITransport(create_app(Settings(traces=True, wait=0), queue))
     async with httpx.AsyncClient(transport=transport, base_url="http://whence") as client:

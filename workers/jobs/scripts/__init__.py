@@ -16,6 +16,7 @@ Script: TypeAlias = Literal[
     "hand_back",
     "keep_input",
     "leave",
+    "offer",
     "oldest",
     "pace",
     "reconcile",
@@ -24,7 +25,7 @@ Script: TypeAlias = Literal[
     "status",
     "submit",
 ]
-SHARED = ("common", "turns", "jobs")  # each builds on those before it
+SHARED = ("common", "profiles", "turns", "jobs")  # each builds on those before it
 
 
 @cache

@@ -1,13 +1,13 @@
 -- Take waiting work that may share a pass, under a lease: the next caller's next group, then others' of the same group.
 -- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
---   problem when too late, problem when it crashes workers, groups to pass by, separated by spaces
+--   problem when too late, problem when it crashes workers, the worker's profile
 -- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}],
 --   dropped: [{id, spec, model, problem}] that failed instead}
-local bell, served, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local bell, priorities, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+local profile = ARGV[9]
 local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
 local SHARERS = 100 -- callers that are asked whether they have work to share the pass
-local taken, dropped, room, passed = {}, {}, 0, {}
-for group in string.gmatch(ARGV[9], '%S+') do passed[group] = true end
+local taken, dropped, room = {}, {}, 0
 
 local function fail(id, problem)
   dropped[#dropped + 1] = {id = id, spec = field(id, 'spec'), model = field(id, 'model'), problem = problem}
@@ -52,7 +52,7 @@ end
 -- What was on a worker when it died runs alone the next time, so that one bad job does not take its neighbours along.
 -- Returns whether the batch is to have no more.
 local function take_from(priority, group, caller)
-  local line, closed = line_key(line_of(priority, group, caller)), false
+  local line, closed, cost = line_key(line_of(priority, group, caller)), false, 0
   while not closed do
     local entry = redis.call('LPOP', line)
     if not entry then break end
@@ -63,36 +63,51 @@ local function take_from(priority, group, caller)
       closed = true
     else
       for _, id in ipairs(ids) do
-        charge(priority, group, caller, math.max(tonumber(field(id, 'cost')), COST_S))
+        cost = cost + math.max(tonumber(field(id, 'cost')), COST_S)
         take(id)
       end
       closed = #taken > 0 and (crashed or #taken >= room)
     end
   end
+  if cost > 0 then charge(priority, group, caller, cost) end
   depart_from(priority, group, caller)
   return closed
 end
 
--- The least served caller who has a group that is not passed by, and the least served of these.
-local function next_turn(priority)
-  if not next(passed) then
-    local caller = least(priority)
-    return caller, caller and least(groups_of(priority, caller))
+-- Of several sorted sets the least member: its name, and the set that it is in.
+local function least_of(keys)
+  local found, had, place
+  for _, key in ipairs(keys) do
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local who, score = first[1], tonumber(first[2])
+    if who and (not found or score < had or score == had and who < found) then found, had, place = who, score, key end
   end
-  for _, caller in ipairs(redis.call('ZRANGE', turns_key(priority), 0, -1)) do
-    for _, group in ipairs(redis.call('ZRANGE', turns_key(groups_of(priority, caller)), 0, -1)) do
-      if not passed[group] then return caller, group end
+  return found, place
+end
+
+-- The least served caller who has work that this worker can do, the least served group of it, and the group's class.
+local function next_turn(priority)
+  local classes, callers, groups = {}, {}, {}
+  for _, class in ipairs(redis.call('SMEMBERS', classes_key(priority))) do
+    if holds(class, profile) then
+      classes[#classes + 1] = class
+      callers[#callers + 1] = ready_key(priority, class)
     end
   end
+  local caller = least_of(callers)
+  if not caller then return nil end
+  for i, class in ipairs(classes) do groups[i] = ready_key(priority, class, caller) end
+  return caller, (least_of(groups))
 end
 
 local function take_turn(priority)
   while #taken == 0 do
     local caller, group = next_turn(priority)
     if not group then break end
+    local class = class_of(group)
     local closed = take_from(priority, group, caller)
     if #taken > 0 then
-      for _, other in ipairs(redis.call('ZRANGE', turns_key(priority), 0, SHARERS - 1)) do
+      for _, other in ipairs(redis.call('ZRANGE', ready_key(priority, class), 0, SHARERS - 1)) do
         if closed then break end
         if redis.call('EXISTS', line_key(line_of(priority, group, other))) == 1 then
           closed = take_from(priority, group, other)
@@ -104,7 +119,7 @@ end
 
 local turns = {}
 for _, priority in ipairs(PRIORITIES) do
-  if string.find(served, priority, 1, true) and waits(priority) then turns[#turns + 1] = priority end
+  if string.find(priorities, priority, 1, true) and wanted(priority, profile) then turns[#turns + 1] = priority end
 end
 if #turns > 1 and redis.call('INCR', P .. 'turn') % FLOOR == 0 then turns = {turns[2], turns[1]} end
 for _, priority in ipairs(turns) do
@@ -116,5 +131,7 @@ for _, priority in ipairs(PRIORITIES) do
 end
 redis.call('ZREM', BELLS, bell)
 return cjson.encode({
-  ring = waits(bell) and bell_due(bell), jobs = #taken > 0 and taken or nil, dropped = #dropped > 0 and dropped or nil,
+  ring = (wanted(bell, profile) or wanted(bell)) and bell_due(bell),
+  jobs = #taken > 0 and taken or nil,
+  dropped = #dropped > 0 and dropped or nil,
 })

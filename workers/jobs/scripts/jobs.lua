@@ -27,7 +27,7 @@ local function close(id, record_ttl, ...)
   forget(id)
   wait_no_more(id)
   release(id)
-  redis.call('HDEL', job_key(id), 'spec') -- of a table of rules it is large, and the record stays for weeks
+  redis.call('HDEL', job_key(id), 'spec', 'needs') -- of a table of rules it is large, and the record stays for weeks
   redis.call('HSET', job_key(id), 'finished_at', stamp(now), ...)
   redis.call('EXPIRE', job_key(id), record_ttl)
   return true

@@ -1,5 +1,5 @@
 -- What is known of jobs, in one reading. ARGV: ids.
--- Returns JSON [{record fields, leased, position, seconds_before, progress} or false]
+-- Returns JSON [{record fields, leased, position, seconds_before, unserved, progress} or false]
 local MANY = 20 -- of so many ids each line is read once: a search for each would hold up Redis where much waits
 local places = {}
 
@@ -49,7 +49,10 @@ for i, id in ipairs(ARGV) do
   if record.created_at then
     record.spec = nil
     record.leased = redis.call('EXISTS', lease_key(id)) == 1
-    if record.line then record.position, record.seconds_before = before(record) end
+    if record.line then
+      record.position, record.seconds_before = before(record)
+      record.unserved = not served(class_of(record.group)) or nil
+    end
     local progress = redis.call('HGETALL', P .. 'progress:' .. id)
     if #progress > 0 then record.progress = pairs_of(progress) end
     answers[i] = record

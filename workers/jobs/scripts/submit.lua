@@ -1,5 +1,5 @@
 -- Create or join the jobs of one request, or refuse all of it where what is new does not fit.
--- ARGV: JSON list of orders {id, spec, model, group, share, priority, caller, cost, input?, deadline?, request_id?, again,
+-- ARGV: JSON list of orders {id, spec, model, group, share, priority, caller, cost, needs, input?, deadline?, request_id?, again,
 --   recompute}; JSON caps {group, caller, jobs: most that wait of a priority; seconds: most work, by priority;
 --   shut: nothing new at all}; seconds that an open connection waits for them; 1 to ask whether there is room, and no more
 -- Returns JSON {words: one of created, joined, refused, finished per order; ring: priorities whose bells are due}
@@ -81,7 +81,7 @@ local function create(order)
   redis.call('DEL', key)
   redis.call('HSET', key, 'spec', order.spec, 'model', order.model, 'group', order.group, 'share', order.share,
     'priority', order.priority, 'caller', order.caller, 'cost', stamp(order.cost), 'created_at', stamp(now),
-    'attempts', 0)
+    'attempts', 0, 'needs', order.needs)
   if order.passes then redis.call('HSET', key, 'passes', order.passes) end
   if order.deadline then redis.call('HSET', key, 'deadline', stamp(order.deadline)) end
   if order.request_id then redis.call('HSET', key, 'request_id', order.request_id) end
@@ -126,6 +126,6 @@ for priority, ids in pairs(entries) do
   due[priority] = true
 end
 for priority in pairs(due) do
-  if bell_due(priority) then ring[#ring + 1] = priority end
+  if wanted(priority) and bell_due(priority) then ring[#ring + 1] = priority end
 end
 return cjson.encode({words = words, ring = #ring > 0 and ring or nil})

@@ -40,13 +40,22 @@ end
 -- Whose line is empty has no more turns.
 local function depart_from(priority, group, caller)
   local level = groups_of(priority, caller)
-  if redis.call('EXISTS', line_key(line_of(priority, group, caller))) == 0 then depart(level, group) end
+  if redis.call('EXISTS', line_key(line_of(priority, group, caller))) == 0 then
+    depart(level, group)
+    if unfile(priority, class_of(group), caller, group) == 1 and redis.call('HINCRBY', LINES, group, -1) <= 0 then
+      for _, of in ipairs({LINES, NEEDED, CLASS_OF}) do redis.call('HDEL', of, group) end
+    end
+  end
   if not waits(level) then depart(priority, caller) end
 end
 
 local function charge(priority, group, caller, cost)
-  redis.call('ZINCRBY', turns_key(priority), cost, caller)
-  redis.call('ZINCRBY', turns_key(groups_of(priority, caller)), cost, group)
+  local had = redis.call('ZINCRBY', turns_key(priority), cost, caller)
+  local own = redis.call('ZINCRBY', turns_key(groups_of(priority, caller)), cost, group)
+  for _, class in ipairs(redis.call('SMEMBERS', classes_key(priority))) do
+    redis.call('ZADD', ready_key(priority, class), 'XX', had, caller)
+  end
+  redis.call('ZADD', ready_key(priority, class_of(group), caller), 'XX', own, group)
 end
 
 -- How much waits, of each priority: `jobs`, `seconds` of estimated work, and jobs by caller and by group.
@@ -66,11 +75,16 @@ local function push(line, entry, command)
   redis.call(command, line_key(line), entry)
   arrive(priority, caller)
   arrive(groups_of(priority, caller), group)
+  local had = redis.call('ZSCORE', turns_key(priority), caller)
+  local own = redis.call('ZSCORE', turns_key(groups_of(priority, caller)), group)
+  if file(priority, class_of(group), caller, group, had, own) == 1 then redis.call('HINCRBY', LINES, group, 1) end
 end
 
 -- Jobs that are claimed together wait as one entry.
 local function wait_in(line, ids, command)
   local entry = table.concat(ids, ' ')
+  local _, group = parts_of(line)
+  redis.call('HSETNX', NEEDED, group, field(ids[1], 'needs') or '')
   for _, id in ipairs(ids) do
     redis.call('HSET', job_key(id), 'entry', entry, 'line', line)
     weigh(id, 1)

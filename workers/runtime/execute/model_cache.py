@@ -1,93 +1,112 @@
-"""Models kept loaded: the least recently used leaves when their files outgrow the budget."""
+"""Models kept loaded: loaded when first asked for, and the least recently used leaves when they outgrow the budget."""
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 import torch
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.function import Function
-from workers.explanation.errors import UnknownModel
+from workers.explanation.errors import ModelAway, UnknownModel
 from workers.jobs.records import Work
 from workers.models.folder import Folder
+from workers.models.kept_cards import Whole
 from workers.models.loading import load
-from workers.models.repository import ModelRepository, Read
-from workers.runtime.execute.faults import client_error, contained
+from workers.models.reading import signature
+from workers.models.repository import ModelRepository
+from workers.runtime.execute.faults import contained
 from workers.telemetry import metrics
 
 log = structlog.get_logger()
 
 
 class ModelCache:
-    """The models of a folder, by digest; safe for threads.
+    """The models of a repository, by digest; safe for threads.
 
-    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more. `read` says of
-    folders what they are.
+    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more.
     """
 
-    def __init__(self, models: Path, device: str, budget: int, read: Read) -> None:
+    def __init__(self, repository: ModelRepository, device: str, budget: int) -> None:
         self.device = device
         self.budget = budget
-        self.repository = ModelRepository(models, read)
+        self.repository = repository
         self._loaded: OrderedDict[str, tuple[Folder, Function]] = OrderedDict()
         self._lock = threading.RLock()
         self._loading = threading.Lock()  # one at a time; what is loaded is had meanwhile
+        repository.holder = self
+
+    def prepare(self) -> None:
+        """Have torch import what it needs for a model; who asks for one waits, for it exports one net at a time."""
+        with self._loading:
+            importlib.import_module("workers.models.export.warm_up")
 
     def model(self, work: Work) -> Function:
-        """The model of a work, loaded where it is not; raises UnknownModel, InvalidFolder, PickledPayload."""
-        folder = self.repository.find(work.job.model)
-        if folder is None:
-            raise UnknownModel(f"the model {work.model} has changed or gone since the request; ask again")
-        return self.loaded(folder)
+        """The model of a work, loaded where it is not; raises ModelAway, InvalidFolder, PickledPayload."""
+        whole = self.repository.find(work.job.model)
+        if whole is None:
+            raise ModelAway(f"this version of {work.model} is served here no more")
+        return self.loaded(whole)
 
     def named(self, name: str) -> Function:
-        """The model of that digest or name, loaded where it is not; raises as `model` does."""
-        folder = self.repository.find(name)
-        if folder is None:
+        """The model of that digest or name, loaded where it is not; raises UnknownModel, and as `model` does."""
+        whole = self.repository.named(name)
+        if whole is None:
             raise UnknownModel(f"the model {name} is not served here", pointer="/method")
-        return self.loaded(folder)
+        return self.loaded(whole)
 
-    def each(self) -> Iterator[Function]:
-        """Every model, loaded one after the other; a bad one is logged and left out."""
-        for folder in self.repository.each():
-            try:
-                yield self.loaded(folder)
-            except Exception as error:
-                reason = client_error(error).detail
-                log.error("a model cannot be served", model=folder.name, reason=reason)
-                self.repository.fail(folder, reason)
-
-    def names(self) -> list[str]:
-        """Of the models loaded now."""
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the models loaded now, by digest."""
         with self._lock:
-            return sorted(folder.name for folder, _ in self._loaded.values())
+            return {digest: size(folder) for digest, (folder, _) in self._loaded.items()}
 
-    def loaded(self, folder: Folder) -> Function:
-        """The model of a folder, from memory where it is there."""
-        if (model := self._found(folder)) is not None:
+    def holds(self, digest: str) -> bool:
+        """Whether it is loaded now."""
+        return digest in self._loaded
+
+    def forget(self, digest: str) -> None:
+        """Let go of a model that is served no more."""
+        with self._lock:
+            self._loaded.pop(digest, None)
+
+    def loaded(self, whole: Whole) -> Function:
+        """The model of a folder, from memory where it is there; raises ModelAway where its files have changed since."""
+        digest = whole.folder.digest
+        if (model := self._found(digest)) is not None:
             return model
         with self._loading:
-            if (model := self._found(folder)) is not None:
+            if (model := self._found(digest)) is not None:
                 return model
-            model = self._load(folder)
+            model = self._unchanged(whole)
             with self._lock:
-                self._loaded[folder.digest] = folder, model
-                while len(self._loaded) > 1 and sum(size(kept) for kept, _ in self._loaded.values()) > self.budget:
+                self._loaded[digest] = whole.folder, model
+                while len(self._loaded) > 1 and sum(self.sizes().values()) > self.budget:
                     self._make_room()
-        log.info("a model is loaded", model=folder.name)
+        log.info("a model is loaded", model=whole.folder.name)
         return model
 
-    def _found(self, folder: Folder) -> Function | None:
+    def _unchanged(self, whole: Whole) -> Function:
+        folder = whole.folder
+        try:
+            model = self._load(folder)
+        except Exception:
+            if signature(folder.path) == whole.signature:
+                raise
+        else:
+            if signature(folder.path) == whole.signature:
+                return model
+        self.repository.drop(folder.digest)
+        raise ModelAway(f"the files of {folder.name} have changed")
+
+    def _found(self, digest: str) -> Function | None:
         with self._lock:
-            if folder.digest not in self._loaded:
+            if digest not in self._loaded:
                 return None
-            self._loaded.move_to_end(folder.digest)
-            return self._loaded[folder.digest][1]
+            self._loaded.move_to_end(digest)
+            return self._loaded[digest][1]
 
     def _load(self, folder: Folder) -> Function:
         """Load it; where memory is short, others make room."""
@@ -106,7 +125,10 @@ class ModelCache:
                 torch.cuda.empty_cache()
 
     def _make_room(self) -> None:
-        digest, (folder, _) = self._loaded.popitem(last=False)
+        """The least recently used goes; first of those whose files are still there, for they can be had again."""
+        *others, newest = self._loaded
+        digest = next((one for one in others if not self.repository.pinned(one)), others[0] if others else newest)
+        folder, _ = self._loaded.pop(digest)
         metrics.UNLOADED.labels(folder.name).inc()
         log.info("a model makes room", model=folder.name, digest=digest)
 
@@ -114,4 +136,4 @@ class ModelCache:
 def size(folder: Folder) -> int:
     """Bytes of the model's files on disk: about what its weights take in memory."""
     files = [folder.weights, folder.path / folder.source.file if folder.source.file else None]
-    return sum(file.stat().st_size for file in files if file)
+    return sum(file.stat().st_size for file in files if file is not None and file.exists())

@@ -1,91 +1,122 @@
-"""Heartbeats and model cards: what a worker publishes of itself."""
+"""Heartbeats: what a worker publishes of itself, of its models and their cards, and what work it can take."""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 import structlog
+from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.engine.device import DeviceLost
 from workers.explanation.card import ModelCard
-from workers.jobs import keys
-from workers.runtime.execute.faults import EXIT_CODE
-from workers.runtime.execute.model_support import with_support
-
-if TYPE_CHECKING:
-    from workers.engine.model.function import Function
+from workers.jobs import keys, profile
+from workers.jobs.records import Store
+from workers.models.repository import ModelRepository
+from workers.runtime.supervise import shutdown
 
 PERIOD_S = 2.0
+LOOK_S = 0.2
 WORKER_TTL_S = 10
-CARD_TTL_S = 3600  # outlives any restart of a worker; a model that no worker has any more goes after it
+CARD_TTL_S = 86400
 
 log = structlog.get_logger()
 
 
 class Beat:
-    """Publishes that this worker lives, and the cards of the models it can serve.
+    """Tells that a worker lives, and what it serves: `describe()` gives what else the heartbeat says, its id first.
 
-    `describe()` gives what the heartbeat tells: id, pid, device, models loaded.
+    `ring` wakes a worker for a priority.
     """
 
-    def __init__(self, jobs: Redis, describe: Callable[[], dict[str, Any]]) -> None:
-        self.jobs = jobs
+    def __init__(
+        self,
+        store: Store,
+        repository: ModelRepository,
+        describe: Callable[[], dict[str, Any]],
+        ring: Callable[[str], None],
+    ) -> None:
+        self.jobs: Redis = store.jobs
+        self.store = store
+        self.repository = repository
         self.describe = describe
-        self.cards: dict[str, bytes] = {}
+        self.ring = ring
+        self._cards: dict[str, float] = {}  # when each was published
+        self._lock = threading.Lock()
 
     def once(self) -> None:
-        """One heartbeat; cards that Redis has lost are published again."""
-        told = self.describe()
-        cards = list(self.cards.items())
-        with self.jobs.pipeline(transaction=False) as pipe:
-            pipe.set(keys.worker(told["id"]), orjson.dumps({**told, "at": time.time()}), ex=WORKER_TTL_S)
-            pipe.sadd(keys.WORKERS, told["id"])
-            for name, _ in cards:
-                pipe.expire(keys.card(name), CARD_TTL_S)
-            kept = pipe.execute()[2:]
-        for (name, card), there in zip(cards, kept, strict=True):
-            if not there:
-                self._publish(name, card)
+        """One heartbeat. What it names is there before it: cards, states, and the profile that work is claimed by."""
+        with self._lock:
+            whole = self.describe()
+            states = orjson.dumps([one.model_dump(exclude_none=True) for one in self.repository.states()])
+            place = hashlib.sha256(states).hexdigest()[:16]
+            if not self.jobs.expire(keys.states(place), WORKER_TTL_S):
+                self._publish_cards(anew=place in self._cards)
+                self.jobs.set(keys.states(place), states, ex=WORKER_TTL_S)
+                self._cards[place] = time.monotonic()
+            for due in self.store.offer(profile.served(self.repository.digests()), WORKER_TTL_S):
+                self._wake(due)
+            told = {
+                **whole,
+                "states": place,
+                "profile": self.store.profile,
+                "ends": shutdown.asked(),
+                "opens": not self.repository.looked,
+                "at": time.time(),
+            }
+            with self.jobs.pipeline(transaction=False) as pipe:
+                pipe.set(keys.worker(whole["id"]), orjson.dumps(told), ex=WORKER_TTL_S)
+                pipe.sadd(keys.WORKERS, whole["id"])
+                pipe.execute()
 
-    def publish(self, card: ModelCard) -> None:
-        """Publish a card, now and for as long as the heart beats."""
-        self.cards[card.name] = card.model_dump_json().encode()
-        self._publish(card.name, self.cards[card.name])
-
-    def start(self, models: Callable[[], Iterable[Function]]) -> None:
-        """Beat in the background, and load and publish the models there too, one after the other."""
-        threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
-        threading.Thread(target=self._publish_all, args=(models,), name="cards", daemon=True).start()
-
-    def _publish(self, name: str, card: bytes) -> None:
-        with self.jobs.pipeline(transaction=True) as pipe:
-            pipe.set(keys.card(name), card, ex=CARD_TTL_S)
-            pipe.sadd(keys.CARDS, name)
+    def end(self) -> None:
+        """Take back what was told of this worker."""
+        name = self.describe()["id"]
+        with self._lock, self.jobs.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.worker(name))
+            pipe.srem(keys.WORKERS, name)
             pipe.execute()
 
-    def _publish_all(self, models: Callable[[], Iterable[Function]]) -> None:
+    def start(self) -> None:
+        """Beat in the background, at once when something has changed."""
+        threading.Thread(target=self._beats, name="heartbeat", daemon=True).start()
+
+    def _publish_cards(self, *, anew: bool) -> None:
+        """Those that were not published of late; all where Redis has lost what we told."""
+        late = time.monotonic() - CARD_TTL_S / 2
+        fresh = {} if anew else self._cards
+        new: Mapping[str, ModelCard] = {
+            one.kept: one.card for one in self.repository.versions() if fresh.get(one.kept, -1e9) < late
+        }
+        if new:
+            with self.jobs.pipeline(transaction=False) as pipe:
+                for kept, card in new.items():
+                    pipe.set(keys.card(kept), card.model_dump_json(), ex=CARD_TTL_S)
+                pipe.execute()
+            self._cards.update(dict.fromkeys(new, time.monotonic()))
+
+    def _wake(self, priority: str) -> None:
         try:
-            for model in models():
-                try:
-                    self.publish(with_support(model))
-                except RedisError as error:
-                    log.warning("a card waits for Redis", model=model.card.name, error=type(error).__name__)
-        except DeviceLost:
-            log.critical("the device is lost; this process ends")
-            os._exit(EXIT_CODE)
+            self.ring(priority)
+        except (OperationalError, RedisError) as away:
+            log.warning("a bell did not ring; the reconciler will ring it", error=type(away).__name__)
 
     def _beats(self) -> None:
-        pause = threading.Event()
+        last, ending = 0.0, False
         while True:
-            try:
-                self.once()
-            except RedisError as error:
-                log.warning("no heartbeat", error=type(error).__name__)
-            pause.wait(PERIOD_S)
+            told_to_end = shutdown.asked() and not ending
+            if self.repository.changed.is_set() or told_to_end or time.monotonic() - last > PERIOD_S:
+                self.repository.changed.clear()
+                last, ending = time.monotonic(), shutdown.asked()
+                try:
+                    self.once()
+                except RedisError as error:
+                    log.warning("no heartbeat", error=type(error).__name__)
+                except Exception:
+                    log.exception("no heartbeat")
+            time.sleep(LOOK_S)

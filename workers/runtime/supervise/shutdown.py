@@ -15,6 +15,16 @@ def request() -> None:
     _requested.value = time.monotonic()
 
 
+def asked() -> bool:
+    """In the child: whether the worker was told to end."""
+    return bool(_requested.value > 0)
+
+
+def lasting() -> float:
+    """In the child: for how many seconds it has been ending."""
+    return time.monotonic() - _requested.value if asked() else 0.0
+
+
 def due() -> bool:
     """In the child: whether the work in hand must be given back now."""
     return bool(0 < _requested.value < time.monotonic() - GRACE_S)

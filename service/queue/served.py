@@ -1,0 +1,154 @@
+"""What the live workers serve, summed: which model a name stands for now, in what state each is and where. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.http.errors import ModelFailed, ModelLoading, NoWorker
+from workers.contract import ModelCard, ModelState, State, UnknownModel
+
+SHORTEST = 6  # digits of a digest that name a version
+SHOWN = 12
+
+Heartbeat = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OnWorker:
+    """A version of a model, or a model of which there is none, as one worker has it; `memory` in bytes, 0: on disk."""
+
+    worker: str
+    device: str | None
+    told: ModelState
+    ends: bool
+    memory: int = 0
+
+    @property
+    def state(self) -> State:
+        return "leaving" if self.ends and self.told.state == "ready" else self.told.state
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model in sum: ready where any worker serves it. `digest` is that of the version its name stands for."""
+
+    name: str
+    state: State
+    reason: str | None
+    digest: str | None
+    places: Sequence[OnWorker]
+
+    @property
+    def memory(self) -> int:
+        return sum(place.memory for place in self.places)
+
+
+@dataclass(frozen=True)
+class Served:
+    """As of one reading. `cards` are of the versions that names stand for, `versions` of all, by name and digest.
+
+    `workers` is how many live; `opening` whether one of them has not told yet what its folder holds.
+    """
+
+    cards: Mapping[str, ModelCard] = field(default_factory=dict)
+    versions: Mapping[tuple[str, str], ModelCard] = field(default_factory=dict)
+    models: Mapping[str, Summary] = field(default_factory=dict)
+    workers: int = 0
+    opening: bool = False
+
+    def card(self, name: str, pointer: str = "/model") -> ModelCard:
+        """The card of what NAME or NAME@DIGEST stands for.
+
+        Raises UnknownModel, NoWorker while there is no worker, ModelLoading and ModelFailed with the reason.
+        """
+        plain, at, version = name.partition("@")
+        if at and plain in self.models:
+            return self._version(plain, version, pointer)
+        if name in self.cards:
+            return self.cards[name]
+        if not self.workers:
+            raise NoWorker("no worker is alive, so no model is served; try again in a moment")
+        if name in self.models:
+            raise _not_ready(self.models[name])
+        if self.opening:
+            raise ModelLoading("the workers are still looking what models there are; try again in a moment")
+        raise UnknownModel(f"there is no such model; there are: {self._names()}", pointer=pointer)
+
+    def digest(self, name: str, pointer: str) -> str:
+        """Of a model named by its name, NAME@DIGEST or a digest that is served; raises as `card`."""
+        if any(digest == name for _, digest in self.versions):
+            return name
+        return self.card(name, pointer).digest
+
+    def failed(self) -> dict[str, str]:
+        """Why models cannot be served, by name."""
+        return {name: one.reason or "" for name, one in self.models.items() if one.state == "failed"}
+
+    def _version(self, name: str, version: str, pointer: str) -> ModelCard:
+        wanted = version.removeprefix("sha256:")
+        here = {digest.removeprefix("sha256:"): card for (of, digest), card in self.versions.items() if of == name}
+        found = [card for digest, card in here.items() if digest.startswith(wanted) and len(wanted) >= SHORTEST]
+        if len(found) == 1:
+            return found[0]
+        there = ", ".join(f"{name}@{digest[:SHOWN]}" for digest in sorted(here)) or "none at all"
+        raise UnknownModel(f"no worker serves this version of {name}; there are: {there}", pointer=pointer)
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self.cards)) or "none"
+
+
+def summed(
+    workers: Sequence[Heartbeat], states: Mapping[str, Sequence[ModelState]], cards: Mapping[str, ModelCard]
+) -> Served:
+    """From heartbeats, the states that they name, and cards by the names that they are kept under."""
+    places: dict[str, list[OnWorker]] = defaultdict(list)
+    for worker in workers:
+        loaded = worker.get("loaded", {})
+        for told in states.get(worker.get("states", ""), ()):
+            memory = loaded.get(told.digest, 0)
+            places[told.name].append(
+                OnWorker(worker["id"], worker.get("device"), told, bool(worker.get("ends")), memory)
+            )
+    named = {
+        (one.told.name, one.told.digest): _named(cards[one.told.card], one.told.name)
+        for of in places.values()
+        for one in of
+        if not one.ends and one.told.digest is not None and one.told.card is not None and one.told.card in cards
+    }
+    models = {name: _summary(name, of, named) for name, of in sorted(places.items())}
+    current = {name: named[name, one.digest] for name, one in models.items() if one.digest and one.state == "ready"}
+    opening = any(worker.get("opens") or worker.get("states") not in states for worker in workers)
+    return Served(current, named, models, len(workers), opening)
+
+
+def _summary(name: str, places: Sequence[OnWorker], named: Iterable[tuple[str, str]]) -> Summary:
+    cards = set(named)
+    ready = [one for one in places if one.state == "ready" and one.told.digest and (name, one.told.digest) in cards]
+    why = next((one.told.reason for one in places if one.state == "failed"), None)
+    if ready:
+        newest = max(ready, key=lambda one: (one.told.since or 0.0, one.told.digest or ""))
+        broken = f"what lies in the folder now cannot be served: {why}" if why else None
+        return Summary(name, "ready", broken, newest.told.digest, places)
+    order: tuple[State, ...] = ("loading", "ready", "failed", "unloaded", "leaving")
+    state = min((one.state for one in places), key=order.index)
+    state = "loading" if state == "ready" else state  # its card is not read yet
+    reason = next((one.told.reason for one in places if one.state == state and one.told.reason), None)
+    return Summary(name, state, reason, None, places)
+
+
+def _named(card: ModelCard, name: str) -> ModelCard:
+    return card if card.name == name else card.model_copy(update={"name": name})
+
+
+def _not_ready(model: Summary) -> Exception:
+    if model.state == "failed":
+        return ModelFailed(f"the model {model.name} cannot be served: {model.reason}")
+    why = {
+        "leaving": "is leaving: the last worker that has it serves it no more",
+        "unloaded": "is unloaded; an operator can load it again",
+    }.get(model.state, "is loading")
+    because = f" ({model.reason})" if model.state == "loading" and model.reason else ""
+    return ModelLoading(f"the model {model.name} {why}{because}; try again in a moment")
