@@ -19,7 +19,7 @@ from draw_gallery import PICTURES, explained, keep
 from gallery_models import trained
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from service.render.colormaps import colours
 from service.render.frame import Caption, framed
@@ -97,7 +97,9 @@ class Asking:
         asked = {"model": "shapes", "method": name, "input": self.input, "target": "cross"}
         keep(explained(self.client, asked), PICTURES / "methods" / f"{name}.png")
 
-    def arrays(self, method: dict[str, Any], model: str = "shapes", **more: Any) -> tuple[dict[str, Any], dict[str, Array]]:
+    def arrays(
+        self, method: dict[str, Any], model: str = "shapes", **more: Any
+    ) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a method without a picture says: its document, and its arrays by name."""
         asked = {"model": model, "method": method, **more}
         found = self.client.post("/api/v1/explanations", json=asked).raise_for_status().json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def test_a_page_has_its_formula_and_says_when_the_method_misleads(name: str) -> 
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_methods_of_the_recipes_are_taken() -> None:
+    asked = [json.loads(text) for text in re.findall(r"`(\{[^`]+\})`", (DOCS / "recipes.md").read_text())]
+    assert len(asked) == 4
+    assert [catalogue()[one["name"]].model_validate(one).model_dump(include=set(one)) for one in asked] == asked
 
 
 def test_methods_that_the_decision_table_names_are_in_the_catalogue() -> None:

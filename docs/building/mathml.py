@@ -29,5 +29,6 @@ def _block(writer: Any, node: nodes.math_block) -> None:
 def _write(writer: Any, node: nodes.Element, display: str) -> None:
     drawn = convert(node.astext().replace("\\arg", r"\mathrm{arg}\,"), display=display)
     drawn = drawn.replace("<mi>&#x02032;</mi>", "<mo>&#x02032;</mo>")  # a prime is no letter to be slanted
+    drawn = drawn.replace("<mi>&#x029F5;</mi>", "<mo>&#x02216;</mo>")  # few fonts have the first
     writer.body.append(drawn.replace("<math ", f"<math style='font-family: {FONTS}' ", 1))
     raise nodes.SkipNode
