@@ -24,11 +24,23 @@ from service.protocols.errors import Dialects
 from service.queue.admission import Caps
 from service.queue.queue import Queue
 from service.queue.storage import StorageLimits
-from service.routes import datasets, events, explanations, health, jobs, methods, model_changes, models, page, results
+from service.routes import (
+    collections,
+    datasets,
+    events,
+    explanations,
+    health,
+    jobs,
+    methods,
+    model_changes,
+    models,
+    page,
+    results,
+)
 from service.settings import Settings
 from workers.contract import Datasets, Objects, configure_log
 
-EXPLANATIONS = (explanations.router, jobs.router, events.router, results.router)
+EXPLANATIONS = (explanations.router, jobs.router, events.router, collections.router, results.router)
 PROTOCOLS = (kserve.router, open_inference.router, open_inference_repository.router, torchserve.router)
 MODELS = (models.router, model_changes.router)
 ROUTERS = (*EXPLANATIONS, methods.router, *MODELS, datasets.router, health.router, *PROTOCOLS, page.router, docs)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.model.resources import Items, NoResources
+from workers.engine.model.resources import ItemExplanation, Items, NoResources
+from workers.explanation.result import Row
 from workers.methods.method import Method
 
 
@@ -65,6 +66,26 @@ class InMemory:
 
     def model(self, name: str) -> Model:
         return self.models[name] if name in self.models else NoResources().model(name)
+
+    def explanations(
+        self, model: Any, method: Method, target: Any, name: str, start: int, stop: int
+    ) -> Iterator[list[ItemExplanation]]:
+        data = self.dataset(name)
+        for first in range(start, stop, 5):
+            x = data.x[first : min(first + 5, stop)]
+            batch = Batch(x, [target] * len(x), [getattr(method, "seed", 0)] * len(x), resources=self)
+            for row in [method.explain(model, batch).rows()]:
+                yield [self._item(data, first + i, one, target) for i, one in enumerate(row)]
+
+    def _item(self, data: InMemoryDataset, number: int, row: Row, target: Any) -> ItemExplanation:
+        told = {
+            "target": {"kind": "class", "index": target.index},
+            "prediction": [{"index": number % 3, "label": None, "score": 0.5, "probability": None}],
+            "explained": {"score": 0.25},
+            "checks": [check.to_json() for check in row.checks],
+        }
+        label = None if data.labels is None else int(data.labels[number])
+        return ItemExplanation(number, f"{number:064x}", label, row.arrays[row.kind], told)
 
     def saved(self, phase: str) -> Mapping[str, Any] | None:
         return self.phases.get(phase)

@@ -10,6 +10,7 @@ It needs httpx, NumPy and rich: neither torch nor the service.
 
 from whence.async_client import AsyncClient
 from whence.client import Client
+from whence.collection import Collection
 from whence.errors import Busy, Failed, NotFinished, Refused, Unreachable, WhenceError
 from whence.explanation import AsyncExplanation, Check, Explanation, Picture, Prediction
 
@@ -19,6 +20,7 @@ __all__ = [
     "Busy",
     "Check",
     "Client",
+    "Collection",
     "Explanation",
     "Failed",
     "NotFinished",

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sized
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from whence import flows
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
-from whence.errors import WhenceError
+from whence.datasets import Upload, name_of, upload_of
+from whence.errors import WhenceError, check
 from whence.explanation import AsyncExplanation
-from whence.flows import API, JSON, Ask, Flow, Pause
+from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.progress import bar, still
 
 T = TypeVar("T")
+PART = 2**20
 
 
 class AsyncClient:
@@ -65,6 +69,7 @@ class AsyncClient:
         asked, left = flows.request_of(model, method, target, parameters), iter(inputs)
         total = len(inputs) if isinstance(inputs, Sized) else None
         running: deque[asyncio.Task[AsyncExplanation]] = deque()
+        done = 0
         try:
             with bar("explained", total) if progress else nullcontext(still) as advance:
                 while True:
@@ -74,7 +79,7 @@ class AsyncClient:
                         return
                     made = await self._outcome(running[0])
                     running.popleft()
-                    advance(1)
+                    advance(done := done + 1, total)
                     if isinstance(made, WhenceError) and not keep_errors:
                         raise made
                     yield made
@@ -93,9 +98,11 @@ class AsyncClient:
         answer = await self.run(flows.submit(ask, time.monotonic() + self.patience))
         return await self._finished(answer)
 
-    async def _finished(self, answer: httpx.Response) -> AsyncExplanation:
+    async def _finished(
+        self, answer: httpx.Response, latest: float | None = None, tell: Tell = flows.silent
+    ) -> AsyncExplanation:
         try:
-            finished = await self.run(flows.finish(answer, JSON, time.monotonic() + self.patience))
+            finished = await self.run(flows.finish(answer, JSON, latest or time.monotonic() + self.patience, tell))
         except asyncio.CancelledError:
             with suppress(WhenceError):
                 await asyncio.shield(self._answered(flows.withdraw(flows.place_of(answer)), timeout=2.0))
@@ -105,6 +112,49 @@ class AsyncClient:
             if name == made.kind or name.startswith(f"{made.kind}."):
                 await made.array(name)
         return made
+
+    async def send_dataset(self, inputs: Any) -> dict[str, Any]:
+        """As Client.send_dataset."""
+        with upload_of(inputs) as upload:
+            return await self._sent(upload)
+
+    async def _sent(self, upload: Upload) -> dict[str, Any]:
+        async def parts() -> AsyncIterator[bytes]:
+            while part := upload.file.read(PART):
+                yield part
+
+        ask = Ask("POST", f"{API}/datasets", headers={"Content-Type": upload.media}, body={"content": parts()})
+        found: dict[str, Any] = check(await self._answered(ask)).json()
+        return found
+
+    async def explain_dataset(
+        self,
+        model: str,
+        inputs: Any,
+        method: str | Mapping[str, Any] | None = None,
+        target: Any = "argmax",
+        *,
+        items: tuple[int, int] | None = None,
+        progress: bool = True,
+        **parameters: Any,
+    ) -> AsyncExplanation:
+        """As Client.explain_dataset; `download` writes its archive, and `array("means")` the mean maps."""
+        named = name_of(inputs) or str((await self.send_dataset(inputs))["digest"])
+        asked = flows.request_of(model, method, target, parameters) | {"input": flows.many(named, items)}
+        ask = flows.explain(asked, None)
+        answer = await self.run(flows.submit(ask, time.monotonic() + self.patience))
+        with bar("explained", None) if progress else nullcontext(still) as advance:
+            return await self._finished(answer, math.inf, flows.counting(advance))
+
+    async def download(self, path: str, to: str | Path) -> None:
+        """Write what is under a path (a link of a document) to a file as it comes. Raises WhenceError."""
+        async with self.http.stream("GET", path) as answer:
+            if answer.is_error:
+                await answer.aread()
+            check(answer)
+            with Path(to).open("wb") as file:
+                async for part in answer.aiter_bytes():
+                    file.write(part)
 
     async def explanation(self, explanation_id: str) -> AsyncExplanation:
         """As Client.explanation."""

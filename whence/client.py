@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, overload
 
 import httpx
 
 from whence import flows
+from whence.collection import Collection
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
-from whence.errors import WhenceError
+from whence.datasets import Upload, name_of, upload_of
+from whence.errors import WhenceError, check
 from whence.explanation import Explanation
-from whence.flows import API, JSON, Ask, Flow, Pause
+from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.progress import Advance, bar, still
 
@@ -118,7 +122,7 @@ class Client:
         keep_errors: bool,
     ) -> Iterator[Explanation | WhenceError]:
         waiting: deque[httpx.Response | WhenceError] = deque()
-        more = True
+        more, done = True, 0
         try:
             with shown as advance:
                 while more or waiting:
@@ -133,7 +137,7 @@ class Client:
                         return
                     made = self._outcome(waiting[0])
                     waiting.popleft()
-                    advance(1)
+                    advance(done := done + 1, None)
                     if isinstance(made, WhenceError) and not keep_errors:
                         raise made
                     yield made
@@ -157,12 +161,67 @@ class Client:
             return error
 
     def _finished(self, answer: httpx.Response, latest: float) -> Explanation:
+        document = self._awaited(answer, latest)
+        return Collection(document, self) if document["kind"] == "collection" else Explanation(document, self.fetch)
+
+    def _awaited(self, answer: httpx.Response, latest: float, tell: Tell = flows.silent) -> dict[str, Any]:
         try:
-            document = self.run(flows.finish(answer, JSON, latest)).json()
+            found: dict[str, Any] = self.run(flows.finish(answer, JSON, latest, tell)).json()
         except KeyboardInterrupt:
             self.withdraw(answer)
             raise
-        return Explanation(document, self.fetch)
+        return found
+
+    def send_dataset(self, inputs: Any) -> dict[str, Any]:
+        """Keep many inputs there: a folder of images, .npz, .zip, .tar, .csv (a row each), .npy, an array (first axis).
+
+        Its document has the `digest`, by which methods name it. Raises WhenceError, ValueError.
+        """
+        with upload_of(inputs) as upload:
+            return self._sent(upload)
+
+    def _sent(self, upload: Upload) -> dict[str, Any]:
+        found: dict[str, Any] = self.submit(flows.send(upload.file, upload.media)).json()
+        return found
+
+    def explain_dataset(
+        self,
+        model: str,
+        inputs: Any,
+        method: str | Mapping[str, Any] | None = None,
+        target: Any = "argmax",
+        *,
+        items: tuple[int, int] | None = None,
+        progress: bool = True,
+        **parameters: Any,
+    ) -> Collection:
+        """Explain many inputs in one job: thousands, without holding them here. `patience` does not end it.
+
+        `inputs` is what `send_dataset` takes, or the digest or name of a dataset that is there; `items` are the first
+        and the first left out.
+        """
+        names: tuple[str, ...] = ()
+        if (named := name_of(inputs)) is None:
+            with upload_of(inputs) as upload:
+                named, names = str(self._sent(upload)["digest"]), upload.names
+        asked = flows.request_of(model, method, target, parameters) | {"input": flows.many(named, items)}
+        answer = self.submit(flows.explain(asked, None))
+        with bar("explained", None) if progress else nullcontext(still) as advance:
+            document = self._awaited(answer, math.inf, flows.counting(advance))
+        return Collection(document, self, names[slice(*(items or (None, None)))])
+
+    def download(self, path: str, to: Path) -> None:
+        """Write what is under a path to a file as it comes. Raises WhenceError."""
+        try:
+            with self.http.stream("GET", path) as answer:
+                if answer.is_error:
+                    answer.read()
+                check(answer)
+                with to.open("wb") as file:
+                    for part in answer.iter_bytes():
+                        file.write(part)
+        except httpx.TransportError as error:
+            raise unreachable(self.http.base_url, error) from None
 
     def explanation(self, explanation_id: str) -> Explanation:
         """The explanation of that id, waiting until it is finished. Raises WhenceError."""

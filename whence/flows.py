@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 import httpx
 
@@ -112,6 +112,26 @@ def finish(answer: httpx.Response, accept: str, latest: float, tell: Tell = sile
     if told is not None and told["status"] != "succeeded":
         raise failure(told)
     return answer
+
+
+def many(dataset: str, items: tuple[int, int] | None) -> dict[str, Any]:
+    """The input of a request that is a dataset, or some of its items."""
+    return {"dataset": dataset} if items is None else {"dataset": dataset, "items": list(items)}
+
+
+def send(file: IO[bytes], media: str) -> Ask:
+    """The request to keep a dataset."""
+    return Ask("POST", f"{API}/datasets", headers={"Content-Type": media}, body={"content": file})
+
+
+def counting(advance: Callable[[int, int], None]) -> Tell:
+    """Tells how many are done, and of how many, from the status documents that it is told."""
+
+    def tell(told: Mapping[str, Any]) -> None:
+        if (far := told.get("progress")) is not None:
+            advance(far["done"], far["total"])
+
+    return tell
 
 
 def withdraw(place: str) -> Ask:

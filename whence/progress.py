@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-Advance: TypeAlias = Callable[[int], None]
+Advance: TypeAlias = Callable[[int, int | None], None]
 
 
-def still(_: int) -> None:
-    """Told how many more are done, it shows nothing."""
+def still(_: int, __: int | None) -> None:
+    """Told how many are done, and of how many, it shows nothing."""
 
 
 @contextmanager
 def bar(what: str, total: int | None) -> Iterator[Advance]:
-    """Call it with how many more are done; it is gone afterwards."""
+    """Call it with how many are done, and of how many; it is gone afterwards."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -31,4 +31,4 @@ def bar(what: str, total: int | None) -> Iterator[Advance]:
     quiet = not (console.is_terminal or console.is_jupyter)
     with Progress(*columns, console=console, transient=True, disable=quiet) as shown:
         line = shown.add_task(what, total=total)
-        yield lambda more: shown.advance(line, more)
+        yield lambda done, of: shown.update(line, completed=done, total=of or total)

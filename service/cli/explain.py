@@ -19,6 +19,7 @@ from service.cli.asking import HERE, connect, give_up
 from service.cli.console import DONE, err, fail, out, progress
 from service.cli.contact_sheet import MOST, contact_sheet
 from service.cli.input_files import NoSuchFiles, labels, named_files
+from service.cli.job import explain_job
 from whence import Client, Unreachable, WhenceError
 from whence.explanation import ACCEPT
 from whence.flows import Tell, finish, id_of, place_of, request_of
@@ -130,6 +131,9 @@ def explain(
     as_json: Annotated[
         bool, typer.Option("--json", help="A line of JSON for each explanation, on standard output.")
     ] = False,
+    job: Annotated[
+        bool, typer.Option("--job", help="One job of many inputs: a folder, data.csv, stack.npy, or a dataset.")
+    ] = False,
     patience: Annotated[float, typer.Option(min=1, help="Seconds to wait for all of it.")] = 600,
     url: Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")] = HERE,
 ) -> None:
@@ -140,6 +144,11 @@ def explain(
     Exit code 0: all is there. 1: some is not. 2: the command line is wrong. 3: nothing answers. 130: Ctrl-C.
     """
     methods = list(dict.fromkeys(method or [""]))
+    if job and len(methods) == 1:
+        failed = explain_job(files, model, methods[0] or None, target, _parameters(params), to, url)
+        raise typer.Exit(FAILED if failed else 0)
+    if job:
+        fail("a job is of one method; start one for each", code=USAGE)
     if params and (len(methods) > 1 or not method):
         fail("--params are those of a method; name it with --method, and give several one after the other", code=USAGE)
     wanted = _wanted(files, methods)

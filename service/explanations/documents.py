@@ -23,6 +23,8 @@ def path_of(key: str) -> str:
 
 def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """The media types that this result can be given as."""
+    if meta["kind"] == "collection":
+        return (JSON, PNG, HTML)
     numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else (SAFETENSORS,) if names(meta) else ()
     pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
     return (JSON, *pictures, *numbers, HTML)
@@ -54,6 +56,9 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
     elif SAFETENSORS in offered:
         found |= {f"npy.{name}": f"{here}/{kind}.{name}.npy" for name in names(meta)}
         found["safetensors"] = f"{here}/{kind}.safetensors"
+    if kind == "collection":
+        found |= {name.partition(".")[0]: f"{here}/{name}" for name in ("items", "archive.zip", "contact_sheet.png")}
+        found |= {"safetensors": f"{here}/collection.safetensors", "csv": f"{here}/items.csv"}
     return found
 
 

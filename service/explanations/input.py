@@ -103,7 +103,7 @@ def read_input(
     """
     if upload is not None:
         return file_input(upload, spec, settings, at)
-    if given is None or given.digest is not None:
+    if given is None or given.digest is not None or given.dataset is not None:
         return None
     if given.image is not None:
         return file_input(from_base64(given.image, f"{at}/image"), spec, settings, at)

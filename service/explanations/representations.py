@@ -9,6 +9,7 @@ import orjson
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from service.explanations.collections import collection_of
 from service.explanations.documents import Meta, result_document
 from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.render.by_kind import DRAWINGS, Form, drawn
@@ -18,6 +19,7 @@ from service.render.style import DEFAULT_LOOK, Look
 from workers.contract import encode_safetensors
 
 RENDERING = 1
+FIRST_ITEMS = 100  # of a collection, in its document
 IMMUTABLE = "private, max-age=31536000, immutable"
 INLINE = "application/json; inline"
 
@@ -37,8 +39,8 @@ _DRAWN = (PNG, HTML, SVG, CSV)
 def arrays_for(media: str, meta: Meta | None = None) -> tuple[str, ...]:
     """Names of the arrays that a representation is made from; without `meta`, those of an attribution."""
     kind = meta["kind"] if meta else "attribution"
-    if media == JSON:
-        return ()
+    if media == JSON or (media == INLINE and kind == "collection"):
+        return tuple(sorted(meta["arrays"])) if meta and kind == "collection" else ()
     if media not in _DRAWN:
         return (kind,) if meta is None or kind in meta else tuple(f"{kind}.{name}" for name in names(meta))
     if meta is None:
@@ -72,11 +74,17 @@ def represent(meta: Meta, arrays: Sequence[bytes | None], media: str) -> Respons
     return Response(content, headers=permanent(etag(meta["id"], media)), media_type=media.partition(";")[0])
 
 
-def _json(meta: Meta, _: Sequence[bytes]) -> bytes:
-    return orjson.dumps(result_document(meta))
+def _json(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    shown = result_document(meta)
+    if meta["kind"] == "collection":
+        of = collection_of(meta, arrays)
+        shown["items"] = of.items(range(min(of.count, FIRST_ITEMS)))
+    return orjson.dumps(shown)
 
 
 def _inline(meta: Meta, arrays: Sequence[bytes]) -> bytes:
+    if meta["kind"] == "collection":
+        return _json(meta, arrays)
     shown = result_document(meta)
     kind, several = meta["kind"], names(meta)
     if several:

@@ -52,11 +52,11 @@ TENSOR_SCHEMA: dict[str, Any] = {
 
 
 class InputField(BaseModel):
-    """The input: exactly one of an image, a tensor and the digest of an input that is stored already."""
+    """The input: exactly one of an image, a tensor, the digest of a stored input, and a dataset (many)."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest")]},
+        json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest", "dataset")]},
     )
 
     image: str | None = Field(
@@ -66,11 +66,23 @@ class InputField(BaseModel):
     )
     tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
     digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
+    dataset: str | None = Field(
+        default=None, min_length=1, max_length=128, description="Many inputs in one job: a dataset's digest or name."
+    )
+    items: list[int] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="Of a dataset, the first item and the first of those left out; without it all.",
+        examples=[[0, 1000]],
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.image, self.tensor, self.digest)) != 1:
-            raise ValueError("an input is exactly one of image, tensor and digest")
+        if sum(one is not None for one in (self.image, self.tensor, self.digest, self.dataset)) != 1:
+            raise ValueError("an input is exactly one of image, tensor, digest and dataset")
+        if self.items is not None and (self.dataset is None or not 0 <= self.items[0] < self.items[1]):
+            raise ValueError("items are those of a dataset: [from, to], from 0 on, of which the last is left out")
         return self
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from service.explanations.input import read_inputs
-from service.explanations.request_schema import ExplanationRequest, parse_request
+from service.explanations.request_schema import ExplanationRequest, InputField, parse_request
 from service.http.access import caller_of
 from service.http.bodies import Body, read_body
 from service.http.errors import Invalid, TooCostly
@@ -39,6 +39,8 @@ from workers.contract import (
     with_datasets,
     with_models,
 )
+
+COLLECTION = "collection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,18 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, models.digest) for one in methods]
+    if request.input is not None and request.input.dataset is not None:
+        methods = [_over_items(method, request.input) for method in methods]
     given = read_inputs(request, body, card, settings)
     return CheckedRequest(terms, request, card, tuple(methods), given, Extent(card), body.size)
+
+
+def _over_items(method: Method, given: InputField) -> Method:
+    """The method over many inputs in one job; raises Invalid for one that takes no input."""
+    if not method.takes_input:
+        raise Invalid([{"pointer": "/input", "detail": f"{method.name} takes no input; leave the input out"}])
+    start, stop = given.items or (0, None)
+    return parse_method({"name": COLLECTION, "of": method, "dataset": given.dataset, "start": start, "stop": stop})
 
 
 def parse_methods(raw: Any, most: int) -> list[Method]:
@@ -169,6 +181,8 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
 
     counts: dict[str, int] = {}
     known: dict[str, str] = {}
+    given = checked.request.input
+    of_input = given.dataset if given else None
 
     def digest_of(name: str, pointer: str) -> str:
         if name in known:
@@ -176,7 +190,7 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
         try:
             found = datasets.card(name)
         except (UnknownDataset, InvalidDataset) as error:
-            raise type(error)(error.detail, pointer=pointer) from None
+            raise type(error)(error.detail, pointer="/input/dataset" if name == of_input else pointer) from None
         check_fits(found, checked.card.input, pointer)
         counts[found.digest] = found.count
         known[name] = found.digest
@@ -185,7 +199,18 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
     listed = isinstance(checked.request.method, list)
     pointers = [f"/method/{i}" if listed else "/method" for i in range(len(checked.methods))]
     methods = [with_datasets(one, digest_of, where) for one, where in zip(checked.methods, pointers, strict=True)]
+    if given is not None and given.dataset is not None:
+        methods = [_within(one, counts[known[given.dataset]]) for one in methods]
     return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.card, counts))
+
+
+def _within(method: Method, count: int) -> Method:
+    """A collection of items that are there, the last of them said; raises Invalid."""
+    asked = method.to_json()
+    stop = asked["stop"] or count
+    if stop > count:
+        raise Invalid([{"pointer": "/input/items", "detail": f"the dataset has {count} items, 0 to {count - 1}"}])
+    return parse_method({**asked, "stop": stop})
 
 
 def _check_cost(method: Method, card: ModelCard, limit: float) -> None:

@@ -89,6 +89,21 @@ class Queue:
         async with answering():
             return await self._results.read(job_id, *arrays)
 
+    async def several(self, ids: Sequence[str], *arrays: str) -> list[list[bytes | None]]:
+        """The named arrays of several results; None for each that is not there."""
+        async with answering():
+            return await self._results.several(ids, *arrays)
+
+    async def stored(self, ids: Sequence[str]) -> int:
+        """How many of these results are there; an id that comes twice counts twice."""
+        async with answering():
+            return await self._results.stored(ids)
+
+    async def forget(self, job_id: str) -> None:
+        """A result that is not whole any more: the same request makes it again."""
+        async with answering():
+            await self._results.forget(job_id)
+
     async def meta(self, job_id: str) -> dict[str, Any] | None:
         """The result's JSON."""
         found = await self.read(job_id)

@@ -124,6 +124,33 @@ class Results:
             if meta is not None and (objects is None or await self._blobs(job_id, objects) is not None)
         }
 
+    async def several(self, ids: Sequence[str], *arrays: str) -> list[list[bytes | None]]:
+        """The named arrays of several results, None for what is not there, by one round trip and their blobs."""
+        async with self._cache.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hmget(result_key(job_id), ["objects", *(f"a:{name}" for name in arrays)])
+            found = await pipe.execute()
+        return [
+            parts if objects is None else await self._whole(job_id, objects, arrays, parts)
+            for job_id, (objects, *parts) in zip(ids, found, strict=True)
+        ]
+
+    async def stored(self, ids: Sequence[str]) -> int:
+        """How many of them are there."""
+        async with self._cache.pipeline(transaction=False) as pipe:
+            for at in range(0, len(ids), 500):
+                pipe.exists(*map(result_key, ids[at : at + 500]))
+            return sum(await pipe.execute())
+
+    async def forget(self, job_id: str) -> None:
+        await self._cache.unlink(result_key(job_id))
+
+    async def _whole(
+        self, job_id: str, objects: bytes, arrays: Sequence[str], parts: Sequence[bytes | None]
+    ) -> list[bytes | None]:
+        blobs = await self._blobs(job_id, objects, arrays) or {}
+        return [blobs.get(name, data) for name, data in zip(arrays, parts, strict=True)]
+
     async def _blobs(self, job_id: str, objects: bytes, wanted: Sequence[str] = ()) -> dict[str, bytes] | None:
         """The wanted arrays among the large ones; None, and the result forgotten, where any of them is gone."""
         found = await asyncio.to_thread(_read, self._objects, blobs_of(objects), wanted)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.render.picture import caption
 from service.render.plots import clustermap, graph, scores
 from service.render.plots.clusters import draw_clusters
+from service.render.plots.mean_maps import summary
 from service.render.style import Look
 from service.render.synthesis import draw_synthesis, notes_of
 from workers.contract import ImageSpec
@@ -18,7 +19,7 @@ from workers.contract import ImageSpec
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Draw: TypeAlias = Callable[[Mapping[str, Any], Arrays, Look], bytes]
 Form: TypeAlias = Literal["png", "svg", "csv"]
-DrawnKind: TypeAlias = Literal["synthesis", "graph", "clustering", "scores"]
+DrawnKind: TypeAlias = Literal["synthesis", "graph", "clustering", "scores", "collection"]
 
 
 def _synthesis(meta: Mapping[str, Any], arrays: Arrays, look: Look) -> bytes:
@@ -49,6 +50,9 @@ DRAWINGS: Mapping[str, Mapping[Form, Draw]] = {
         "png": lambda meta, arrays, _: graph.png(meta, arrays),
     },
     "clustering": {"png": _clustering, "csv": _clusters},
+    "collection": {
+        "png": summary,
+    },
     "scores": {
         "png": lambda meta, arrays, _: scores.png(meta, arrays),
         "csv": lambda meta, arrays, _: scores.csv(meta, arrays),

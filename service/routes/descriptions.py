@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.explanations.schemas import (
+    CollectionItems,
     DatasetDocument,
     DatasetDocuments,
     Explanation,
@@ -159,6 +160,11 @@ TABLE = _of_result(CSV, _TEXT)
 NUMBERS = _of_result(NPY, _BINARY)
 SAFETENSORS = _of_result(SAFETENSORS_TYPE, _BINARY)
 RECEIPT = _of_result(JSON, _json(_PERMANENT, Receipt)["content"][JSON])
+ITEMS = _of_result(JSON, _json(_PERMANENT, CollectionItems)["content"][JSON])
+ITEMS_TABLE = _of_result(CSV, _TEXT)
+SHEET = _of_result(PNG, _BINARY)
+ARCHIVE = _of_result("application/zip", _BINARY)
+STACKED = _of_result(SAFETENSORS_TYPE, _BINARY)
 METHODS = _plain(Methods)
 METHOD = _plain(MethodDocument, 404)
 MODELS = _plain(Models)
@@ -215,6 +221,7 @@ METRICS: dict[str, Any] = {
 }
 
 SCHEMAS = (
+    CollectionItems,
     DatasetDocument,
     DatasetDocuments,
     Explanation,

@@ -88,7 +88,25 @@ _DATASET = {
 _JOB = {"model": DIGEST, "input": DIGEST, "target": {"kind": "class", "index": 7}, "method": METHOD, "revisions": [1]}
 
 # By the name of the document's schema.
+_ITEM = {
+    "index": 17,
+    "id": _EXPLANATION["id"],
+    "status": "succeeded",
+    "label": {"index": 7, "label": "seven"},
+    "prediction": {"index": 7, "label": "seven", "score": 14.2, "probability": 0.998},
+    "target": {"index": 7, "label": "seven"},
+    "explained": 14.2,
+    "checks": [{"name": "completeness", "expected": 14.2, "observed": 14.1, "gap": 0.007}],
+    "error": None,
+    "links": {"self": f"/api/v1/explanations/{_EXPLANATION['id']}"},
+}
+
 EXAMPLES: dict[str, Any] = {
+    "CollectionItems": {
+        "count": 1000,
+        "items": [_ITEM],
+        "links": {"self": f"/api/v1/explanations/{'c' * 64}/items?start=17&limit=1&sort=index"},
+    },
     "DatasetDocument": _DATASET,
     "DatasetDocuments": {"datasets": [_DATASET]},
     "Explanation": _EXPLANATION,

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Kind: TypeAlias = Literal["attribution", "synthesis", "graph", "clustering", "scores", "state"]
+Kind: TypeAlias = Literal["attribution", "synthesis", "graph", "clustering", "scores", "state", "collection"]
 Array: TypeAlias = Any  # a numpy array, or a torch tensor until the rows are split
 JSON: TypeAlias = Any
 PREVIEW = "preview"  # what is kept of unfinished work under this name is for people to look at, not to go on from
@@ -112,6 +112,12 @@ class Scores(Result):
     """`arrays["scores"]`: one number, or a curve."""
 
     kind = "scores"
+
+
+class Collection(Result):
+    """`arrays["collection"]`: of each item of a dataset, whether it was explained."""
+
+    kind = "collection"
 
 
 class State(Result):

@@ -25,6 +25,7 @@ WEBHOOKS = PREFIX + "webhooks"  # sorted set: webhooks that are still to be deli
 PROBE = PREFIX + "probe"  # string: written to see whether writes are taken
 INPUT_BYTES = PREFIX + "input_bytes"  # string: the sum of those bytes
 
+NO_ID = "0" * 64  # of what could not be read, and so has none
 RECORD_TTL_S = 14 * 86400  # of finished jobs, at most: they go with their places in the index
 
 Priority: TypeAlias = Literal["interactive", "batch"]

@@ -6,7 +6,7 @@ is gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -75,7 +75,9 @@ class Results:
 
     def arrays(self, job_id: str) -> dict[str, bytes] | None:
         """The .npy bytes of a stored result by array name; None where there is none."""
-        stored = cast("dict[bytes, bytes]", self.cache.hgetall(keys.result(job_id)))
+        return self._arrays(cast("dict[bytes, bytes]", self.cache.hgetall(keys.result(job_id))))
+
+    def _arrays(self, stored: Mapping[bytes, bytes]) -> dict[str, bytes] | None:
         if not stored:
             return None
         fields = {name.decode(): data for name, data in stored.items()}
@@ -83,10 +85,23 @@ class Results:
         try:
             blobs = {name: self.objects.get(place) for name, place in blobs_of(fields.get("objects")).items()}
         except ObjectsAway as away:
-            log.warning("a result's arrays could not be read", job=job_id, error=str(away))
+            log.warning("a result's arrays could not be read", error=str(away))
             return None
         found |= {name: data for name, data in blobs.items() if data is not None}
         return found if all(data is not None for data in blobs.values()) else None
+
+    def several(self, job_ids: Sequence[str]) -> dict[str, Finished]:
+        """Those results that are there, whole; nothing of any other."""
+        with self.cache.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(keys.result(job_id))
+            stored = pipe.execute()
+        found: dict[str, Finished] = {}
+        for job_id, fields in zip(job_ids, stored, strict=True):
+            arrays = self._arrays(fields)
+            if fields and arrays is not None:
+                found[job_id] = Finished(orjson.loads(fields[b"meta"]), arrays)
+        return found
 
     def meta(self, job_id: str) -> dict[str, Any] | None:
         """The JSON of a stored result; None where there is none."""

@@ -67,6 +67,7 @@ ASKED: list[dict[str, Any]] = [
     {"name": "mc_dropout", "samples": 12, "of": "gradient", "approach": "all"},
     {"name": "spray", "of": "gradient", "items": 12},
     {"name": "relevance_share", "items": 9},
+    {"name": "collection", "of": STEPS, "start": 4, "stop": 13},
     {"name": "signal_quality", "read_on": "random"},
     {"name": "ssa"},
     {"name": "ssa", "classes": [0, 1], "images": 5, **DATA},

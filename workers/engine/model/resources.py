@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.explanation.errors import InvalidParameter, UnknownModel
+from workers.explanation.errors import ExplainError, InvalidParameter, UnknownModel
+from workers.explanation.target import Target
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,21 @@ class Items:
     labels: NDArray[np.int64] | None = None
     masks: Tensor | None = None
     boxes: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class ItemExplanation:
+    """An item of a dataset, explained: `values` is the first array of its result, `told` the JSON of it.
+
+    Where it could not be explained there is an `error` instead. `label` indexes the dataset's classes.
+    """
+
+    index: int
+    id: str
+    label: int | None = None
+    values: NDArray[Any] | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+    error: ExplainError | None = None
 
 
 class Dataset(Protocol):
@@ -62,6 +78,12 @@ class Resources(Protocol):
         """The served model of that digest or name, loaded; raises UnknownModel."""
         ...
 
+    def explanations(
+        self, model: Any, method: Any, target: Target | None, name: str, start: int, stop: int
+    ) -> Iterator[list[ItemExplanation]]:
+        """The items of a dataset from `start` to `stop`, some at a time, each explained and kept as if alone."""
+        ...
+
     def saved(self, phase: str) -> Mapping[str, NDArray[Any]] | None:
         """What an earlier try of this very job kept of a phase before its worker died; None where nothing is."""
         ...
@@ -84,6 +106,9 @@ class NoResources:
 
     def model(self, name: str) -> Any:
         raise UnknownModel(f"no model {name!r} is known here", pointer="/method")
+
+    def explanations(self, *_: Any) -> Iterator[list[ItemExplanation]]:
+        raise InvalidParameter("there is no dataset to explain the items of", pointer="/method/dataset")
 
     def saved(self, _: str) -> None:
         return None

@@ -29,6 +29,13 @@ def _attributes(method: Method) -> Method:
     return method
 
 
+def _of_an_input(method: Method) -> Method:
+    if not method.takes_input:
+        raise ValueError(f"this holds a method that explains an input, and {method.name} takes none")
+    return method
+
+
+OfAnInput: TypeAlias = Annotated[AnyMethod, AfterValidator(_of_an_input)]
 Attributing: TypeAlias = Annotated[AnyMethod, AfterValidator(_attributes)]
 
 

@@ -19,16 +19,18 @@ from workers.datasets.card import DatasetCard, check_fits
 from workers.datasets.contents import Contents
 from workers.datasets.library import Datasets
 from workers.engine.model.batch import Report
-from workers.engine.model.resources import Items
+from workers.engine.model.resources import ItemExplanation, Items
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
 from workers.explanation.images.decoding import prepare
+from workers.explanation.target import Target
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import REMEMBERED_S, Work
 from workers.jobs.stored_results import Results
 from workers.methods.method import Method, with_datasets
+from workers.runtime.execute.item_explanations import ItemExplanations
 from workers.runtime.execute.run import run
 from workers.runtime.lease import BatchReport
 
@@ -134,6 +136,20 @@ class Supplied:
     def model(self, name: str) -> Function:
         """Raises UnknownModel."""
         return self.stock.named(name)
+
+    def explanations(
+        self, model: Function, method: Method, target: Target | None, name: str, start: int, stop: int
+    ) -> Iterator[list[ItemExplanation]]:
+        """As Resources.explanations."""
+        return ItemExplanations(
+            model,
+            self.dataset(name).contents,
+            method,
+            target,
+            self.stock.results,
+            lambda works, report: run(works, lambda _: model, lambda _: report, self.stock.of),
+            self.report,
+        )(start, stop)
 
     def saved(self, phase: str) -> Arrays | None:
         """Of an earlier try of the job, where it runs alone."""

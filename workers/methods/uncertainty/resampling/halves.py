@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from workers.engine.model.batch import Batch
-from workers.engine.model.resources import Dataset, Items, Resources
+from workers.engine.model.resources import Dataset, ItemExplanation, Items, Resources
 from workers.explanation.errors import InvalidParameter
 from workers.methods.method import Method
 
@@ -75,6 +75,9 @@ class Halved:
         chosen = np.zeros(found.count, bool)
         chosen[order[: found.count // 2]] = True
         return Half(found, ~chosen if self.second else chosen)
+
+    def explanations(self, *_: Any) -> Iterator[list[ItemExplanation]]:
+        raise InvalidParameter("explanations of items are not fitted on data, so halves say nothing of them")
 
     def state(self, model: Any, method: Method) -> Mapping[str, Any]:
         if method not in self._states:

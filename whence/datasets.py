@@ -1,0 +1,131 @@
+"""Many inputs as one dataset: a folder of images, rows of a table, an array's first axis, or an archive of these."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whence.inputs import MEDIA, npy
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+ARCHIVES = {
+    ".npz": "application/x-npz",
+    ".zip": "application/zip",
+    ".tar": "application/x-tar",
+    ".tgz": "application/gzip",
+    ".gz": "application/gzip",
+}
+IMAGES = tuple(suffix for suffix, media in MEDIA.items() if media.startswith("image/"))
+LABEL = "label"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file to be sent as a dataset; `names` are those of its items where they come from files."""
+
+    file: IO[bytes]
+    media: str
+    names: tuple[str, ...] = ()
+
+
+def name_of(given: Any) -> str | None:
+    """Of a dataset that the service has already: its digest, or a name that is no file here."""
+    if not isinstance(given, str) or Path(given).exists():
+        return None
+    return given if DIGEST.fullmatch(given) or Path(given).suffix.lower() not in (*ARCHIVES, *MEDIA, ".csv") else None
+
+
+@contextmanager
+def upload_of(given: Any) -> Iterator[Upload]:
+    """Raises FileNotFoundError, TypeError, and ValueError that says what in a file is wrong."""
+    if isinstance(given, str | Path):
+        path = Path(given)
+        if path.is_dir():
+            with tempfile.TemporaryFile() as file:
+                yield _folder(path, file)
+            return
+        if path.suffix.lower() in ARCHIVES:
+            with path.open("rb") as file:
+                yield Upload(file, ARCHIVES[path.suffix.lower()])
+            return
+        if path.suffix.lower() not in (".csv", ".npy"):
+            raise ValueError(f"{path} is neither a folder nor one of .csv, .npy, {', '.join(ARCHIVES)}")
+        given, labels = _table(path) if path.suffix.lower() == ".csv" else (np.load(path, allow_pickle=False), None)
+        with tempfile.TemporaryFile() as file:
+            yield _arrays(given, labels, file)
+        return
+    with tempfile.TemporaryFile() as file:
+        yield _arrays(given, None, file)
+
+
+def loaded_stack(data: bytes, name: str) -> NDArray[Any]:
+    """An array of a safetensors file."""
+    import json
+
+    size = int.from_bytes(data[:8], "little")
+    head: Mapping[str, Any] = json.loads(data[8 : 8 + size])
+    begin, end = head[name]["data_offsets"]
+    kind = {"F32": "<f4", "I64": "<i8"}[head[name]["dtype"]]
+    return np.frombuffer(data[8 + size + begin : 8 + size + end], kind).reshape(head[name]["shape"])
+
+
+def _folder(folder: Path, file: IO[bytes]) -> Upload:
+    """Its images, those in class folders under their names; deeper ones keep their folders in their names."""
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
+    found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGES)}); arrays go as one .npy or .npz")
+    depths = {len(path.parts) for path in found}
+    names = {("/".join(path.parts) if depths in ({1}, {2}) else "-".join(path.parts)): path for path in found}
+    ordered = sorted(names, key=lambda name: name.split("/"))
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ordered:
+            archive.write(folder / names[name], name)
+    file.seek(0)
+    return Upload(file, ARCHIVES[".zip"], tuple(str(names[name]) for name in ordered))
+
+
+def _arrays(given: Any, labels: Sequence[int] | None, file: IO[bytes]) -> Upload:
+    array = np.load(io.BytesIO(npy(given)), allow_pickle=False)
+    if array.ndim < 2:
+        raise ValueError(f"many inputs lie along the first axis; an array of the shape {list(array.shape)} is one")
+    more = {} if labels is None else {"labels": np.asarray(labels, np.int64)}
+    np.savez(file, inputs=array, **more)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for one of them
+    file.seek(0)
+    return Upload(file, ARCHIVES[".npz"])
+
+
+def _table(path: Path) -> tuple[NDArray[np.float64], list[int] | None]:
+    """Numbers by line, and the column `label`, if there is one. A first line that is no numbers is the head."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
+    if not lines:
+        raise ValueError(f"{path} is empty")
+    head = None if all(_number(cell) is not None for cell in lines[0]) else [cell.strip() for cell in lines.pop(0)]
+    at = head.index(LABEL) if head and LABEL in head else None
+    rows, labels = [], []
+    for number, line in enumerate(lines, 1 + (head is not None)):
+        values = [_number(cell) for cell in line]
+        if None in values or len(line) != len(lines[0]):
+            raise ValueError(f"{path}, line {number}: a line is {len(lines[0])} numbers with commas between them")
+        labels.append(int(values.pop(at) or 0) if at is not None else 0)
+        rows.append(values)
+    return np.array(rows, np.float64), labels if at is not None else None
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
