@@ -15,7 +15,7 @@ from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia
 
 RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
-FIELDS = ("model", "method", "target", "params")
+FIELDS = ("model", "method", "target", "parameters", "params")  # the last is what parameters were called
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
 PARTS = ("input", "request", *FIELDS)
@@ -105,13 +105,16 @@ def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         raise Invalid([_fault("", f"an unknown field; those there are: {', '.join(FIELDS)}")])
     if not all(isinstance(value, str) for value in given.values()):
         raise Invalid([_fault("", f"{', '.join(FIELDS)} are plain fields, not files")])
-    fields: dict[str, Any] = {name: value for name, value in given.items() if name != "params"}
+    called = "params" if "params" in given else "parameters"
+    if {"params", "parameters"} <= set(given):
+        raise Invalid([_fault("/params", "parameters came twice, as parameters and as params")])
+    fields: dict[str, Any] = {name: value for name, value in given.items() if name != called}
     if fields.get("target", "").startswith(("{", "[")):
         fields["target"] = json_value(fields["target"], "/target")
-    if "params" in given:
+    if called in given:
         if "method" not in given:
-            raise Invalid([_fault("/method", "params need the name of their method")])
-        fields["method"] = {**json_object(given["params"], "/params"), "name": given["method"]}
+            raise Invalid([_fault("/method", f"{called} need the name of their method")])
+        fields["method"] = {**json_object(given[called], f"/{called}"), "name": given["method"]}
     return fields
 
 

@@ -1,14 +1,21 @@
-"""/docs: the OpenAPI document as one HTML page, from this host alone."""
+"""/docs: the OpenAPI document to read and to try, from this host alone.
+
+Swagger UI (Apache-2.0) comes from the package fastapi-offline (MIT), of which nothing is run.
+"""
 
 from collections.abc import Mapping
 from html import escape
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import orjson
+from anyio import to_thread
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.http.errors import NotFound
 from service.http.negotiation import HTML
 
 router = APIRouter(include_in_schema=False)
@@ -23,9 +30,53 @@ th, td { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0 }
 """
 
 
+FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+CONTENT = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_START = b"""SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, docExpansion: "list", defaultModelsExpandDepth: 0,
+  tryItOutEnabled: true, validatorUrl: null, requestSnippetsEnabled: true, persistAuthorization: false,
+});
+"""
+_PAGE = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Whence: the API</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="/page/icon.svg">
+<link rel="stylesheet" href="/docs/swagger-ui.css"></head><body>
+<noscript><p>This page needs JavaScript; <a href="/docs/plain">this one</a> does not.</p></noscript>
+<div id="swagger-ui"></div><footer><small>Swagger UI, Apache-2.0.
+<a href="/docs/plain">Without scripts</a></small></footer>
+<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body></html>
+"""
+
+
 @router.get("/docs")
-async def docs(request: Request) -> Response:
+async def docs() -> Response:
+    return Response(_PAGE, media_type=HTML, headers={"content-security-policy": CONTENT})
+
+
+@router.get("/docs/plain")
+async def plain(request: Request) -> Response:
     return Response(docs_page(request.app.openapi()), media_type=HTML)
+
+
+@router.get("/docs/{name}")
+async def file(name: str) -> Response:
+    """Of Swagger UI, or what starts it; raises NotFound."""
+    if name == "start.js":
+        return Response(_START, media_type="text/javascript")
+    if name not in FILES:
+        raise NotFound("there is no such file of /docs")
+    content = await to_thread.run_sync((_static() / name).read_bytes)
+    return Response(content, headers={"cache-control": "public, max-age=86400"}, media_type=FILES[name])
+
+
+def _static() -> Path:
+    """Where the package lies, which is not imported for it."""
+    spec = find_spec("fastapi_offline")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "static"
 
 
 def docs_page(document: Mapping[str, Any]) -> str:

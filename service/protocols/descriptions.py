@@ -197,7 +197,7 @@ _TORCHSERVE_BODY: Schema = {
 _QUERY = {
     "method": "The method's name; by default the model's own.",
     "target": "The target; by default the predicted class.",
-    "params": "The method's parameters as a JSON object.",
+    "parameters": "The method's parameters as a JSON object.",
 }
 
 

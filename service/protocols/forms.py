@@ -17,7 +17,7 @@ from service.http.json_text import json_object, json_value, looks_like_json
 from service.http.threads import in_thread
 
 FILES = ("data", "body", "input")
-FIELDS = ("method", "target", "params")
+FIELDS = ("method", "target", "parameters", "params")  # the last is what parameters were called
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,11 @@ def _call(data: Any, fields: Mapping[str, Any], size: int) -> Call:
     target, method = fields.get("target", "argmax"), fields.get("method")
     if isinstance(target, str) and target.startswith(("{", "[")):
         target = json_value(target, "/target")
-    params = fields.get("params", {})
+    params = fields.get("parameters", fields.get("params", {}))
     if isinstance(params, str):
-        params = json_object(params, "/params")
+        params = json_object(params, "/parameters")
     if not isinstance(params, Mapping) or (params and not isinstance(method, str)):
-        raise Invalid([{"pointer": "/params", "detail": "an object of parameters, beside the name of their method"}])
+        raise Invalid(
+            [{"pointer": "/parameters", "detail": "an object of parameters, beside the name of their method"}]
+        )
     return Call(data, {**params, "name": method} if params else method, target, size)

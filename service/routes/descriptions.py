@@ -73,7 +73,7 @@ def _finished(*models: type[BaseModel]) -> dict[str, Any]:
 
 _SECONDS = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 10**9}
 _PRIORITIES = {"enum": ["interactive", "batch"]}
-_FIELDS = {name: {"type": "string", "maxLength": LONGEST_PART} for name in ("model", "method", "target", "params")}
+_FIELDS = {name: {"type": "string", "maxLength": LONGEST_PART} for name in ("model", "method", "target", "parameters")}
 _FORM = {
     "type": "object",
     "properties": {"input": _BINARY["schema"], "request": {"type": "string", "maxLength": LONGEST_PART}, **_FIELDS},
@@ -102,7 +102,7 @@ CREATE: dict[str, Any] = {
             _query("model", "With a raw body: the model's name."),
             _query("method", "With a raw body: the method's name."),
             _query("target", "With a raw body: the target; JSON where it is an object or a list."),
-            _query("params", "With a raw body: the method's parameters as a JSON object."),
+            _query("parameters", "With a raw body: the method's parameters as a JSON object."),
             _header("Prefer", "`wait=N` seconds for the result, or `respond-async` (RFC 7240)."),
             _header(
                 "Whence-Deadline", "Seconds by which the work must have started; else it is dropped unrun.", **_SECONDS

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from service.explanations.request_schema import ExplanationRequest
 from service.http.access import OPEN
 from service.http.negotiation import JSON
+from service.openapi.for_generators import mended
 from service.protocols.descriptions import SCHEMAS as PROTOCOLS
 from service.protocols.descriptions import key_refusals
 from service.protocols.tensor_encoding import InferenceRequest
@@ -37,6 +38,7 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
         _forget_fastapis_problems(document)
         _add_examples(document)
         _add_keys(document)
+        mended(document)
         app.openapi_schema = document
     return app.openapi_schema
 
