@@ -18,7 +18,7 @@ from service.http.head import Heads
 from service.http.metrics import Metrics
 from service.http.problems import ANSWERS
 from service.http.tracing import Traced
-from service.openapi import schema_of
+from service.openapi import operation_id, schema_of
 from service.protocols import kserve, open_inference, open_inference_repository, torchserve
 from service.protocols.errors import Dialects
 from service.queue.admission import Caps
@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         redoc_url=None,
         redirect_slashes=False,
         exception_handlers=ANSWERS,
+        generate_unique_id_function=operation_id,
     )
     app.state.dependencies = deps
     for router in ROUTERS:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -21,6 +22,12 @@ from service.settings import MOST_EXPLANATIONS
 from workers.contract import Method, catalogue
 
 REF = "#/components/schemas/{model}"
+
+
+def operation_id(route: APIRoute) -> str:
+    """What generators of clients name a call after: its tag and its function."""
+    tag = "_".join(str(tag).lower() for tag in route.tags[:1]).replace(" ", "_")
+    return f"{tag}_{route.name}" if tag else route.name
 
 
 def schema_of(app: FastAPI) -> dict[str, Any]:

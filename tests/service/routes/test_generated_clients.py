@@ -28,10 +28,10 @@ import whence_client
 for module in pkgutil.walk_packages(whence_client.__path__, "whence_client."):
     importlib.import_module(module.name)
 from whence_client import Client
-from whence_client.api.explanations import explain_a_prediction as create, read_an_explanation as read
-from whence_client.api.explanations import an_array_of_numbers as npy, a_picture as picture
-from whence_client.api.methods import all_methods
-from whence_client.api.models import one_model
+from whence_client.api.explanations import explanations_create as create, explanations_read as read
+from whence_client.api.explanations import explanations_npy as npy, explanations_picture as picture
+from whence_client.api.methods import methods_methods as all_methods
+from whence_client.api.models import models_model as one_model
 from whence_client.models import Explanation, ExplanationRequest
 from whence_client.types import File
 
