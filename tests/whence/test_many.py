@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from service.app import create_app
 from service.cli.main import app as cli
 from service.queue.queue import Queue
+from service.queue.served import Served
 from service.settings import Settings
 from tests.redis_server import RedisServer
 from tests.service.live import serving
@@ -40,7 +41,7 @@ COUNT = 40
 def url(redis_server: RedisServer, tmp_path: Path, jobs: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A Whence with a worker in a thread."""
     model, datasets = model_of(net(), (1, 8, 8), image=True), Datasets(tmp_path / "datasets")
-    monkeypatch.setattr(Queue, "cards", lambda _: {"toy": model.card})
+    monkeypatch.setattr(Queue, "models", lambda _: Served({"toy": model.card}, workers=1))
     results = Results(jobs, ttl=60)
     stock = Stock(datasets, results, Partials(jobs), lambda _: model)
     rung, over = threading.Event(), threading.Event()

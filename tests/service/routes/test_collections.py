@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from safetensors.numpy import load
 from service.app import create_app
 from service.queue import connection
 from service.queue.queue import Queue
+from service.queue.served import Served
 from service.settings import Settings
 from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
@@ -27,7 +28,6 @@ from tests.toys import inputs, model_of, net
 from tests.workers.datasets.dataset_files import npz, sent
 from workers.datasets.library import Datasets
 from workers.engine.model.model import Model
-from workers.explanation.card import ModelCard
 from workers.jobs import keys
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store
@@ -82,8 +82,7 @@ async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> A
 async def client(
     queue: Queue, model: Model, datasets: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
-    cards: Mapping[str, ModelCard] = {model.card.name: model.card}
-    monkeypatch.setattr(queue, "cards", lambda: cards)
+    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.card}, workers=1))
     app = create_app(Settings(log_level="CRITICAL", datasets=datasets.folder), queue)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
         yield client
