@@ -46,3 +46,12 @@ ENV WHENCE_MODELS=/models \
 VOLUME /models
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "workers.alive"]
 CMD ["python", "-m", "workers"]
+
+# Whence whole in one container, as the explainer of a KServe InferenceService: docker build --target explainer.
+FROM source AS explainer-installed
+RUN pip install --constraint constraints.txt '.[worker,otel]' && pip uninstall --yes pip
+
+FROM slim AS explainer
+COPY --from=explainer-installed /opt/whence /opt/whence
+EXPOSE 8080
+ENTRYPOINT ["whence", "explainer"]

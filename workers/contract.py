@@ -31,6 +31,7 @@ from workers.explanation.inputs import fits, spoken
 from workers.explanation.model_state import ModelState, State
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
+from workers.explanation.table import check_row, row_of, rows_of_csv, rows_of_split
 from workers.explanation.target import Target
 from workers.explanation.tensors import (
     DTYPES,
@@ -130,6 +131,7 @@ __all__ += [
     "WorkError",
     "as_float32",
     "bundle",
+    "check_row",
     "decode_npy",
     "decode_safetensors",
     "describe_file",
@@ -143,6 +145,9 @@ __all__ += [
     "from_json",
     "inspect",
     "parse_targets",
+    "row_of",
+    "rows_of_csv",
+    "rows_of_split",
     "spoken",
 ]
 # jobs

@@ -7,6 +7,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from service.explanations.request_schema import ExplanationRequest, InputField
+from service.explanations.table_input import row_of_json, row_of_text
 from service.http.base64_text import from_base64
 from service.http.bodies import Body
 from service.http.errors import Invalid
@@ -22,6 +23,7 @@ from workers.contract import (
     ModelCard,
     as_float32,
     bundle,
+    check_row,
     decode_npy,
     decode_safetensors,
     describe_file,
@@ -107,6 +109,8 @@ def read_input(
         return None
     if given.image is not None:
         return file_input(from_base64(given.image, f"{at}/image"), spec, settings, at)
+    if given.table is not None:
+        return tensor_input(row_of_json(given.table, spec, f"{at}/table"), spec, at)
     assert given.tensor is not None
     return tensor_input(from_json(given.tensor, spec.shape), spec, f"{at}/tensor")
 
@@ -117,6 +121,8 @@ def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/inp
         return tensor_input(decode_npy(data, settings.body_limit), spec, at)
     if _SAFETENSORS.match(data):
         return tensor_input(decode_safetensors(data, settings.body_limit), spec, at)
+    if spec.kind == "table":
+        return tensor_input(row_of_text(data, spec, at), spec, at)
     if spec.kind != "image":
         takes = f"the model takes a tensor of the shape {spoken(spec)}"
         if (what := describe_file(data)) is not None:
@@ -138,4 +144,5 @@ def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input")
             f"the tensor has the shape {list(values.shape)}; the model takes {spoken(spec)}", pointer=pointer
         )
     tensor = as_float32(row)
+    check_row(tensor, spec, pointer)
     return Input(digest_tensor(tensor), "tensor", encode_npy(tensor))

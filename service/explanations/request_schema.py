@@ -52,11 +52,13 @@ TENSOR_SCHEMA: dict[str, Any] = {
 
 
 class InputField(BaseModel):
-    """The input: exactly one of an image, a tensor, the digest of a stored input, and a dataset (many)."""
+    """The input: exactly one of an image, a tensor, a row of a table, the digest of a stored input, and a dataset."""
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"oneOf": [{"required": [name]} for name in ("image", "tensor", "digest", "dataset")]},
+        json_schema_extra={
+            "oneOf": [{"required": [name]} for name in ("image", "tensor", "table", "digest", "dataset")]
+        },
     )
 
     image: str | None = Field(
@@ -65,6 +67,11 @@ class InputField(BaseModel):
         description="The bytes of a file, in base64, with or without a data: URL, line ends and padding.",
     )
     tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
+    table: dict[str, Any] | None = Field(
+        default=None,
+        description="A row of a table: a value by the name of each column, or pandas' split, {columns, data}.",
+        examples=[{"age": 39, "job": "clerk"}, {"columns": ["age", "job"], "data": [[39, "clerk"]]}],
+    )
     digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
     dataset: str | None = Field(
         default=None, min_length=1, max_length=128, description="Many inputs in one job: a dataset's digest or name."
@@ -79,8 +86,8 @@ class InputField(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.image, self.tensor, self.digest, self.dataset)) != 1:
-            raise ValueError("an input is exactly one of image, tensor, digest and dataset")
+        if sum(one is not None for one in (self.image, self.tensor, self.table, self.digest, self.dataset)) != 1:
+            raise ValueError("an input is exactly one of image, tensor, table, digest and dataset")
         if self.items is not None and (self.dataset is None or not 0 <= self.items[0] < self.items[1]):
             raise ValueError("items are those of a dataset: [from, to], from 0 on, of which the last is left out")
         return self

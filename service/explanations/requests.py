@@ -104,7 +104,7 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     request = parse_request(body.fields)
     card = models.card(request.model)
     named = request.method if request.method is not None else card.default_method
-    methods = parse_methods(named, settings.most_explanations)
+    methods = [one.suited(card.input) for one in parse_methods(named, settings.most_explanations)]
     for method in methods:
         _check_cost(method, card, settings.cost_limit)
     methods = [with_models(one, models.digest) for one in methods]

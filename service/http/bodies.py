@@ -14,7 +14,7 @@ from service.http.json_text import json_object, json_value
 from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia
 
-RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream")
+RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream", "text/csv")
 FIELDS = ("model", "method", "target", "parameters", "params")  # the last is what parameters were called
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
@@ -51,7 +51,7 @@ async def read_body(request: Request, most: int) -> Body:
         raw = await request.body()
         return Body(query, raw or None, len(raw))
     raise UnsupportedMedia(
-        "the body is application/json, multipart/form-data, an image, application/x-npy or "
+        "the body is application/json, multipart/form-data, an image, text/csv, application/x-npy or "
         "application/vnd.safetensors; name it in Content-Type"
     )
 

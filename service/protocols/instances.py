@@ -161,6 +161,10 @@ async def _answer(queue: Queue, order: Order) -> Answer:
 
 def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> Instance:
     """An instance such as `[[0.1, ..]]`, `"<base64>"`, `{"b64": ..}` or `{"data": .., "target": 3}`."""
+    if isinstance(raw, Mapping) and spec.kind == "table" and set(raw) & set(spec.names):
+        own = target if "target" in spec.names else raw.get("target", target)
+        row = raw if "target" in spec.names else {name: value for name, value in raw.items() if name != "target"}
+        return Instance(_read(InputField(table=dict(row)), spec, settings, where), own)
     if isinstance(raw, Mapping) and "shape" not in raw:
         given = {name: one for name, one in raw.items() if one is not None}
         names = [name for name in given if name != "target"]
@@ -174,12 +178,17 @@ def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where:
         field = InputField(tensor=dict(own))
     else:
         field = InputField(tensor={"shape": spec.shape, "data": own})
+    return Instance(_read(field, spec, settings, where), target)
+
+
+def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) -> Input:
+    """The input of an instance; what is wrong with it is told with its place."""
     try:
         found = read_input(field, None, spec, settings)
     except InputError as error:
         raise type(error)(error.detail, pointer=where) from None
     assert found is not None
-    return Instance(found, target)
+    return found
 
 
 def _targets(raw: Any, count: int) -> list[Any]:

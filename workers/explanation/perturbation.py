@@ -36,8 +36,10 @@ Score = Annotated[
 ]
 
 
-Baseline: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform"]
+Baseline: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform", "background"]
 DESCRIPTION = (
     "The input that stands for absence: zero of the model's own input, minimum of its range (black), a constant, each "
-    "channel's mean, a blurred copy, or uniform noise over the range."
+    "channel's mean, a blurred copy, uniform noise over the range, or the rows of a table's background: games, "
+    "occlusion and prediction_difference average the score over them, and what fills once takes their mean, of a "
+    "category the most frequent."
 )

@@ -52,11 +52,20 @@ def number(value: Any, name: str, spec: InputSpec, pointer: str) -> float:
         found = float(value)
     except (TypeError, ValueError):
         found = float("nan")
-    if not np.isfinite(np.float32(found)):
+    if not abs(found) <= float(np.finfo(np.float32).max):
         raise InvalidTensor(f"{name} should be a finite number; values may not be missing", pointer=pointer)
     if known is not None and found not in known:
         raise InvalidTensor(f"{name} has the values {_some(known)}; this is none of them", pointer=pointer)
     return found
+
+
+def check_row(row: NDArray[np.float32], spec: InputSpec, pointer: str) -> None:
+    """Raise InvalidTensor where a row given in numbers holds a category that is not there."""
+    for name, known in spec.categories.items():
+        value, words = float(row[spec.names.index(name)]), isinstance(known[0], str)
+        if value not in (range(len(known)) if words else known):
+            right = f"one of 0 to {len(known) - 1}, which stand for {_some(known)}" if words else _some(known)
+            raise InvalidTensor(f"{name} is no category; it should be {right}", pointer=pointer)
 
 
 def written(row: NDArray[Any], spec: InputSpec) -> list[str | float]:

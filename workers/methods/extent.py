@@ -57,7 +57,8 @@ class Extent:
 
     def windows(self, patch: int | None, stride: int | None) -> int:
         """How many windows of that side slide over the places; by default a fourteenth of the longest side."""
-        return sum(_windows(places, patch, stride) for places in self._each())
+        side = patch or (1 if self.input.kind == "table" else None)
+        return sum(_windows(places, side, stride) for places in self._each())
 
     def segments(self, count: int) -> int:
         """About how many segments an input is cut into: of a flat one each feature is one."""
@@ -73,6 +74,10 @@ class Extent:
     def _each(self) -> list[tuple[int, ...]]:
         """The places of the input, or of each of several that is explained."""
         return [part.spatial_shape for part in explained(self.input)] if self.input.parts else [self.spatial_shape]
+
+    def fills(self, fill: str) -> int:
+        """How many inputs stand for absence: of a background all of its rows."""
+        return max(1, self.input.background_rows) if fill == "background" else 1
 
     def items(self, dataset: str | None, most: int | None = None) -> int:
         """How many items of a dataset are looked at, at most `most`; one where none is named."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from itertools import count
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable, UnknownMethod, methods
 from workers.explanation.result import Kind, Result
 from workers.methods.extent import Extent
@@ -62,6 +63,7 @@ class Method(BaseModel):
     takes_target: ClassVar[bool] = True
     places: ClassVar[bool] = False  # whether each place of the input has one number, whatever its channels
     cost: ClassVar[Cost] = "one pass"
+    averages_background: ClassVar[bool] = False  # over its rows, where `fill` says so: the default for tables
     revision: ClassVar[int] = 1
 
     name: str
@@ -127,6 +129,20 @@ class Method(BaseModel):
     def of_places(self) -> bool:
         """Whether it, or what it holds, gives each place of the input one number."""
         return self.places or any(held.of_places() for held in self.inner())
+    def suited(self, spec: InputSpec) -> Self:
+        """The method as its default is for such inputs: where there is a background, what averages over one does so."""
+
+        def inside(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(inside(one) for one in value)
+            return value.suited(spec) if isinstance(value, Method) else value
+
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        found = {name: inside(value) for name, value in fields.items()}
+        if self.averages_background and spec.background_rows and "fill" not in self.model_fields_set:
+            found["fill"] = "background"
+        changed = {name: value for name, value in found.items() if value != fields[name]}
+        return self.model_copy(update=changed) if changed else self
 
     def to_json(self) -> dict[str, Any]:
         """Every parameter, defaults filled in, ready for JSON."""

@@ -181,7 +181,7 @@ def _filled(spec: InputSpec) -> InputSpec:
 def _shaped(document: dict[str, Any]) -> dict[str, Any]:
     """The shape of a table, where the card leaves it to the names of the columns."""
     section = document.get("input")
-    if isinstance(section, dict) and section.get("kind") == "table" and isinstance(section.get("names"), list):
+    if isinstance(section, dict) and section.get("kind") == "table" and section.get("names"):
         section.setdefault("shape", [len(section["names"])])
     return document
 

@@ -21,7 +21,7 @@ from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, CardFile, read_card, read_text
 from workers.models.code_digest import code_of, hash_of
 from workers.models.remote.section import RemoteSection, check_section
-from workers.models.remote.source import remote_version
+from workers.models.remote.source import remote_version, witness
 from workers.models.source import Source, parse_source
 
 MAX_LABELS = 16 * 2**20  # bytes
@@ -71,8 +71,9 @@ def read_folder(path: Path) -> Folder:
         _inside(path, source.file, "[model] source")
     labels = _labels(path, card.labels.file) if card.labels else ()
     section, background = _remote(card, source, f"{name}/{FILE}"), _background(path, card.taken)
-    version = remote_version(source, section, card.taken, labels, name) if section else None
-    spec = card.taken if background is None else _counted(background, card.taken, name)
+    rows = None if background is None else read_background(background, card.taken, f"{name}/{background.name}")
+    spec = card.taken if rows is None else card.taken.model_copy(update={"background_rows": len(rows)})
+    version = remote_version(source, section, spec, labels, name, witness(spec, rows)) if section else None
     return Folder(
         name=name,
         path=path,
@@ -116,11 +117,6 @@ def _remote(card: CardFile, source: Source, where: str) -> RemoteSection | None:
 
 def _background(path: Path, spec: InputSpec) -> Path | None:
     return None if spec.background is None else _inside(path, spec.background, "[input] background")
-
-
-def _counted(file: Path, spec: InputSpec, name: str) -> InputSpec:
-    rows = read_background(file, spec, f"{name}/{file.name}")
-    return spec.model_copy(update={"background_rows": len(rows)})
 
 
 def _check_method(method: str, where: str) -> None:

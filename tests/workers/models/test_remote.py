@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests.toys import batch_of, model_of
-from tests.workers.models.fake_predictor import PATHS, Fake, Reply, served
+from tests.workers.models.servers.fake_predictor import PATHS, Fake, Reply, served
 from workers.engine.model.function import Function, looking
 from workers.engine.model.model import Model
 from workers.explanation.errors import (
     Cancelled,
-    InvalidFolder,
     PredictorAway,
     PredictorChanged,
     PredictorError,
@@ -30,7 +29,7 @@ from workers.explanation.errors import (
     PredictorUnavailable,
 )
 from workers.methods.method import parse_method
-from workers.models.folder import Folder, read_folder
+from workers.models.folder import read_folder
 from workers.models.loading import load
 from workers.models.remote.connection import Connection
 
@@ -117,6 +116,10 @@ def nothing(_: int, reply: Reply) -> None:
     reply.body, reply.headers = b"", {"Content-Length": "99", "Connection": "close"}
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/model.py", line 3, in predict
+    raise ValueError("two columns are missing")
+ValueError: two columns are missing"""
 FAULTS: list[tuple[Callable[[int, Reply], None], type[PredictorError], str]] = [
     (spoilt(lambda out: out.update(shape=[1, 3], data=out["data"][:3])), PredictorFailed, "answered 2 rows with 1"),
     (spoilt(lambda out: out.update(data=[float("nan"), *out["data"][1:]])), PredictorFailed, "NaN or infinity"),
@@ -127,6 +130,7 @@ FAULTS: list[tuple[Callable[[int, Reply], None], type[PredictorError], str]] = [
     (spoilt(lambda out: out.update(data=["setosa"] * 6)), PredictorFailed, "text, as 'setosa'"),
     (status(400, "column 'age' is missing"), PredictorFailed, "answers 400: column 'age' is missing$"),
     (status(500, "boom"), PredictorFailed, "answers 500: boom"),
+    (status(500, TRACEBACK), PredictorFailed, "answers 500: ValueError: two columns are missing$"),
     (status(301, Location="http://elsewhere/"), PredictorFailed, "redirect"),
     (status(503, "overloaded"), PredictorUnavailable, "answers 503: overloaded"),
     (status(429, "slow down", Retry_After="3600"), PredictorUnavailable, "answers 429: slow down"),
@@ -221,47 +225,3 @@ def test_a_server_that_is_slow_or_away(fake: Fake, tmp_path: Path) -> None:
     never.set()
     with pytest.raises(PredictorAway, match="cannot be reached"):
         read_folder(folder(tmp_path / "gone", "open-inference:http://127.0.0.1:9/v2/models/m"))
-
-
-def test_the_digest_is_of_what_is_served_and_not_of_how_it_is_waited_for(fake: Fake, tmp_path: Path) -> None:
-    def digest(**remote: Any) -> str:
-        return read_folder(folder(tmp_path / "far", fake.address, remote)).digest
-
-    first = digest()
-    assert digest(timeout=9.0, retries=0, rows=7) == first
-    assert digest(output="scores") != first
-    fake.version = "2"
-    second = digest()
-    assert first != second != digest(version="2.0")
-
-
-@pytest.mark.parametrize(
-    ("source", "remote", "said"),
-    [
-        ("kserve:ftp://host/m", {}, "should be kserve: and an address"),
-        ("kserve:http://", {}, "should be kserve: and an address"),
-        ("mlflow:http://user:secret@host/invocations", {}, "holds a password"),
-        ("mlflow:http://host/invocations?key=1", {}, "without [?] and #"),
-        ("kserve:http://host/v1/models/m", {"version": ""}, "version is wrong"),
-        ("kserve:http://host/v1/models/m", {"token": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE, which the worker has not"),
-        ("kserve:http://host/v1/models/m", {"headers": {"a b": "X"}}, "no name of a header"),
-        ("kserve:http://host/v1/models/m", {"send": "csv"}, "kserve: takes tensor or columns or image"),
-        ("mlflow:http://host/invocations", {"send": "columns"}, "need their names"),
-        ("mlflow:http://host/invocations", {"binary": True}, "no binary tensors"),
-        ("model.pt2", {}, "is for a source that is a server"),
-    ],
-)
-def test_a_wrong_card_says_what_would_be_right(source: str, remote: dict[str, Any], said: str, tmp_path: Path) -> None:
-    (tmp_path / "far").mkdir()
-    (tmp_path / "far" / "model.pt2").write_bytes(b"")
-    with pytest.raises(InvalidFolder, match=said) as error:
-        read_folder(folder(tmp_path / "far", source, {"version": "1", **remote}))
-    assert "secret" not in error.value.detail
-
-
-def test_a_server_that_tells_no_version_needs_one_in_the_card(fake: Fake, tmp_path: Path) -> None:
-    fake.version = None
-    with pytest.raises(InvalidFolder, match="version is missing"):
-        read_folder(folder(tmp_path / "far", fake.address))
-    found: Folder = read_folder(folder(tmp_path / "far", fake.address, {"version": "a"}))
-    assert load(found).seen["version"] == found.version == "a"

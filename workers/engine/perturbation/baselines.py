@@ -34,8 +34,44 @@ def baseline(
         "mean": lambda: _each(batch.x, spec, _mean),
         "blur": lambda: _each(batch.x, spec, _blurred),
         "uniform": lambda: _uniform(batch, *_range(model, asked)),
+        "background": lambda: _typical(background(model, asked), model.card.input).expand_as(batch.x).clone(),
     }
-    return hold(made[kind](), batch.x, spec)
+    found = hold(made[kind](), batch.x, spec)
+    if not model.card.input.categories or kind == "background":
+        return found
+    # A number between two categories, or none of them, is no value of such a column.
+    typical = _typical(background(model, asked), model.card.input) if model.background is not None else batch.x
+    return torch.where(_categories(model.card.input).to(found.device), typical.expand_as(found), found)
+
+
+def fills(model: Function, batch: Batch, kind: Baseline, value: float = 0.0) -> Tensor:
+    """What stands for absence, one for each row, or all rows of the background: (n, k, *shape)."""
+    if kind == "background":
+        rows = background(model)
+        return rows.expand(len(batch), *rows.shape)
+    return baseline(model, batch, kind, value, asked="fill").unsqueeze(1)
+
+
+def background(model: Function, asked: str = "fill") -> Tensor:
+    """The rows (k, *shape) that stand for the usual inputs; raises InvalidParameter where the card names none."""
+    if model.background is None:
+        raise InvalidParameter(
+            f"this {asked} needs rows that stand for the usual inputs, and the model's card names none: a table has "
+            'background = "FILE.csv" in [input]',
+            pointer=f"/method/{asked}",
+            instead=[Instead(parameters={asked: kind}) for kind in ("zero", "mean")],
+        )
+    return model.background
+
+
+def _categories(spec: InputSpec) -> Tensor:
+    """Which columns of a table hold categories, (columns,)."""
+    return torch.tensor([name in spec.categories for name in spec.names])
+
+
+def _typical(rows: Tensor, spec: InputSpec) -> Tensor:
+    """The mean of each column (1, columns), of a category the value that is there most often."""
+    return torch.where(_categories(spec).to(rows.device), rows.mode(0).values, rows.mean(0))[None]
 
 
 def _range(model: Function, asked: str) -> tuple[Tensor, Tensor]:

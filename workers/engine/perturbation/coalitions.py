@@ -103,21 +103,27 @@ def play(
     fill: Tensor,
     probability: bool,
 ) -> list[NDArray[np.float64]]:
-    """Each row's scores for its coalitions: the segments of others are filled."""
+    """Each row's scores for its coalitions: the segments of others are filled.
 
-    def alter(rows: Tensor, points: Tensor) -> Tensor:
+    `fill` (n, k, *shape) holds k fills of each row; a score is the mean over them.
+    """
+    fills = fill.shape[1]
+
+    def alter(rows: Tensor, each: Tensor) -> Tensor:
         altered = batch.x[rows]
+        points, chosen = each // fills, each % fills
         for row in sorted(set(rows.tolist())):
             at = (rows == row).nonzero()[:, 0]
             # Rows are padded to the longest: the last coalition is asked again.
             shown = coalitions[row][points[at].clamp(max=len(coalitions[row]) - 1)].to(batch.x.device)
             visible = over_channels(shown[:, cut.labels[row]], cut.spec)
-            altered[at] = torch.where(visible, batch.x[row], fill[row])
+            altered[at] = torch.where(visible, batch.x[row], fill[row, chosen[at]])
         return altered
 
     longest = max(map(len, coalitions))
-    copies = Copies.of_each(len(batch), longest, alter)
-    scores = altered_scores(model, batch, copies, probability, question).view(len(batch), -1).double().cpu().numpy()
+    copies = Copies.of_each(len(batch), longest * fills, alter)
+    found = altered_scores(model, batch, copies, probability, question).double()
+    scores = found.view(len(batch), longest, fills).mean(2).cpu().numpy()
     return [row[: len(those)] for row, those in zip(scores, coalitions, strict=True)]
 
 

@@ -10,7 +10,7 @@ import torch
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation import coalitions
-from workers.engine.perturbation.baselines import baseline
+from workers.engine.perturbation.baselines import fills
 from workers.engine.perturbation.coalitions import Coalitions
 from workers.engine.perturbation.segments import Segments, segments
 from workers.engine.perturbation.surrogate import Fit, Floats
@@ -46,7 +46,7 @@ def solved(model: Function, batch: Batch, game: Game, draw: Draw[C], fit: Callab
     """
     cut = segments(model, batch, game.segments, game.count)
     drawn = [draw(players, game.samples, g) for players, g in zip(cut.counts, batch.generators(), strict=True)]
-    fill = baseline(model, batch, game.fill, game.value, asked="fill")
+    fill = fills(model, batch, game.fill, game.value)
     scores = coalitions.play(model, batch, game, cut, drawn, fill, game.score == "probability")
     fits = [fit(those, won) for those, won in zip(drawn, scores, strict=True)]
     return Attribution(

@@ -28,6 +28,8 @@ def windows_of(spec: InputSpec, patch: int | None, stride: int | None) -> Sequen
 
     Raises InvalidParameter.
     """
+    if spec.kind == "table":
+        patch = patch or 1  # columns that stand beside each other have nothing in common
     if not spec.parts:
         return windows(spec.shape if spec.channel_axis is None else (1, *spec.spatial_shape), patch, stride)
     return [
@@ -70,24 +72,28 @@ def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list
 def occlude(
     model: Function, batch: Batch, question: Hashable, windows: Sequence[Region], fill: Tensor, probability: bool
 ) -> Tensor:
-    """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel."""
+    """score(x) - score(x with a window filled), averaged over the windows that cover a place; one channel.
+
+    `fill` (n, k, *shape) holds k fills of each row; the score of a filled window is the mean over them.
+    """
     spec = model.card.input
-    channels, sizes = spec.channel_axis, spec.spatial_shape
+    channels, sizes, fills = spec.channel_axis, spec.spatial_shape, fill.shape[1]
 
     def alter(rows: Tensor, points: Tensor) -> Tensor:
         """The input itself at point 0, and after it the input with each window filled."""
         x = batch.x[rows]
         for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
             if point > 0:
-                at: list[slice | Tensor] = list(windows[point - 1])
+                at: list[slice | Tensor] = list(windows[(point - 1) // fills])
                 if channels is not None:
                     at.insert(channels, slice(None))
-                x[(i, *at)] = fill[(row, *at)]
+                x[(i, *at)] = fill[(row, (point - 1) % fills, *at)]
         return x
 
-    copies = Copies.of_each(len(batch), 1 + len(windows), alter)
+    copies = Copies.of_each(len(batch), 1 + len(windows) * fills, alter)
     scores = altered_scores(model, batch, copies, probability, question).view(len(batch), -1)
-    losses = (scores[:, :1] - scores[:, 1:]).view(len(batch), -1, *[1] * len(sizes))
+    filled = scores[:, 1:].view(len(batch), len(windows), fills).mean(2)
+    losses = (scores[:, :1] - filled).view(len(batch), -1, *[1] * len(sizes))
     spread = batch.x.new_zeros((len(batch), *sizes))
     covered = torch.zeros_like(spread[:1])
     for point, window in enumerate(windows):

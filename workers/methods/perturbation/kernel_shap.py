@@ -29,6 +29,7 @@ class KernelShap(Method):
     places = True
     question = "How do the segments share the difference in score between this input and a filled one, by regression?"
     cost = "thousands of passes"
+    averages_background = True
 
     segments: Segments = None
     count: SegmentCount = 50
@@ -40,7 +41,8 @@ class KernelShap(Method):
 
     def passes(self, at: Extent, /) -> int:
         players = at.segments(self.count)
-        return min(self.samples, 1 << players) if self.segments != "quickshift" else self.samples
+        coalitions = min(self.samples, 1 << players) if self.segments != "quickshift" else self.samples
+        return coalitions * at.fills(self.fill)
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen

@@ -28,6 +28,7 @@ class Lime(Method):
     places = True
     question = "Which segments carry the score, in a linear model of it around this input?"
     cost = "thousands of passes"
+    averages_background = True
 
     segments: Segments = None
     count: SegmentCount = 50
@@ -41,8 +42,8 @@ class Lime(Method):
     score: Score = "logit"
     seed: Seed = 0
 
-    def passes(self, _: Extent, /) -> int:
-        return self.samples
+    def passes(self, at: Extent, /) -> int:
+        return self.samples * at.fills(self.fill)
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen

@@ -25,6 +25,7 @@ class Occlusion(Method):
     places = True
     question = "Which regions does the score depend on, seen by hiding them one after the other?"
     cost = "hundreds of passes"
+    averages_background = True
 
     patch: int | None = Field(
         default=None, ge=1, le=4096, description="Side of the patch; by default a fourteenth of the longest side."
@@ -36,7 +37,7 @@ class Occlusion(Method):
     seed: Seed = 0
 
     def passes(self, at: Extent, /) -> int:
-        return at.windows(self.patch, self.stride)
+        return at.windows(self.patch, self.stride) * at.fills(self.fill)
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
@@ -44,10 +45,10 @@ class Occlusion(Method):
         check_score(model, self.score)
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
-        from workers.engine.perturbation.baselines import baseline
+        from workers.engine.perturbation.baselines import fills
         from workers.engine.perturbation.windows import occlude, windows_of
 
         patches = windows_of(model.card.input, self.patch, self.stride)
-        fill = baseline(model, batch, self.fill, self.value, asked="fill")
+        fill = fills(model, batch, self.fill, self.value)
         values = occlude(model, batch, self, patches, fill, probability=self.score == "probability")
         return Attribution({"attribution": values}, info=[{"patches": len(patches)}] * len(batch))

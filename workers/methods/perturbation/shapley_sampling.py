@@ -28,6 +28,7 @@ class ShapleySampling(Method):
     places = True
     question = "What does each segment add to the score when the segments are shown one after the other?"
     cost = "thousands of passes"
+    averages_background = True
 
     segments: Segments = None
     count: SegmentCount = 50
@@ -39,7 +40,7 @@ class ShapleySampling(Method):
 
     def passes(self, at: Extent, /) -> int:
         players = at.segments(self.count)
-        return min(2 + self.samples * (players - 1), 1 << players)
+        return min(2 + self.samples * (players - 1), 1 << players) * at.fills(self.fill)
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.segments import chosen

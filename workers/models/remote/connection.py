@@ -147,6 +147,8 @@ class Connection:
     def hidden(self, text: str) -> str:
         """The text in one line, cut, without addresses and without anything that the headers hold."""
         parts = urlsplit(self.address)
+        if "Traceback (most recent call last)" in text:
+            text = text.strip().splitlines()[-1]  # what went wrong, and not where
         text = " ".join(text.split())
         values = [word for value in self.headers.values() for word in (value, value.removeprefix("Bearer ").strip())]
         for secret in sorted({one for one in values if one}, key=len, reverse=True):

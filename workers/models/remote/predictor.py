@@ -19,7 +19,7 @@ from workers.explanation.errors import PredictorChanged, PredictorFailed
 from workers.models.remote.connection import Connection
 from workers.models.remote.protocols import Protocol
 from workers.models.remote.rows import Floats
-from workers.models.remote.source import opened
+from workers.models.remote.source import opened, witness
 
 if TYPE_CHECKING:
     from workers.models.folder import Folder
@@ -39,7 +39,8 @@ class Predictor(Function):
         self._changed = False
         self._shape: tuple[int, ...] | None = None
         self._version = None if folder.remote and folder.remote.version else folder.version  # as the server tells it
-        self._witness = witness(folder)
+        rows = folder.background_rows()
+        self._witness = witness(folder.input, rows)
         self._check_version(protocol.describe(connection))
         self._first = self._ask(self._witness, threading.Event())
         self._shape = self._first.shape[1:]
@@ -47,7 +48,6 @@ class Predictor(Function):
         super().__init__(card, torch.device("cpu"), torch.float32, chunk)
         self._pool = ThreadPoolExecutor(protocol.section.requests, thread_name_prefix=f"predictor-{folder.name}")
         self._request_rows = min(chunk or protocol.rows, protocol.rows)
-        rows = folder.background_rows()
         self.background = None if rows is None else torch.from_numpy(rows)
         self.seen = {
             "protocol": folder.source.kind,
@@ -139,15 +139,3 @@ def load_remote(folder: Folder) -> Predictor:
     """The function of a folder whose source is a server; raises as Predictor does, and InvalidFolder."""
     assert folder.remote is not None
     return Predictor(folder, *opened(folder.source, folder.remote, folder.input, folder.labels, folder.name))
-
-
-def witness(folder: Folder) -> Floats:
-    """The row that is asked first: the first of the background; else the middle of the input's range, or zeros."""
-    spec = folder.input
-    if (rows := folder.background_rows()) is not None:
-        return rows[:1]
-    known = prediction.input_range(spec, torch.device("cpu"), torch.float32)
-    if known is None:
-        return np.zeros((1, *spec.shape), np.float32)
-    row = ((known[0] + known[1]) / 2).expand(1, *spec.shape)
-    return np.ascontiguousarray(row.numpy(), np.float32)

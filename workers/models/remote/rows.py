@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from workers.explanation.card import InputSpec
-from workers.explanation.errors import PredictorFailed
+from workers.explanation.errors import InvalidParameter, PredictorFailed
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -31,12 +31,23 @@ def columns(rows: Floats, spec: InputSpec) -> list[list[Any]]:
         values = rows[:, at]
         words = spec.categories.get(name, ())
         if any(isinstance(word, str) for word in words):
-            found.append([words[int(code)] for code in values])
+            found.append([words[int(code)] for code in _codes(values, len(words), name)])
         elif np.array_equal(values, np.round(values)) and np.abs(values).max(initial=0) < 2**53:
             found.append(values.astype(np.int64).tolist())
         else:
             found.append([float(str(value)) for value in values])
     return found
+
+
+def _codes(values: Floats, count: int, name: str) -> Floats:
+    """The same; raises InvalidParameter where a method made up a value that is no category."""
+    if not np.isin(values, np.arange(count)).all():
+        raise InvalidParameter(
+            f"this method moves {name} to values that are none of its categories; take one that does not, such as "
+            "kernel_shap or occlusion with the background as fill",
+            pointer="/method",
+        )
+    return values
 
 
 def records(rows: Floats, spec: InputSpec) -> list[list[Any]]:

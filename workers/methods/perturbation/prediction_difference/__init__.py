@@ -31,6 +31,7 @@ class PredictionDifference(Method):
     )
     question = "Which regions speak for the class and which against it, compared with not knowing them?"
     cost = "thousands of passes"
+    averages_background = True
 
     window: int | None = Field(
         default=None, ge=1, le=4096, description="Side of the window; by default a fourteenth of the longest side."
@@ -64,7 +65,7 @@ class PredictionDifference(Method):
     seed: Seed = 0
 
     def passes(self, at: Extent, /) -> int:
-        return at.windows(self.window, self.stride) * (self.samples if self.dataset else 1)
+        return at.windows(self.window, self.stride) * (self.samples if self.dataset else at.fills(self.fill))
 
     def refuse(self, model: Function) -> None:
         from workers.methods.perturbation.prediction_difference.marginalisation import check
@@ -77,9 +78,9 @@ class PredictionDifference(Method):
         from workers.methods.perturbation.prediction_difference import marginalisation
         from workers.methods.perturbation.prediction_difference.patch_gaussians import as_inputs, over_places
 
-        spec, samples = model.card.input, self.samples if self.dataset else 1
+        spec, samples = model.card.input, self.samples if self.dataset else self._fills(model)
         x = over_places(batch.x, spec)
-        places = windows(x.shape[1:], self.window, self.stride)
+        places = windows(x.shape[1:], self.window or (1 if spec.kind == "table" else None), self.stride)
         fill = self._source(model, batch, max(part.stop - part.start for part in places[0]))
         whole, unknown = marginalisation.unknown_scores(model, batch, self, places, fill, samples, self.score)
         classes = 2 if independent(model.card) else max(2, model.card.heads)
@@ -89,11 +90,18 @@ class PredictionDifference(Method):
         source = self.sampling if self.dataset else "fill"
         return Attribution(arrays, info=[{"windows": len(places), "samples": samples, "source": source}] * len(batch))
 
+    def _fills(self, model: Function) -> int:
+        from workers.engine.perturbation.baselines import background
+
+        return len(background(model)) if self.fill == "background" else 1
+
     def _source(self, model: Function, batch: Batch, side: int) -> Fill:
-        from workers.engine.perturbation.baselines import baseline
+        from workers.engine.perturbation.baselines import background, baseline
         from workers.methods.perturbation.prediction_difference import marginalisation
         from workers.methods.perturbation.prediction_difference.patch_gaussians import fit, over_places
 
+        if self.dataset is None and self.fill == "background":
+            return marginalisation.each_of(over_places(background(model), model.card.input))
         if self.dataset is None:
             return marginalisation.known(
                 over_places(baseline(model, batch, self.fill, self.value, asked="fill"), model.card.input)

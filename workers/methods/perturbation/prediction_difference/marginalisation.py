@@ -48,6 +48,11 @@ def known(x: Tensor) -> Fill:
     return lambda row, window, _: x[row][(slice(None), *window)]
 
 
+def each_of(x: Tensor) -> Fill:
+    """Every window filled from each of some inputs (k, channels, *places) in turn, whatever the row."""
+    return lambda _, window, sample: x[sample][(slice(None), *window)]
+
+
 def marginal(model: Function, batch: Batch, dataset: str, samples: int) -> Fill:
     """The same window of random items of a dataset; a row uses the same items for all of its windows."""
     items, drawn = pick(model, batch, dataset, samples, batch.generators())

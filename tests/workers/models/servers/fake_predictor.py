@@ -40,6 +40,7 @@ class Fake:
     asked: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
+    texts: bool = False
     most: int = 0
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,6 +57,8 @@ class Fake:
             return np.asarray(tensor["data"], np.float64).reshape(tensor["shape"])
         if self.protocol == "torchserve":
             return np.asarray([told], np.float64)
+        if self.texts:
+            return np.zeros((len(told["dataframe_split"]["data"]), 1))
         table = told.get("dataframe_split", {}).get("data")
         return np.asarray(table or told.get("instances") or told.get("inputs"), np.float64)
 
