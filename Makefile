@@ -14,7 +14,7 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators map docs bench clean
+.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators map docs bench servers clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -74,6 +74,10 @@ docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an e
 
 bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
 	@$(BIN)/python -m benchmarks
+
+servers:  ## install MLServer, MLflow and shap into out/servers, for the tests that ask real servers
+	@$(PYTHON) -m venv out/servers
+	@out/servers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/workers/models/servers/requirements.txt
 
 clean:  ## remove .venv, out and every cache
 	@rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -72,7 +72,7 @@ def test_the_card_that_it_mounts_is_a_card(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", service["metadata"]["name"], "income-predictor.team", "v2", False, given)
     card = read_card(folder / "card.toml", "card.toml")
     assert card.model.source == "open-inference:http://income-predictor.team/v2/models/income"
-    assert card.input.background == "background.csv"
+    assert card.taken.background == "background.csv"
     assert (folder / "background.csv").exists()
     volume = service["spec"]["explainer"]["volumes"][0]
     assert volume["configMap"]["name"] == config["metadata"]["name"]

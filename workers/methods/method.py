@@ -129,6 +129,7 @@ class Method(BaseModel):
     def of_places(self) -> bool:
         """Whether it, or what it holds, gives each place of the input one number."""
         return self.places or any(held.of_places() for held in self.inner())
+
     def suited(self, spec: InputSpec) -> Self:
         """The method as its default is for such inputs: where there is a background, what averages over one does so."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections import OrderedDict
+from contextlib import nullcontext
 
 import structlog
 import torch
@@ -77,7 +78,8 @@ class ModelCache:
         digest = whole.folder.digest
         if (model := self._found(digest)) is not None:
             return model
-        with self._loading:
+        # A server that is slow keeps nobody waiting.
+        with nullcontext() if whole.folder.source.remote else self._loading:
             if (model := self._found(digest)) is not None:
                 return model
             model = self._unchanged(whole)

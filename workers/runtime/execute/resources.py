@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +55,7 @@ class Stock:
         self.results = results
         self.partials = partials
         self.named = named
+        self._lock = threading.Lock()
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
         self._failed: dict[str, tuple[float, InputError]] = {}
 
@@ -63,9 +65,10 @@ class Stock:
 
     def find(self, job_id: str) -> Arrays | None:
         """The arrays of a finished job, from memory or from the store."""
-        if job_id in self._recent:
-            self._recent.move_to_end(job_id)
-            return self._recent[job_id]
+        with self._lock:
+            if job_id in self._recent:
+                self._recent.move_to_end(job_id)
+                return self._recent[job_id]
         try:
             stored = self.results.arrays(job_id)
         except RedisError as away:
@@ -107,9 +110,10 @@ class Stock:
 
     def _remembered(self, job_id: str, files: Mapping[str, bytes]) -> Arrays:
         found = {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in files.items()}
-        self._recent[job_id] = found
-        while len(self._recent) > 1 and sum(map(size, self._recent.values())) > KEPT_BYTES:
-            self._recent.popitem(last=False)
+        with self._lock:
+            self._recent[job_id] = found
+            while len(self._recent) > 1 and sum(map(size, self._recent.values())) > KEPT_BYTES:
+                self._recent.popitem(last=False)
         return found
 
 
