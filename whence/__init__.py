@@ -12,7 +12,8 @@ from whence.async_client import AsyncClient
 from whence.client import Client
 from whence.collection import Collection
 from whence.errors import Busy, Failed, NotFinished, Refused, Unreachable, WhenceError
-from whence.explanation import AsyncExplanation, Check, Explanation, Picture, Prediction
+from whence.explanation import AsyncExplanation, Explanation
+from whence.values import Check, Picture, Prediction
 
 __all__ = [
     "AsyncClient",

@@ -16,10 +16,11 @@ import httpx
 from whence import flows
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
 from whence.datasets import Upload, name_of, upload_of
-from whence.errors import WhenceError, check
+from whence.errors import WhenceError
 from whence.explanation import AsyncExplanation
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
+from whence.problems import check
 from whence.progress import bar, still
 
 T = TypeVar("T")

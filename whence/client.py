@@ -17,10 +17,11 @@ from whence import flows
 from whence.collection import Collection
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
 from whence.datasets import Upload, name_of, upload_of
-from whence.errors import WhenceError, check
+from whence.errors import WhenceError
 from whence.explanation import Explanation
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
+from whence.problems import check
 from whence.progress import Advance, bar, still
 
 T = TypeVar("T")

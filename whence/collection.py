@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from whence.datasets import loaded_stack
 from whence.errors import Refused
-from whence.explanation import Explanation, Picture
+from whence.explanation import Explanation
+from whence.values import Picture
 
 PAGE = 500
 FORMS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.inputs import MEDIA, npy
+from whence.tables import read_table
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ARCHIVES = {
@@ -27,7 +27,6 @@ ARCHIVES = {
     ".gz": "application/gzip",
 }
 IMAGES = tuple(suffix for suffix, media in MEDIA.items() if media.startswith("image/"))
-LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def upload_of(given: Any) -> Iterator[Upload]:
             return
         if path.suffix.lower() not in (".csv", ".npy"):
             raise ValueError(f"{path} is neither a folder nor one of .csv, .npy, {', '.join(ARCHIVES)}")
-        given, labels = _table(path) if path.suffix.lower() == ".csv" else (np.load(path, allow_pickle=False), None)
+        given, labels = read_table(path) if path.suffix.lower() == ".csv" else (np.load(path, allow_pickle=False), None)
         with tempfile.TemporaryFile() as file:
             yield _arrays(given, labels, file)
         return
@@ -104,28 +103,3 @@ def _arrays(given: Any, labels: Sequence[int] | None, file: IO[bytes]) -> Upload
     np.savez(file, inputs=array, **more)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for one of them
     file.seek(0)
     return Upload(file, ARCHIVES[".npz"])
-
-
-def _table(path: Path) -> tuple[NDArray[np.float64], list[int] | None]:
-    """Numbers by line, and the column `label`, if there is one. A first line that is no numbers is the head."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        lines = [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
-    if not lines:
-        raise ValueError(f"{path} is empty")
-    head = None if all(_number(cell) is not None for cell in lines[0]) else [cell.strip() for cell in lines.pop(0)]
-    at = head.index(LABEL) if head and LABEL in head else None
-    rows, labels = [], []
-    for number, line in enumerate(lines, 1 + (head is not None)):
-        values = [_number(cell) for cell in line]
-        if None in values or len(line) != len(lines[0]):
-            raise ValueError(f"{path}, line {number}: a line is {len(lines[0])} numbers with commas between them")
-        labels.append(int(values.pop(at) or 0) if at is not None else 0)
-        rows.append(values)
-    return np.array(rows, np.float64), labels if at is not None else None
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from whence.errors import Refused
 from whence.flows import EXPLANATIONS, NPY
 from whence.notebook import shown
+from whence.values import Check, Picture, Prediction
 
 ACCEPT = {
     ".png": "image/png",
@@ -27,36 +27,6 @@ ACCEPT = {
 Values: TypeAlias = NDArray[Any] | dict[str, NDArray[Any]]
 Fetch: TypeAlias = Callable[..., bytes]  # (path, accept, **query)
 FetchLater: TypeAlias = Callable[..., Awaitable[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A class, or a number of a value: its score is the model's own output."""
-
-    index: int | list[int] | None
-    label: str | None
-    score: float
-    probability: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One promise of the method's theory, and by how much it was missed: `gap` is relative to `expected`."""
-
-    name: str
-    expected: float
-    observed: float
-    gap: float
-
-
-class Picture(bytes):
-    """A PNG, which a notebook shows by itself."""
-
-    def save(self, path: str | Path) -> None:
-        Path(path).write_bytes(self)
-
-    def _repr_png_(self) -> bytes:
-        return bytes(self)
 
 
 class Told:

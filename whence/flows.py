@@ -13,8 +13,9 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 import httpx
 
-from whence.errors import Busy, NotFinished, check, failure
+from whence.errors import Busy, NotFinished
 from whence.inputs import Given, files_of, plain
+from whence.problems import check, failure
 
 API = "/api/v1"
 EXPLANATIONS = f"{API}/explanations"

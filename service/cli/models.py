@@ -18,7 +18,7 @@ from service.cli.console import err, fail, out
 from service.http.addresses import MODELS
 from whence import Client, WhenceError
 from whence.connection import unreachable
-from whence.errors import check
+from whence.problems import check
 
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
 Name = Annotated[str, typer.Argument(help="The model's name.")]

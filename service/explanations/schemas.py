@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.explanations.item_schemas import Check, CollectionItem
 from service.queue import status
 from workers.contract import DatasetCard, ModelCard, State
 
@@ -43,15 +44,6 @@ class Explained(BaseModel):
 
     score: float = Field(description="The target in the model's own output, or in its layer's.")
     probability: float | None = Field(description="Of a class; what score=probability explains.")
-
-
-class Check(BaseModel):
-    """One promise of the method's theory, and by how much this result misses it."""
-
-    name: str
-    expected: float
-    observed: float
-    gap: float = Field(description="|observed - expected| / |expected|; absolute where expected is 0.")
 
 
 class Summary(BaseModel):
@@ -103,47 +95,7 @@ class Explanation(BaseModel):
     info: dict[str, Any]
     timing: Timing
     created_at: str | None
-    items: list["CollectionItem"] | None = Field(default=None, description="Of a collection, the first hundred.")
-    links: dict[str, str]
-
-
-class ClassName(BaseModel):
-    index: int | None
-    label: str | None
-
-
-class ItemPrediction(ClassName):
-    """The highest class of an item."""
-
-    score: float
-    probability: float | None
-
-
-class ItemError(BaseModel):
-    code: str
-    detail: str
-
-
-class CollectionItem(BaseModel):
-    """One input of many: an explanation under the id that it has alone, or why there is none."""
-
-    index: int = Field(description="Its number in the dataset.")
-    id: str
-    status: Literal["succeeded", "failed"]
-    label: ClassName | None = Field(description="What the dataset says it is.")
-    prediction: ItemPrediction | None
-    target: ClassName | None
-    explained: float | None = Field(description="The target's score.")
-    checks: list[Check]
-    error: ItemError | None = Field(description="Told of the first thousand that failed.")
-    links: dict[str, str]
-
-
-class CollectionItems(BaseModel):
-    """A page of a collection's items; `links.next` is the page after it, where there is one."""
-
-    count: int
-    items: list[CollectionItem]
+    items: list[CollectionItem] | None = Field(default=None, description="Of a collection, the first hundred.")
     links: dict[str, str]
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from service.explanations.item_schemas import CollectionItems
 from service.explanations.schemas import (
-    CollectionItems,
     DatasetDocument,
     DatasetDocuments,
     Explanation,
