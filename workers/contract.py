@@ -2,9 +2,9 @@
 
 from workers.datasets.card import DatasetCard, Limits, check_fits
 from workers.datasets.library import Datasets
-from workers.explanation.bundle import File, FileKind, bundle, digest_inputs
+from workers.explanation.bundle import File, FileKind, bundle, digest_inputs, unbundle
 from workers.explanation.bundle import Kind as InputKind
-from workers.explanation.card import ImageSpec, InputSpec, ModelCard
+from workers.explanation.card import OPEN, ImageSpec, InputSpec, ModelCard
 from workers.explanation.errors import (
     Cancelled,
     ExplainError,
@@ -27,7 +27,8 @@ from workers.explanation.errors import (
 )
 from workers.explanation.file_types import describe_file
 from workers.explanation.images.decoding import inspect
-from workers.explanation.inputs import fits, spoken
+from workers.explanation.images.fitting import fit_of
+from workers.explanation.inputs import at_sizes, fits, is_open, spoken
 from workers.explanation.model_state import ModelState, State
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
@@ -101,6 +102,7 @@ __all__ += [
     "DTYPES",
     "MAX_TARGETS",
     "MOST_NUMBERS",
+    "OPEN",
     "PREVIEW",
     "Cancelled",
     "ExplainError",
@@ -130,6 +132,7 @@ __all__ += [
     "UnsupportedMedia",
     "WorkError",
     "as_float32",
+    "at_sizes",
     "bundle",
     "check_row",
     "decode_npy",
@@ -140,15 +143,18 @@ __all__ += [
     "digest_tensor",
     "encode_npy",
     "encode_safetensors",
+    "fit_of",
     "fits",
     "from_bfloat16",
     "from_json",
     "inspect",
+    "is_open",
     "parse_targets",
     "row_of",
     "rows_of_csv",
     "rows_of_split",
     "spoken",
+    "unbundle",
 ]
 # jobs
 __all__ += [

@@ -1,7 +1,7 @@
 """The input of a request: sniffed, checked against the model's card before anything is decoded, and digested."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from service.http.errors import Invalid
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
+    OPEN,
     File,
     FileKind,
+    ImageSpec,
+    InputKind,
     InputSpec,
     InputTooLarge,
     InvalidImage,
@@ -31,10 +34,12 @@ from workers.contract import (
     digest_inputs,
     digest_tensor,
     encode_npy,
+    fit_of,
     fits,
     from_json,
     inspect,
     spoken,
+    unbundle,
 )
 
 _NPY = b"\x93NUMPY"
@@ -53,9 +58,18 @@ def read_inputs(request: ExplanationRequest, body: Body, card: ModelCard, settin
         if len(card.inputs) > 1 and (body.upload is not None or (request.input and request.input.digest is None)):
             raise InvalidTensor(f"the model takes {_named(card)}", pointer="/input")
         return read_input(request.input, body.upload, card.only, settings)
-    given = request.inputs or {}
-    _check_names((*given, *body.parts), card)
-    files = {name: _file(name, given.get(name), body.parts.get(name), card, settings) for name in card.named}
+    return named_input(request.inputs or {}, body.parts, card, settings)
+
+
+def named_input(
+    given: Mapping[str, InputField], parts: Mapping[str, bytes], card: ModelCard, settings: Settings
+) -> Input:
+    """All inputs of a model by their names, some as fields, some as the bytes of files, as one.
+
+    Raises Invalid, InvalidImage, InvalidTensor, InputTooLarge.
+    """
+    _check_names((*given, *parts), card)
+    files = {name: _file(name, given.get(name), parts.get(name), card, settings) for name in card.named}
     if len(files) == 1:
         (one,) = files.values()
         return Input(one.digest, one.kind, one.data)
@@ -88,6 +102,22 @@ def _file(name: str, given: InputField | None, part: bytes | None, card: ModelCa
     return File(cast(FileKind, found.kind), found.digest, found.data)
 
 
+def input_shapes(given: Input, card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """The shapes of inputs whose bytes were sent, by name: what work on them is reckoned by."""
+    if given.data is None:
+        return {}
+    files = unbundle(given.data) if given.kind == "inputs" else {next(iter(card.named)): (given.kind, given.data)}
+    return {name: _shape(kind, data, card.named[name]) for name, (kind, data) in files.items()}
+
+
+def _shape(kind: InputKind, data: bytes, spec: InputSpec) -> tuple[int, ...]:
+    if kind != "image":
+        return decode_npy(data, len(data)).shape
+    header, image = inspect(data), spec.image or ImageSpec()
+    fit = fit_of((header.width, header.height), image)
+    return (spec.shape[0], fit.height, fit.width)
+
+
 def _named(card: ModelCard) -> str:
     """What a model takes, in words."""
     if not card.inputs:
@@ -112,7 +142,8 @@ def read_input(
     if given.table is not None:
         return tensor_input(row_of_json(given.table, spec, f"{at}/table"), spec, at)
     assert given.tensor is not None
-    return tensor_input(from_json(given.tensor, spec.shape), spec, f"{at}/tensor")
+    wanted = None if OPEN in spec.shape else spec.shape
+    return tensor_input(from_json(given.tensor, wanted), spec, f"{at}/tensor")
 
 
 def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/input") -> Input:

@@ -25,7 +25,8 @@ TARGET_SCHEMA: dict[str, Any] = {
         {
             "type": "object",
             "maxProperties": 2,
-            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, {layer, index} "
+            "description": "{rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, {layer, index}, "
+            "{output, index} "
             "(the axes of a layer are in the model's card); of a value of several numbers {index}, or "
             '{reduce: "sum" | "mean"}.',
         },

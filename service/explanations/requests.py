@@ -10,7 +10,7 @@ from anyio import to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from service.explanations.input import read_inputs
+from service.explanations.input import input_shapes, read_inputs
 from service.explanations.request_schema import ExplanationRequest, InputField, parse_request
 from service.http.access import caller_of
 from service.http.bodies import Body, read_body
@@ -33,8 +33,10 @@ from workers.contract import (
     Priority,
     UnknownDataset,
     UnknownMethod,
+    at_sizes,
     cheaper,
     check_fits,
+    is_open,
     parse_method,
     with_datasets,
     with_models,
@@ -105,13 +107,17 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     card = models.card(request.model)
     named = request.method if request.method is not None else card.default_method
     methods = [one.suited(card.input) for one in parse_methods(named, settings.most_explanations)]
+    given, sized = None, card
+    if is_open(card.named):
+        given = read_inputs(request, body, card, settings)
+        sized = at_sizes(card, {} if given is None else input_shapes(given, card))
     for method in methods:
-        _check_cost(method, card, settings.cost_limit)
+        _check_cost(method, sized, settings.cost_limit)
     methods = [with_models(one, models.digest) for one in methods]
     if request.input is not None and request.input.dataset is not None:
         methods = [_over_items(method, request.input) for method in methods]
-    given = read_inputs(request, body, card, settings)
-    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(card), body.size)
+    given = given or read_inputs(request, body, card, settings)
+    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size)
 
 
 def _over_items(method: Method, given: InputField) -> Method:
@@ -201,7 +207,7 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
     methods = [with_datasets(one, digest_of, where) for one, where in zip(checked.methods, pointers, strict=True)]
     if given is not None and given.dataset is not None:
         methods = [_within(one, counts[known[given.dataset]]) for one in methods]
-    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.card, counts))
+    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.extent.card, counts))
 
 
 def _within(method: Method, count: int) -> Method:

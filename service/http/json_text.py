@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from json import detect_encoding
 from typing import Any
 
@@ -21,6 +21,7 @@ MOST_VALUES = 12_000  # the channels of a layer, and a composite beside them
 DEEPEST = 32
 LONGEST_NAME = 1000
 LONGEST_TEXT = 2**20  # parameters of protocols hold JSON
+LARGEST_OPEN = 2**22  # numbers of what has an axis of any length
 BESIDE = 100_000  # commas of a body that are not between numbers of its input
 MARK = "\ufeff"
 
@@ -166,8 +167,12 @@ def most_commas(cards: Iterable[ModelCard], rows: int = 1) -> int:
 
     An input of so many rows is the most of it, and masks of the output's places.
     """
-    most = (rows * math.prod(one.input.shape) + MAX_TARGETS * math.prod(one.outputs[1:]) for one in cards)
+    most = (rows * _numbers(one.input.shape) + MAX_TARGETS * _numbers(one.outputs[1:]) for one in cards)
     return BESIDE + max(most, default=0)
+
+
+def _numbers(shape: Sequence[int]) -> int:
+    return LARGEST_OPEN if min(shape, default=1) < 1 else math.prod(shape)
 
 
 def check_fields(given: Any, pointer: str, most: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from service.deps import dependencies_of
 from service.explanations.documents import Meta, path_of
-from service.explanations.input import read_input
+from service.explanations.input import named_input, read_input
 from service.explanations.orders import make_orders
 from service.explanations.request_schema import InputField
 from service.explanations.requests import CheckedRequest, check_request, terms_of
@@ -25,9 +25,11 @@ from service.queue.queue import Queue
 from service.queue.status import Status
 from service.queue.storage import Input
 from service.queue.submission import Order, Ticket
+from service.render.side_by_side import names
 from service.settings import Settings
-from workers.contract import InputError, InputSpec, ModelCard, decode_npy
+from workers.contract import OPEN, InputError, InputSpec, ModelCard, decode_npy
 
+MOST_AXES = 8
 NAMES = ("data", "image", "image_bytes", "b64", "tensor")
 
 
@@ -41,10 +43,19 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished explanation; `array` is its kind's own, None where it has only a document."""
+    """A finished explanation; `array` is its kind's own, None where it has only a document.
+
+    Of several inputs `named` has the array of each, and `array` is None.
+    """
 
     meta: Meta
     array: NDArray[Any] | None
+    named: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> Any:
+        """The array, or those of several inputs by their names; None of what has only a document."""
+        return self.named or self.array
 
 
 def card_of(request: Request, name: str) -> ModelCard:
@@ -86,7 +97,7 @@ async def answers(
     return [list(found[start : start + width]) for start in range(0, len(found), width)]
 
 
-def from_rows(rows: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> list[Instance]:
+def from_rows(rows: Any, card: ModelCard, settings: Settings, target: Any, where: str) -> list[Instance]:
     """An instance of each row; `target` is one for each, or one that holds where a row names none.
 
     Raises Invalid, InvalidImage, InvalidTensor, InputTooLarge.
@@ -94,21 +105,21 @@ def from_rows(rows: Any, spec: InputSpec, settings: Settings, target: Any, where
     if not isinstance(rows, list) or not 0 < len(rows) <= settings.most_explanations:
         raise _wrong(where, f"a list of 1 to {settings.most_explanations} instances")
     each = zip(rows, _targets(target, len(rows)), strict=True)
-    return [_instance(row, spec, settings, own, f"{where}/{i}") for i, (row, own) in enumerate(each)]
+    return [_instance(row, card, settings, own, f"{where}/{i}") for i, (row, own) in enumerate(each)]
 
 
-def from_data(data: Any, spec: InputSpec, settings: Settings, target: Any) -> tuple[list[Instance], bool]:
+def from_data(data: Any, card: ModelCard, settings: Settings, target: Any) -> tuple[list[Instance], bool]:
     """The instances of what may be one or a list of them, and whether it was a list.
 
     Bytes are one, and so are numbers nested as deep as the model's shape.
     """
-    if isinstance(data, bytes):
-        found = read_input(None, data, spec, settings)
+    if isinstance(data, bytes) and len(card.inputs) < 2:
+        found = read_input(None, data, card.only, settings)
         assert found is not None
         return [Instance(found, target)], False
-    if isinstance(data, list) and (_depth(data) != len(spec.shape) or isinstance(data[0], Mapping | str)):
-        return from_rows(data, spec, settings, target, "/data"), True
-    return [_instance(data, spec, settings, target, "/data")], False
+    if isinstance(data, list) and (_depth(data) != len(card.only.shape) or isinstance(data[0], Mapping | str)):
+        return from_rows(data, card, settings, target, "/data"), True
+    return [_instance(data, card, settings, target, "/data")], False
 
 
 def _orders(checked: CheckedRequest, instances: Sequence[Instance], most: int) -> list[Order]:
@@ -156,29 +167,36 @@ async def _answer(queue: Queue, order: Order) -> Answer:
     if found is None:
         raise Expired("the result is no longer stored; the same request makes it again")
     meta, (data,) = found
-    return Answer(meta, None if data is None else decode_npy(data))
+    several = names(meta)
+    if not several:
+        return Answer(meta, None if data is None else decode_npy(data))
+    kind = order.job.method.kind
+    held = await queue.read(order.job.id, *(f"{kind}.{name}" for name in several))
+    arrays = [] if held is None else [one for one in held[1] if one is not None]
+    if len(arrays) < len(several):
+        raise Expired("the result is no longer stored; the same request makes it again")
+    return Answer(meta, None, dict(zip(several, map(decode_npy, arrays), strict=True)))
 
 
-def _instance(raw: Any, spec: InputSpec, settings: Settings, target: Any, where: str) -> Instance:
-    """An instance such as `[[0.1, ..]]`, `"<base64>"`, `{"b64": ..}` or `{"data": .., "target": 3}`."""
+def _instance(raw: Any, card: ModelCard, settings: Settings, target: Any, where: str) -> Instance:
+    """An instance such as `[[0.1, ..]]`, `"<base64>"`, `{"b64": ..}` or `{"data": .., "target": 3}`.
+
+    Of a model of several inputs an object of these by name, and a target if need be.
+    """
+    spec = card.only
+    if len(card.inputs) > 1:
+        return _of_several(raw, card, settings, target, where)
     if isinstance(raw, Mapping) and spec.kind == "table" and set(raw) & set(spec.names):
         own = target if "target" in spec.names else raw.get("target", target)
         row = raw if "target" in spec.names else {name: value for name, value in raw.items() if name != "target"}
         return Instance(_read(InputField(table=dict(row)), spec, settings, where), own)
     if isinstance(raw, Mapping) and "shape" not in raw:
         given = {name: one for name, one in raw.items() if one is not None}
-        names = [name for name in given if name != "target"]
-        if len(names) != 1 or names[0] not in NAMES:
+        keys = [name for name in given if name != "target"]
+        if len(keys) != 1 or keys[0] not in (*NAMES, *card.inputs):
             raise _wrong(where, f"an instance is an object with one of {', '.join(NAMES)}, and a target if need be")
-        target, raw = given.get("target", target), given[names[0]]
-    own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
-    if isinstance(own, str):
-        field = InputField(image=own)
-    elif isinstance(own, Mapping):
-        field = InputField(tensor=dict(own))
-    else:
-        field = InputField(tensor={"shape": spec.shape, "data": own})
-    return Instance(_read(field, spec, settings, where), target)
+        target, raw = given.get("target", target), given[keys[0]]
+    return Instance(_read(_field(raw, spec), spec, settings, where), target)
 
 
 def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) -> Input:
@@ -189,6 +207,38 @@ def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) ->
         raise type(error)(error.detail, pointer=where) from None
     assert found is not None
     return found
+
+
+def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, where: str) -> Instance:
+    if not isinstance(raw, Mapping):
+        raise _wrong(where, f"an instance is an object with {', '.join(card.inputs)}, and a target if need be")
+    given = {name: one for name, one in raw.items() if one is not None and (name != "target" or name in card.inputs)}
+    own = {name: _field(one, card.inputs[name]) for name, one in given.items() if name in card.inputs}
+    unknown = {name: InputField(image="") for name in given if name not in card.inputs}  # refused by its name
+    try:
+        found = named_input({**own, **unknown}, {}, card, settings)
+    except InputError as error:
+        raise type(error)(error.detail, pointer=where) from None
+    return Instance(found, target if "target" in card.inputs else raw.get("target", target))
+
+
+def _field(raw: Any, spec: InputSpec) -> InputField:
+    """One input: base64 as text or `{"b64": ..}`, a tensor with its shape, or nested lists."""
+    own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
+    if isinstance(own, str):
+        return InputField(image=own)
+    if isinstance(own, Mapping):
+        return InputField(tensor=dict(own))
+    return InputField(tensor={"shape": _shape_of(own) if OPEN in spec.shape else spec.shape, "data": own})
+
+
+def _shape_of(data: Any) -> tuple[int, ...]:
+    """The lengths of nested lists, by the first of each."""
+    found: list[int] = []
+    while isinstance(data, list) and data and len(found) < MOST_AXES:
+        found.append(len(data))
+        data = data[0]
+    return tuple(found)
 
 
 def _targets(raw: Any, count: int) -> list[Any]:

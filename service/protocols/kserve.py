@@ -92,14 +92,14 @@ def _read(body: bytes, card: ModelCard, settings: Settings) -> tuple[Any, list[I
     if not isinstance(parameters, Mapping) or parameters.keys() - {"method", "target"}:
         _refuse("/parameters", 'an object with "method" and "target", or one of them')
     target = parameters.get("target", "argmax")
-    return parameters.get("method"), from_rows(fields[names[0]], card.input, settings, target, f"/{names[0]}")
+    return parameters.get("method"), from_rows(fields[names[0]], card, settings, target, f"/{names[0]}")
 
 
 def _shown(answer: Answer) -> dict[str, Any]:
     """What the native API tells, with the numbers nested under the name of their kind."""
     document = result_document(answer.meta)
     kind = answer.meta["kind"]
-    told = document["info"] if answer.array is None else answer.array
+    told = document["info"] if answer.numbers is None else answer.numbers
     return {**{name: document.get(name) for name in SHOWN}, kind: told}
 
 

@@ -111,11 +111,11 @@ async def _answered(request: Request, served: Served, method: str | None) -> Res
     body = await request.body()
     length, settings, card = request.headers.get(LENGTH), dependencies_of(request).settings, served.card
     most = most_commas([card], settings.most_explanations)
-    fits = partial(check_shape, spec=card.input, most=settings.most_explanations)
+    fits = partial(check_shape, card=card, most=settings.most_explanations)
     asked, values = await in_thread(lambda: read_request(body, length, most, fits), len(body))
     _check_classes(asked, card)
     wanted = read_parameters(asked.parameters, method, card.default_method)
-    found = await in_thread(lambda: rows(values, card.input, settings, wanted.target), len(body))
+    found = await in_thread(lambda: rows(values, card, settings, wanted.target), len(body))
     done = [one for (one,) in await answers(request, card, [wanted.method], found, wanted.until)]
     return await in_thread(lambda: _written(asked, served.name, outputs(done[0].meta["kind"], done), card), len(body))
 

@@ -11,14 +11,15 @@ import orjson
 from numpy.typing import NDArray
 
 from service.explanations.documents import result_document
-from service.explanations.input import file_input, tensor_input
+from service.explanations.input import file_input, named_input, tensor_input
 from service.http.base64_text import from_base64
 from service.http.errors import Invalid
 from service.http.json_text import json_value
 from service.protocols.instances import Answer, Instance
 from service.protocols.tensor_encoding import BYTES, InputTensor, Output, Values
+from service.queue.storage import Input
 from service.settings import Settings
-from workers.contract import InputSpec, ModelCard
+from workers.contract import InputSpec, ModelCard, encode_npy, fits
 
 INPUT, IMAGE, TARGET = "input", "image", "target"
 UNNAMED = "input-0"  # as MLServer's codecs name the one input of a request
@@ -27,25 +28,51 @@ EXPLANATION = "explanation"
 
 def takes(card: ModelCard) -> list[dict[str, Any]]:
     """The inputs as the metadata tells them; either of the first two, and targets if need be."""
+    if len(card.inputs) > 1:
+        named = [_taken(name, spec) for name, spec in card.inputs.items()]
+        return [*named, {"name": TARGET, "datatype": "INT64", "shape": [-1]}]
     tensor = {"name": INPUT, "datatype": "FP32", "shape": [-1, *card.input.shape]}
     image = [{"name": IMAGE, "datatype": BYTES, "shape": [-1]}] if card.input.kind == "image" else []
     return [tensor, *image, {"name": TARGET, "datatype": "INT64", "shape": [-1]}]
 
 
+def _taken(name: str, spec: InputSpec) -> dict[str, Any]:
+    """One of several inputs: an image as its own tensor, or as files of BYTES."""
+    kind = "INT64" if spec.dtype == "int64" else "FP32"
+    return {"name": name, "datatype": kind, "shape": [-1, *spec.shape]}
+
+
 def gives(card: ModelCard, kind: str) -> list[dict[str, Any]]:
     """The outputs as the metadata tells them; -1 is a size that the method decides."""
+    told = {"name": EXPLANATION, "datatype": BYTES, "shape": [-1]}
+    if kind == "attribution" and len(card.inputs) > 1:
+        own = {name: [-1, *spec.shape] for name, spec in card.inputs.items() if not spec.held}
+        return [*({"name": f"{kind}.{name}", "datatype": "FP32", "shape": shape} for name, shape in own.items()), told]
     free = [-1, *card.outputs]
     if kind == "attribution":
         free = [-1, -1, *card.input.shape[1:]] if len(card.input.shape) == 3 else [-1, *card.input.shape]
     array = {"name": kind, "datatype": "FP32", "shape": free}
-    return [array, {"name": EXPLANATION, "datatype": BYTES, "shape": [-1]}]
+    return [array, told]
 
 
-def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, target: Any) -> list[Instance]:
+def rows(values: Mapping[str, Values], card: ModelCard, settings: Settings, target: Any) -> list[Instance]:
     """An instance of each row; `target` holds for all where there is no tensor of targets.
 
     Raises Invalid, InvalidTensor, InvalidImage, InputTooLarge.
     """
+    if len(card.inputs) > 1:
+        found = _rows_of_several({name: one for name, one in values.items() if name != TARGET}, card, settings)
+    else:
+        found = _rows_of_one(values, card.only, settings)
+    targets = [target] * len(found)
+    if TARGET in values:
+        if target != "argmax":
+            _refuse(f"targets came twice: as the tensor {TARGET} and as a parameter")
+        targets = _targets(values[TARGET], len(found))
+    return [Instance(each, own) for each, own in zip(found, targets, strict=True)]
+
+
+def _rows_of_one(values: Mapping[str, Values], spec: InputSpec, settings: Settings) -> list[Input]:
     if UNNAMED in values and not values.keys() & {INPUT, IMAGE}:
         values = {_named(name, given): given for name, given in values.items()}
     names = values.keys() - {TARGET}
@@ -55,31 +82,40 @@ def rows(values: Mapping[str, Values], spec: InputSpec, settings: Settings, targ
     if not 0 < len(given) <= settings.most_explanations:
         _refuse(f"one call has 1 to {settings.most_explanations} rows")
     if isinstance(given, list):
-        found = [file_input(_file(one), spec, settings) for one in given]
-    elif given.shape[1:] == spec.shape:
-        found = [tensor_input(row, spec, "/inputs") for row in given]
-    else:
+        return [file_input(_file(one), spec, settings) for one in given]
+    if not fits(spec, given.shape[1:]):
         _refuse(f"{INPUT} has the shape {list(given.shape)}; the model takes {[-1, *spec.shape]}")
-    targets = [target] * len(found)
-    if TARGET in values:
-        if target != "argmax":
-            _refuse(f"targets came twice: as the tensor {TARGET} and as a parameter")
-        targets = _targets(values[TARGET], len(found))
-    return [Instance(each, own) for each, own in zip(found, targets, strict=True)]
+    return [tensor_input(row, spec, "/inputs") for row in given]
 
 
-def check_shape(tensor: InputTensor, spec: InputSpec, most: int) -> None:
+def _rows_of_several(values: Mapping[str, Values], card: ModelCard, settings: Settings) -> list[Input]:
+    """Tensors by the names of the inputs, each with a row for each instance; texts and bytes are files."""
+    counts = {len(one) for one in values.values()}
+    if len(counts) > 1 or not 0 < max(counts, default=0) <= settings.most_explanations:
+        _refuse(f"the inputs {', '.join(card.inputs)} have the same number of rows, 1 to {settings.most_explanations}")
+    files = [
+        {name: _file(one[row]) if isinstance(one, list) else encode_npy(one[row]) for name, one in values.items()}
+        for row in range(max(counts))
+    ]
+    return [named_input({}, parts, card, settings) for parts in files]
+
+
+def check_shape(tensor: InputTensor, card: ModelCard, most: int) -> None:
     """Raises Invalid where a tensor of a request has more rows than a call may have, or rows of another shape.
 
     The model's own input alone has a shape; files and targets are one for each row.
     """
-    if tensor.name not in (INPUT, IMAGE, TARGET, UNNAMED):
+    several = len(card.inputs) > 1
+    if several and tensor.name not in (*card.inputs, TARGET):
+        _refuse(f"the inputs are {', '.join(card.inputs)}, and {TARGET} if need be")
+    if not several and tensor.name not in (INPUT, IMAGE, TARGET, UNNAMED):
         _refuse_names()
+    spec = card.inputs.get(tensor.name, card.only)
     size, numbers = math.prod(tensor.shape), tensor.name != TARGET and tensor.datatype != BYTES
     count = tensor.shape[0] if numbers and tensor.shape else size
     if not 0 < count <= most:
         _refuse(f"one call has 1 to {most} rows; the shape of {tensor.name} says {count}")
-    if numbers and tuple(tensor.shape[1:]) != spec.shape:
+    if numbers and not fits(spec, tensor.shape[1:]):
         _refuse(f"{tensor.name} has the shape {tensor.shape}; the model takes {[-1, *spec.shape]}")
 
 
@@ -107,7 +143,9 @@ def outputs(kind: str, found: Sequence[Answer]) -> dict[str, Output]:
     told: dict[str, Output] = {EXPLANATION: [orjson.dumps(result_document(one.meta)) for one in found]}
     if len(arrays) == len(found) and len({array.shape for array in arrays}) == 1:
         return {kind: np.stack(arrays), **told}
-    return told
+    named = {name: [one.named[name] for one in found if name in one.named] for name in found[0].named}
+    alike = all(len(own) == len(found) and len({array.shape for array in own}) == 1 for own in named.values())
+    return ({f"{kind}.{name}": np.stack(own) for name, own in named.items()} if alike else {}) | told
 
 
 def _file(given: bytes | str) -> bytes:

@@ -99,7 +99,7 @@ async def _asked(request: Request, card: ModelCard) -> tuple[Call, Sequence[Inst
     """The call, its instances, and whether it sent a list of them."""
     settings = dependencies_of(request).settings
     call = await read_call(request, most_commas([card], settings.most_explanations))
-    rows, several = await in_thread(lambda: from_data(call.data, card.input, settings, call.target), call.size)
+    rows, several = await in_thread(lambda: from_data(call.data, card, settings, call.target), call.size)
     return call, rows, several
 
 
@@ -112,7 +112,7 @@ def _predicted(answer: Answer, card: ModelCard) -> Any:
 
 
 def _attributed(answer: Answer) -> Any:
-    return answer.meta["info"] if answer.array is None else answer.array
+    return answer.meta["info"] if answer.numbers is None else answer.numbers
 
 
 def _json(content: Any) -> Response:

@@ -14,8 +14,7 @@ from service.render.text import FAINT, fitted, number, write
 
 def names(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """The inputs that have an attribution of their own; none where there is one of a single input."""
-    kind = meta["kind"]
-    return tuple(name.partition(".")[2] for name in meta["arrays"] if name.startswith(f"{kind}."))
+    return tuple(meta.get(f"{meta['kind']}s", ()))
 
 
 def drawn_arrays(meta: Mapping[str, Any]) -> tuple[str, ...]:

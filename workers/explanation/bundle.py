@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import load
+
+from workers.explanation.tensors import encode_safetensors
 
 FileKind: TypeAlias = Literal["image", "tensor", "text"]
 Kind: TypeAlias = FileKind | Literal["inputs"]
@@ -30,7 +32,9 @@ def digest_inputs(files: Mapping[str, File]) -> str:
 
 def bundle(files: Mapping[str, File]) -> bytes:
     """The files in one blob (safetensors of bytes, by `kind:name`)."""
-    return save({f"{file.kind}:{name}": np.frombuffer(file.data, np.uint8) for name, file in files.items()})
+    return encode_safetensors(
+        {f"{file.kind}:{name}": np.frombuffer(file.data, np.uint8) for name, file in files.items()}
+    )
 
 
 def unbundle(data: bytes) -> dict[str, tuple[FileKind, bytes]]:

@@ -130,7 +130,7 @@ class Layer(_Frozen):
 
     name: str
     op: str
-    shape: tuple[int, ...] = Field(
+    shape: tuple[Size, ...] = Field(
         description="Shape of what belongs to one input: without the batch axis, and where the layer has windows, "
         "frames or heads merged into that axis, with an axis that counts them in its place."
     )
@@ -171,7 +171,15 @@ class ModelCard(_Frozen):
     inputs: dict[str, InputSpec] = Field(
         default={}, exclude_if=lambda named: not named, description="The inputs by name, where there are several."
     )
-    outputs: tuple[int, ...] = Field(description="Shape of the output, without the batch axis.")
+    outputs: tuple[Size, ...] = Field(description="Shape of the output, without the batch axis.")
+    returned: dict[str, tuple[Size, ...]] = Field(
+        default={},
+        exclude_if=lambda outputs: not outputs,
+        description="Of several outputs, the shape of each by its name; a target may name any.",
+    )
+    select: int | str | None = Field(
+        default=None, exclude_if=lambda name: name is None, description="Which of several outputs is explained."
+    )
     labels: tuple[str, ...] = ()
     default_method: str = "integrated_gradients"
     accuracy: float | None = None

@@ -7,10 +7,12 @@ list, a path or a sum over all of them is one over the list, and their own shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
+from typing import TypeAlias
 
-from workers.explanation.card import OPEN, InputSpec, Part
+from workers.explanation.card import OPEN, InputSpec, ModelCard, Part
 
+NOMINAL = 64  # of an axis of any length, where nothing says another
+Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of all inputs, in order
 ONE = "input"  # the name of an input that has none
 
 
@@ -47,9 +49,47 @@ def explained(spec: InputSpec) -> tuple[Part, ...]:
     return tuple(part for part in spec.parts if not part.held)
 
 
-def with_sizes(spec: InputSpec, shape: Sequence[int]) -> InputSpec:
-    """The spec of an input of that very shape."""
-    return spec.model_copy(update={"shape": tuple(shape)})
+def is_open(inputs: Mapping[str, InputSpec]) -> bool:
+    """Whether an input has an axis of any length."""
+    return any(OPEN in spec.shape for spec in inputs.values())
+
+
+def doubled(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
+    """The shape of an input twice as long along its open axes."""
+    return tuple(2 * size if want == OPEN else size for size, want in zip(shape, spec.shape, strict=True))
+
+
+def opened(card: ModelCard, other: ModelCard, named: Mapping[str, InputSpec]) -> ModelCard:
+    """The card of a model of open sizes, by those of two sizes: where they differ, any length is told."""
+    both = zip(card.layers, other.layers, strict=False)
+    layers = tuple(one.model_copy(update={"shape": _any(one.shape, two.shape)}) for one, two in both)
+    update = {
+        "input": joined(named, {}),
+        "inputs": dict(named) if card.inputs else {},
+        "layers": layers,
+        "outputs": _any(card.outputs, other.outputs),
+        "returned": {name: _any(shape, other.returned[name]) for name, shape in card.returned.items()},
+    }
+    return card.model_copy(update=update)
+
+
+def _any(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a if a == b else OPEN for a, b in zip(one, two, strict=True)) if len(one) == len(two) else one
+
+
+def at_sizes(card: ModelCard, shapes: Mapping[str, Sequence[int]]) -> ModelCard:
+    """The card with inputs of these shapes, and with a usual length along what else is open: for estimates."""
+    named = {
+        name: spec.model_copy(update={"shape": tuple(shapes.get(name, _usual(spec.shape)))})
+        for name, spec in card.named.items()
+    }
+    layers = tuple(layer.model_copy(update={"shape": _usual(layer.shape)}) for layer in card.layers)
+    update = {"input": joined(named, {}), "layers": layers, "outputs": _usual(card.outputs)}
+    return card.model_copy(update=update | ({"inputs": named} if card.inputs else {}))
+
+
+def _usual(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(NOMINAL if size == OPEN else size for size in shape)
 
 
 def fits(spec: InputSpec, shape: Sequence[int]) -> bool:
@@ -62,8 +102,3 @@ def fits(spec: InputSpec, shape: Sequence[int]) -> bool:
 def spoken(spec: InputSpec) -> str:
     """Its shape as a card says it: `[3, *, *]`."""
     return f"[{', '.join('*' if size == OPEN else str(size) for size in spec.shape)}]"
-
-
-def values(inputs: Mapping[str, InputSpec]) -> int:
-    """How many numbers all of them hold."""
-    return sum(prod(spec.shape) for spec in inputs.values())

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from workers.explanation.card import Layer, ModelCard
+from workers.explanation.card import OPEN, Layer, ModelCard
 from workers.explanation.errors import InvalidTarget
 from workers.explanation.target import (
     ClassTarget,
@@ -22,10 +22,11 @@ from workers.explanation.target import (
 from workers.explanation.tensors import rows_of
 
 MAX_TARGETS = 100
+MOST_OPEN = 2**31  # a place along an axis of any length
 LONGEST_INDEX = 18  # digits: what is longer is beyond 64 bits
 _OBJECTS = (
     "an object target is one of {rank}, {top_k}, {class}, {class, mask}, {layer, channel}, {layer, token}, "
-    "{layer, index}, {index}, {reduce}"
+    "{layer, index}, {output, index}, {index}, {reduce}"
 )
 _adapter: TypeAdapter[Target] = TypeAdapter(Target)
 
@@ -34,8 +35,8 @@ def parse_targets(raw: Any, card: ModelCard) -> list[Target]:
     """The targets that a request names, checked against the model's card.
 
     Takes "argmax", "value", a class index or label, {"rank": k}, {"top_k": k}, {"layer": .., "channel": k} (or "token",
-    "index"), {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output of several numbers, or a
-    list of these, which holds no lists. Raises InvalidTarget, which says what would be right.
+    "index"), {"output": .., "index": ..}, {"class": c, "mask": [[..]]}, {"index": ..} or {"reduce": "sum"} of an output
+    of several numbers, or a list of these, which holds no lists. Raises InvalidTarget, which says what would be right.
     """
     if not isinstance(raw, list | tuple):
         return _one(raw, card)
@@ -86,6 +87,8 @@ def _from_mapping(raw: Mapping[str, Any], card: ModelCard) -> list[Target]:
         return [_reduced(raw["reduce"], card)]
     if keys == {"class", "mask"}:
         return [_mask(raw, card)]
+    if keys == {"output", "index"}:
+        return [_of_output(raw, card)]
     if keys in ({"layer", "channel"}, {"layer", "token"}, {"layer", "index"}):
         return [_unit(raw, card)]
     raise _wrong(f"{_OBJECTS}; this one has {', '.join(sorted(str(key)[:80] for key in keys))[:80] or 'no keys'}")
@@ -141,12 +144,7 @@ def _element(raw: Any, card: ModelCard) -> Target:
             raise _wrong(f"no number of the output of {card.name} has that name; {_right_value(card)}")
     index = (raw,) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     shape = card.outputs or (1,)
-    inside = (
-        isinstance(index, Sequence)
-        and len(index) == len(shape)
-        and all(type(i) is int and 0 <= i < n for i, n in zip(index, shape, strict=True))
-    )
-    if not inside:
+    if not _is_inside(index, shape):
         raise _wrong(f"the index of a number of {card.name} lies within its shape {list(shape)}; {_right_value(card)}")
     return ElementTarget(index=tuple(index)) if card.numbers > 1 else ValueTarget()
 
@@ -189,15 +187,49 @@ def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
     for key in ("channel", "token"):
         if (place := getattr(target, key)) is not None:
             axis = axis_of(layer, key)
-            _integer(place, f"the {key} of {layer.name}", 0, (*layer.shape, 1)[axis] - 1)
+            most = (*layer.shape, 1)[axis]
+            _integer(place, f"the {key} of {layer.name}", 0, MOST_OPEN if most == OPEN else most - 1)
             target = target.model_copy(update={"axis": axis})
-    if target.index is not None:
-        inside = len(target.index) == len(layer.shape) and all(
-            0 <= i < n for i, n in zip(target.index, layer.shape, strict=False)
-        )
-        if not inside:
-            raise _wrong(f"the index of a unit of {layer.name} lies within its shape {list(layer.shape)}")
+    if target.index is not None and not _is_inside(target.index, layer.shape):
+        raise _wrong(f"the index of a unit of {layer.name} lies within its shape {list(layer.shape)}")
     return target
+
+
+def _of_output(raw: Mapping[str, Any], card: ModelCard) -> Target:
+    """One number of any output, by its name: of the one explained an element, of the others a unit of a layer."""
+    name, index = str(raw["output"]), raw["index"]
+    shapes = card.returned or {"output": card.outputs}
+    if name not in shapes:
+        raise _wrong(f"{card.name} has no such output; there are: {', '.join(shapes)}")
+    index = [index] if type(index) is int else index
+    if not _is_inside(index, shapes[name]):
+        raise _wrong(f"the index of a number of {name} lies within its shape {list(shapes[name])}")
+    if name == str(card.select) or not card.returned:
+        return ElementTarget(index=tuple(index)) if shapes[name] else ValueTarget()
+    layer = next(layer for layer in card.layers if name in (layer.name, *layer.aliases))
+    return UnitTarget(layer=layer.name, index=tuple(index))
+
+
+def _is_inside(index: Any, shape: Sequence[int]) -> bool:
+    return (
+        isinstance(index, Sequence)
+        and len(index) == len(shape)
+        and all(type(i) is int and i >= 0 and (size == OPEN or i < size) for i, size in zip(index, shape, strict=True))
+    )
+
+
+def check_target(target: Target | None, card: ModelCard) -> None:
+    """Raise InvalidTarget where a target of a model of open sizes lies beyond what it has for an input of this size."""
+    if isinstance(target, ElementTarget) and not _is_inside(target.index, card.outputs):
+        raise _wrong(f"the output for an input of this size has the shape {list(card.outputs)}")
+    if isinstance(target, MaskTarget) and target.shape != card.outputs[1:]:
+        raise _wrong(f"the output for an input of this size has the places {list(card.outputs[1:])}, unlike the mask")
+    if isinstance(target, UnitTarget):
+        shape = next((layer.shape for layer in card.layers if layer.name == target.layer), ())
+        place = target.channel if target.channel is not None else target.token
+        inside = place is None or place < (*shape, 1)[target.axis]
+        if not inside or (target.index is not None and not _is_inside(target.index, shape)):
+            raise _wrong(f"{target.layer} has the shape {list(shape)} for an input of this size")
 
 
 def axis_of(layer: Layer, word: Literal["channel", "token"]) -> int:
@@ -225,9 +257,9 @@ def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
         )
     found, places = _class(raw["class"], card), card.outputs[1:]
     shape = _first_lengths(raw["mask"], len(places))
-    if shape != places:
+    if len(shape) != len(places) or any(want not in (OPEN, size) for want, size in zip(places, shape, strict=True)):
         raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(places)}")
-    if rows_of(raw["mask"], places) is None:
+    if rows_of(raw["mask"], shape) is None:
         raise _wrong(f"the mask's lists differ in length; its shape is the output's, {list(places)}")
     target = _checked({"kind": "mask", "index": found.index, "mask": raw["mask"]})
     assert isinstance(target, MaskTarget)

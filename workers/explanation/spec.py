@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workers.explanation.card import InputSpec, Output
-from workers.explanation.inputs import ONE
+from workers.explanation.inputs import ONE, Shapes, joined
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,12 @@ class ModelSpec:
     def named(self) -> Mapping[str, InputSpec]:
         """The inputs by name, in the order of the model's arguments; one that has no name is called `input`."""
         return self.inputs or {ONE: self.input}
+
+
+def of_shapes(spec: ModelSpec, shapes: Shapes) -> ModelSpec:
+    """The same of a model whose inputs have these shapes."""
+    named = {
+        name: one.model_copy(update={"shape": shape})
+        for (name, one), shape in zip(spec.named.items(), shapes, strict=True)
+    }
+    return replace(spec, inputs=named if spec.inputs else {}, input=joined(named, {}))

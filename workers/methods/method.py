@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from workers.explanation.card import InputSpec
-from workers.explanation.errors import InvalidParameter, MethodNotApplicable, UnknownMethod, methods
+from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable, UnknownMethod, methods
 from workers.explanation.result import Kind, Result
 from workers.methods.extent import Extent
 from workers.methods.fields.references import DatasetName, ModelName, with_datasets, with_models
@@ -36,6 +36,7 @@ NEEDED: Mapping[Need, str] = {"gradients": "gradients", "graph": "the graph of t
 Asked: TypeAlias = (
     Any  # a Function, which a method that needs something OF_A_GRAPH has as a Model: `check_needs` sees to it
 )
+PLANE = ("channel", "height", "width")
 Cost: TypeAlias = Literal["one pass", "tens of passes", "hundreds of passes", "thousands of passes"]
 
 MethodName: TypeAlias = str
@@ -62,6 +63,7 @@ class Method(BaseModel):
     takes_input: ClassVar[bool] = True
     takes_target: ClassVar[bool] = True
     places: ClassVar[bool] = False  # whether each place of the input has one number, whatever its channels
+    one_input: ClassVar[str | None] = None  # what it does that several inputs cannot be given to, in words
     cost: ClassVar[Cost] = "one pass"
     averages_background: ClassVar[bool] = False  # over its rows, where `fill` says so: the default for tables
     revision: ClassVar[int] = 1
@@ -99,6 +101,20 @@ class Method(BaseModel):
             "for inputs and nothing else",
             pointer="/method",
             instead=methods("occlusion", "kernel_shap", "shapley_sampling", "lime"),
+        )
+
+    def check_inputs(self, model: Function) -> None:
+        """Raise MethodNotApplicable, naming the input at fault, where the model takes several and this takes one."""
+        parts = model.card.input.parts
+        if self.one_input is None or not parts:
+            return
+        held = next((part for part in parts if part.held and not model.card.named[part.name].held), None)
+        fault = held or max(parts, key=lambda part: len(model.card.named[part.name].shape) < len(PLANE))
+        raise MethodNotApplicable(
+            f"{self.name} {self.one_input}, and this model takes {', '.join(model.card.named)}, of which {fault.name} "
+            f"({model.card.named[fault.name].kind} of the shape {list(model.card.named[fault.name].shape)}) is none",
+            pointer="/method",
+            instead=ANY_FUNCTION,
         )
 
     def check_walk(self, model: Function) -> None:

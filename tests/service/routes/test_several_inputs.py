@@ -114,3 +114,38 @@ async def test_one_input_is_not_enough(client: httpx.AsyncClient, picture: bytes
     answer = await client.post(URL, content=picture, headers={"content-type": "image/png"}, params={"model": "both"})
     assert answer.status_code == 422
     assert "image (image [3, 8, 8]), row (tensor [5])" in answer.json()["detail"]
+
+
+async def test_the_three_protocols_take_inputs_by_name(client: httpx.AsyncClient, picture: bytes) -> None:
+    pixels = np.asarray(Image.open(io.BytesIO(picture)), np.float32).transpose(2, 0, 1)
+    image = ((pixels / 255 - 0.5) / 0.5).tolist()
+    asked = {"method": {"name": "gradient"}, "target": 1}
+    native = await client.post(
+        URL,
+        json={"model": "both", **asked, "inputs": {
+            "image": {"tensor": {"shape": [3, 8, 8], "data": image}}, "row": {"tensor": {"shape": [5], "data": ROW}},
+        }},
+    )  # fmt: skip
+    expected = load((await client.get(native.json()["links"]["safetensors"])).content)
+    one = {"image": image, "row": ROW}
+    v1 = await client.post("/v1/models/both:explain", json={"instances": [one], "parameters": asked})
+    assert v1.status_code == 200, v1.text
+    serve = await client.post("/explanations/both", json={"data": [one], "method": "gradient", "target": 1})
+    assert serve.status_code == 200, serve.text
+    tensors = [
+        {"name": name, "datatype": "FP32", "shape": [1, *np.shape(values)], "data": np.ravel(values).tolist()}
+        for name, values in one.items()
+    ]
+    parameters = {"whence.method": "gradient", "whence.target": 1}
+    v2 = await client.post("/v2/models/both/explain", json={"inputs": tensors, "parameters": parameters})
+    assert v2.status_code == 200, v2.text
+    by_name = {
+        out["name"]: np.reshape(out["data"], out["shape"]) for out in v2.json()["outputs"] if "FP32" in out.values()
+    }
+    for name in one:
+        wanted = expected[f"attribution.{name}"]
+        np.testing.assert_allclose(v1.json()["explanations"][0]["attribution"][name], wanted, rtol=1e-5)
+        np.testing.assert_allclose(serve.json()[0][name], wanted, rtol=1e-5)
+        np.testing.assert_allclose(by_name[f"attribution.{name}"][0], wanted, rtol=1e-5)
+    told = (await client.get("/v2/models/both")).json()
+    assert [given["name"] for given in told["inputs"]] == ["image", "row", "target"]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from workers.engine.compile.open_sizes import fix, nominal
 from workers.engine.graph import ops
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidFolder
@@ -38,7 +39,9 @@ class Taken:
 
 def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> Taken:
     """Let the graph take its inputs as methods are given them; raises InvalidFolder where the card has others."""
-    by_name = _matched(sources, inputs)
+    by_name = matched(sources, inputs)
+    fix(graph, by_name, {name: spec.shape for name, spec in inputs.items()})
+    _check_shapes(by_name, inputs)
     batch = _batch(by_name)
     tables = {name: _table(source) for name, source in by_name.items() if not _is_float(source)}
     if is_plain(inputs):
@@ -58,7 +61,16 @@ def _are_ids(spec: InputSpec) -> bool:
     return spec.dtype != "float32" and not spec.held
 
 
-def _matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dict[str, fx.Node]:
+def traced_shapes(
+    program: torch.export.ExportedProgram, inputs: Mapping[str, InputSpec]
+) -> tuple[tuple[int, ...], ...]:
+    """The shape of each input that the program was traced with."""
+    placed = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    sources = [placed[name] for name in program.graph_signature.user_inputs if name in placed]
+    return tuple(nominal(source) for source in matched(sources, inputs).values())
+
+
+def matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dict[str, fx.Node]:
     """The placeholders by the card's names: those of the program itself, or in its order."""
     own = {source.name: source for source in sources}
     if len(sources) != len(inputs):
@@ -67,12 +79,15 @@ def _matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dic
             f"({', '.join(inputs)}); give each a section [inputs.NAME], in the order of the model's arguments"
         )
     found = own if own.keys() == inputs.keys() else dict(zip(inputs, sources, strict=True))
+    return {name: found[name] for name in inputs}
+
+
+def _check_shapes(sources: Mapping[str, fx.Node], inputs: Mapping[str, InputSpec]) -> None:
     for name, spec in inputs.items():
-        sizes = [int(size) if isinstance(size, int) else 0 for size in found[name].meta["val"].shape[1:]]
+        sizes = [size if isinstance(size, int) else 0 for size in sources[name].meta["val"].shape[1:]]
         if sizes != list(spec.shape):
             section = "[input]" if len(inputs) == 1 else f"[inputs.{name}]"
             raise InvalidFolder(f"{section} shape is {list(spec.shape)} and the model was exported for {sizes}")
-    return {name: found[name] for name in inputs}
 
 
 def _batch(sources: Mapping[str, fx.Node]) -> int | torch.SymInt:

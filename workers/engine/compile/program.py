@@ -181,7 +181,8 @@ def _compile(
         position[node] = index
     returned: Any = graph.output_node().args[0]
     result = returned[0] if isinstance(returned, list | tuple) else returned
-    return Graph(tuple(nodes), position[result], alone=isinstance(rows_of.batch, int))
+    outputs = {name: at for node, at in position.items() for name in node.meta.get(OUTPUT, ())}
+    return Graph(tuple(nodes), position[result], isinstance(rows_of.batch, int), outputs)
 
 
 class _RowsOf:

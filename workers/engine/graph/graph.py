@@ -89,6 +89,7 @@ class Graph:
     nodes: tuple[Node, ...]
     output: int
     alone: bool = False
+    returned: Mapping[str, int] = field(default_factory=dict)  # of several outputs, the node of each by its name
     affine: dict[int, bool] = field(init=False, default_factory=dict, compare=False)  # what `linearity` found out
     _last_use: dict[int, tuple[int, ...]] = field(init=False)
     _carriers: tuple[tuple[int, ...], ...] = field(init=False)  # by node, those that its value flows into

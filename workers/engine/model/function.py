@@ -17,7 +17,8 @@ from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
-from workers.explanation.card import ModelCard
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.inputs import Shapes
 from workers.explanation.target import Target
 
 _look: ContextVar[Callable[[], None] | None] = ContextVar("look", default=None)
@@ -51,6 +52,8 @@ class Function:
         self, card: ModelCard, device: torch.device, dtype: torch.dtype, chunk: int | None, rows: int | None = None
     ) -> None:
         self.card = card
+        self.published = card  # what clients are told: of a model of open sizes, not those of one
+        self.takes: Mapping[str, InputSpec] = card.named
         self.device = device
         self.dtype = dtype
         self.rows = rows
@@ -145,6 +148,10 @@ class Function:
     def range(self) -> tuple[Tensor, Tensor] | None:
         """Lowest and highest value of the input, each broadcastable to it; None where the card does not say."""
         return prediction.input_range(self.card.input, self.device, self.dtype, self.card.named)
+
+    def sized(self, shapes: Shapes) -> Function:  # noqa: ARG002  # what overrides it reads it
+        """The model for inputs of these shapes; raises InvalidTensor where it does not take them."""
+        return self
 
     def bounded(self, name: str) -> bool:
         """Whether the card says between what an input's values lie; nothing says so of what ids are embedded as."""

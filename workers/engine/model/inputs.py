@@ -22,8 +22,8 @@ def separate(x: Tensor, spec: InputSpec, name: str) -> dict[str, Tensor]:
 
 
 def piece(x: Tensor, part: Part) -> Tensor:
-    """What of a list (n, numbers) is a part's, in its shape (n, *shape): a view."""
-    return x[:, part.start : part.stop].view(len(x), *part.shape)
+    """What of a list (n, numbers) is a part's, in its shape (n, *shape)."""
+    return x[:, part.start : part.stop].reshape(len(x), *part.shape)
 
 
 def hold(altered: Tensor, x: Tensor, spec: InputSpec) -> Tensor:

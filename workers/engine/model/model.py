@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from workers.engine.compile.dropout import has_dropout
+from workers.engine.compile.inputs import traced_shapes
 from workers.engine.compile.precision import stored_types
 from workers.engine.compile.program import Compiled, compile_program
 from workers.engine.compile.row_independence import settle
@@ -28,9 +30,20 @@ from workers.engine.rules.by_operation.passing import Gradient
 from workers.engine.rules.entry import Table
 from workers.engine.rules.rule import Rule
 from workers.explanation.composite import DEFAULT, Choices
-from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
-from workers.explanation.spec import ModelSpec
+from workers.explanation.errors import (
+    ExplainError,
+    Instead,
+    InvalidFolder,
+    InvalidParameter,
+    InvalidTarget,
+    InvalidTensor,
+    methods,
+)
+from workers.explanation.inputs import Shapes, doubled, is_open, opened
+from workers.explanation.spec import ModelSpec, of_shapes
 from workers.explanation.target import Target, UnitTarget
+
+SIZES = 6  # of a model of open sizes, how many are kept
 
 
 def snake(name: str) -> str:
@@ -59,6 +72,7 @@ class Model(Function):
         self.tables = compiled.tables
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
+        self._made: Callable[[Shapes], Model] | None = None
         self.stochastic: Callable[[], Compiled] | None = None
 
     @classmethod
@@ -74,6 +88,8 @@ class Model(Function):
 
         `chunk` is how many rows a method with many passes runs at once; it is measured where not given.
         """
+        if is_open(spec.named):
+            return cls._of_any_size(spec, program, device, dtype, chunk)
         place = torch.device(device)
 
         def compiled_as(dropout: bool) -> Compiled:
@@ -88,6 +104,40 @@ class Model(Function):
         if has_dropout(program):
             model.stochastic = cache(partial(compiled_as, True))
         return model
+
+    @classmethod
+    def _of_any_size(
+        cls,
+        spec: ModelSpec,
+        program: torch.export.ExportedProgram,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        chunk: int | None,
+    ) -> Model:
+        """The model for the sizes that it was traced with, which makes those for others as they are asked for."""
+
+        @lru_cache(SIZES)
+        def made(shapes: Shapes) -> Model:
+            return cls.from_program(of_shapes(spec, shapes), program, device, dtype, chunk)
+
+        shapes = traced_shapes(program, spec.named)
+        model = copy.copy(made(shapes))
+        model.takes, model._made = spec.named, made
+        try:
+            other = made(tuple(doubled(shape, one) for shape, one in zip(shapes, spec.named.values(), strict=True)))
+        except ExplainError:
+            other = model
+        model.published = opened(model.card, other.card, spec.named)
+        return model
+
+    def sized(self, shapes: Shapes) -> Model:
+        if self._made is None:
+            return self
+        try:
+            return self._made(shapes)
+        except InvalidFolder as error:
+            told = " and ".join(str(list(shape)) for shape in shapes)
+            raise InvalidTensor(f"the model does not take the size {told}: {error.detail}", pointer="/input") from None
 
     @property
     def ends(self) -> frozenset[int]:

@@ -47,9 +47,12 @@ def card(
             "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
         )
     found = card_of_function(spec, outputs)
+    shapes = {name: graph.nodes[i].part for name, i in graph.returned.items() if offered[i]}
+    returned = {name: shape for name, shape in shapes.items() if shape is not None}
     stored = tuple(name for name in stored if name != spoken(dtype))
     return found.model_copy(update={
             "layers": layers, "cells": _cells(folded or graph), "precision": spoken(dtype), "stored": stored,
+            "returned": returned,
         })  # fmt: skip
 
 
@@ -72,7 +75,7 @@ def card_of_function(spec: ModelSpec, outputs: tuple[int, ...]) -> ModelCard:
     return ModelCard(
         name=spec.name, digest=spec.digest, output=spec.output, input=spec.input, inputs=dict(spec.inputs),
         outputs=outputs, labels=check_output(spec.output, outputs, spec.labels), default_method=spec.default_method,
-        accuracy=spec.accuracy,
+        accuracy=spec.accuracy, select=spec.select,
     )  # fmt: skip
 
 

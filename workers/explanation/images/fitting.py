@@ -8,7 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from workers.explanation.card import ImageSpec, Mode
+from workers.explanation.card import OPEN, ImageSpec, Mode
 from workers.explanation.errors import InvalidImage
 from workers.explanation.images.files import MAX_PIXELS
 
@@ -66,12 +66,16 @@ def fit_of(size: tuple[int, int], spec: ImageSpec) -> Fit:
 
 
 def fitted(source: Rows, spec: ImageSpec, wanted: tuple[int, int]) -> Image.Image:
-    """The picture of `wanted` width and height, in L or RGB; raises InvalidImage where the card makes another of it.
+    """The picture of `wanted` width and height (OPEN: its own), in L or RGB.
+
+    Raises InvalidImage where the card makes another of it.
 
     Along the rows first, then along the columns. Where all rows of the final width are many, the latter is done in
     pieces, and may differ from the whole by one level of 255 (with `nearest`, by one pixel).
     """
     fit = fit_of(source.size, spec)
+    width, height = wanted
+    wanted = (fit.width if width == OPEN else width, fit.height if height == OPEN else height)
     if (fit.width, fit.height) != wanted:
         given, takes = (f"{width} x {height}" for width, height in ((fit.width, fit.height), wanted))
         raise InvalidImage(f"the image has {given} pixels; the model takes {takes}, not resized", pointer="/input")

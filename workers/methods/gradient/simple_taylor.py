@@ -58,9 +58,11 @@ class SimpleTaylor(Method):
 
     def _root(self, model: Model, batch: Batch, wanted: list[Target]) -> tuple[Tensor, Tensor]:
         """The root, and the point beside it at which the gradient is taken."""
+        from workers.engine.model.inputs import hold
         from workers.engine.propagation.taylor import nearest_root
 
         if self.root == "origin":
-            return batch.x * 0, batch.x * NEAR
+            spec = model.card.input
+            return hold(batch.x * 0, batch.x, spec), hold(batch.x * NEAR, batch.x, spec)
         root = nearest_root(model, batch, wanted, STEPS, HALVINGS)
         return root, root

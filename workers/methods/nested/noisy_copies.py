@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -58,27 +59,38 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
 def extent(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
     """What noise is a share of: the width of the input's range by channel, as the card says, else of each row's own
     values; or the standard deviation of each row's values. Of several inputs, each by itself. Broadcasts to x."""
-    if model.card.input.parts:
-        return _of_parts(model, x, noise_of)
-    axes = tuple(range(1, x.dim()))
     if noise_of == "std":
-        return x.std(axes, correction=0, keepdim=True)
-    low, high = model.range() or own_range(x)
+        return _spread(model, x)
+    low, high = bounds(model, x)
     return high - low
 
 
-def _of_parts(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
-    """The extent of each input at its own values; of what is held, none."""
+def _spread(model: Function, x: Tensor) -> Tensor:
+    """The standard deviation of each row's values, of several inputs by input; of what is held, none."""
+    spec = model.card.input
+    if spec.parts:
+        return hold(by_part(x, spec, lambda piece, _: _deviation(piece).expand_as(piece)), torch.zeros_like(x), spec)
+    return _deviation(x)
 
-    def of_part(piece: Tensor, part: Part) -> Tensor:
-        axes = tuple(range(1, piece.dim()))
-        if noise_of == "std":
-            return piece.std(axes, correction=0, keepdim=True).expand_as(piece)
+
+def _deviation(x: Tensor) -> Tensor:
+    return x.std(tuple(range(1, x.dim())), correction=0, keepdim=True)
+
+
+def bounds(model: Function, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The range that the card gives, else that of each row's own values, of several inputs by input; broadcasts to x.
+
+    What is held lies between itself.
+    """
+    spec = model.card.input
+    if not spec.parts:
+        return model.range() or own_range(x)
+
+    def bound(which: int, piece: Tensor, part: Part) -> Tensor:
         known = None if part.embedding else input_range(model.card.named[part.name], x.device, x.dtype)
-        low, high = known or own_range(piece)
-        return (high - low).expand_as(piece)
+        return (known or own_range(piece))[which].expand_as(piece)
 
-    return hold(by_part(x, model.card.input, of_part), torch.zeros_like(x), model.card.input)
+    return by_part(x, spec, partial(bound, 0)), by_part(x, spec, partial(bound, 1))
 
 
 def own_range(x: Tensor) -> tuple[Tensor, Tensor]:

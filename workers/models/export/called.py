@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.explanation.card import OPEN, InputSpec
-from workers.explanation.inputs import is_plain
-
-NOMINAL = 64  # of an axis of any length, where no example says another
+from workers.explanation.inputs import NOMINAL, is_plain
 
 
 class Called(nn.Module):

@@ -25,6 +25,7 @@ def refuse(model: Function, method: Method) -> None:
     for held in method.inner():
         refuse(model, held)
     method.check_needs(model)
+    method.check_inputs(model)
     method.check_walk(model)
     method.refuse(model)
 

@@ -16,7 +16,7 @@ from workers.runtime.execute.faults import client_error
 
 def with_support(model: Function) -> ModelCard:
     """The model's card with, for each method, whether it works with default parameters, and why not."""
-    return model.card.model_copy(update={"methods": tuple(support(model, name) for name in catalogue())})
+    return model.published.model_copy(update={"methods": tuple(support(model, name) for name in catalogue())})
 
 
 def support(model: Function, name: str) -> MethodSupport:

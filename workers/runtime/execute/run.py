@@ -17,6 +17,7 @@ from workers.engine.model.function import looking
 from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
+from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.jobs.receipt import Explained, finished
@@ -107,12 +108,30 @@ class _Shift:
         for work in works:
             try:
                 if place(work) not in self.inputs:
-                    self.inputs[place(work)] = prepared(work, model.card.named)
+                    self.inputs[place(work)] = prepared(work, model.takes)
                 ready.append(Ready(work, self.inputs[place(work)]))
             except Exception as error:
                 yield work, instrumentation.counted_error(error, [work])
         for rows in _alike(ready):
-            yield from self.explained(model, rows)
+            yield from self.sized(model, rows)
+
+    def sized(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
+        """Rows of the same shapes, by the model for these; targets that it has not got are refused."""
+        fitting = list(rows)
+        try:
+            own = model.sized(rows[0].inputs.shapes)
+        except Exception as error:
+            failure = instrumentation.counted_error(error, [row.work for row in rows])
+            yield from ((row.work, failure) for row in rows)
+            return
+        for row in rows if own is not model else ():
+            try:
+                check_target(row.work.job.target, own.card)
+            except InputError as error:
+                fitting.remove(row)
+                yield row.work, error
+        if fitting:
+            yield from self.explained(own, fitting)
 
     def explained(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
         """The batch, or its halves where it fails, so that one bad row fails alone.

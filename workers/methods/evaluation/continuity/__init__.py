@@ -26,6 +26,7 @@ class Continuity(Method):
     method with a jump has no bound: the ratio grows as the steps shrink. Source: Montavon et al. 2018; S4 13.3.2.
     """
 
+    one_input = "moves the values of one input about"
     kind = "scores"
     citation = "Montavon et al. 2018, Methods for interpreting and understanding deep neural networks; book ch. 13"
     question = "Do nearly equal inputs get nearly equal explanations?"

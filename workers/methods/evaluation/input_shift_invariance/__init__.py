@@ -30,6 +30,7 @@ class InputShiftInvariance(Method):
     node. Source: Kindermans et al. 2019, S4 ch. 14.
     """
 
+    one_input = "adds a constant to every value of one input"
     kind = "scores"
     citation = "Kindermans et al. 2019, The (un)reliability of saliency methods; book ch. 14"
     question = "Does the explanation change when the input is shifted and the model makes up for it?"

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from workers.engine.data.random_items import pick
 from workers.engine.model.batch import Batch
+from workers.engine.model.inputs import hold
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
 from workers.explanation.perturbation import NoiseOf
-from workers.methods.nested.noisy_copies import Moments, extent, own_range
+from workers.methods.nested.noisy_copies import Moments, bounds, extent
 
 Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order
 
@@ -34,7 +35,8 @@ def expect(model: Model, batch: Batch, samples: int, sources: list[torch.Generat
     total, square = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
     begins, sums = (torch.zeros(len(batch), samples, dtype=torch.float64) for _ in range(2))
     for rows, at in sweep(model, batch, samples, "samples"):
-        start, targets = baselines(rows, at), [wanted[row] for row in rows]
+        start = hold(baselines(rows, at), batch.x[rows], model.card.input)
+        targets = [wanted[row] for row in rows]
         line = batch.x[rows] - start
         _, gradients = model.gradient(start + line * nodes[rows, at].view(flat), targets)
         values = gradients * line
@@ -59,7 +61,7 @@ def from_dataset(model: Model, batch: Batch, name: str, samples: int, sources: l
 
 def uniform(model: Model, batch: Batch, sources: list[torch.Generator]) -> Draw:
     """Baselines that are noise over the range of the input: the card's, else each row's own."""
-    low, high = (bound.expand_as(batch.x) for bound in model.range() or own_range(batch.x))
+    low, high = (bound.expand_as(batch.x) for bound in bounds(model, batch.x))
 
     def draw(rows: Tensor, _: Tensor) -> Tensor:
         shares = torch.stack([torch.rand(batch.x.shape[1:], generator=sources[row]) for row in rows])

@@ -24,6 +24,7 @@ class MeaningfulPerturbation(Method):
     everything deleted. Raises MethodNotApplicable for a flat input, which has no places. Source: Fong, Vedaldi 2017.
     """
 
+    one_input = "learns a smooth mask over the places of one input"
     citation = "Fong, Vedaldi 2017, Interpretable Explanations of Black Boxes by Meaningful Perturbation; book ch. 8.3"
     question = "Which is the smallest region that the score cannot do without, or can do with alone?"
     needs = frozenset({"gradients"})

@@ -25,6 +25,7 @@ class PredictionDifference(Method):
     dataset. Source: Zintgraf et al. 2017; S4 9.3.
     """
 
+    one_input = "draws windows anew from what lies around them in one input"
     citation = (
         "Zintgraf, Cohen, Adel, Welling 2017, Visualizing Deep Neural Network Decisions: Prediction Difference "
         "Analysis; book ch. 9.3"

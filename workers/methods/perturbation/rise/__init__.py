@@ -23,6 +23,7 @@ class Rise(Method):
     Source: Petsiuk, Das, Saenko 2018.
     """
 
+    one_input = "hides places beside each other of one input by masks drawn over it"
     citation = "Petsiuk, Das, Saenko 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models"
     question = "Which places, when they happen to be shown, go with a high score?"
     cost = "thousands of passes"

@@ -57,6 +57,7 @@ class ActivationMaximization(Method):
     MethodNotApplicable for a prior that the input has no places for. Source: S3 eq. 1-2; S4 eq. 4.1-4.7.
     """
 
+    one_input = "makes one input up"
     kind = "synthesis"
     citation = (
         "Erhan et al. 2009; Nguyen, Yosinski, Clune 2019, Understanding Neural Networks via Feature Visualization"

@@ -24,6 +24,7 @@ class DeepDream(Method):
     Source: Mordvintsev et al. 2015.
     """
 
+    one_input = "makes one image over"
     kind = "synthesis"
     citation = "Mordvintsev, Olah, Tyka 2015, Inceptionism: Going Deeper into Neural Networks"
     question = "What does this layer see in the input?"
