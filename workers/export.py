@@ -24,8 +24,9 @@ from workers.explanation.inputs import ONE
 from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, read_card
 from workers.models.export.called import joined_rows
+from workers.models.export.command_line import parser
 from workers.models.export.from_code import build_module, load_weights
-from workers.models.export.options import examples, parser, sections_of
+from workers.models.export.options import examples, sections_of
 from workers.models.export.program import export_module
 from workers.models.export.tracebacks import first_line, place_of
 from workers.models.folder import read_folder
