@@ -19,7 +19,7 @@ const LOOK = 10000;
 const READY = (one) => one.state === "ready";
 
 // Every model there is; one that cannot be asked for says why, and the one that is chosen stays.
-function offer(found) {
+function listModels(found) {
   const chosen = byId("model").value;
   const options = found.map((one) =>
     READY(one)
@@ -38,7 +38,7 @@ async function lookAgain() {
     const found = await models();
     if (JSON.stringify(found) !== JSON.stringify(state.all) && found.some(READY)) {
       Object.assign(state, { all: found, models: found.filter(READY) });
-      if (offer(found)) chooseModel();
+      if (listModels(found) || modelNamed(state.model.name).digest !== state.model.digest) chooseModel();
     }
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -95,7 +95,7 @@ async function begin() {
     return;
   }
   show("model-error", null);
-  offer(state.all);
+  listModels(state.all);
   setTimeout(lookAgain, LOOK);
   byId("model").addEventListener("change", chooseModel);
   beginLook();

@@ -89,7 +89,7 @@ function targetFields() {
     el("option", { value: "" }, "nothing"),
     el("option", { value: "class" }, "another class"),
     models
-      .filter((one) => one !== model)
+      .filter(({ name }) => name !== model.name)
       .map((one) => el("option", { value: `model ${one.name}` }, `model ${one.name}`)),
   );
   const second = field("second", "The other class", {
