@@ -20,6 +20,7 @@ from service.cli.main import app as cli
 from service.queue.queue import Queue
 from service.queue.served import Served
 from service.settings import Settings
+from tests.orders import serving as offering
 from tests.redis_server import RedisServer
 from tests.service.live import serving
 from tests.toys import inputs, model_of, net
@@ -45,7 +46,7 @@ def url(redis_server: RedisServer, tmp_path: Path, jobs: Redis, monkeypatch: pyt
     results = Results(jobs, ttl=60)
     stock = Stock(datasets, results, Partials(jobs), lambda _: model)
     rung, over = threading.Event(), threading.Event()
-    worker = Worker("w1", Store(jobs), results, lambda _: model, lambda _: rung.set(), 60, stock.of)
+    worker = Worker("w1", offering(Store(jobs)), results, lambda _: model, lambda _: rung.set(), 60, stock.of)
 
     def work() -> None:
         while not over.wait(0.05):
