@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_S = 180
+PATIENCE_S = 400
 NET = """from torch import nn
 
 def build():
@@ -140,7 +140,8 @@ def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            if len(httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())) == 2 + len(SMALL):
+            found = httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())
+            if [one["state"] for one in found] == ["ready"] * (2 + len(SMALL)):
                 return
         except httpx.TransportError:
             pass

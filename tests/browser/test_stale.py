@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.browser.site import Site, Visit
 from tests.tree import ROOT
 
@@ -182,3 +184,22 @@ def test_a_link_that_is_read_late_does_not_replace_what_was_chosen_since(visit: 
     visit.page.wait_for_function("() => document.querySelector('.bars .label')?.textContent === 'class 7'")
     visit.wait_for_results(1)
     assert fresh(visit) == ["class 7"]
+
+
+@pytest.mark.slow  # the page looks for models every ten seconds
+def test_a_model_that_is_replaced_under_its_name_is_another(visit: Visit) -> None:
+    visit.example(4)
+    visit.wait_for_results(1)
+
+    def replaced(route: Any) -> None:
+        found = route.fetch().json()
+        for one in found["models"]:
+            one["digest"] = f"{one['digest'][:-4]}0000"
+        route.fulfill(json=found)
+
+    visit.page.route("**/api/v1/models", replaced)
+    held = Held(visit)
+    visit.page.wait_for_selector(".cell.stale .note")
+    held.release()
+    visit.wait_for_results(1)
+    assert stale(visit) == []
