@@ -35,7 +35,7 @@ zoo: $(TEST_READY)  ## every method on every kind of net: alone, in company, bes
 	@$(BIN)/python -m pytest -q -n 2 -m "zoo or not zoo" -rP tests/zoo
 
 faults: $(TEST_READY)  ## kill, freeze and cut off real processes; print what was survived (TIMES=1)
-	@FAULT_TIMES=$(TIMES) $(BIN)/python -m pytest -q -m faults tests/faults
+	@FAULT_TIMES=$(TIMES) $(BIN)/python -m pytest -q -m faults tests/faults tests/fleet
 
 soak: $(TEST_READY)  ## twice the load that can be served, with deaths all along (MINUTES=10)
 	@$(BIN)/python -W ignore -m tests.faults.soak --minutes $(MINUTES)

@@ -79,7 +79,7 @@ class InMemory:
 
     def _item(self, data: InMemoryDataset, number: int, row: Row, target: Any) -> ItemExplanation:
         told = {
-            "target": {"kind": "class", "index": target.index},
+            "target": {"kind": "class", "index": getattr(target, "index", 0)},
             "prediction": [{"index": number % 3, "label": None, "score": 0.5, "probability": None}],
             "explained": {"score": 0.25},
             "checks": [check.to_json() for check in row.checks],

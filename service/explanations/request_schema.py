@@ -12,6 +12,7 @@ from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS
 
 DIGEST = "sha256:" + "0" * 64
 LONGEST_NAME = 1000  # of a class
+MOST_COLUMNS = 10_000
 MOST_FIELDS = 20  # twice as many as any object of a request has
 
 TARGET_SCHEMA: dict[str, Any] = {
@@ -70,6 +71,7 @@ class InputField(BaseModel):
     tensor: Annotated[dict[str, Any] | None, WithJsonSchema(TENSOR_SCHEMA)] = None
     table: dict[str, Any] | None = Field(
         default=None,
+        max_length=MOST_COLUMNS,
         description="A row of a table: a value by the name of each column, or pandas' split, {columns, data}.",
         examples=[{"age": 39, "job": "clerk"}, {"columns": ["age", "job"], "data": [[39, "clerk"]]}],
     )

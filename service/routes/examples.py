@@ -68,7 +68,11 @@ _MODEL = {
     "methods": [{"name": "gradient", "supported": True, "reason": None}],
     "classes": ["0", "1"],
     "state": "ready",
-    "loaded": [{"worker": "host-1", "device": "cpu"}],
+    "reason": None,
+    "memory": 165_000,
+    "versions": [{"digest": DIGEST, "current": True, "state": "ready", "workers": 1}],
+    "loaded": [{"worker": "host-1", "device": "cpu", "digest": DIGEST, "bytes": 165_000}],
+    "workers": [],
     "links": {"self": f"{API}/models/digits", "explain": f"{API}/explanations?model=digits"},
 }
 _DATASET = {
@@ -117,7 +121,7 @@ EXAMPLES: dict[str, Any] = {
     "Methods": {"methods": [_METHOD]},
     "ModelDocument": _MODEL,
     "Models": {"models": [_MODEL]},
-    "Ready": {"status": "ready", "workers": 1, "models": ["digits"]},
+    "Ready": {"status": "ready", "workers": 1, "models": ["digits"], "failed": {}},
     "Receipt": {
         "id": KEY,
         "job": _JOB,

@@ -14,7 +14,7 @@ from service.http import api_keys
 from tests.fleet.stack import Asking, current, fleet, ready, state, until, write
 from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_what_eight_clients_see(tmp_path: Path) -> None:

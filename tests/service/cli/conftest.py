@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.cli import explain as explain_command
-from service.cli import main
+from service.cli import explain, job, models, status, verify
 from tests.service.cli.answers import PNG, Service
 
 
@@ -19,7 +18,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[httpx.Request]
 
     def serve(*answers: httpx.Response | BaseException) -> list[httpx.Request]:
         service = Service(*answers)
-        for module in (main, explain_command):
+        for module in (explain, job, models, status, verify):
             monkeypatch.setattr(module, "connect", service.connect)
         return service.seen
 

@@ -66,7 +66,7 @@ async def test_large_bodies_are_read_off_the_loop(client: httpx.AsyncClient, rea
 async def test_files_of_forms_are_read_off_the_loop(
     client: httpx.AsyncClient, read: list[str], counted: Counted
 ) -> None:
-    hashed = counted(requests, "read_input")
+    hashed = counted(requests, "read_inputs")
     request = json.dumps(asked(input=None, target=list(range(5000)))).encode()
     files = {"request": ("r.json", request), "input": ("x", bytes(threads.LARGE))}
     answer = await client.post(URL, files=files)

@@ -185,7 +185,7 @@ async def test_a_fault_of_ours_tells_nothing(
     def broken() -> None:
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(queue, "cards", broken)
+    monkeypatch.setattr(queue, "models", broken)
     answer = await client.get("/api/v1/models", headers={"x-request-id": "mine"})
     check(answer, 500, "internal_error")
     assert answer.headers["x-request-id"] == "mine"
@@ -218,7 +218,7 @@ async def test_what_a_refusal_advises_comes_as_parts_of_a_request(
 
     card = queue.cards()["digits"]
     told = MethodSupport(name="grad_cam", supported=False, reason="no places", alternatives=tuple(advice))
-    monkeypatch.setattr(queue, "cards", lambda: {"digits": card.model_copy(update={"methods": (told,)})})
+    queue.served = {"digits": card.model_copy(update={"methods": (told,)})}
     asked = {"model": "digits", "input": {"tensor": TENSOR}}
     problem = check(await client.post(URL, json={**asked, "method": "grad_cam"}), 422, "method_not_applicable")
     assert problem["alternatives"] == advice

@@ -34,7 +34,7 @@ class Immortal(FakeQueue):
         pass
 
 
-app = create_app(Settings(pixel_limit=10_000, log_level="CRITICAL"), Immortal())
+app = create_app(Settings(pixel_limit=10_000, protocol_wait=0.1, log_level="CRITICAL"), Immortal())
 DOCUMENT: dict[str, Any] = app.openapi()
 
 

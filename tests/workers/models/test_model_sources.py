@@ -192,6 +192,6 @@ class Forked(nn.Module):
 
 
 def test_a_model_that_runs_but_cannot_be_traced_is_told() -> None:
-    told = r"toy: what the model computes depends on the values it meets at test_loading.py:\d+ \(return x if x.sum\(\)"
+    told = r"toy: what the model computes depends on the values it meets at test_model_sources.py:\d+ \(return x"
     with pytest.raises(InvalidFolder, match=told):
         export_module(Forked(), (4,), "toy")

@@ -125,7 +125,7 @@ def refusal(model: Model, method: Any, target: Target | None) -> InputError | No
 
 def work(model: Model, method: Any, target: Target | None) -> None:
     x = inputs(8, shape=model.card.input.shape).abs()
-    x = x.round() if model.folded.find("emb") else x
+    x = x.round().clamp(max=2) if model.folded.find("emb") else x
     batch = batch_of(x[:1], target or target_of(model, None), seeds=[0], resources=in_memory(x))
     parse_method(method).explain(model, batch).rows()
 

@@ -77,7 +77,7 @@ def test_what_a_model_or_a_refusal_raises_to_end_the_process_ends_the_work(monke
 
 
 def test_a_signal_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "told", lambda: True)
+    monkeypatch.setattr(shutdown, "by_signal", lambda: True)
     with pytest.raises(SystemExit), contained():
         raise SystemExit(-241)
 

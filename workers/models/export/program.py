@@ -203,6 +203,8 @@ def _check_output(output: Any, where: str, select: int | str | None) -> None:
             found = {}
     if len(found) != 1:
         several = _several(output)
+        if not several and not dict(tensors(output)):
+            raise InvalidFolder(f"{where}: the model returns a {type(output).__name__}; Whence explains one tensor")
         told = f"{type(output).__name__} of {several}" if several else type(output).__name__
         raise InvalidFolder(
             f"{where}: the model returns a {told}; say which is explained, by --select NAME (an index of a tuple, a "
