@@ -15,6 +15,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.resources import ItemExplanation, Items, NoResources
 from workers.explanation.result import Row
+from workers.explanation.target import ClassTarget
 from workers.methods.method import Method
 
 
@@ -79,7 +80,7 @@ class InMemory:
 
     def _item(self, data: InMemoryDataset, number: int, row: Row, target: Any) -> ItemExplanation:
         told = {
-            "target": {"kind": "class", "index": getattr(target, "index", 0)},
+            "target": {"kind": "class", "index": target.index if isinstance(target, ClassTarget) else 0},
             "prediction": [{"index": number % 3, "label": None, "score": 0.5, "probability": None}],
             "explained": {"score": 0.25},
             "checks": [check.to_json() for check in row.checks],

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from workers.engine.graph.embeddings import check_slope
 from workers.engine.model import target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import MethodNotApplicable, methods
@@ -20,7 +22,9 @@ from workers.methods.nested.noisy_copies import extent
 
 
 def check(model: Function) -> None:
-    """Raise MethodNotApplicable for a model that predicts none of several classes."""
+    """Raise MethodNotApplicable for a model that predicts none of several classes, or whose input is ids alone."""
+    if isinstance(model, Model):
+        check_slope(model.graph)
     if model.card.output == "value" or model.card.heads < 2:
         raise MethodNotApplicable(
             f"copies are told apart by their predicted class, and the output of {model.card.name} is "
