@@ -13,6 +13,7 @@ import torch
 
 from service.app import create_app
 from service.queue.queue import Queue
+from service.queue.served import Served
 from service.settings import Settings
 from tests.orders import work
 from tests.toys import inputs
@@ -63,6 +64,6 @@ def explained(works: list[Work], model: Model, stock: Stock) -> list[Finished]:
 
 @contextmanager
 def served(queue: Queue, model: Model, folder: Path) -> Iterator[httpx.AsyncClient]:
-    queue.cards = lambda: {"toy": model.card}  # type: ignore[method-assign]
+    queue.models = lambda: Served({"toy": model.card}, workers=1)  # type: ignore[method-assign]
     app = create_app(Settings(datasets=folder, log_level="CRITICAL"), queue)
     yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence")
