@@ -104,8 +104,8 @@ async def test_one_whose_sender_died_comes_again_to_another(
     queue, receiver = FakeQueue(), Receiver()
     queue.put("k", "succeeded")
     async with opened(redis_server, queue, receiver) as hooks:
-        await hooks.register(HOOK, ["k"], "")
         hooks._sending = set(range(webhooks.AT_ONCE))  # type: ignore[arg-type]  # it takes no more itself
+        await hooks.register(HOOK, ["k"], "")
         (taken,) = json.loads(await hooks._due(args=[9, 0.2]))
         assert json.loads(await hooks._due(args=[9, 0.2])) == []
         hooks._sending = set()
