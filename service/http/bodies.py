@@ -1,6 +1,7 @@
 """The three bodies of one request: JSON, multipart/form-data, and raw bytes with query parameters."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ async def read_body(request: Request, most: int) -> Body:
     if media == "multipart/form-data":
         return await _read_form(request, most)
     if media.startswith(RAW):
+        _check_once([name for name, _ in request.query_params.multi_items()])
         query = _plain_fields(dict(request.query_params))
         raw = await request.body()
         return Body(query, raw or None, len(raw))
@@ -75,6 +77,7 @@ async def _read_form(request: Request, most: int) -> Body:
 
 
 async def _from_form(form: FormData, most: int) -> Body:
+    _check_once([name.removeprefix("inputs.") for name, _ in form.multi_items()])
     parts = {name.removeprefix("inputs."): await _bytes_of(form, name) for name in form if name not in PARTS}
     part = form.get("input")
     if part is not None and not isinstance(part, UploadFile):
@@ -116,6 +119,14 @@ def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
             raise Invalid([_fault("/method", f"{called} need the name of their method")])
         fields["method"] = {**json_object(given[called], f"/{called}"), "name": given["method"]}
     return fields
+
+
+def _check_once(names: Sequence[str]) -> None:
+    """Of two of one name only one would be read."""
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
+        raise Invalid(
+            [_fault(f"/{name}", "this came more than once; one request explains one input") for name in twice]
+        )
 
 
 def _fault(pointer: str, detail: str) -> dict[str, str]:

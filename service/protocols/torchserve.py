@@ -64,7 +64,13 @@ async def remove(request: Request, name: str) -> Response:
     return _json({"status": f'Model "{name}" unregistered'})
 
 
-@router.put("/predictions/{name}", include_in_schema=False)  # curl -T, in every example of TorchServe's, is a PUT
+# curl -T, in every example of TorchServe's, is a PUT.
+@router.put(
+    "/predictions/{name}",
+    summary="Predict, by PUT",
+    operation_id="torchserve_put_predictions",
+    **descriptions.PREDICTIONS,
+)
 @router.post("/predictions/{name}", summary="Predict", **descriptions.PREDICTIONS)
 async def predictions(request: Request, name: str) -> Response:
     """The highest classes with their probabilities; the outputs, where the model has no labels."""
@@ -74,7 +80,12 @@ async def predictions(request: Request, name: str) -> Response:
     return _json(found if several else found[0])
 
 
-@router.put("/explanations/{name}", include_in_schema=False)
+@router.put(
+    "/explanations/{name}",
+    summary="Explain, by PUT",
+    operation_id="torchserve_put_explanations",
+    **descriptions.EXPLANATIONS,
+)
 @router.post("/explanations/{name}", summary="Explain", **descriptions.EXPLANATIONS)
 async def explanations(request: Request, name: str) -> Response:
     """The attribution as nested lists; of several instances, a list of these."""

@@ -35,7 +35,7 @@ class Site:
         )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("response", lambda response: self.asked.add(response.url))
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         page.goto(self.url + address if address.startswith("/") else address)
         page.wait_for_selector("#model option", state="attached")
         visit = Visit(self, page)

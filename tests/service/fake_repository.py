@@ -54,7 +54,8 @@ class FakeRepository(Repository):
         return self.uploads.pop(name, None) is not None
 
     async def unload(self, name: str) -> None:
-        self.queue.served.pop(name)
+        self.queue.served.pop(name, None)
+        self.queue.told = [one for one in self.queue.told if one.name != name]
         self.queue.told.append(ModelState(name=name, state="unloaded"))
 
     async def load(self, name: str) -> None:

@@ -176,16 +176,18 @@ def test_all_of_it(running: Running) -> None:
 
 
 def running_again(running: Running, before: dict[str, list[int]]) -> None:
-    """Wait until the new API answers."""
+    """Wait until both have others in their places, and the new API answers."""
     patience = time.monotonic() + PATIENCE_S
     while time.monotonic() < patience:
+        now = running.children()
+        new = all(now.get(name, []) not in ([], before[name]) for name in ("service", "workers"))
         try:
-            if httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200:
-                break
+            if new and httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200:
+                return
         except httpx.TransportError:
-            time.sleep(0.1)
-    now = running.children()
-    assert all(now[name] not in ([], before[name]) for name in ("service", "workers"))
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{running.children()} after {before}")
 
 
 def test_the_lines_to_try_next_name_files_that_ship() -> None:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from service.app import create_app
 from service.settings import Settings
+from tests.service.fake_repository import DIGITS, TABLE
 from tests.service.fakes import FakeQueue
 from workers.contract import catalogue, parse_method
 
@@ -20,7 +21,7 @@ FEW = ("activation_rates", "gradient", "integrated_gradients", "lrp", "smooth_gr
 FILES = ("application/gzip", "application/vnd.safetensors", "application/zip")
 FILES_OF_OURS = ("application/x-npy", "application/x-npz", "application/x-tar")
 # No schema can say which models there are, nor what shape each of them takes.
-REFUSED = [400, 404, 406, 409, 413, 415, 422]
+REFUSED = [400, 403, 404, 406, 409, 413, 415, 422]
 CHECKS = {
     "positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED]},
     "negative_data_rejection": {"expected-statuses": [*REFUSED, 405]},
@@ -28,7 +29,11 @@ CHECKS = {
 
 
 class Immortal(FakeQueue):
-    """It outlives the client, which starts and ends the app with each request."""
+    """It outlives the client, which starts and ends the app with each request; its models are there with each."""
+
+    async def __aenter__(self) -> Immortal:
+        self.served, self.told = {"digits": DIGITS, "table": TABLE}, []
+        return self
 
     async def __aexit__(self, *error: object) -> None:
         pass

@@ -69,6 +69,27 @@ async def test_json_and_parts_are_one_explanation(client: httpx.AsyncClient, pic
     assert {other.json()["id"] for other in others} == {first.json()["id"]}
 
 
+@pytest.mark.parametrize("again", ["image", "inputs.image", "request", "other"])
+async def test_what_comes_twice_is_refused(client: httpx.AsyncClient, picture: bytes, again: str) -> None:
+    """Only one of them could count, and it would be a guess which."""
+    asked = json.dumps({"model": "both", "method": "gradient", "target": 1}).encode()
+    row = encode_npy(np.array(ROW, np.float32))
+    sent = [("image", ("i.png", picture)), ("row", ("r.npy", row)), ("request", (None, asked)), (again, ("x", b"{}"))]
+    refused = await client.post(URL, files=sent if again != "other" else [*sent, sent[-1]])
+    assert refused.status_code == 422
+    assert [one["pointer"] for one in refused.json()["errors"]] == ["/" + again.removeprefix("inputs.")]
+
+
+async def test_a_query_parameter_that_comes_twice_is_refused(client: httpx.AsyncClient, picture: bytes) -> None:
+    refused = await client.post(
+        f"{URL}?model=both&model=digits", content=picture, headers={"content-type": "image/png"}
+    )
+        f"{URL}?model=both&model=digits", content=picture, headers={"content-type": "image/png"}
+    )
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/model"
+
+
 async def test_each_input_has_its_numbers(client: httpx.AsyncClient, model: Model, picture: bytes) -> None:
     told = (await client.post(URL, json=body(picture))).json()
     assert {name: one["shape"] for name, one in told["attributions"].items()} == {"image": [3, 8, 8], "row": [5]}

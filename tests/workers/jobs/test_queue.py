@@ -14,17 +14,13 @@ from service.queue.status import Status
 from service.queue.submission import Order
 from tests.orders import a_row, claimed, order
 from tests.patience import PATIENCE_S
-from tests.redis_server import RedisServer
-from tests.repositories import TOY, Fixed, whole
 from tests.workers.jobs.queue_runs import subscribed
 from workers.contract import UnknownInput
-from workers.explanation.card import ModelCard
 from workers.explanation.errors import InternalError
 from workers.explanation.tensors import encode_npy
 from workers.jobs import keys
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Finished, Results
-from workers.runtime.supervise.heartbeat import Beat
 
 
 def result(value: float = 1.0) -> Finished:
@@ -171,40 +167,6 @@ async def test_an_input_may_be_named_by_digest_once_it_is_stored(queue: Queue) -
     assert [ticket.outcome for ticket in await queue.submit([named])] == ["created"]
     assert await queue.find_input(named.input.digest) == "tensor"
     assert await queue.find_input("sha256:0") is None
-
-
-def beat(jobs: Redis, name: str, *cards: ModelCard, **failed: str) -> Beat:
-    repository = Fixed(*map(whole, cards), failed=failed)
-    return Beat(Store(jobs), repository, lambda: {"id": name, "device": "cpu", "loaded": {}}, lambda _: None)
-
-
-async def test_the_board_shows_what_workers_publish(redis_server: RedisServer, jobs: Redis) -> None:
-    one = beat(jobs, "w1", TOY)
-    one.once()
-    jobs.sadd(keys.WORKERS, "dead")
-    async with Queue(redis_server.url) as queue:
-        assert queue.cards() == {"toy": TOY}
-        assert [worker["id"] for worker in queue.workers()] == ["w1"]
-        jobs.flushall()  # what Redis has lost is told again
-        one.once()
-        await queue._cluster.read()
-        assert queue.cards() == {"toy": TOY}
-        one.end()
-        await queue._cluster.read()
-        assert (queue.cards(), queue.workers(), queue.models().models) == ({}, [], {})
-
-
-async def test_a_model_has_failed_where_a_worker_says_so_and_none_serves_it(
-    redis_server: RedisServer, jobs: Redis
-) -> None:
-    beat(jobs, "w1", toy="toy: it hangs").once()
-    async with Queue(redis_server.url) as queue:
-        assert queue.models().failed() == {"toy": "toy: it hangs"}
-        assert queue.cards() == {}
-        beat(jobs, "w2", TOY).once()
-        await queue._cluster.read()
-        assert queue.models().failed() == {}
-        assert queue.cards() == {"toy": TOY}
 
 
 async def test_who_waits_for_the_end_is_not_woken_on_the_way(

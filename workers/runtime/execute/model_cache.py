@@ -87,6 +87,7 @@ class ModelCache:
                 self._loaded[digest] = whole.folder, model
                 while len(self._loaded) > 1 and sum(self.sizes().values()) > self.budget:
                     self._make_room()
+                metrics.MODELS.set(len(self._loaded))
         log.info("a model is loaded", model=whole.folder.name)
         return model
 

@@ -53,6 +53,7 @@ class Beat:
         """One heartbeat. What it names is there before it: cards, states, and the profile that work is claimed by."""
         with self._lock:
             whole = self.describe()
+            opens = not self.repository.looked  # of the states that are told below, so it is asked first
             states = orjson.dumps([one.model_dump(exclude_none=True) for one in self.repository.states()])
             place = hashlib.sha256(states).hexdigest()[:16]
             if not self.jobs.expire(keys.states(place), WORKER_TTL_S):
@@ -66,7 +67,7 @@ class Beat:
                 "states": place,
                 "profile": self.store.profile,
                 "ends": shutdown.asked(),
-                "opens": not self.repository.looked,
+                "opens": opens,
                 "at": time.time(),
             }
             with self.jobs.pipeline(transaction=False) as pipe:
