@@ -84,8 +84,6 @@ async def test_a_query_parameter_that_comes_twice_is_refused(client: httpx.Async
     refused = await client.post(
         f"{URL}?model=both&model=digits", content=picture, headers={"content-type": "image/png"}
     )
-        f"{URL}?model=both&model=digits", content=picture, headers={"content-type": "image/png"}
-    )
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"] == "/model"
 
