@@ -16,6 +16,11 @@ NOTHING = "-"  # the profile of who has told of none
 
 def needs(job: Job) -> list[str]:
     """The words for the versions of models and the methods that the job names, the method's own held ones too."""
+    return [*sorted(map(_of_model, models_of(job))), *sorted({word_of(type(one)) for one in _all(job.method)})]
+
+
+def models_of(job: Job) -> set[str]:
+    """The digests of the models that the job needs: its own, and those that its method names."""
     models = {job.model}
 
     def note(digest: str, _: str) -> str:
@@ -23,7 +28,7 @@ def needs(job: Job) -> list[str]:
         return digest
 
     with_models(job.method, note)
-    return [*sorted(map(_of_model, models)), *sorted({word_of(type(one)) for one in _all(job.method)})]
+    return models
 
 
 def served(digests: Iterable[str]) -> list[str]:

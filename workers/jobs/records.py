@@ -107,15 +107,18 @@ class Store:
         self.objects = objects or Objects(None)
         self.profile = profile.NOTHING
 
-    def offer(self, words: Sequence[str], ttl: int = PROFILE_S) -> list[str]:
+    def offer(self, words: Sequence[str], ttl: int = PROFILE_S, now: Sequence[str] | None = None) -> list[str]:
         """Tell what this worker serves, as `profile.served` says it; it lapses after so many seconds.
 
-        Gives the priorities whose bells are due, for what waited for just that.
+        `now` is what of it is claimed for the time being, where that is less. Gives the priorities whose bells are due,
+        for what waited for just that.
         """
-        name = profile.name_of(words)
-        due = [priority.decode() for priority in self._run("offer", name, ttl, *words)]
+        due: set[bytes] = set()
+        for told in (words,) if now is None or now == words else (words, now):
+            name = profile.name_of(told)
+            due.update(self._run("offer", name, ttl, *told))
         self.profile = name
-        return due
+        return sorted(priority.decode() for priority in due)
 
     def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
         """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.

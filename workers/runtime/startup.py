@@ -23,6 +23,7 @@ from workers.jobs.stored_results import Results
 from workers.models.kept_cards import KeptCards
 from workers.models.reading import Reader
 from workers.models.repository import ModelRepository
+from workers.runtime.aside import Aside
 from workers.runtime.execute.hardware import memory
 from workers.runtime.execute.model_cache import ModelCache
 from workers.runtime.execute.model_support import with_support
@@ -57,7 +58,8 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     def used() -> list[Path]:
         return [one.folder.path for one in repository.versions()]
 
-    beat = Beat(store, repository, describe, ring)
+    aside = Aside()
+    beat = Beat(store, repository, describe, ring, aside.full)
     asked = Asked(jobs, objects, repository.models, settings.model_unpacked, used)
     beat.start()
     Watch(repository, asked, warm.named).start()
@@ -76,6 +78,9 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
         supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named).of,
         tell=beat.once,
         retire=beat.end,
+        elsewhere=warm.elsewhere,
+        limit=beat.offer,
+        aside=aside,
     )
 
 

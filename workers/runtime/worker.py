@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 from kombu.exceptions import OperationalError
@@ -17,6 +17,7 @@ from workers.jobs.connection import full
 from workers.jobs.records import Store, Work
 from workers.jobs.stored_results import Finished, Results
 from workers.runtime import instrumentation
+from workers.runtime.aside import Aside
 from workers.runtime.execute.run import Load, Outcome, Supply, run, unsupplied
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
@@ -32,12 +33,18 @@ def _nothing() -> None:
     """Told to nobody."""
 
 
+def _here(_: Work) -> bool:
+    """No server computes it."""
+    return False
+
+
 @dataclass(frozen=True)
 class Worker:
     """One process that explains; `ring(priority)` wakes some worker, `time_limit` is of one batch, in seconds.
 
     `serves` are the priorities whose work it takes, separated by commas. `tell()` says anew what models it has, and
-    `retire()` that it is no more.
+    `retire()` that it is no more. `elsewhere(work)` says whether a server computes it: then it is done `aside`, and
+    `limit()` has no more claimed of the models of which as much is done there as may be.
     """
 
     name: str
@@ -51,6 +58,9 @@ class Worker:
     serves: str = ",".join(keys.PRIORITIES)
     tell: Callable[[], None] = _nothing
     retire: Callable[[], None] = _nothing
+    elsewhere: Callable[[Work], bool] = _here
+    limit: Callable[[], None] = _nothing
+    aside: Aside = field(default_factory=Aside)
 
     def answer(self, bell: str) -> None:
         """Do what is next, as much as may run together; for what is left the bell rings before the work begins."""
@@ -66,11 +76,21 @@ class Worker:
         instrumentation.claimed(claim)
         if not claim.works:
             return
-        open_ids, away = {work.id for work in claim.works}, set()
+        if self.elsewhere(claim.works[0]):
+            model = claim.works[0].job.model
+            self.aside.begin(model, lambda: self._do(claim.works, owner), self._limit)
+            if model in self.aside.full():
+                self._limit()
+        else:
+            self._do(claim.works, owner)
+
+    def _do(self, claimed: Sequence[Work], owner: str) -> None:
+        """Run what was claimed under a lease, and settle each outcome as it comes."""
+        open_ids, away = {work.id for work in claimed}, set()
         pace = Pace()
-        with Lease(self.store, owner, claim.works, self.time_limit, self.fit_limit) as lease:
+        with Lease(self.store, owner, claimed, self.time_limit, self.fit_limit) as lease:
             try:
-                left = [work for work in claim.works if not self._stored(work, owner)]
+                left = [work for work in claimed if not self._stored(work, owner)]
                 works = self.store.with_inputs(left, owner)
                 for work, outcome in run(works, pace.apart(self.load), lease.watch, self.supply):
                     if isinstance(outcome, ModelAway):
@@ -96,9 +116,16 @@ class Worker:
                     if priority in self.serves and self.store.waiting([priority], self.store.profile):
                         self.answer(priority)
                 time.sleep(AWHILE_S)
+            self.aside.wait(shutdown.GRACE_S)  # what is not done by then is handed back
             self.retire()
         except (RedisError, OperationalError) as away:
             log.warning("the worker ends without a word", error=type(away).__name__)
+
+    def _limit(self) -> None:
+        try:
+            self.limit()
+        except RedisError as away:
+            log.warning("it could not be told what is claimed; the next heartbeat does", error=type(away).__name__)
 
     def _hand_back(self, owner: str, ids: Collection[str]) -> None:
         for due in self.store.hand_back(owner, sorted(ids)):

@@ -128,7 +128,7 @@ class Connection:
         except httpx.DecodingError:
             raise PredictorFailed(f"{who} answered with a body that cannot be decompressed") from None
         except (httpx.HTTPError, httpx.InvalidURL):
-            raise PredictorUnavailable(f"the connection to {who.removeprefix('the ')} broke off") from None
+            raise PredictorUnavailable(f"the connection to {who} broke off") from None
 
     def _checked(self, answer: httpx.Response) -> Answer:
         if not answer.is_success:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from workers.models.remote.source import opened, witness
 if TYPE_CHECKING:
     from workers.models.folder import Folder
 
+Value = TypeVar("Value")
 LOOK_S = 0.1  # how often a wait for answers looks whether the work is still wanted
 ALIKE = 1e-4  # by how much, relative to the largest output, a server may answer one row otherwise from time to time
 
@@ -37,16 +39,17 @@ class Predictor(Function):
     def __init__(self, folder: Folder, protocol: Protocol, connection: Connection, chunk: int | None = None) -> None:
         self._protocol, self._connection = protocol, connection
         self._changed = False
+        self._measured, self._measuring = False, threading.Lock()
         self._shape: tuple[int, ...] | None = None
         self._version = None if folder.remote and folder.remote.version else folder.version  # as the server tells it
         rows = folder.background_rows()
         self._witness = witness(folder.input, rows)
-        self._check_version(protocol.describe(connection))
-        self._first = self._ask(self._witness, threading.Event())
+        self._pool = ThreadPoolExecutor(protocol.section.requests, thread_name_prefix=f"predictor-{folder.name}")
+        self._check_version(self._awaited([lambda _: protocol.describe(connection)])[0])
+        self._first = self._answers([self._witness])[0]
         self._shape = self._first.shape[1:]
         card = prediction.card_of_function(folder, self._shape)
         super().__init__(card, torch.device("cpu"), torch.float32, chunk)
-        self._pool = ThreadPoolExecutor(protocol.section.requests, thread_name_prefix=f"predictor-{folder.name}")
         self._request_rows = min(chunk or protocol.rows, protocol.rows)
         self.background = None if rows is None else torch.from_numpy(rows)
         self.seen = {
@@ -79,15 +82,21 @@ class Predictor(Function):
 
     def _fastest(self) -> int:
         """A request's rows, measured; times the requests that are made at a time."""
-        row = torch.from_numpy(self._witness)
-        most, self._request_rows = self._protocol.rows, self._protocol.rows
-        self._request_rows = min(most, fastest(self.run, row, most)) if most > 1 else 1
+        with self._measuring:  # of works at the same time the first measures, and the others find it done
+            if not self._measured:
+                row = torch.from_numpy(self._witness)
+                most, self._request_rows = self._protocol.rows, self._protocol.rows
+                self._request_rows = min(most, fastest(self.run, row, most)) if most > 1 else 1
+                self._measured = True
         return self._request_rows * self._protocol.section.requests
 
     def _answers(self, parts: Sequence[Floats]) -> list[Floats]:
-        """The answers in order; stops what is on its way where one fails, or the work is wanted no more."""
+        return self._awaited([partial(self._ask, part) for part in parts])
+
+    def _awaited(self, calls: Sequence[Callable[[threading.Event], Value]]) -> list[Value]:
+        """What they give, in order; stops what is on its way where one fails, or the work is wanted no more."""
         stop = threading.Event()
-        asked: list[Future[Floats]] = [self._pool.submit(self._ask, part, stop) for part in parts]
+        asked = [self._pool.submit(call, stop) for call in calls]
         try:
             waiting = set(asked)
             while waiting:

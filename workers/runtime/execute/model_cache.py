@@ -13,6 +13,7 @@ import torch
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.function import Function
 from workers.explanation.errors import ModelAway, UnknownModel
+from workers.jobs.profile import models_of
 from workers.jobs.records import Work
 from workers.models.folder import Folder
 from workers.models.kept_cards import Whole
@@ -58,6 +59,11 @@ class ModelCache:
         if whole is None:
             raise UnknownModel(f"the model {name} is not served here", pointer="/method")
         return self.loaded(whole)
+
+    def elsewhere(self, work: Work) -> bool:
+        """Whether a server computes the model of a work, or one that its method names."""
+        found = map(self.repository.find, models_of(work.job))
+        return any(whole.folder.source.remote for whole in found if whole is not None)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of the models loaded now, by digest."""

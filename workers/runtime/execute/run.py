@@ -71,7 +71,7 @@ def run(works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply:
     shift = _Shift(watch, supply)
     for batch in batches(works):
         try:
-            with contained():
+            with contained(), looking(getattr(watch(batch), "look", None)):  # what loads may wait for a server
                 model = load(batch[0])
         except Exception as error:
             failure = instrumentation.counted_error(error, batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import orjson
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 class Beat:
     """Tells that a worker lives, and what it serves: `describe()` gives what else the heartbeat says, its id first.
 
-    `ring` wakes a worker for a priority.
+    `ring` wakes a worker for a priority. `busy()` gives the digests of models of which it takes no more work just now.
     """
 
     def __init__(
@@ -40,14 +40,17 @@ class Beat:
         repository: ModelRepository,
         describe: Callable[[], dict[str, Any]],
         ring: Callable[[str], None],
+        busy: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self.jobs: Redis = store.jobs
         self.store = store
         self.repository = repository
         self.describe = describe
         self.ring = ring
+        self.busy = busy
         self._cards: dict[str, float] = {}  # when each was published
         self._lock = threading.Lock()
+        self._offering = threading.Lock()
 
     def once(self) -> None:
         """One heartbeat. What it names is there before it: cards, states, and the profile that work is claimed by."""
@@ -60,8 +63,7 @@ class Beat:
                 self._publish_cards(anew=place in self._cards)
                 self.jobs.set(keys.states(place), states, ex=WORKER_TTL_S)
                 self._cards[place] = time.monotonic()
-            for due in self.store.offer(profile.served(self.repository.digests()), WORKER_TTL_S):
-                self._wake(due)
+            self.offer()
             told = {
                 **whole,
                 "states": place,
@@ -74,6 +76,15 @@ class Beat:
                 pipe.set(keys.worker(whole["id"]), orjson.dumps(told), ex=WORKER_TTL_S)
                 pipe.sadd(keys.WORKERS, whole["id"])
                 pipe.execute()
+
+    def offer(self) -> None:
+        """Tell what this worker serves, and what of it may be claimed now."""
+        with self._offering:
+            digests, busy = self.repository.digests(), self.busy()
+            now = profile.served(digest for digest in digests if digest not in busy)
+            rung = self.store.offer(profile.served(digests), WORKER_TTL_S, now)
+        for due in rung:
+            self._wake(due)
 
     def end(self) -> None:
         """Take back what was told of this worker."""
