@@ -39,29 +39,29 @@ def verify(
 
     Exit code 0: it agrees. 1: it does not, or the receipt was changed. 3: it could not be computed again here.
     """
-    told = _read(receipt)
-    if (wrong := tampered(told)) is not None:
+    original = _read(receipt)
+    if (wrong := tampered(original)) is not None:
         fail(f"the receipt is not as it was issued: {wrong}", DIFFERS)
-    _check_signature(told, signer)
+    _check_signature(original, signer)
     data = given.read_bytes() if given else None
-    if told["job"]["input"] is not None and (data is None or not is_of(told["job"]["input"], data)):
+    if original["job"]["input"] is not None and (data is None or not is_of(original["job"]["input"], data)):
         fail(f"{given} is not the input of this receipt" if given else "this receipt needs its --input", DIFFERS)
     try:
         with connect(url, patience) as client:
-            before = _same_as_issued(client, told)
-            asked = request_of(told["job"], _model(client, told["job"]["model"]))
-            fresh = _repeated(client, asked, data if told["job"]["input"] else None, told["id"])
+            before = _same_as_issued(client, original)
+            request = request_of(original["job"], _model(client, original["job"]["model"]))
+            fresh = _repeated(client, request, data if original["job"]["input"] else None, original["id"])
             if fresh["computed_at"] == before:
                 raise Refused("the work failed this time; what is stored is from before")
     except WhenceError as error:
         fail(f"it could not be computed again here: {error}", UNCHECKED)
-    _conclude(compare(told, fresh), None if exact else tolerance, told, fresh)
+    _conclude(compare(original, fresh), None if exact else tolerance, original, fresh)
 
 
-def _repeated(client: Client, asked: dict[str, Any], data: bytes | None, key: str) -> dict[str, Any]:
+def _repeated(client: Client, request: dict[str, Any], data: bytes | None, key: str) -> dict[str, Any]:
     """The receipt of an explanation that is computed again, whatever is stored; raises WhenceError."""
     latest, place = time.monotonic() + client.patience, f"{EXPLANATIONS}/{key}"
-    made = id_of(place_of(client.submit(again(explain(asked, data)))))
+    made = id_of(place_of(client.submit(again(explain(request, data)))))
     if made != key:
         raise Refused(f"this Whence makes the explanation {made} of it: a method has been revised since")
     while not ended(client, place, latest):
@@ -72,11 +72,13 @@ def _repeated(client: Client, asked: dict[str, Any], data: bytes | None, key: st
     return receipt
 
 
-def _conclude(verdict: Verdict, tolerance: float | None, told: dict[str, Any], fresh: dict[str, Any]) -> None:
+def _conclude(verdict: Verdict, tolerance: float | None, original: dict[str, Any], fresh: dict[str, Any]) -> None:
     for name in verdict.differing:
-        out.print(f"{name}: {json.dumps(told[name])} then, {json.dumps(fresh[name])} now", soft_wrap=True, markup=False)
+        out.print(
+            f"{name}: {json.dumps(original[name])} then, {json.dumps(fresh[name])} now", soft_wrap=True, markup=False
+        )
     if verdict.same_bits:
-        out.print(f"verified: all {len(told['sha256'])} arrays are the same to the last bit", soft_wrap=True)
+        out.print(f"verified: all {len(original['sha256'])} arrays are the same to the last bit", soft_wrap=True)
         return
     allowed = "nothing" if tolerance is None else f"{tolerance:g}"
     for name, apart in verdict.apart.items():
@@ -86,9 +88,9 @@ def _conclude(verdict: Verdict, tolerance: float | None, told: dict[str, Any], f
     out.print("verified within the tolerance, not to the last bit", soft_wrap=True)
 
 
-def _check_signature(told: dict[str, Any], signer: Path | None) -> None:
+def _check_signature(original: dict[str, Any], signer: Path | None) -> None:
     """Ends with what is wrong where `signer` did not sign it; without one, says who claims to have."""
-    claimed = told.get(SIGNATURE)
+    claimed = original.get(SIGNATURE)
     if signer is None:
         if isinstance(claimed, dict):
             out.print(
@@ -103,7 +105,7 @@ def _check_signature(told: dict[str, Any], signer: Path | None) -> None:
         fail(str(error), code=2)
     if claimed is None:
         fail("the receipt is not signed", DIFFERS)
-    if not is_signed_by(told, key):
+    if not is_signed_by(original, key):
         fail(f"the receipt is not signed with the key in {signer}, {key_name(key)}", DIFFERS)
     out.print(f"signed with the key in {signer}", soft_wrap=True, markup=False)
 
@@ -124,16 +126,16 @@ def _model(client: Client, digest: str) -> str:
     raise Refused(f"no model of the digest {digest} is served")
 
 
-def _same_as_issued(client: Client, told: dict[str, Any]) -> float | None:
+def _same_as_issued(client: Client, original: dict[str, Any]) -> float | None:
     """Where the service still has the receipt of the same computation, not a letter of it may differ.
 
     Returns when what is stored was computed, None where nothing is.
     """
-    issued = found(client, f"{EXPLANATIONS}/{told['id']}/receipt")
+    issued = found(client, f"{EXPLANATIONS}/{original['id']}/receipt")
     if issued is None:
         return None
-    if issued["computed_at"] == told["computed_at"] and issued != told:
-        changed = ", ".join(sorted(name for name in {*told, *issued} if issued.get(name) != told.get(name)))
+    if issued["computed_at"] == original["computed_at"] and issued != original:
+        changed = ", ".join(sorted(name for name in {*original, *issued} if issued.get(name) != original.get(name)))
         fail(f"the receipt is not as it was issued: {changed} is not what the service has stored", DIFFERS)
     when: float = issued["computed_at"]
     return when

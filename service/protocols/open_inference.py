@@ -112,42 +112,45 @@ async def _answered(request: Request, served: Served, method: str | None) -> Res
     length, settings, card = request.headers.get(LENGTH), dependencies_of(request).settings, served.card
     most = most_commas([card], settings.most_explanations)
     fits = partial(check_shape, card=card, most=settings.most_explanations)
-    asked, values = await in_thread(lambda: read_request(body, length, most, fits), len(body))
-    _check_classes(asked, card)
-    wanted = read_parameters(asked.parameters, method, card.default_method)
-    found = await in_thread(lambda: rows(values, card, settings, wanted.target), len(body))
-    done = [one for (one,) in await answers(request, card, [wanted.method], found, wanted.until)]
-    return await in_thread(lambda: _written(asked, served.name, outputs(done[0].meta["kind"], done), card), len(body))
+    inference, values = await in_thread(lambda: read_request(body, length, most, fits), len(body))
+    _check_classes(inference, card)
+    wanted = read_parameters(inference.parameters, method, card.default_method)
+    instances = await in_thread(lambda: rows(values, card, settings, wanted.target), len(body))
+    done = [one for (one,) in await answers(request, card, [wanted.method], instances, wanted.until)]
+    return await in_thread(
+        lambda: _written(inference, served.name, outputs(done[0].meta["kind"], done), card), len(body)
+    )
 
 
-def _written(asked: InferenceRequest, name: str, held: Mapping[str, Output], card: ModelCard) -> Response:
+def _written(inference: InferenceRequest, name: str, held: Mapping[str, Output], card: ModelCard) -> Response:
     """The outputs that were asked for, by default all, each where it was asked to be."""
-    for index, one in enumerate(asked.outputs):
+    for index, one in enumerate(inference.outputs):
         if one.name not in held:
             raise Invalid([{"pointer": f"/outputs/{index}", "detail": f"the outputs are {', '.join(held)}"}])
-    chosen = {one.name: _as_asked(one, held[one.name], card) for one in asked.outputs} or held
-    everywhere = asked.parameters.get("binary_data_output") is True
-    own = {one.name: one.parameters.get("binary_data", everywhere) is True for one in asked.outputs}
-    head = {"model_name": name, "model_version": VERSION, "parameters": {"whence.model": card.digest}}
-    told, rest = written(chosen, {**head, "id": asked.id} if asked.id else head, dict.fromkeys(held, everywhere) | own)
+    chosen = {one.name: _as_asked(one, held[one.name], card) for one in inference.outputs} or held
+    everywhere = inference.parameters.get("binary_data_output") is True
+    own = {one.name: one.parameters.get("binary_data", everywhere) is True for one in inference.outputs}
+    head: dict[str, Any] = {"model_name": name, "model_version": VERSION, "parameters": {"whence.model": card.digest}}
+    head |= {"id": inference.id} if inference.id else {}
+    document, rest = written(chosen, head, dict.fromkeys(held, everywhere) | own)
     if not rest:
-        return _json(told)
-    content = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+        return _json(document)
+    content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content + rest, headers={LENGTH: str(len(content))}, media_type="application/octet-stream")
 
 
-def _check_classes(asked: InferenceRequest, card: ModelCard) -> None:
+def _check_classes(inference: InferenceRequest, card: ModelCard) -> None:
     """Raises Invalid where classes are asked for of what has none."""
-    for index, one in enumerate(asked.outputs):
+    for index, one in enumerate(inference.outputs):
         if one.classes is not None and (one.name != SCORES or len(card.outputs) != 1):
             of = f"of {SCORES}, where they have an axis of classes alone"
             raise Invalid([{"pointer": f"/outputs/{index}/parameters/classification", "detail": f"this is {of}"}])
 
 
-def _as_asked(asked: OutputAsked, values: Output, card: ModelCard) -> Output:
-    if asked.classes is None or isinstance(values, list):
+def _as_asked(output: OutputAsked, values: Output, card: ModelCard) -> Output:
+    if output.classes is None or isinstance(values, list):
         return values
-    return classified(values, asked.classes, card.labels)
+    return classified(values, output.classes, card.labels)
 
 
 def _served(request: Request, name: str) -> Served:
