@@ -55,6 +55,7 @@ class InMemory:
     states: dict[tuple[int, Method], Mapping[str, Any]] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     phases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    inputs: dict[str, Tensor] = field(default_factory=dict)
 
     def dataset(self, name: str) -> InMemoryDataset:
         return self.datasets[name] if name in self.datasets else NoResources().dataset(name)  # type: ignore[return-value]  # raises
@@ -67,6 +68,9 @@ class InMemory:
 
     def model(self, name: str) -> Model:
         return self.models[name] if name in self.models else NoResources().model(name)
+
+    def given(self, digest: str) -> Tensor:
+        return self.inputs[digest] if digest in self.inputs else NoResources().given(digest)
 
     def explanations(
         self, model: Any, method: Method, target: Any, name: str, start: int, stop: int

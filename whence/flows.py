@@ -15,6 +15,7 @@ import httpx
 
 from whence.errors import Busy, NotFinished
 from whence.inputs import Given, files_of, plain
+from whence.inputs import parameters as own
 from whence.problems import check, failure
 
 API = "/api/v1"
@@ -72,7 +73,7 @@ def request_of(
         raise TypeError("parameters are those of a method; name it: method=...")
     if method is not None:
         named = {"name": method} if isinstance(method, str) else plain(method)
-        asked["method"] = {**named, **plain(parameters)} if parameters else plain(method)
+        asked["method"] = {**named, **own(parameters)} if parameters else plain(method)
     return asked
 
 

@@ -21,6 +21,8 @@ MEDIA = {
 }
 UNKNOWN = "application/octet-stream"  # its first bytes tell what it is
 
+OWN = ("baseline", "fill", "other", "shift", "wanted")  # parameters that an input of one's own may be
+
 Given: TypeAlias = Any  # an array, a PIL image, bytes, a path, a text, or a mapping of these
 File: TypeAlias = tuple[str, bytes, str]
 
@@ -74,6 +76,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value) if isinstance(value, Path) else value
+
+
+def parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a method as JSON has them; an array, picture or file that is an input of one's own as one."""
+    return {str(name): _inline(one) if name in OWN and _is_input(one) else plain(one) for name, one in given.items()}
+
+
+def _is_input(value: Any) -> bool:
+    return isinstance(value, bytes | Path) or any(hasattr(value, name) for name in ("save", "__array__", "detach"))
 
 
 def _inline(given: Given) -> dict[str, Any]:

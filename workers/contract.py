@@ -30,6 +30,7 @@ from workers.explanation.images.decoding import inspect
 from workers.explanation.images.fitting import fit_of
 from workers.explanation.inputs import at_sizes, fits, is_open, spoken
 from workers.explanation.model_state import ModelState, State
+from workers.explanation.references import own_inputs, with_datasets, with_models
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
 from workers.explanation.table import check_row, row_of, rows_of_csv, rows_of_split
@@ -81,7 +82,7 @@ from workers.jobs.stored_results import blobs_of
 from workers.methods.catalogue import catalogue
 from workers.methods.cost import PASS_S, cheaper, passes, rows_per_batch
 from workers.methods.extent import Extent
-from workers.methods.method import Method, method_type, parse_method, with_datasets, with_models
+from workers.methods.method import Method, method_type, parse_method
 from workers.models.sent import check_sent
 from workers.telemetry.log import adopt as adopt_log
 from workers.telemetry.log import configure as configure_log
@@ -149,12 +150,15 @@ __all__ += [
     "from_json",
     "inspect",
     "is_open",
+    "own_inputs",
     "parse_targets",
     "row_of",
     "rows_of_csv",
     "rows_of_split",
     "spoken",
     "unbundle",
+    "with_datasets",
+    "with_models",
 ]
 # jobs
 __all__ += [
@@ -217,8 +221,6 @@ __all__ += [
     "parse_method",
     "passes",
     "rows_per_batch",
-    "with_datasets",
-    "with_models",
 ]
 # models
 __all__ += ["check_sent"]

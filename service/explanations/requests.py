@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anyio import to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from service.explanations.given_inputs import given_inputs, taken
 from service.explanations.input import input_shapes, read_inputs
 from service.explanations.request_schema import ExplanationRequest, InputField, parse_request
 from service.http.access import caller_of
@@ -60,7 +61,8 @@ class Terms:
 class CheckedRequest:
     """A request with its model's card, its methods, its input where its bytes were sent, and its terms.
 
-    `size`: the bytes of its body, None where nobody counted.
+    `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
+    parameters, by digest.
     """
 
     terms: Terms
@@ -70,6 +72,7 @@ class CheckedRequest:
     input: Input | None
     extent: Extent
     size: int | None = None
+    given: Mapping[str, Input] = field(default_factory=dict)
 
 
 async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
@@ -85,6 +88,7 @@ async def check_request(
     """Check all that needs no round trip to Redis; raises InputError, NoWorker, ModelLoading and ModelFailed."""
     models = queue.models()
     checked = await in_thread(lambda: checked_request(body, terms, models, settings), body.size)
+    checked = replace(checked, given=await given_inputs(checked.methods, checked.given, queue))
     if _name_datasets(checked.methods):
         return await to_thread.run_sync(_with_digests, checked, datasets)
     return checked
@@ -106,6 +110,8 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     request = parse_request(body.fields)
     card = models.card(request.model)
     named = request.method if request.method is not None else card.default_method
+    sent: dict[str, Input] = {}
+    named = taken(named, card, settings, sent, "/method")
     methods = [one.suited(card.input) for one in parse_methods(named, settings.most_explanations)]
     given, sized = None, card
     if is_open(card.named):
@@ -117,7 +123,7 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     if request.input is not None and request.input.dataset is not None:
         methods = [_over_items(method, request.input) for method in methods]
     given = given or read_inputs(request, body, card, settings)
-    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size)
+    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size, sent)
 
 
 def _over_items(method: Method, given: InputField) -> Method:

@@ -17,7 +17,17 @@ from redis.asyncio import Redis
 from service.queue.admission import Caps, Quota, estimate, priority, refusal
 from service.queue.cluster_state import ClusterState
 from service.queue.storage import Input, Inputs, Results
-from workers.contract import INTERACTIVE, Job, Priority, async_script, needs, ring, rows_per_batch, traceparent
+from workers.contract import (
+    INTERACTIVE,
+    Job,
+    Priority,
+    async_script,
+    needs,
+    own_inputs,
+    ring,
+    rows_per_batch,
+    traceparent,
+)
 
 log = structlog.get_logger()
 
@@ -32,7 +42,7 @@ class Order:
     `model` is the name the client used (the job holds the digest); `deadline` is in unix seconds; `recompute` computes
     again although a result is stored. `caller` is the id of an API key, "" for everyone without one. `passes` is how
     many it takes of the model, 0 where that is not known; `cost` is in seconds of a worker, None lets the queue
-    estimate it from the passes.
+    estimate it from the passes. `given` are inputs that its method has in its parameters.
     """
 
     job: Job
@@ -45,6 +55,7 @@ class Order:
     priority: Priority = INTERACTIVE
     passes: int = 0
     cost: float | None = None
+    given: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,8 @@ class Submission:
     async def _written(self, asked: bytes, orders: Mapping[str, Order], wait: float) -> dict[str, str]:
         if self._tight():
             await self._ask(asked, orders, wait, probe=True)  # before an input is kept for nothing
-        inputs = {order.input.digest: order.input for order in orders.values() if order.input}
+        found = [one for order in orders.values() for one in (order.input, *order.given) if one]
+        inputs = {one.digest: one for one in sorted(found, key=lambda one: one.data is not None)}
         await self._inputs.keep(list(inputs.values()))
         answer = await self._ask(asked, orders, wait)
         for bell in answer.get("ring", ()):
@@ -153,6 +165,7 @@ class Submission:
             "caller": order.caller,
             "cost": cost,
             "input": order.job.input,
+            "given": " ".join(sorted(own_inputs(order.job.method))) or None,
             "again": again or order.recompute,
             "recompute": order.recompute,
             "deadline": None if order.deadline is None else order.deadline - time.time(),

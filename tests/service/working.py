@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 from service.queue.status import Problem
 from service.queue.submission import Order, Ticket
 from tests.service.fakes import FakeQueue
 from workers.contract import ExplainError
+from workers.engine.model.function import Function
 from workers.engine.model.model import Model
+from workers.engine.model.resources import NoResources
 from workers.jobs.records import Work
+from workers.runtime.execute.given_inputs import GivenInputs
 from workers.runtime.execute.run import run
+
+
+class _Given(NoResources):
+    """The inputs that came in parameters, and nothing else."""
+
+    def __init__(self, inputs: GivenInputs, model: Function) -> None:
+        self._inputs, self._model = inputs, model
+
+    def given(self, digest: str) -> Tensor:
+        return self._inputs.of(self._model, digest)
 
 
 class WorkingQueue(FakeQueue):
@@ -24,12 +39,13 @@ class WorkingQueue(FakeQueue):
 
     def _ticket(self, order: Order, arrays: Sequence[str] | None) -> Ticket:
         given, key = order.input, order.job.id
-        if given is not None and given.data is not None:
-            self.inputs[given.digest], self.bytes[given.digest] = given.kind, given.data
+        for one in (given, *order.given):
+            if one is not None and one.data is not None:
+                self.inputs[one.digest], self.bytes[one.digest] = one.kind, one.data
         if key not in self.results:
             data = None if given is None else self.bytes[given.digest]
             work = Work(key, order.job, order.model, 1.0, 1.5, kind=given.kind if given else None, data=data)
-            ((_, outcome),) = run([work], lambda one: self.loaded[one.job.model])
+            ((_, outcome),) = run([work], lambda one: self.loaded[one.job.model], supply=self._supply)
             if isinstance(outcome, ExplainError):
                 self.put(key, "failed", Problem(code=outcome.code, detail=outcome.detail, pointer=outcome.pointer))
                 return Ticket(key, "created")
@@ -37,3 +53,9 @@ class WorkingQueue(FakeQueue):
         self.put(key, "succeeded")
         meta, held = self.results[key]
         return Ticket(key, "created", meta, None if arrays is None else tuple(map(held.get, arrays)))
+
+    def _supply(self, model: Function, *_: object) -> _Given:
+        return _Given(GivenInputs(self._stored), model)
+
+    def _stored(self, digest: str) -> dict[bytes, bytes]:
+        return {b"kind": self.inputs[digest].encode(), b"data": self.bytes[digest]}

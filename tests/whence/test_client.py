@@ -48,6 +48,19 @@ def test_an_explanation_is_its_numbers_its_document_and_its_pictures(client: Cli
     assert json.loads(made.receipt())["id"] == made.id
 
 
+@pytest.mark.parametrize("given", [ROW, torch.from_numpy(ROW), ROW[None]])
+def test_an_array_is_a_baseline(client: Client, queue: FakeQueue, given: Any) -> None:
+    made = client.explain("table", ROW, "integrated_gradients", baseline=given)
+    assert made.method["baseline"] == {"digest": digest_tensor(ROW)}
+    assert [one.digest for one in queue.orders[0].given] == [digest_tensor(ROW)]
+
+
+@pytest.mark.parametrize("given", [png_of(), Image.new("L", (8, 8), 128)])
+def test_a_picture_is_a_baseline(client: Client, given: Any) -> None:
+    made = client.explain("digits", png_of(), "integrated_gradients", baseline=given)
+    assert list(made.method["baseline"]) == ["digest"]
+
+
 @pytest.mark.parametrize(
     "given",
     [

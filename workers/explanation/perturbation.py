@@ -1,8 +1,10 @@
 """The parameters that perturbation methods have in common, and the names of the baselines. Torch-free."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from workers.explanation.references import DatasetName, InputDigest
 
 Cut: TypeAlias = Literal["slic", "quickshift", "grid"]
 Segments = Annotated[
@@ -36,10 +38,55 @@ Score = Annotated[
 ]
 
 
-Baseline: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform", "background"]
+def _as_sent(schema: dict[str, Any]) -> None:
+    """What clients send in place of a digest, too."""
+    schema["properties"] = {
+        "image": {"type": "string", "maxLength": 2**30, "description": "The bytes of an image file, in base64."},
+        "tensor": {"type": "object", "maxProperties": 3, "description": "{shape, data, dtype}, as an input has it."},
+        **schema["properties"],
+    }
+    schema |= {"minProperties": 1, "maxProperties": 1}
+    schema.pop("required", None)
+
+
+class OwnInput(BaseModel):
+    """An input of one's own as a parameter: sent as an input is, and known by its digest from then on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=_as_sent)
+
+    digest: InputDigest
+
+
+class DatasetMean(BaseModel):
+    """The mean of a dataset's items, as the model takes them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: DatasetName
+    mean: Literal[True] = Field(description="The mean over all items, place by place.")
+
+
+BaselineKind: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform", "background", "white"]
+PerChannel: TypeAlias = Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)]
+KINDS = ", ".join(get_args(BaselineKind))
+
+
+def _baseline(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """One sentence for what is none of the forms, where pydantic has one for each."""
+    try:
+        return handler(value)
+    except ValidationError:
+        raise ValueError(
+            f"one of {KINDS}; or a list of one number a channel; or an input of one's own, {{image}}, {{tensor}} or "
+            '{digest}; or {dataset, "mean": true}'
+        ) from None
+
+
+Baseline: TypeAlias = Annotated[BaselineKind | PerChannel | OwnInput | DatasetMean, WrapValidator(_baseline)]
 DESCRIPTION = (
-    "The input that stands for absence: zero of the model's own input, minimum of its range (black), a constant, each "
-    "channel's mean, a blurred copy, uniform noise over the range, or the rows of a table's background: games, "
-    "occlusion and prediction_difference average the score over them, and what fills once takes their mean, of a "
-    "category the most frequent."
+    "The input that stands for absence: zero of the model's own input, minimum of its range (black) or its maximum "
+    "(white), a constant, each channel's mean, a blurred copy, uniform noise over the range, or the rows of a table's "
+    "background: games, occlusion and prediction_difference average the score over them, and what fills once takes "
+    "their mean, of a category the most frequent. Or numbers of one's own: one for each channel, an input sent as any "
+    'is (`{"image": ..}`, `{"tensor": ..}`, `{"digest": ..}`), the mean of a dataset (`{"dataset": .., "mean": true}`).'
 )

@@ -135,6 +135,10 @@ class Store:
                 foreign.append(Foreign(raw["id"], error))
         return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
 
+    def input(self, digest: str) -> Fields | InternalError:
+        """The fields `kind` and `data` of an input; none where it is not there, the error where it cannot be read."""
+        return read_inputs(self.jobs, self.objects, [digest])[digest]
+
     def with_inputs(self, works: Sequence[Work], owner: str) -> list[Work]:
         """Claimed works with their inputs; one whose input cannot be reached now fails.
 

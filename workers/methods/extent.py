@@ -75,7 +75,7 @@ class Extent:
         """The places of the input, or of each of several that is explained."""
         return [part.spatial_shape for part in explained(self.input)] if self.input.parts else [self.spatial_shape]
 
-    def fills(self, fill: str) -> int:
+    def fills(self, fill: object) -> int:
         """How many inputs stand for absence: of a background all of its rows."""
         return max(1, self.input.background_rows) if fill == "background" else 1
 

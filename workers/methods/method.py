@@ -21,9 +21,9 @@ from pydantic_core import CoreSchema
 
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable, UnknownMethod, methods
+from workers.explanation.references import DatasetName, ModelName, with_datasets, with_models
 from workers.explanation.result import Kind, Result
 from workers.methods.extent import Extent
-from workers.methods.fields.references import DatasetName, ModelName, with_datasets, with_models
 
 if TYPE_CHECKING:
     from workers.engine.model.batch import Batch

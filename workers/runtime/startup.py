@@ -75,7 +75,7 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
         time_limit=settings.time_limit,
         fit_limit=settings.fit_limit,
         serves=settings.queues,
-        supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named).of,
+        supply=Stock(Datasets(settings.datasets.absolute()), results, Partials(cache), warm.named, store.input).of,
         tell=beat.once,
         retire=beat.end,
         elsewhere=warm.elsewhere,

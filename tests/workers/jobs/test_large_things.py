@@ -24,6 +24,7 @@ from workers.jobs import keys
 from workers.jobs.blobs import Objects, ObjectsAway
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Finished, Results
+from workers.methods.method import parse_method
 from workers.runtime.supervise import blob_cleanup
 
 
@@ -189,6 +190,24 @@ async def test_an_input_stays_while_an_unfinished_job_needs_it(
         assert jobs.hlen(keys.NEEDS) == 0
         await queue.withdraw((await queue.submit([order(2)]))[0].id, "")
         assert jobs.ttl(key) == 1
+
+
+async def test_an_input_in_a_parameter_stays_as_the_jobs_own_does(
+    redis_server: RedisServer, store: Store, jobs: Redis
+) -> None:
+    async with Queue(redis_server.url, None, StorageLimits(input_ttl=1)) as queue:
+        plain, other = order(0), order(1)
+        assert other.input is not None
+        method = parse_method({"name": "deep_lift", "baseline": {"digest": other.input.digest}})
+        asked = replace(plain, job=plain.job.model_copy(update={"method": method}), given=(other.input,))
+        key = keys.stored_input(other.input.digest)
+        await queue.submit([asked])
+        assert jobs.ttl(key) == -1
+        assert store.input(other.input.digest)[b"data"] == other.input.data  # type: ignore[index]  # it can be read
+        claimed(store, asked.job.group)
+        store.finish(asked.job.id, "w")
+        assert jobs.ttl(key) == 1
+        assert jobs.hlen(keys.NEEDS) == 0
 
 
 async def test_an_input_kept_in_a_folder_stays_while_an_unfinished_job_needs_it(

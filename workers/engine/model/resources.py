@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workers.explanation.errors import ExplainError, InvalidParameter, UnknownModel
+from workers.explanation.errors import ExplainError, InvalidParameter, UnknownInput, UnknownModel
 from workers.explanation.target import Target
 
 
@@ -78,6 +78,13 @@ class Resources(Protocol):
         """The served model of that digest or name, loaded; raises UnknownModel."""
         ...
 
+    def given(self, digest: str) -> Tensor:
+        """An input of that digest as the model takes it (*shape), which was sent in a parameter.
+
+        Raises UnknownInput where it is not stored.
+        """
+        ...
+
     def explanations(
         self, model: Any, method: Any, target: Target | None, name: str, start: int, stop: int
     ) -> Iterator[list[ItemExplanation]]:
@@ -106,6 +113,9 @@ class NoResources:
 
     def model(self, name: str) -> Any:
         raise UnknownModel(f"no model {name!r} is known here", pointer="/method")
+
+    def given(self, _: str) -> Tensor:
+        raise UnknownInput("no inputs are stored here", pointer="/method")
 
     def explanations(self, *_: Any) -> Iterator[list[ItemExplanation]]:
         raise InvalidParameter("there is no dataset to explain the items of", pointer="/method/dataset")

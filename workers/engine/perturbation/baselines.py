@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,9 +14,16 @@ from workers.engine.model.inputs import by_part, hold
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
 from workers.explanation.inputs import explained
-from workers.explanation.perturbation import Baseline
+from workers.explanation.perturbation import Baseline, BaselineKind, DatasetMean, OwnInput
 
+CHUNK = 64  # items of a dataset at once
 BLUR = 0.1  # the blur's standard deviation, as a share of the longest side
+
+
+class Mean(NamedTuple):
+    """The mean of a dataset's items."""
+
+    values: Tensor
 
 
 def baseline(
@@ -24,24 +31,79 @@ def baseline(
 ) -> Tensor:
     """The baseline of every row, shaped like the inputs.
 
-    Raises InvalidParameter, which points at the field that `asked`, where it needs the range of an input of none.
+    Raises InvalidParameter, which points at the field that `asked`, where it needs the range of an input of none, or
+    does not fit the inputs.
     """
     spec = model.card.input
-    made: dict[Baseline, Callable[[], Tensor]] = {
+    made: dict[BaselineKind, Callable[[], Tensor]] = {
         "zero": lambda: torch.zeros_like(batch.x),
         "constant": lambda: torch.full_like(batch.x, value),
         "minimum": lambda: _range(model, asked)[0].expand_as(batch.x).clone(),
+        "white": lambda: _range(model, asked)[1].expand_as(batch.x).clone(),
         "mean": lambda: _each(batch.x, spec, _mean),
         "blur": lambda: _each(batch.x, spec, _blurred),
         "uniform": lambda: _uniform(batch, *_range(model, asked)),
         "background": lambda: _typical(background(model, asked), model.card.input).expand_as(batch.x).clone(),
     }
-    found = hold(made[kind](), batch.x, spec)
-    if not model.card.input.categories or kind == "background":
+    values = made[kind]() if isinstance(kind, str) else own(batch, kind, spec, asked).clone()
+    found = hold(values, batch.x, spec)
+    if not model.card.input.categories or kind == "background" or isinstance(kind, OwnInput | tuple):
         return found
     # A number between two categories, or none of them, is no value of such a column.
     typical = _typical(background(model, asked), model.card.input) if model.background is not None else batch.x
     return torch.where(_categories(model.card.input).to(found.device), typical.expand_as(found), found)
+
+
+def own(
+    batch: Batch, given: OwnInput | DatasetMean | tuple[float, ...], spec: InputSpec, asked: str = "baseline"
+) -> Tensor:
+    """An input of one's own, the mean of a dataset, or a number for each channel, for every row (n, *shape).
+
+    Raises InvalidParameter, which points at the field that `asked`, for another shape than the inputs'.
+    """
+    if isinstance(given, tuple):
+        return _channels(batch, given, spec, asked)
+    if isinstance(given, DatasetMean):
+        return _mean_of_items(batch, given.dataset).expand_as(batch.x)
+    found = batch.resources.given(given.digest)
+    if found.shape != batch.x.shape[1:]:
+        raise InvalidParameter(
+            f"this {asked} has the shape {list(found.shape)} as the model takes it, and the input has "
+            f"{list(batch.x.shape[1:])}: send one of the input's size",
+            pointer=f"/method/{asked}",
+        )
+    return found.to(batch.x).expand_as(batch.x)
+
+
+def _channels(batch: Batch, values: tuple[float, ...], spec: InputSpec, asked: str) -> Tensor:
+    """Each channel's number at all its places; of a flat input, each feature's."""
+    axis = spec.channel_axis or 0
+    size = batch.x.shape[axis + 1]
+    if len(values) != size or spec.parts:
+        raise InvalidParameter(
+            f"this {asked} has {len(values)} numbers, and the input has {size} channels: give one for each"
+            if not spec.parts
+            else f"this {asked} has a number for each channel, which is of one input, and the model takes several",
+            pointer=f"/method/{asked}",
+        )
+    shape = [size if at == axis else 1 for at in range(batch.x.dim() - 1)]
+    return batch.x.new_tensor(values).view(1, *shape).expand_as(batch.x)
+
+
+def _mean_of_items(batch: Batch, name: str) -> Tensor:
+    """The mean of a dataset's items (*shape), summed in float64; made once for a batch."""
+
+    def made() -> Mean:
+        dataset = batch.resources.dataset(name)
+        if not dataset.count:
+            raise InvalidParameter(f"the dataset {name!r} holds no items, and so has no mean", pointer="/method")
+        total = torch.zeros(batch.x.shape[1:], dtype=torch.float64)
+        for part in dataset.batches(CHUNK):
+            total += part.x.double().sum(0).cpu()
+            batch.report(part.start + len(part.x), dataset.count, "inputs of the mean")
+        return Mean((total / dataset.count).to(batch.x))
+
+    return batch.cache.get(Mean, name, made).values
 
 
 def fills(model: Function, batch: Batch, kind: Baseline, value: float = 0.0) -> Tensor:

@@ -18,16 +18,23 @@ local function unfinished(id) return redis.call('EXISTS', job_key(id)) == 1 and 
 local function tell(id, event) redis.call('PUBLISH', EVENTS, id .. ' ' .. event) end
 
 -- An input stays for as long as an unfinished job needs it, and its ttl begins again after the last of them.
-local function need(id, digest)
-  redis.call('HSET', job_key(id), 'input', digest)
+-- Those in a job's parameters (`given`, digests with spaces) stay as its own does.
+local function need(digest)
   redis.call('HINCRBY', NEEDS, digest, 1)
   redis.call('PERSIST', input_key(digest))
 end
 
+local function need_all(id, input, given)
+  if input then redis.call('HSET', job_key(id), 'input', input) end
+  if given then redis.call('HSET', job_key(id), 'given', given) end
+  for digest in string.gmatch((input or '') .. ' ' .. (given or ''), '%S+') do need(digest) end
+end
+
 local function release(id)
-  local digest = field(id, 'input')
-  if digest and redis.call('HINCRBY', NEEDS, digest, -1) <= 0 then
-    redis.call('HDEL', NEEDS, digest)
-    redis.call('EXPIRE', input_key(digest), redis.call('HGET', input_key(digest), 'ttl') or 3600)
+  for digest in string.gmatch((field(id, 'input') or '') .. ' ' .. (field(id, 'given') or ''), '%S+') do
+    if redis.call('HINCRBY', NEEDS, digest, -1) <= 0 then
+      redis.call('HDEL', NEEDS, digest)
+      redis.call('EXPIRE', input_key(digest), redis.call('HGET', input_key(digest), 'ttl') or 3600)
+    end
   end
 end

@@ -1,5 +1,5 @@
 -- Create or join the jobs of one request, or refuse all of it where what is new does not fit.
--- ARGV: JSON list of orders {id, spec, model, group, share, priority, caller, cost, needs, input?, deadline?, request_id?, again,
+-- ARGV: JSON list of orders {id, spec, model, group, share, priority, caller, cost, needs, input?, given?, deadline?, request_id?, again,
 --   recompute}; JSON caps {group, caller, jobs: most that wait of a priority; seconds: most work, by priority;
 --   shut: nothing new at all}; seconds that an open connection waits for them; 1 to ask whether there is room, and no more
 -- Returns JSON {words: one of created, joined, refused, finished per order; ring: priorities whose bells are due}
@@ -87,7 +87,7 @@ local function create(order)
   if order.request_id then redis.call('HSET', key, 'request_id', order.request_id) end
   if order.trace then redis.call('HSET', key, 'trace', order.trace) end
   if order.recompute then redis.call('HSET', key, 'recompute', 1) end
-  if order.input then need(order.id, order.input) end
+  need_all(order.id, order.input, order.given)
   redis.call('ZADD', OPEN, stamp(now), order.id)
   redis.call('ZADD', P .. 'index', stamp(now), order.id)
   local entry = entries[order.priority] or {line = line_of(order.priority, order.group, order.caller)}

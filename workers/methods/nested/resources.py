@@ -47,16 +47,19 @@ class Shifted:
 class Unkept(NoResources):
     """As the resources given, but nothing is kept on the way: what one method keeps is not another's."""
 
-    given: Resources
+    wrapped: Resources
 
     def dataset(self, name: str) -> Dataset:
-        return self.given.dataset(name)
+        return self.wrapped.dataset(name)
 
     def state(self, model: Model, method: Method) -> Mapping[str, Any]:
-        return self.given.state(model, method)
+        return self.wrapped.state(model, method)
 
     def model(self, name: str) -> Any:
-        return self.given.model(name)
+        return self.wrapped.model(name)
+
+    def given(self, digest: str) -> Tensor:
+        return self.wrapped.given(digest)
 
 
 @dataclass
@@ -67,7 +70,7 @@ class Refitted(Unkept):
     states: dict[Method, Mapping[str, Any]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Dataset:
-        found = self.given.dataset(name)
+        found = self.wrapped.dataset(name)
         return found if self.shift is None else Shifted(found, self.shift)
 
     def state(self, model: Model, method: Method) -> Mapping[str, Any]:

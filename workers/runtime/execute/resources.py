@@ -15,6 +15,7 @@ import structlog
 import torch
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
+from torch import Tensor
 
 from workers.datasets.card import DatasetCard, check_fits
 from workers.datasets.contents import Contents
@@ -31,6 +32,7 @@ from workers.jobs.partials import Partials
 from workers.jobs.records import REMEMBERED_S, Work
 from workers.jobs.stored_results import Results
 from workers.methods.method import Method, with_datasets
+from workers.runtime.execute.given_inputs import GivenInputs, Read, nowhere
 from workers.runtime.execute.item_explanations import ItemExplanations
 from workers.runtime.execute.run import run
 from workers.runtime.lease import BatchReport
@@ -49,12 +51,18 @@ class Stock:
     """Datasets and results of held methods, for every batch of one worker."""
 
     def __init__(
-        self, datasets: Datasets, results: Results, partials: Partials, named: Callable[[str], Function]
+        self,
+        datasets: Datasets,
+        results: Results,
+        partials: Partials,
+        named: Callable[[str], Function],
+        read: Read = nowhere,
     ) -> None:
         self.datasets = datasets
         self.results = results
         self.partials = partials
         self.named = named
+        self.inputs = GivenInputs(read)
         self._lock = threading.Lock()
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
         self._failed: dict[str, tuple[float, InputError]] = {}
@@ -140,6 +148,10 @@ class Supplied:
     def model(self, name: str) -> Function:
         """Raises UnknownModel."""
         return self.stock.named(name)
+
+    def given(self, digest: str) -> Tensor:
+        """As Resources.given."""
+        return self.stock.inputs.of(self.own, digest)
 
     def explanations(
         self, model: Function, method: Method, target: Target | None, name: str, start: int, stop: int

@@ -13,10 +13,11 @@ from tests.resources import in_memory
 from tests.toys import batch_of, inputs, model_of, net
 from tests.workers.methods.evaluation.judging import Difference, assert_close, judged, noise, training
 from workers.engine.model.model import Model
+from workers.engine.model.resources import NoResources
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.explanation.target import ValueTarget
-from workers.methods.evaluation.input_shift_invariance.shifted_model import pattern, shifted
 from workers.methods.method import parse_method
+from workers.methods.nested.shifted_model import pattern, shifted
 from workers.methods.nested.split_neurons import split
 
 VALUE = ValueTarget()
@@ -176,7 +177,7 @@ def test_patterns_as_printed_move_with_the_shift(digits: Model) -> None:
 def test_zeros_around_a_convolution_are_made_up_for(norm: bool, shift: str) -> None:
     """What others get wrong: with padding the first bias differs from place to place. The gradient is exact."""
     model = model_of(net(norm=norm), (1, 8, 8), low=-1.0, high=2.0)
-    moved = pattern(model, shift, 0.7)
+    moved = pattern(model, shift, 0.7, NoResources())
     twin = shifted(model, moved)
     assert_close(twin.forward(inputs(2) + moved), model.forward(inputs(2)), 1e-4)
     rows = judged(model, inputs(2), {"name": "input_shift_invariance", "shift": shift, "amount": 0.7})
@@ -197,7 +198,7 @@ def test_the_difference_is_that_of_the_shift_times_the_gradient(digits: Model) -
 def test_bias_alone_moves_where_every_place_is_alike() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 36, 3))
     model = model_of(module, (1, 8, 8), low=0.0, high=1.0)
-    twin = shifted(model, pattern(model, "constant", -1.0))
+    twin = shifted(model, pattern(model, "constant", -1.0, NoResources()))
     assert len(twin.folded.nodes) == len(model.folded.nodes)
     assert_close(twin.range()[0], -1.0)  # type: ignore[index]  # the card gives one
     assert_close(twin.forward(inputs(1) - 1), model.forward(inputs(1)), 1e-4)

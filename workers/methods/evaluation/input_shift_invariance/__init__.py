@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from workers.explanation.perturbation import OwnInput
 from workers.explanation.result import Scores
 from workers.methods.fields.judged import PAIR, UNLESS_DATASET, Judged, Noise, Over
 from workers.methods.method import Extent, Method, Seed
@@ -39,11 +40,17 @@ class InputShiftInvariance(Method):
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None
-    shift: Literal["constant", "checkerboard"] = Field(
-        default="constant", description="The same everywhere, or on every other square of a board of four by four."
+    shift: Literal["constant", "checkerboard"] | OwnInput = Field(
+        default="constant",
+        description="The same everywhere, or on every other square of a board of four by four, or an input of one's "
+        'own, as the cat of S4 Fig. 14.4 (`{"image": ..}`, `{"tensor": ..}`, `{"digest": ..}`).',
     )
     amount: float = Field(
-        default=-1.0, ge=-100, le=100, description="The shift in shares of the input's range, or in its units."
+        default=-1.0,
+        ge=-100,
+        le=100,
+        description="The shift in shares of the input's range, or in its units; of an input of one's own, what it is "
+        "multiplied by as the model takes it.",
     )
     noise: Noise = 0.01
     seed: Seed = 0
@@ -53,7 +60,7 @@ class InputShiftInvariance(Method):
         return one * at.items(self.dataset)
 
     def refuse(self, model: Model) -> None:
-        from workers.methods.evaluation.input_shift_invariance import shifted_model
+        from workers.methods.nested import shifted_model
         from workers.methods.nested.attributions import refuse
 
         refuse(model, self.of)

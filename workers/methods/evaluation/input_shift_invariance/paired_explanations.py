@@ -12,20 +12,21 @@ from workers.engine.model.model import Model
 from workers.engine.model.resources import Resources
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.ties import untied
-from workers.methods.evaluation.input_shift_invariance.shifted_model import pattern, shifted
+from workers.explanation.perturbation import OwnInput
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
 from workers.methods.nested.resources import Refitted
+from workers.methods.nested.shifted_model import pattern, shifted
 from workers.methods.nested.split_neurons import gap
 
 
 class Pair:
     """A model with its twin; what is fitted to data is fitted to shifted data for the twin, once for all batches."""
 
-    def __init__(self, model: Model, kind: str, amount: float, noise: float, resources: Resources) -> None:
+    def __init__(self, model: Model, kind: str | OwnInput, amount: float, noise: float, resources: Resources) -> None:
         self.model = model
         self.noise = noise
-        self.shift = pattern(model, kind, amount)
+        self.shift = pattern(model, kind, amount, resources)
         self.twin = shifted(model, self.shift)
         self.resources = Refitted(resources, self.shift)
 

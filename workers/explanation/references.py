@@ -23,6 +23,12 @@ class _ModelName(str):
     __slots__ = ()
 
 
+class _InputDigest(str):
+    """The digest of an input that is sent along in a parameter."""
+
+    __slots__ = ()
+
+
 DatasetName = Annotated[
     str,
     Field(
@@ -43,6 +49,11 @@ ModelName = Annotated[
     ),
     AfterValidator(_ModelName),
 ]
+InputDigest = Annotated[
+    str,
+    Field(pattern="^sha256:[0-9a-f]{64}$", description="An input that is stored."),
+    AfterValidator(_InputDigest),
+]
 
 
 def with_datasets(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
@@ -53,6 +64,18 @@ def with_datasets(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
 def with_models(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
     """The same of every model that it names."""
     return cast(V, _replaced(value, _ModelName, digest_of, pointer))
+
+
+def own_inputs(value: object, pointer: str = "/method") -> dict[str, str]:
+    """The digests of all inputs that a method has in its parameters, at any depth, with where each is."""
+    found: dict[str, str] = {}
+
+    def note(digest: str, at: str) -> str:
+        found.setdefault(digest, at)
+        return digest
+
+    _replaced(value, _InputDigest, note, pointer)
+    return found
 
 
 def _replaced(value: Any, kind: type[str], digest_of: DigestOf, pointer: str) -> Any:
