@@ -26,10 +26,12 @@ BOOK: dict[Task, dict[str, tuple[float, ...]]] = {
         "gradient x input": (99.960, 99.954, 99.68), "occlusion": (99.990, 99.990, 99.82),
         "LRP-prop": (0.785, 10.111, 18.14), "LRP-abs": (7.002, 12.410, 18.01),
         "LRP-half": (29.035, 51.460, 54.09), "LRP-all": (99.995, 99.995, 99.95),
+        "CD": (99.997, 99.997, 99.92),
     },
     "subtraction": {
         "gradient x input": (97.9, -98.8, 98.3), "occlusion": (99.0, -69.0, 25.4), "LRP-prop": (3.1, -8.4, 15.0),
         "LRP-abs": (1.2, -23.0, 15.1), "LRP-half": (7.7, -28.9, 42.3), "LRP-all": (98.5, -99.3, 99.3),
+        "CD": (-25.9, -50.0, 49.4),
     },
 }  # fmt: skip
 
@@ -122,16 +124,19 @@ EXPLANATIONS: dict[str, Callable[[Model, Tensor], Tensor]] = {
     "gradient x input": lambda model, x: of_method(model, x, name="input_times_gradient"),
     "occlusion": occlusion,
     **{f"LRP-{gate}": _lrp(gate) for gate in ("prop", "abs", "half", "all")},
+    "CD": lambda model, x: of_method(model, x, name="contextual_decomposition"),
 }
 
 
-def figures(module: OneCell, task: Task, names: Sequence[str] = tuple(EXPLANATIONS)) -> dict[str, tuple[float, ...]]:
-    """By explanation, in %, on 2500 sequences of 13 and 14 steps.
+def figures(
+    module: OneCell, task: Task, names: Sequence[str] = tuple(EXPLANATIONS), count: int = 2500
+) -> dict[str, tuple[float, ...]]:
+    """By explanation, in %, on so many sequences of 13 and 14 steps.
 
     The correlation of each marked number with the relevance of its step, and the mean share of those two steps in the
     relevance of all, by size.
     """
-    parts = sums(task, 2500, (13, 14), 2 * 10**6)
+    parts = sums(task, count, (13, 14), 2 * 10**6)
     models = [model_of(module, part.x.shape[1:], dtype=torch.float64, output="value") for part in parts]
     numbers = torch.cat([part.numbers for part in parts]).double()
     found: dict[str, tuple[float, ...]] = {}

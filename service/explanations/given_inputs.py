@@ -81,8 +81,3 @@ async def given_inputs(methods: Sequence[Method], sent: Mapping[str, Input], que
                 raise UnknownInput("no input of this digest is stored; send its bytes", pointer=at)
             found[digest] = Input(digest, kind)
     return found
-
-
-def of_method(method: Method, inputs: Mapping[str, Input]) -> tuple[Input, ...]:
-    """Those of one method."""
-    return tuple(inputs[digest] for digest in own_inputs(method))

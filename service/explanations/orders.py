@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from service.explanations.given_inputs import of_method
 from service.explanations.requests import CheckedRequest
 from service.http.errors import Invalid
 from service.http.threads import in_thread
@@ -18,6 +17,7 @@ from workers.contract import (
     ModelCard,
     Target,
     UnknownInput,
+    own_inputs,
     parse_method,
     parse_targets,
 )
@@ -49,7 +49,7 @@ def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list
     terms = checked.terms
     of_all = (terms.deadline, terms.request_id, terms.recompute, terms.caller, terms.priority)
     passes = {method: method.passes(checked.extent) for method in checked.methods}
-    given_to = {method: of_method(method, checked.given) for method in checked.methods}
+    given_to = {one: tuple(checked.given[digest] for digest in own_inputs(one)) for one in checked.methods}
     orders = [
         Order(job, checked.card.name, taken, *of_all, passes=passes[job.method], given=given_to[job.method])
         for job, taken in jobs

@@ -51,31 +51,19 @@ class StepsOfInfluence(Method):
 
     def refuse(self, model: Function) -> None:
         from workers.methods.nested.attributions import refuse
+        from workers.methods.nested.steps import axis_of
 
         refuse(model, self.of)
-        self._time(model)
-
-    def _time(self, model: Function) -> int:
-        """The axis of time, counted without the batch."""
-        from workers.explanation.errors import MethodNotApplicable
-
-        spec = model.card.input
-        named = [at for at, name in enumerate(spec.axes) if name in ("time", "step", "steps")]
-        axis = self.axis if self.axis is not None else named[0] if named else 0
-        if not -len(spec.shape) <= axis < len(spec.shape):
-            raise MethodNotApplicable(
-                f"the input of {model.card.name} has the shape {list(spec.shape)}, and no axis {axis}",
-                pointer="/method/axis",
-            )
-        return axis % len(spec.shape)
+        axis_of(model.card, self.axis)
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
         from workers.methods.nested.attributions import attributions
         from workers.methods.nested.evaluation import judge
+        from workers.methods.nested.steps import axis_of
 
-        axis = self._time(model)
+        axis = axis_of(model.card, self.axis)
         steps = model.card.input.shape[axis]
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
