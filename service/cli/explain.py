@@ -15,7 +15,7 @@ import httpx
 import typer
 from rich.text import Text
 
-from service.cli.asking import HERE, connect, give_up
+from service.cli.asking import HERE, connect, give_up, in_commands
 from service.cli.console import DONE, err, fail, out, progress
 from service.cli.contact_sheet import MOST, contact_sheet
 from service.cli.input_files import NoSuchFiles, labels, named_files
@@ -79,8 +79,9 @@ class Place:
         to = self.folder / f"{label}{self.suffix}" if self.folder else self.to
         told: dict[str, Any] = {"file": str(made.wanted.file), "method": made.wanted.method or None}
         if made.refused:
-            self._complain(made.wanted, str(made.refused))
-            told |= {"error": str(made.refused)}
+            said = in_commands(str(made.refused))
+            self._complain(made.wanted, said)
+            told |= {"error": said}
         elif to:
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(made.content)

@@ -21,10 +21,13 @@ from whence.connection import unreachable
 from whence.problems import check
 
 Url = Annotated[str, typer.Option("--url", envvar="WHENCE_URL", help="Where Whence runs.")]
+Elsewhere = Annotated[str | None, typer.Option("--url", help="Where Whence runs.")]
 Name = Annotated[str, typer.Argument(help="The model's name.")]
 PATIENCE_S = 300.0
 LOOK_S = 0.5
 SHOWN = 12
+SHOWN_LABELS = 20
+COLUMNS = ("model", "state", "version", "input", "classes", "memory", "methods")
 
 app = typer.Typer(help="List the models, or change them.", invoke_without_command=True)
 
@@ -35,7 +38,7 @@ def models(ctx: typer.Context, url: Url = HERE) -> None:
     ctx.obj = url
     if ctx.invoked_subcommand is not None:
         return
-    table = Table("model", "state", "version", "input", "classes", "memory", "methods", box=None, pad_edge=False)
+    table = Table(*COLUMNS, box=None, pad_edge=False)
     with connect(url) as client:
         for model in _get(client, MODELS)["models"]:
             table.add_row(*_row(model))
@@ -47,7 +50,7 @@ def add(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="A model's folder, as `whence export` writes it.")],
     name: Annotated[str | None, typer.Option(help="Its name there; default: the folder's.")] = None,
-    url: Annotated[str | None, typer.Option("--url", help="Where Whence runs.")] = None,
+    url: Elsewhere = None,
 ) -> None:
     """Send a model's folder, in place of the model of that name. Needs a key of scope admin in WHENCE_KEY."""
     if not (folder / "card.toml").is_file():
@@ -63,9 +66,7 @@ def add(
 
 
 @app.command()
-def remove(
-    ctx: typer.Context, name: Name, url: Annotated[str | None, typer.Option("--url", help="Where Whence runs.")] = None
-) -> None:
+def remove(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
     """Remove a model that was sent; what lies in a folder of the workers is removed there."""
     with connect(url or ctx.obj) as client:
         _sent(client, "DELETE", f"{MODELS}/{name}")
@@ -73,13 +74,47 @@ def remove(
 
 
 @app.command()
-def reload(
-    ctx: typer.Context, name: Name, url: Annotated[str | None, typer.Option("--url", help="Where Whence runs.")] = None
-) -> None:
+def reload(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
     """Have a model's folder read anew."""
     with connect(url or ctx.obj) as client:
         said = _sent(client, "POST", f"{MODELS}/{name}/reload")
         _say(_until_ready(client, name, said.json()))
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
+    """Show a model: what it takes and gives, its layers, and why methods cannot explain it."""
+    with connect(url or ctx.obj) as client:
+        model = _get(client, f"{MODELS}/{name}")
+    rows = Table(box=None, pad_edge=False, show_header=False)
+    for heading, cell in zip(COLUMNS, _row(model), strict=True):
+        rows.add_row(heading, cell)
+    for key, of in (("takes", model.get("inputs", {})), ("returns", model.get("returned", {}))):
+        for one, told in of.items():
+            rows.add_row(key, f"{one} {told['shape'] if isinstance(told, dict) else told}")
+    if labels := model.get("labels", []):
+        rows.add_row("labels", escape(", ".join(labels[:SHOWN_LABELS])) + (" ..." if labels[SHOWN_LABELS:] else ""))
+    for layer in model.get("layers", []):
+        rows.add_row("layer", escape(f"{layer['name']} {layer['shape']}"))
+    for method in model.get("methods", []):
+        if not method["supported"]:
+            rows.add_row("not", escape(f"{method['name']}: {method.get('reason') or ''}"))
+    out.print(rows)
+
+
+@app.command()
+def load(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
+    """Have a model loaded into memory now, and served again where it was unloaded. Needs a key of scope admin."""
+    with connect(url or ctx.obj) as client:
+        _say(_until_ready(client, name, _sent(client, "POST", f"{MODELS}/{name}/load").json()))
+
+
+@app.command()
+def unload(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
+    """Have a model served no more, until it is loaded again. Needs a key of scope admin."""
+    with connect(url or ctx.obj) as client:
+        _sent(client, "POST", f"{MODELS}/{name}/unload")
+    err.print(f"{name} is unloaded", markup=False)
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias
 
 import httpx
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from service.cli.asking import AWAY, HERE, connect
 from service.cli.console import fail, out
+from service.http.addresses import MODELS
 
 NOT_READY = 1
 
@@ -30,10 +31,11 @@ def status(
     """
     try:
         with connect(url) as client:
-            ready, counted = client.http.get("/readyz"), client.http.get("/metrics")
+            ready, counted, listed = (client.http.get(path) for path in ("/readyz", "/metrics", MODELS))
         told = ready.json()
         is_ready = ready.status_code == httpx.codes.OK
         found = document(is_ready, told, samples(counted.text) if counted.status_code == httpx.codes.OK else {})
+        found["states"] = states(listed.json()["models"]) if listed.status_code == httpx.codes.OK else {}
     except httpx.HTTPError as error:
         fail(f"nothing answers at {url}: {str(error) or type(error).__name__}", AWAY)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -53,6 +55,11 @@ def samples(text: str) -> Samples:
             if len(one.labels) <= 1:
                 found.setdefault(one.name, {})["".join(one.labels.values())] = one.value
     return found
+
+
+def states(models: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """In which state each model is, and why where that is not ready."""
+    return {one["name"]: {"state": one["state"], "reason": one.get("reason")} for one in models}
 
 
 def document(ready: bool, told: Mapping[str, Any], counted: Samples) -> dict[str, Any]:
@@ -95,8 +102,13 @@ def table(found: Mapping[str, Any]) -> Table:
     rows.add_column()
     rows.add_row("ready", "[green]yes[/]" if found["ready"] else f"[red]no[/]: {escape(found['reason'])}")
     rows.add_row("models", ", ".join(_model(name, found["model_memory"]) for name in found["models"]) or "none")
-    for name, reason in found["failed"].items():
-        rows.add_row("", f"[red]{name} cannot be served[/]: {escape(reason or '')}")
+    failed = {name: {"state": "failed", "reason": reason} for name, reason in found["failed"].items()}
+    for name, one in (failed | found["states"]).items():
+        why = f": {escape(one['reason'])}" if one["reason"] else ""
+        if one["state"] == "failed":
+            rows.add_row("", f"[red]{name} cannot be served[/]{why}")
+        elif one["state"] != "ready":
+            rows.add_row("", f"{name} is {one['state']}{why}")
     rows.add_row("workers", ", ".join(f"{count} on {device}" for device, count in found["workers"].items()) or "none")
     rows.add_row("running", f"{found['running']} jobs")
     for name, one in found["queue"].items():

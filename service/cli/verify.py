@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.asking import HERE, connect, ended, found
+from service.cli.asking import HERE, connect, ended, found, in_commands
 from service.cli.console import fail, out
 from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
 from whence import Client, Refused, WhenceError
@@ -54,7 +54,7 @@ def verify(
             if fresh["computed_at"] == before:
                 raise Refused("the work failed this time; what is stored is from before")
     except WhenceError as error:
-        fail(f"it could not be computed again here: {error}", UNCHECKED)
+        fail(f"it could not be computed again here: {in_commands(str(error))}", UNCHECKED)
     _conclude(compare(original, fresh), None if exact else tolerance, original, fresh)
 
 

@@ -38,6 +38,7 @@ from workers.contract import (
     fits,
     from_json,
     inspect,
+    meant,
     spoken,
     unbundle,
 )
@@ -80,7 +81,7 @@ def _check_names(given: Sequence[str], card: ModelCard) -> None:
     """Raise Invalid where an input is not the model's, came twice, or is missing."""
     for name in given:
         if name not in card.named:
-            raise Invalid([{"pointer": f"/inputs/{name}", "detail": f"no such input; the model takes {_named(card)}"}])
+            raise Invalid([{"pointer": f"/inputs/{name}", "detail": f"no such input; {meant(name, card.named)}"}])
         if given.count(name) > 1:
             raise Invalid([{"pointer": f"/inputs/{name}", "detail": "it came twice: as a part, and in the request"}])
     if missing := ", ".join(name for name in card.named if name not in given):

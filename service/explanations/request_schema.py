@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 
 from service.http.errors import Invalid
 from service.http.json_text import check_fields
-from service.http.problems import pointers
+from service.http.pointers import pointers
 from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS
 
 DIGEST = "sha256:" + "0" * 64
@@ -146,4 +146,5 @@ def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
     try:
         return ExplanationRequest.model_validate(given)
     except ValidationError as error:
-        raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, raw=given, kind=ExplanationRequest)) from None

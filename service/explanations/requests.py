@@ -17,7 +17,7 @@ from service.http.access import caller_of
 from service.http.bodies import Body, read_body
 from service.http.errors import Invalid, TooCostly
 from service.http.json_text import check_small, most_commas
-from service.http.problems import pointers
+from service.http.pointers import pointers
 from service.http.threads import in_thread
 from service.queue.queue import Queue
 from service.queue.served import Served
@@ -38,6 +38,7 @@ from workers.contract import (
     cheaper,
     check_fits,
     is_open,
+    method_type,
     parse_method,
     with_datasets,
     with_models,
@@ -156,7 +157,8 @@ def _parse(raw: Any, pointer: str) -> Method:
         raise UnknownMethod(error.detail, pointer=pointer) from None
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
-        raise Invalid(pointers(errors, pointer)) from None
+        given = {"name": raw} if isinstance(raw, str) else raw
+        raise Invalid(pointers(errors, pointer, given, method_type(given["name"]))) from None
     if wrong is not None:
         raise Invalid([{"pointer": wrong, "detail": "a number comes as a number, and a truth value as true or false"}])
     return found

@@ -12,8 +12,9 @@ from starlette.requests import Request
 
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import json_object, json_value
+from service.http.pointers import pointer
 from service.http.threads import in_thread
-from workers.contract import UnsupportedMedia
+from workers.contract import UnsupportedMedia, meant
 
 RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream", "text/csv")
 FIELDS = ("model", "method", "target", "parameters", "params")  # the last is what parameters were called
@@ -105,7 +106,7 @@ def _plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields that are all text: a target or params that look like JSON are read as JSON."""
     wrong = [name for name in given if name not in FIELDS]
     if wrong:
-        raise Invalid([_fault("", f"an unknown field; those there are: {', '.join(FIELDS)}")])
+        raise Invalid([_fault(pointer(wrong[:1]), f"an unknown field; {meant(wrong[0], FIELDS)}")])
     if not all(isinstance(value, str) for value in given.values()):
         raise Invalid([_fault("", f"{', '.join(FIELDS)} are plain fields, not files")])
     called = "params" if "params" in given else "parameters"

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -13,8 +14,6 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from service.http.errors import (
-    LONGEST_POINTER,
-    MOST_ERRORS,
     AllSeen,
     Failed,
     Invalid,
@@ -22,6 +21,7 @@ from service.http.errors import (
     QueueFull,
     StillRunning,
 )
+from service.http.pointers import pointers
 from workers.contract import ExplainError
 
 MEDIA_TYPE = "application/problem+json"
@@ -97,15 +97,6 @@ KINDS: Mapping[str, Kind] = {
     "quota_exceeded": Kind(429, "Too much work of this caller waits"),
 }
 
-_PLAIN: Mapping[str, str] = {
-    "dict_type": "this should be a JSON object",
-    "extra_forbidden": "there is no field of this name; /docs and GET /api/v1/methods/{name} list those there are",
-    "missing": "this field is missing",
-    "model_attributes_type": "this should be a JSON object",
-    "model_type": "this should be a JSON object",
-    "tuple_type": "this should be a list",
-}  # what pydantic says in its own words
-
 _HTTP_CODES: Mapping[int, str] = {
     400: "malformed_body",
     404: "not_found",
@@ -162,17 +153,6 @@ def problem_response(
     return ProblemResponse(document, {"cache-control": "no-store", **extra, **(headers or {})})
 
 
-def pointers(errors: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict[str, str]]:
-    """Pydantic's errors as {pointer, detail}, without what the client sent."""
-    return [
-        {
-            "pointer": (prefix + "".join(f"/{_escaped(step)}" for step in error["loc"]))[:LONGEST_POINTER],
-            "detail": _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors[:MOST_ERRORS]
-    ]
-
-
 async def on_explain_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ExplainError)
     if isinstance(error, Invalid):
@@ -185,13 +165,14 @@ async def on_explain_error(_: Request, error: Exception) -> Response:
     return problem_response(code, error.detail, errors, headers, error.alternatives)
 
 
-async def on_validation_error(_: Request, error: Exception) -> Response:
+async def on_validation_error(request: Request, error: Exception) -> Response:
     """FastAPI's own report of wrong parameters; a path with a wrong part in it names nothing."""
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(one["loc"][0] == "path" for one in found):
         return problem_response(NotFound.code, NO_PATH)
-    errors = pointers([{**one, "loc": one["loc"][1:]} for one in found])
+    without = [{**one, "loc": one["loc"][1:]} for one in found]
+    errors = pointers(without, raw=dict(request.query_params), kind=_query(request))
     return problem_response("invalid_parameter", errors[0]["detail"], errors)
 
 
@@ -218,16 +199,19 @@ async def on_all_seen(_: Request, __: Exception) -> Response:
     return Response(status_code=204)
 
 
+def _query(request: Request) -> type[BaseModel] | None:
+    """What a route reads its query as, where that is one model."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    kinds = [one.field_info.annotation for one in (dependant.query_params if dependant else ())]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
 def _taken(request: Request) -> str:
     """The methods of all routes on this path; Starlette itself names those of the first alone."""
     routes: Sequence[BaseRoute] = request.app.routes
     scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST", "PUT"))
     taken = [one["method"] for one in scopes if any(route.matches(one)[0] is Match.FULL for route in routes)]
     return ", ".join(name for method in taken for name in ((method, "HEAD") if method == "GET" else (method,)))
-
-
-def _escaped(step: object) -> str:
-    return str(step).replace("~", "~0").replace("/", "~1")
 
 
 ANSWERS: dict[int | type[Exception], Any] = {

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from service.http.bodies import LONGEST_PART, media_type
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import json_object, json_value, looks_like_json
+from service.http.pointers import pointer
 from service.http.threads import in_thread
+from workers.contract import meant
 
 FILES = ("data", "body", "input")
 FIELDS = ("method", "target", "parameters", "params")  # the last is what parameters were called
@@ -75,8 +77,8 @@ async def _form(request: Request) -> tuple[bytes, dict[str, Any]]:
 
 
 def _known(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    if fields.keys() - set(names):
-        raise Invalid([{"pointer": "", "detail": f"an unknown field; those there are: {', '.join(names)}"}])
+    if wrong := sorted(fields.keys() - set(names)):
+        raise Invalid([{"pointer": pointer(wrong[:1]), "detail": f"an unknown field; {meant(wrong[0], names)}"}])
     return dict(fields)
 
 

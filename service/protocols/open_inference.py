@@ -26,7 +26,7 @@ from service.protocols.flat_parameters import read_parameters
 from service.protocols.instances import answers, card_of, check_serving
 from service.protocols.rows import check_shape, classified, gives, outputs, rows, takes
 from service.protocols.tensor_encoding import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
-from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue
+from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue, meant
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_repository"]
 VERSION = "1"  # a model has one; which one it is, its digest tells
@@ -161,7 +161,9 @@ def _served(request: Request, name: str) -> Served:
     plain, _, method = name.partition("~")
     card = card_of(request, plain)
     if "~" in name and method not in catalogue():
-        raise UnknownModel("there is no such method; a virtual model is MODEL~METHOD, as digits~lrp")
+        raise UnknownModel(
+            f"there is no such method, and a virtual model is MODEL~METHOD; {meant(method, catalogue())}"
+        )
     return Served(name, card, method or None)
 
 

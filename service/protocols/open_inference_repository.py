@@ -17,7 +17,7 @@ from service.protocols import descriptions
 from service.protocols.instances import check_serving
 from service.protocols.open_inference import VERSION
 from service.queue.served import Summary
-from workers.contract import State, UnknownModel
+from workers.contract import State, UnknownModel, meant
 
 # As Triton says them; what is unloaded is there, and not to be had.
 STATES: dict[State, str] = {
@@ -71,7 +71,7 @@ def _told(model: Summary) -> dict[str, str]:
 def _known(request: Request, name: str) -> None:
     models = dependencies_of(request).queue.models()
     if name not in models.models:
-        raise UnknownModel(f"there is no such model; there are: {', '.join(models.models) or 'none'}")
+        raise UnknownModel(f"there is no such model; {meant(name, models.models)}")
 
 
 def _check(asked: dict[str, Any], name: str) -> None:

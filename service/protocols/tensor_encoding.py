@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_va
 
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import LONGEST_TEXT, check_small, json_value
-from service.http.problems import pointers
+from service.http.pointers import pointers
 from workers.contract import MOST_NUMBERS, InvalidTensor, from_bfloat16, from_json
 
 LENGTH = "inference-header-content-length"
@@ -99,7 +99,8 @@ def read_request(
     try:
         request = InferenceRequest.model_validate(content)
     except ValidationError as error:
-        raise Invalid(pointers(error.errors(include_input=False, include_url=False))) from None
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, raw=content, kind=InferenceRequest)) from None
     _check_parameters(request)
     values: dict[str, Values] = {}
     for index, tensor in enumerate(request.inputs):

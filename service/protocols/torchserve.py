@@ -21,7 +21,7 @@ from service.protocols import descriptions
 from service.protocols.forms import Call, read_call
 from service.protocols.instances import Answer, Instance, answers, card_of, check_serving, from_data
 from service.queue.served import SHOWN, Summary
-from workers.contract import ModelCard, UnknownModel
+from workers.contract import ModelCard, UnknownModel, meant
 
 STATES = {"ready": "READY", "loading": "LOADING"}
 
@@ -96,10 +96,10 @@ async def explanations(request: Request, name: str) -> Response:
 
 
 def _known(request: Request, name: str) -> Summary:
-    found = dependencies_of(request).queue.models().models.get(name)
-    if found is None:
-        raise UnknownModel(f"Model not found: {name}")
-    return found
+    models = dependencies_of(request).queue.models().models
+    if name not in models:
+        raise UnknownModel(f"Model not found: {name}; {meant(name, models)}")
+    return models[name]
 
 
 def _named(name: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from service.http.errors import ModelRefused, NotFound
 from service.queue.connection import answering
 from service.queue.served import Served, Summary
-from workers.contract import LOADS_KEY, RELOADS_KEY, UNLOADED_KEY, UPLOADS_KEY, Objects
+from workers.contract import LOADS_KEY, RELOADS_KEY, UNLOADED_KEY, UPLOADS_KEY, Objects, meant
 
 LOOK_S = 0.1
 
@@ -79,7 +79,7 @@ class Repository:
         """A model in whatever state; raises NotFound."""
         models = self.served().models
         if name not in models:
-            raise NotFound(f"there is no such model; there are: {', '.join(models) or 'none'}")
+            raise NotFound(f"there is no such model; {meant(name, models)}")
         return models[name]
 
     async def loaded(self, name: str, wait: float) -> Summary | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.http.errors import ModelFailed, ModelLoading, NoWorker
-from workers.contract import ModelCard, ModelState, State, UnknownModel
+from workers.contract import ModelCard, ModelState, State, UnknownModel, meant
 
 SHORTEST = 6  # digits of a digest that name a version
 SHOWN = 12
@@ -75,7 +75,7 @@ class Served:
             raise _not_ready(self.models[name])
         if self.opening:
             raise ModelLoading("the workers are still looking what models there are; try again in a moment")
-        raise UnknownModel(f"there is no such model; there are: {self._names()}", pointer=pointer)
+        raise UnknownModel(f"there is no such model; {meant(plain, sorted(self.cards))}", pointer=pointer)
 
     def digest(self, name: str, pointer: str) -> str:
         """Of a model named by its name, NAME@DIGEST or a digest that is served; raises as `card`."""
@@ -95,9 +95,6 @@ class Served:
             return found[0]
         there = ", ".join(f"{name}@{digest[:SHOWN]}" for digest in sorted(here)) or "none at all"
         raise UnknownModel(f"no worker serves this version of {name}; there are: {there}", pointer=pointer)
-
-    def _names(self) -> str:
-        return ", ".join(sorted(self.cards)) or "none"
 
 
 def summed(

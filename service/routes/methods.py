@@ -11,7 +11,7 @@ from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions
-from workers.contract import Method, catalogue
+from workers.contract import Method, catalogue, meant
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -28,7 +28,7 @@ async def methods() -> Response:
 async def method(name: str) -> Response:
     """What it asks of the model, what it needs and costs, its parameters and its source."""
     if name not in catalogue():
-        raise NotFound(f"there is no such method; there are: {', '.join(sorted(catalogue()))}")
+        raise NotFound(f"there is no such method; {meant(name, sorted(catalogue()))}")
     return Response(orjson.dumps(method_document(catalogue()[name])), media_type=JSON)
 
 

@@ -13,6 +13,7 @@ from service.http.addresses import MODELS
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions
+from workers.contract import meant
 
 HEADERS = {"cache-control": "no-store"}
 
@@ -32,7 +33,7 @@ async def model(request: Request, name: str) -> Response:
     """Its states, what it takes and gives, its layers, which methods explain it; NAME@DIGEST is one version of it."""
     served = dependencies_of(request).queue.models()
     if (plain := name.partition("@")[0]) not in served.models:
-        there = ", ".join(served.models) or ("none" if served.workers else "none, for no worker has started")
-        raise NotFound(f"there is no such model; there are: {there}")
+        why = "" if served.workers else ", for no worker has started"
+        raise NotFound(f"there is no such model; {meant(plain, served.models)}{why}")
     card = served.card(name) if "@" in name else None
     return Response(orjson.dumps(document(served, served.models[plain], card)), headers=HEADERS, media_type=JSON)

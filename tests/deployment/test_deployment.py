@@ -51,8 +51,8 @@ def known(settings: type[ServiceSettings] | type[WorkerSettings]) -> set[str]:
 
 
 def test_the_api_image_installs_no_torch() -> None:
-    assert "worker" not in stage("api-installed")
-    assert "[worker,otel]" in stage("worker-installed")
+    assert "worker" not in stage("api-installed") + stage("source").replace("COPY workers workers", "")
+    assert "[worker,otel]" in stage("computing")
     assert "pip install" not in stage("slim") + stage("api") + stage("worker"), "the shipped stages only copy"
 
 
@@ -77,8 +77,8 @@ def test_images_run_as_somebody() -> None:
 def test_versions_are_pinned() -> None:
     assert re.search(r"^ARG PYTHON=\d+\.\d+\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)
     for service in SERVICES.values():
-        assert re.fullmatch(r"whence-\w+|[\w/]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"])
-    assert DOCKERFILE.count("--constraint constraints.txt") == 3
+        assert re.fullmatch(r"whence-[\w-]+|[\w/]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"])
+    assert DOCKERFILE.count("--constraint constraints.txt") == 2
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])

@@ -25,6 +25,7 @@ from workers.datasets.card import DatasetCard, Limits
 from workers.datasets.contents import Contents
 from workers.datasets.images import BLOB, packed, placed
 from workers.explanation.errors import InputTooLarge, InvalidDataset, UnknownDataset
+from workers.explanation.spelling import meant
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -51,7 +52,7 @@ class Datasets:
         else:
             found = self._described(name) if self._is_own(self.folder / name) else None
         if found is None:
-            raise UnknownDataset("there is no such dataset; GET /api/v1/datasets lists those there are")
+            raise UnknownDataset(self._missing(name))
         return found
 
     def cards(self) -> list[DatasetCard]:
@@ -66,6 +67,12 @@ class Datasets:
             return contents(folder)
         except FileNotFoundError:
             raise UnknownDataset("the dataset has gone since it was asked for") from None
+
+    def _missing(self, name: str) -> str:
+        if DIGEST.fullmatch(name):
+            return "there is no dataset of this digest; send it again, by POST /api/v1/datasets"
+        named = [card.name for card in self._own() if card.name]
+        return f"there is no dataset of this name; {meant(name, named)}, and uploads go by their digest"
 
     @contextmanager
     def room(self) -> Iterator[Path]:

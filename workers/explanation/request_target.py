@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from workers.explanation.card import OPEN, Layer, ModelCard
 from workers.explanation.errors import InvalidTarget
+from workers.explanation.spelling import closest, meant
 from workers.explanation.target import (
     ClassTarget,
     ElementTarget,
@@ -19,7 +20,7 @@ from workers.explanation.target import (
     UnitTarget,
     ValueTarget,
 )
-from workers.explanation.tensors import rows_of
+from workers.explanation.tensors import first_lengths, rows_of
 
 MAX_TARGETS = 100
 MOST_OPEN = 2**31  # a place along an axis of any length
@@ -109,7 +110,7 @@ def _class(raw: Any, card: ModelCard) -> ClassTarget:
         if matches:
             return ClassTarget(index=matches[0])
         if not _is_index(raw):
-            raise _wrong(_no_label(card))
+            raise _wrong(_no_label(raw, card))
         raw = int(raw)
     return ClassTarget(index=_integer(raw, "a class index", 0, classes(card) - 1))
 
@@ -141,7 +142,9 @@ def _element(raw: Any, card: ModelCard) -> Target:
         elif _is_index(raw):
             raw = int(raw)
         else:
-            raise _wrong(f"no number of the output of {card.name} has that name; {_right_value(card)}")
+            near = closest(raw, card.labels)
+            right = f"did you mean {near}?" if near else _right_value(card)
+            raise _wrong(f"no number of the output of {card.name} has that name; {right}")
     index = (raw,) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     shape = card.outputs or (1,)
     if not _is_inside(index, shape):
@@ -168,20 +171,22 @@ def _right_value(card: ModelCard) -> str:
     )
 
 
-def _no_label(card: ModelCard) -> str:
+def _no_label(raw: str, card: ModelCard) -> str:
     if card.output == "binary":
         label = f" or {card.labels[0]!r}" if card.labels else ""
         return (
             f"no class of {card.name} has that label; its one logit is the target 0{label}, and what speaks against "
             "that speaks for the other class"
         )
-    return f"no class of {card.name} has that label; GET /api/v1/models/{card.name} lists them"
+    if not card.labels:
+        return f"no class of {card.name} has a label; the target is an index, 0 to {classes(card) - 1}"
+    return f"no class of {card.name} has that label; {meant(raw, card.labels)}"
 
 
 def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
     layer = card.layer(raw["layer"]) if isinstance(raw["layer"], str) else None
     if layer is None:
-        raise _wrong(f"{card.name} has no such layer; GET /api/v1/models/{card.name} lists them")
+        raise _wrong(f"{card.name} has no such layer; {meant(raw['layer'], [one.name for one in card.layers])}")
     target = _checked({"kind": "unit", **raw, "layer": layer.name})
     assert isinstance(target, UnitTarget)
     for key in ("channel", "token"):
@@ -200,7 +205,7 @@ def _of_output(raw: Mapping[str, Any], card: ModelCard) -> Target:
     name, index = str(raw["output"]), raw["index"]
     shapes = card.returned or {"output": card.outputs}
     if name not in shapes:
-        raise _wrong(f"{card.name} has no such output; there are: {', '.join(shapes)}")
+        raise _wrong(f"{card.name} has no such output; {meant(name, shapes)}")
     index = [index] if type(index) is int else index
     if not _is_inside(index, shapes[name]):
         raise _wrong(f"the index of a number of {name} lies within its shape {list(shapes[name])}")
@@ -256,7 +261,7 @@ def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
             f"{card.output} of the shape {list(card.outputs)}"
         )
     found, places = _class(raw["class"], card), card.outputs[1:]
-    shape = _first_lengths(raw["mask"], len(places))
+    shape = first_lengths(raw["mask"], len(places))
     if len(shape) != len(places) or any(want not in (OPEN, size) for want, size in zip(places, shape, strict=True)):
         raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(places)}")
     if rows_of(raw["mask"], shape) is None:
@@ -266,15 +271,6 @@ def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
     if not np.any(target.mask):
         raise _wrong("the mask holds no place; it should be true at one or more")
     return target
-
-
-def _first_lengths(lists: Any, most: int) -> tuple[int, ...]:
-    """The length of the outermost list, of the first in it and so on, one more than `most` at the most."""
-    found: list[int] = []
-    while isinstance(lists, list | tuple) and len(found) <= most:
-        found.append(len(lists))
-        lists = lists[0] if lists else None
-    return tuple(found)
 
 
 def _is_index(text: str) -> bool:

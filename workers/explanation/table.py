@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder, InvalidTensor
+from workers.explanation.spelling import meant
 
 MOST_BACKGROUND = 10_000  # rows
 MOST_BYTES = 64 * 2**20
@@ -35,9 +36,7 @@ def row_of(values: Sequence[Any], names: Sequence[str], spec: InputSpec, pointer
             f"the columns {_some(missing)} are missing; the model takes {_some(spec.names)}", pointer=pointer
         )
     if unknown := [name for name in given if name not in spec.names]:
-        raise InvalidTensor(
-            f"there is no column {_some(unknown)}; the model takes {_some(spec.names)}", pointer=pointer
-        )
+        raise InvalidTensor(f"there is no column {_some(unknown)}; {meant(unknown[0], spec.names)}", pointer=pointer)
     return np.array([number(given[name], name, spec, pointer) for name in spec.names], np.float32)
 
 

@@ -174,6 +174,15 @@ def digest_image(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
+def first_lengths(lists: Any, most: int) -> tuple[int, ...]:
+    """The length of the outermost list, of the first in it and so on, one more than `most` at the most."""
+    found: list[int] = []
+    while isinstance(lists, list | tuple) and len(found) <= most:
+        found.append(len(lists))
+        lists = lists[0] if lists else None
+    return tuple(found)
+
+
 def rows_of(data: Any, shape: Sequence[int]) -> list[list[Any]] | None:
     """The innermost lists of nested ones of exactly this shape; None where they are others, gone through no further."""
     rows: list[Any] = [data]

@@ -23,6 +23,7 @@ from workers.explanation.card import InputSpec
 from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable, UnknownMethod, methods
 from workers.explanation.references import DatasetName, ModelName, with_datasets, with_models
 from workers.explanation.result import Kind, Result
+from workers.explanation.spelling import meant
 from workers.methods.extent import Extent
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _parsed(value: object) -> Method:
 def method_type(name: str) -> type[Method]:
     """The class of the method of that name; raises UnknownMethod."""
     if name not in _methods:
-        raise UnknownMethod(f"there is no such method; there are: {', '.join(sorted(_methods))}", pointer="/method")
+        raise UnknownMethod(f"there is no such method; {meant(name, sorted(_methods))}", pointer="/method")
     return _methods[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
@@ -16,6 +15,7 @@ from workers.explanation.card import ImageSpec, InputSpec, Output
 from workers.explanation.card_checks import check_input
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import ONE, joined
+from workers.explanation.spelling import meant
 from workers.models.remote import section as remote
 from workers.models.remote.section import RemoteSection
 
@@ -207,9 +207,7 @@ def _sentence_of(first: Any, names: list[str]) -> str:
 def _unknown(names: list[str]) -> str:
     parent = ".".join(names[:-1])
     siblings = [key.rpartition(".")[2] for key in RIGHT if key.rpartition(".")[0] == parent]
-    close = difflib.get_close_matches(names[-1], siblings, 1)
-    hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(siblings)}"
-    return f"{_spoken(names)} is not known; {hint}"
+    return f"{_spoken(names)} is not known; {meant(names[-1], siblings)}"
 
 
 def _spoken(names: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.spec import ModelSpec
+from workers.explanation.spelling import meant
 from workers.explanation.table import read_background
 from workers.methods.catalogue import catalogue
 from workers.models.archive.entries import open_archive
@@ -121,9 +121,7 @@ def _background(path: Path, spec: InputSpec) -> Path | None:
 
 def _check_method(method: str, where: str) -> None:
     if method not in catalogue():
-        close = difflib.get_close_matches(method, catalogue(), 1)
-        right = f"did you mean {close[0]}?" if close else f"there are: {', '.join(catalogue())}"
-        raise InvalidFolder(f"{where}: [model] default_method names no method; {right}")
+        raise InvalidFolder(f"{where}: [model] default_method names no method; {meant(method, catalogue())}")
 
 
 def _inside(path: Path, file: str, key: str) -> Path:

@@ -6,6 +6,9 @@ import os
 from collections.abc import Callable
 from ipaddress import ip_address
 
+import httpx
+from rich.text import Text
+
 from service.cli.console import err, fail, out, say
 from service.cli.local.redis_binary import NoRedis
 from service.cli.local.supervisor import GaveUp
@@ -39,8 +42,14 @@ def launch(plan: Plan, on_ready: Callable[[str], None]) -> None:
 
 
 def greet(url: str) -> None:
-    """Say where to look."""
+    """Say where to look, and which models cannot be served: of each what is missing, in one line."""
     out.print(f"Whence listens on [bold]{url}[/]  (documentation: {url}/docs, health: {url}/readyz)", soft_wrap=True)
+    try:
+        told = httpx.get(f"{url}/readyz", timeout=5, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return  # it has just answered, and is watched
+    for name, reason in told.get("failed", {}).items():
+        err.print(Text.assemble((f"{name} cannot be served: ", "bold red"), reason or ""), soft_wrap=True)
 
 
 def _unless_redis(name: str, line: str) -> None:

@@ -20,6 +20,15 @@ from workers.contract import ModelState
 
 FAILED = {"broken": "no [card]"}
 READY = httpx.Response(200, json={"status": "ready", "workers": 2, "models": ["digits", "table"], "failed": FAILED})
+STATES = [
+    ("broken", "failed", "no [card]"),
+    ("digits", "ready", None),
+    ("large", "loading", None),
+    ("old", "unloaded", "it"),
+]
+LISTED = httpx.Response(
+    200, json={"models": [{"name": name, "state": state, "reason": reason} for name, state, reason in STATES]}
+)
 NO_WORKER = httpx.Response(503, json={"code": "no_worker", "detail": "no [worker] is alive"})
 MEASURED = Readings(
     {"interactive": Depth(3, 1.5), "batch": Depth(0, 0)},
@@ -37,7 +46,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[httpx.Response, httpx.Re
     """Let a service answer so to /readyz and /metrics."""
 
     def serve(ready: httpx.Response, counted: httpx.Response) -> None:
-        answers = {"/readyz": ready, "/metrics": counted}
+        answers = {"/readyz": ready, "/metrics": counted, "/api/v1/models": LISTED}
         transport = httpx.MockTransport(lambda request: answers[request.url.path])
 
         def connect(url: str) -> Client:
@@ -65,6 +74,9 @@ def test_a_ready_service_is_told_as_a_table(serve: Callable[..., None]) -> None:
     assert lines["ready"] == "yes"
     assert lines["models"] == "digits (1.5 MiB), table"
     assert "broken cannot be served: no [card]" in shown.stdout
+    assert "large is loading" in shown.stdout
+    assert "old is unloaded: it" in shown.stdout
+    assert shown.stdout.count("broken") == 1
     assert lines["workers"] == "2 on cpu"
     assert lines["interactive"] == "3 jobs wait, 1.5 s of work, the oldest for 42 s"
     assert lines["batch"] == "0 jobs wait, 0.0 s of work"
@@ -80,6 +92,7 @@ def test_json_tells_the_same(serve: Callable[..., None]) -> None:
     assert (found["ready"], found["running"], found["workers"]) == (True, 2, {"cpu": 2})
     assert found["queue"]["interactive"] == {"jobs": 3, "seconds": 1.5, "oldest_seconds": 42.4}
     assert (found["failed"], found["model_memory"]) == ({"broken": "no [card]"}, {"digits": 3 * 2**19})
+    assert found["states"]["large"] == {"state": "loading", "reason": None}
     assert found["stores"]["cache"] == {"bytes": 2**20, "limit": 0, "evicted": 7}
 
 

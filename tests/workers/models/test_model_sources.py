@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from tests.workers.models.folders import NET, weights, write_folder
 from tests.workers.models.loading_cases import problem, samples
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.images.decoding import prepare
+from workers.models.export.from_code import build_module
 from workers.models.export.program import export_module
 from workers.models.folder import read_folder
 from workers.models.loading import load
+from workers.models.source import parse_source
 
 SHARED = ROOT.parent / "shared"
 
@@ -195,3 +198,15 @@ def test_a_model_that_runs_but_cannot_be_traced_is_told() -> None:
     told = r"toy: what the model computes depends on the values it meets at test_model_sources.py:\d+ \(return x"
     with pytest.raises(InvalidFolder, match=told):
         export_module(Forked(), (4,), "toy")
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm", "transformers"])
+def test_a_library_that_is_not_here_is_named_with_the_ways_out(
+    library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an image that was built without it: one sentence has the model and what is missing."""
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(InvalidFolder) as caught:
+        build_module(parse_source(f"{library}:resnet18", "m"), tmp_path, None, "m")
+    assert f"{library}:resnet18 needs the package {library}, which is not installed" in caught.value.detail
+    assert "export the model to a .pt2 where it is" in caught.value.detail

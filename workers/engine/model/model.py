@@ -41,6 +41,7 @@ from workers.explanation.errors import (
 )
 from workers.explanation.inputs import Shapes, doubled, is_open, opened
 from workers.explanation.spec import ModelSpec, of_shapes
+from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
 
 SIZES = 6  # of a model of open sizes, how many are kept
@@ -274,11 +275,8 @@ class Model(Function):
         """The node of a layer in the folded graph; raises InvalidParameter naming some that there are."""
         node = self.folded.find(name)
         if node is None:
-            some = ", ".join(n.layer for n in self.folded.nodes[-4:])
-            raise InvalidParameter(
-                f"the model has no layer {name!r}; GET /api/v1/models/{self.card.name} lists them, such as {some}",
-                pointer="/method/layer",
-            )
+            there = [layer.name for layer in self.card.layers]
+            raise InvalidParameter(f"the model has no layer {name!r}; {meant(name, there)}", pointer="/method/layer")
         if not self.folded.offered()[node.index]:
             raise InvalidParameter(
                 f"the value of the layer {name} is the same whatever the input; GET /api/v1/models/{self.card.name} "
