@@ -12,7 +12,7 @@ from service.explanations.input import named_input, read_input
 from service.explanations.request_schema import InputField
 from service.http.errors import Invalid
 from service.http.json_text import DEEPEST
-from service.http.problems import pointers
+from service.http.pointers import pointers
 from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.settings import Settings
@@ -56,7 +56,8 @@ def _read(raw: Mapping[str, Any], card: ModelCard, settings: Settings, at: str) 
             return named_input(fields, {}, card, settings)
         found = read_input(InputField.model_validate(raw), None, card.only, settings, at)
     except ValidationError as error:
-        raise Invalid(pointers(error.errors(include_input=False, include_url=False), at)) from None
+        errors = error.errors(include_input=False, include_url=False)
+        raise Invalid(pointers(errors, at, raw, InputField)) from None
     except Invalid:
         raise
     except InputError as error:
