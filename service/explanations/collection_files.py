@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from anyio import to_thread
 
-from service.explanations.collections import Collection, table
+from service.explanations.collections import Collection, Order, table
 from service.http.errors import Expired
 from service.queue.queue import Queue
 from service.render.contact_sheet import PER_SHEET, Cell, contact_sheet
@@ -19,7 +19,9 @@ from service.render.thumbnails import heading
 from workers.contract import catalogue
 
 LATEST = (1980, 1, 1, 0, 0, 0)  # of the files in an archive: the same archive, the same bytes
-READ_AT_ONCE = PER_SHEET
+READ_BYTES = 2**24  # of maps and inputs, at once
+MOST_READ = 512  # items, likewise
+SHEETS = 20  # in an archive: to draw all of thousands of items takes longer than to explain them
 
 
 async def check_there(of: Collection, queue: Queue) -> None:
@@ -33,34 +35,41 @@ async def check_there(of: Collection, queue: Queue) -> None:
 
 async def sheet(of: Collection, queue: Queue, rows: Sequence[int], page: str) -> bytes:
     """A contact sheet of these items."""
-    found = await _read(of, queue, rows)
+    found = await _read(of, queue, rows, _kind(of), "input")
     return await to_thread.run_sync(_sheet, of, rows, found, page)
 
 
-async def archive(of: Collection, queue: Queue, summary: bytes) -> AsyncIterator[bytes]:
-    """A zip as it is made: a .npy of each item, a table of all, the summary, sheets; few items are held at once."""
+async def archive(
+    of: Collection, queue: Queue, summary: bytes, sheets: int = SHEETS, sort: Order = "index"
+) -> AsyncIterator[bytes]:
+    """A zip as it is made: a .npy of each item, a table of all, the summary, so many sheets; few items are held."""
     out = _Unseekable()
     with zipfile.ZipFile(out, "w") as file:
         await to_thread.run_sync(_put, file, "index.csv", "".join(table(of)).encode())
         await to_thread.run_sync(_put, file, "summary.png", summary)
-        digits = len(str(of.start + of.count - 1))
-        for number, first in enumerate(range(0, of.count, READ_AT_ONCE), 1):
-            rows = range(first, min(first + READ_AT_ONCE, of.count))
-            found = await _read(of, queue, rows)
-            page = f"items {of.start + rows[0]} to {of.start + rows[-1]}"
-            drawn = await to_thread.run_sync(_sheet, of, rows, found, page)
-            for row, arrays in zip(rows, found, strict=True):
-                if arrays[0] is not None:
-                    _put(file, f"{_kind(of)}s/{of.start + row:0{digits}}.npy", arrays[0])
+        async for first, maps in _maps(of, queue):
+            await to_thread.run_sync(_put_maps, file, of, first, maps)
+            yield out.taken()
+        ordered, last = of.ordered(sort), -(-of.count // PER_SHEET)
+        for number in range(1, min(sheets, last) + 1):
+            rows = ordered[(number - 1) * PER_SHEET : number * PER_SHEET]
+            drawn = await sheet(of, queue, rows, f"sheet {number} of {last}")
             _put(file, f"contact_sheets/{number:04}.png", drawn)
             yield out.taken()
     yield out.taken()
 
 
+def _put_maps(file: zipfile.ZipFile, of: Collection, first: int, maps: Sequence[bytes | None]) -> None:
+    digits = len(str(of.start + of.count - 1))
+    for row, data in enumerate(maps, first):
+        if data is not None:
+            _put(file, f"{_kind(of)}s/{of.start + row:0{digits}}.npy", data)
+
+
 async def stacked(of: Collection, queue: Queue) -> AsyncIterator[bytes]:
     """A safetensors file as it is made: the items' maps along a first axis, zeros where there is none."""
     first = next(iter(of.explained()), None)
-    ((like, _),) = await _read(of, queue, [first]) if first is not None else [(None, None)]
+    ((like,),) = await _read(of, queue, [first], _kind(of)) if first is not None else [(None,)]
     shape = np.load(io.BytesIO(like), allow_pickle=False).shape if like is not None else ()
     size, index = int(np.prod(shape, dtype=np.int64)) * 4, np.arange(of.start, of.start + of.count, dtype="<i8")
     end = size * of.count
@@ -73,10 +82,8 @@ async def stacked(of: Collection, queue: Queue) -> AsyncIterator[bytes]:
     text = orjson.dumps(head)
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
-    for at in range(0, of.count, READ_AT_ONCE):
-        rows = range(at, min(at + READ_AT_ONCE, of.count))
-        found = await _read(of, queue, rows)
-        yield b"".join(bytes(size) if data is None else _flat(data, size) for data, _ in found)
+    async for _, maps in _maps(of, queue):
+        yield b"".join(bytes(size) if data is None else _flat(data, size) for data in maps)
     yield index.tobytes()
 
 
@@ -91,18 +98,31 @@ def _kind(of: Collection) -> str:
     return catalogue()[of.meta["method"]["of"]["name"]].kind
 
 
-async def _read(of: Collection, queue: Queue, rows: Sequence[int]) -> list[tuple[bytes | None, bytes | None]]:
-    """Map and input of each item, both None where it has none."""
+async def _maps(of: Collection, queue: Queue) -> AsyncIterator[tuple[int, list[bytes | None]]]:
+    """All maps in their order, None where an item has none: some at a time, each time with the first one's row."""
+    at, count, largest = 0, 1, 1
+    while at < of.count:
+        rows = range(at, min(at + count, of.count))
+        maps = [one for (one,) in await _read(of, queue, rows, _kind(of))]
+        yield at, maps
+        at += len(rows)
+        largest = max(largest, *(len(one) for one in maps if one is not None), 1)
+        count = max(1, min(MOST_READ, 2 * count, READ_BYTES // largest))
+
+
+async def _read(of: Collection, queue: Queue, rows: Sequence[int], *arrays: str) -> list[tuple[bytes | None, ...]]:
+    """These arrays of each item, all of them None where it has none."""
     there = [row for row in rows if of.arrays["collection"][row]]
-    found = dict(zip(there, await queue.several(of.ids(there), _kind(of), "input"), strict=True))
-    return [(found[row][0], found[row][1]) if row in found else (None, None) for row in rows]
+    found = dict(zip(there, await queue.several(of.ids(there), *arrays), strict=True))
+    return [tuple(found[row]) if row in found else (None,) * len(arrays) for row in rows]
 
 
-def _sheet(of: Collection, rows: Sequence[int], found: Sequence[tuple[bytes | None, bytes | None]], page: str) -> bytes:
+def _sheet(of: Collection, rows: Sequence[int], found: Sequence[tuple[bytes | None, ...]], page: str) -> bytes:
     cells = []
     for row, (values, seen) in zip(rows, found, strict=True):
         title, wrong = of.title(row)
-        cells.append(Cell(title, wrong, *(None if one is None else np.load(io.BytesIO(one)) for one in (values, seen))))
+        arrays = (None if one is None else np.load(io.BytesIO(one), allow_pickle=False) for one in (values, seen))
+        cells.append(Cell(title, wrong, *arrays))
     return contact_sheet(cells, heading(of.meta).adding(f"{page}; each map on its own scale"))
 
 

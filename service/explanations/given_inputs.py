@@ -57,7 +57,7 @@ def _read(raw: Mapping[str, Any], card: ModelCard, settings: Settings, at: str) 
         found = read_input(InputField.model_validate(raw), None, card.only, settings, at)
     except ValidationError as error:
         errors = error.errors(include_input=False, include_url=False)
-        raise Invalid(pointers(errors, at, raw, InputField)) from None
+        raise Invalid(pointers(errors, at, raw if several is None else None, InputField)) from None
     except Invalid:
         raise
     except InputError as error:

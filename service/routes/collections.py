@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service.deps import Key, Wait, awaited, dependencies_of
-from service.explanations.collection_files import archive, check_there, sheet, stacked
+from service.explanations.collection_files import SHEETS, archive, check_there, sheet, stacked
 from service.explanations.collections import Collection, Order, collection_of, table
 from service.explanations.documents import path_of
 from service.explanations.representations import drawing, permanent
@@ -20,11 +20,19 @@ from service.http.negotiation import CSV, JSON, PNG, SAFETENSORS
 from service.render.contact_sheet import PER_SHEET
 from service.routes import descriptions
 
+MOST_SHEETS = 10_000
+
 router = APIRouter(prefix=API + "/explanations/{id}", tags=["many inputs"])
 
 Sort = Annotated[Order, Query(description="By their number, or the worst checks first.")]
 Start = Annotated[int, Query(ge=0, description="How many items lie before the page.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of the page.")]
+Sheets = Annotated[
+    int,
+    Query(
+        ge=0, le=MOST_SHEETS, description=f"Most contact sheets in it, of {PER_SHEET} items each, the first by `sort`."
+    ),
+]
 Page = Annotated[int, Query(ge=1, description=f"Which sheet, of {PER_SHEET} items each.")]
 
 
@@ -65,7 +73,7 @@ async def contact_sheet(request: Request, key: Key, page: Page = 1, sort: Sort =
 
 
 @router.get("/archive.zip", summary="All of a collection", **descriptions.ARCHIVE)
-async def whole(request: Request, key: Key, wait: Wait = 0) -> Response:
+async def whole(request: Request, key: Key, sheets: Sheets = SHEETS, sort: Sort = "index", wait: Wait = 0) -> Response:
     """A .npy of each item, a table of all, the summary, and contact sheets. It is made as it is sent."""
     of = await _collection(request, key, wait)
     queue = dependencies_of(request).queue
@@ -73,7 +81,7 @@ async def whole(request: Request, key: Key, wait: Wait = 0) -> Response:
     _, arrays = await stored_result(queue, key, *sorted(of.meta["arrays"]))
     picture = await to_thread.run_sync(drawing, of.meta, arrays, "png")
     headers = {"content-disposition": f'attachment; filename="{key[:12]}.zip"', "cache-control": "no-store"}
-    return StreamingResponse(archive(of, queue, picture), headers=headers, media_type="application/zip")
+    return StreamingResponse(archive(of, queue, picture, sheets, sort), headers=headers, media_type="application/zip")
 
 
 @router.get("/collection.safetensors", summary="All maps, stacked", **descriptions.STACKED)
