@@ -14,7 +14,7 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators map docs bench servers clean
+.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators table map docs bench servers clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -64,6 +64,10 @@ operators: $(RUN_READY)  ## write docs/operators.md from the list of operators t
 	@$(BIN)/python -m workers.models.archive.operators > docs/operators.md.new
 	@mv docs/operators.md.new docs/operators.md
 	@echo "wrote docs/operators.md"
+
+table: $(RUN_READY)  ## write the table of all methods in docs/questions.md from the catalogue
+	@$(BIN)/python -m docs.building.method_table
+	@echo "wrote docs/questions.md"
 
 map: $(TEST_READY)  ## draw the rooms and what each imports; print circles and arrows up, of which there are none
 	@$(BIN)/python -m docs.draw_map

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.building.method_table import written
 from tests.tree import ROOT
-from workers.contract import catalogue
+from workers.contract import catalogue, claims
 from workers.models.archive import operators
 
 DOCS = ROOT / "docs"
@@ -48,6 +49,22 @@ def test_methods_that_the_decision_table_names_are_in_the_catalogue() -> None:
     questions = ("gradient", "lrp", "pattern", "perturbation", "structure", "synthesis", "uncertainty")
     reached = {catalogue()[name].family for name, _ in named}
     assert set(questions) <= reached
+
+
+def test_the_table_of_all_methods_is_that_of_the_catalogue() -> None:
+    page = (DOCS / "questions.md").read_text()
+    assert page == written(page), "make table"
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_every_claim_of_a_method_is_shown_where_it_says(name: str) -> None:
+    """A claim without a test or a page that is there is none."""
+    for claim in claims(catalogue()[name]):
+        path, _, test = claim.shown.partition("::")
+        text = (ROOT / path).read_text()
+        assert not test or f"def {test}(" in text, claim.shown
+        assert bool(test) == path.startswith("tests/")
+        assert not claim.seed or re.fullmatch(r"S[0-4] .+", claim.seed)
 
 
 def test_the_operators_that_an_archive_may_call_are_those_of_the_page() -> None:

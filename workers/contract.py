@@ -81,6 +81,7 @@ from workers.jobs.scripts import async_script
 from workers.jobs.signatures import KeyFileRefused, is_signed_by, key_name, new_key, public_key
 from workers.jobs.stored_results import blobs_of
 from workers.methods.catalogue import catalogue
+from workers.methods.claims import Claim, claims, inputs
 from workers.methods.cost import PASS_S, cheaper, passes, rows_per_batch
 from workers.methods.extent import Extent
 from workers.methods.method import Method, method_type, parse_method
@@ -215,10 +216,13 @@ __all__ += [
 # methods
 __all__ += [
     "PASS_S",
+    "Claim",
     "Extent",
     "Method",
     "catalogue",
     "cheaper",
+    "claims",
+    "inputs",
     "method_type",
     "parse_method",
     "passes",

@@ -159,6 +159,14 @@ class Receipt(BaseModel):
     signature: Signature | None = Field(default=None, description="Where the operator signs receipts.")
 
 
+class Claim(BaseModel):
+    """What is said of a method, and where that is shown."""
+
+    says: str
+    shown: str = Field(description="The test or the page of Whence's repository that shows it.")
+    seed: str = Field(description='Which line of which source says so, as "S4 l.4964"; empty where none does.')
+
+
 class MethodDocument(BaseModel):
     """An explanation method."""
 
@@ -171,6 +179,9 @@ class MethodDocument(BaseModel):
     needs: list[str]
     takes_input: bool
     cost: str
+    inputs: str = Field(description="Which inputs it takes, in a few words.")
+    promises: Claim = Field(description="What its theory or a reference promises, and the test that holds it to that.")
+    fails: Claim = Field(description="Where it is known to mislead or to be refused.")
     revision: int
     parameters: dict[str, Any] = Field(description="JSON Schema (2020-12) of the method with its parameters.")
     links: dict[str, str]

@@ -50,6 +50,17 @@ _METHOD = {
     "needs": ["gradients"],
     "takes_input": True,
     "cost": "one pass",
+    "inputs": "any, and several by name",
+    "promises": {
+        "says": "is the finite difference",
+        "shown": "tests/workers/methods/gradient/test_gradient_family.py::test_gradient_is_the_finite_difference",
+        "seed": "",
+    },
+    "fails": {
+        "says": "noise: a net's gradient is shattered where its value is not",
+        "shown": "reproductions/continuity.md",
+        "seed": "S4 l.3478",
+    },
     "revision": 1,
     "parameters": {"type": "object", "properties": {"name": {"const": "gradient"}}},
     "links": {"self": f"{API}/methods/gradient"},

@@ -11,7 +11,7 @@ from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions
-from workers.contract import Method, catalogue, meant
+from workers.contract import Method, catalogue, claims, inputs, meant
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,6 +44,9 @@ def method_document(kind: type[Method]) -> dict[str, Any]:
         "needs": sorted(kind.needs),
         "takes_input": kind.takes_input,
         "cost": kind.cost,
+        "inputs": inputs(kind),
+        "promises": claims(kind).promises._asdict(),
+        "fails": claims(kind).fails._asdict(),
         "revision": kind.revision,
         "parameters": {"$schema": DIALECT, **kind.model_json_schema()},
         "links": {"self": f"{API}/methods/{name}"},

@@ -23,6 +23,9 @@ async def test_every_method_says_what_it_is(client: httpx.AsyncClient) -> None:
         assert one["question"]
         assert one["description"]
         assert one["cost"]
+        assert one["inputs"]
+        assert one["promises"]["says"]
+        assert one["fails"]["shown"]
         assert one["parameters"]["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert all("description" in field for name, field in one["parameters"]["properties"].items() if name != "name")
 
