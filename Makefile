@@ -79,9 +79,11 @@ docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an e
 bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
 	@$(BIN)/python -m benchmarks
 
-servers:  ## install MLServer, MLflow and shap into out/servers, for the tests that ask real servers
+servers:  ## install MLServer, MLflow and shap into out/servers, KServe's server into out/kserve, for tests that ask real ones
 	@$(PYTHON) -m venv out/servers
 	@out/servers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/workers/models/servers/requirements.txt
+	@$(PYTHON) -m venv out/kserve
+	@out/kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
 
 clean:  ## remove .venv, out and every cache
 	@rm -rf $(VENV) out build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

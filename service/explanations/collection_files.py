@@ -14,7 +14,9 @@ from anyio import to_thread
 from service.explanations.collections import Collection, Order, table
 from service.http.errors import Expired
 from service.queue.queue import Queue
+from service.render.axis_kinds import Layout
 from service.render.contact_sheet import PER_SHEET, Cell, contact_sheet
+from service.render.plots.beeswarm import DOTS, draw_beeswarm
 from service.render.thumbnails import heading
 from workers.contract import catalogue
 
@@ -37,6 +39,21 @@ async def sheet(of: Collection, queue: Queue, rows: Sequence[int], page: str) ->
     """A contact sheet of these items."""
     found = await _read(of, queue, rows, _kind(of), "input")
     return await to_thread.run_sync(_sheet, of, rows, found, page)
+
+
+async def beeswarm(of: Collection, queue: Queue) -> bytes:
+    """What each feature does over the items, of which so many are drawn as can be told apart."""
+    there = of.explained()
+    rows = [there[at] for at in np.unique(np.linspace(0, len(there) - 1, min(DOTS, len(there))).round().astype(int))]
+    found = []
+    for at in range(0, len(rows), MOST_READ):
+        for pair in await _read(of, queue, rows[at : at + MOST_READ], "attribution", "input"):
+            found.append([np.load(io.BytesIO(one), allow_pickle=False).ravel() for one in pair if one is not None])
+    values, seen = (np.stack([pair[which] for pair in found if len(pair) == 2]) for which in (0, 1))
+    said = heading(of.meta)
+    if len(rows) < len(there):
+        said = said.adding(f"{len(rows)} of them are drawn")
+    return await to_thread.run_sync(draw_beeswarm, values, seen, Layout.of(of.meta), said)
 
 
 async def archive(

@@ -9,8 +9,10 @@ from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.http.problems import problem
 from service.queue.status import Status
 from service.render.by_kind import DRAWINGS, drawn
+from service.render.plots.waterfall import suits
 from service.render.side_by_side import names
 from service.render.style import Picture
+from workers.contract import catalogue
 
 MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
 
@@ -49,7 +51,8 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
     here, kind, offered = path_of(meta["id"]), meta["kind"], offers(meta)
     found = {"self": here, "receipt": f"{here}/receipt"}
     if kind == "attribution":
-        found |= {name: f"{here}/{name}.png" for name in get_args(Picture)}
+        pictures = [name for name in get_args(Picture) if name != "waterfall" or suits(meta)]
+        found |= {name: f"{here}/{name}.png" for name in pictures}
     found |= {form: f"{here}/{kind}.{form}" for form in drawn(meta)}
     if NPY in offered:
         found |= {"npy": f"{here}/{kind}.npy", "safetensors": f"{here}/{kind}.safetensors"}
@@ -59,7 +62,14 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
     if kind == "collection":
         found |= {name.partition(".")[0]: f"{here}/{name}" for name in ("items", "archive.zip", "contact_sheet.png")}
         found |= {"safetensors": f"{here}/collection.safetensors", "csv": f"{here}/items.csv"}
+        found |= {"beeswarm": f"{here}/beeswarm.png"} if is_of_features(meta) else {}
     return found
+
+
+def is_of_features(meta: Mapping[str, Any]) -> bool:
+    """Whether a collection is of attributions that have one number a feature."""
+    shape = meta["arrays"].get("means", {}).get("shape", ())
+    return len(shape) == 2 and catalogue()[meta["method"]["of"]["name"]].kind == "attribution"
 
 
 def status_document(status: Status) -> dict[str, Any]:

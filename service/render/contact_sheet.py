@@ -9,11 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.render.colormaps import colours
-from service.render.frame import GAP, MARGIN, SMALL, Caption, png
+from service.render.frame import GAP, MARGIN, SMALL, Caption, headed, png
 from service.render.scale import colormap_for, scaled
 from service.render.style import DEFAULT_LOOK, Look
 from service.render.text import INK, fitted, write
-from service.render.thumbnails import THUMB, headed, plane_of, seen_pixels, thumbnail
+from service.render.thumbnails import THUMB, plane_of, seen_pixels, thumbnail
 
 COLUMNS, ROWS = 4, 6
 PER_SHEET = COLUMNS * ROWS

@@ -49,6 +49,16 @@ def framed(body: Image.Image, caption: Caption, drawn: Scaled, colour: Colour) -
     return png(canvas)
 
 
+def headed(width: int, height: int, caption: Caption) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
+    """An empty picture under its caption, what draws on it, and where its body begins."""
+    top = MARGIN + TITLE + SMALL + 20
+    canvas = Image.new("RGB", (width, top + height + MARGIN), WHITE)
+    pen = ImageDraw.Draw(canvas)
+    write(pen, (MARGIN, MARGIN), fitted(caption.title, TITLE, width - 2 * MARGIN), TITLE)
+    write(pen, (MARGIN, MARGIN + TITLE + 6), fitted(caption.subtitle, SMALL, width - 2 * MARGIN), SMALL, ink=FAINT)
+    return canvas, pen, top
+
+
 def bar_labels(drawn: Scaled) -> list[tuple[float, str]]:
     """What the bar says, from top to bottom: (position in -1..1, text)."""
     if not drawn.limit:

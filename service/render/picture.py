@@ -14,6 +14,7 @@ from service.render.heatmap import draw_map
 from service.render.input_mask import draw_mask, draw_outlines, draw_scaled
 from service.render.plots.bars import draw_bars
 from service.render.plots.projection import draw_projection
+from service.render.plots.waterfall import draw_waterfall
 from service.render.style import Look, Picture
 from service.render.text import number
 from workers.contract import decode_npy
@@ -26,11 +27,13 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], look: Look) -> bytes:
     """PNG bytes; `arrays` are the attribution and the input as .npy bytes. What is no image has one picture.
 
-    Raises InvalidParameter where the look would hide the sign.
+    Raises InvalidParameter where the look would hide the sign, and where a waterfall would not end at the score.
     """
     attribution, seen = (decode_npy(data) for data in arrays)
     layout = Layout.of(meta)
     suited = layout.suited(attribution.ndim)
+    if picture == "waterfall":
+        return draw_waterfall(attribution, layout.valued(seen), meta, caption(meta))
     if suited == "bars":
         return draw_bars(np.atleast_1d(attribution), look, caption(meta), layout.names)
     if suited in _BY_AXES and seen.ndim == attribution.ndim:

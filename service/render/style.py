@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.render.colormaps import Colormap
 
-Picture: TypeAlias = Literal["heatmap", "overlay", "gray", "scaled", "mask", "projection", "outlines"]
+Picture: TypeAlias = Literal["heatmap", "overlay", "gray", "scaled", "mask", "projection", "outlines", "waterfall"]
 Polarity: TypeAlias = Literal["both", "positive", "negative", "absolute"]
 Channels: TypeAlias = Literal["sum", "abs", "norm"]
 

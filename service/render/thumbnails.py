@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from service.render.colormaps import Pixels
-from service.render.frame import MARGIN, SMALL, TITLE, WHITE, Caption
+from service.render.frame import Caption
 from service.render.picture import colour_levels
 from service.render.scale import plane
 from service.render.style import DEFAULT_LOOK
-from service.render.text import FAINT, fitted, write
 
 THUMB = 104
 
@@ -24,15 +23,6 @@ def heading(meta: Mapping[str, Any]) -> Caption:
     told = meta["info"]
     some = "" if told["explained"] == told["items"] else f"{told['explained']} of "
     return Caption(f"{meta['method']['of']['name']} of {some}{told['items']} inputs", f"model {meta['model']['name']}")
-
-
-def headed(width: int, height: int, caption: Caption) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
-    top = MARGIN + TITLE + SMALL + 20
-    canvas = Image.new("RGB", (width, top + height + MARGIN), WHITE)
-    pen = ImageDraw.Draw(canvas)
-    write(pen, (MARGIN, MARGIN), fitted(caption.title, TITLE, width - 2 * MARGIN), TITLE)
-    write(pen, (MARGIN, MARGIN + TITLE + 6), fitted(caption.subtitle, SMALL, width - 2 * MARGIN), SMALL, ink=FAINT)
-    return canvas, pen, top
 
 
 def plane_of(values: NDArray[Any]) -> NDArray[np.float32]:

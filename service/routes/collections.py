@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service.deps import Key, Wait, awaited, dependencies_of
-from service.explanations.collection_files import SHEETS, archive, check_there, sheet, stacked
+from service.explanations.collection_files import SHEETS, archive, beeswarm, check_there, sheet, stacked
 from service.explanations.collections import Collection, Order, collection_of, table
-from service.explanations.documents import path_of
+from service.explanations.documents import is_of_features, path_of
 from service.explanations.representations import drawing, permanent
 from service.explanations.responses import checked_id, stored_result
 from service.http.addresses import API
@@ -70,6 +70,17 @@ async def contact_sheet(request: Request, key: Key, page: Page = 1, sort: Sort =
     if page < last:
         headers["link"] = f'<{path_of(key)}/contact_sheet.png?page={page + 1}&sort={sort}>; rel="next"'
     return Response(content, headers=headers, media_type=PNG)
+
+
+@router.get("/beeswarm.png", summary="What each feature does over all", **descriptions.SHEET)
+async def beeswarm_picture(request: Request, key: Key, wait: Wait = 0) -> Response:
+    """A dot for each input in the line of each feature: across what the feature did there, coloured by its value."""
+    of = await _collection(request, key, wait)
+    if not is_of_features(of.meta):
+        raise NotFound("a beeswarm is drawn of attributions that have one number a feature, as those of tables have")
+    queue = dependencies_of(request).queue
+    await check_there(of, queue)
+    return Response(await beeswarm(of, queue), headers={"cache-control": "no-store"}, media_type=PNG)
 
 
 @router.get("/archive.zip", summary="All of a collection", **descriptions.ARCHIVE)

@@ -207,7 +207,13 @@ class PredictorUnavailable(PredictorError):
 
 
 class PredictorFailed(PredictorError):
+    """`refused` where the server found the request itself wrong: too large, it may be."""
+
     code = "predictor_failed"
+
+    def __init__(self, detail: str, *, refused: bool = False) -> None:
+        super().__init__(detail)
+        self.refused = refused
 
 
 class PredictorChanged(PredictorError):

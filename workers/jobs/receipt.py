@@ -115,13 +115,14 @@ def _looks(explained: Explained) -> dict[str, Any]:
         return {"image": spec.image.model_dump(mode="json")}
     if kind == "attribution" and explained.card.inputs:
         return {"layouts": {name: _layout(one) for name, one in explained.card.inputs.items()}}
-    if kind == "attribution" and (spec.axes or spec.names):
+    if kind in ("attribution", "collection") and not explained.card.inputs and (spec.axes or spec.names):
         return {"layout": _layout(spec)}
     return {}
 
 
 def _layout(spec: InputSpec) -> dict[str, Any]:
-    return {"axes": list(spec.axes), "names": list(spec.names)}
+    categories = {name: list(words) for name, words in spec.categories.items()}
+    return {"axes": list(spec.axes), "names": list(spec.names), **({"categories": categories} if categories else {})}
 
 
 def summary(array: NDArray[Any]) -> dict[str, Any]:

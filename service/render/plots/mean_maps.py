@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import ImageDraw
 
 from service.render.colormaps import colours
-from service.render.frame import GAP, MARGIN, SMALL, png
+from service.render.frame import GAP, MARGIN, SMALL, headed, png
 from service.render.scale import Scaled, colormap_for, scaled
 from service.render.style import Look
 from service.render.text import FAINT, INK, fitted, number, write
-from service.render.thumbnails import THUMB, headed, heading, plane_of, thumbnail
+from service.render.thumbnails import THUMB, heading, plane_of, thumbnail
 
 MOST_CLASSES = 40
 BINS = 24

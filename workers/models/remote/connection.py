@@ -132,7 +132,7 @@ class Connection:
 
     def _checked(self, answer: httpx.Response) -> Answer:
         if not answer.is_success:
-            raise PredictorFailed(self._refusal(answer))
+            raise PredictorFailed(self._refusal(answer), refused=answer.is_client_error)
         return Answer(answer.content, answer.headers)
 
     def _refusal(self, answer: httpx.Response) -> str:

@@ -86,9 +86,18 @@ class Predictor(Function):
             if not self._measured:
                 row = torch.from_numpy(self._witness)
                 most, self._request_rows = self._protocol.rows, self._protocol.rows
-                self._request_rows = min(most, fastest(self.run, row, most)) if most > 1 else 1
+                self._request_rows = min(most, fastest(self._tried, row, most)) if most > 1 else 1
                 self._measured = True
         return self._request_rows * self._protocol.section.requests
+
+    def _tried(self, x: Tensor) -> Tensor:
+        """As `run`; MemoryError where the server refuses what it may take fewer of."""
+        try:
+            return self.run(x)
+        except PredictorFailed as error:
+            if error.refused and len(x) > 1:
+                raise MemoryError(error.detail) from error
+            raise
 
     def _answers(self, parts: Sequence[Floats]) -> list[Floats]:
         return self._awaited([partial(self._ask, part) for part in parts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from workers.models.remote.rows import Floats, columns, in_base64, numbers, pngs
 from workers.models.remote.section import RemoteSection, Sent
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
+MOST_ROWS, MOST_NUMBERS = 4096, 2**20  # of a request, where the card says nothing
 HEADER_LENGTH = "Inference-Header-Content-Length"
 TYPES = {
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
@@ -54,7 +56,7 @@ class Protocol(ABC):
     @property
     def rows(self) -> int:
         """How many rows a request may hold."""
-        return self.section.rows
+        return self.section.rows or max(1, min(MOST_ROWS, MOST_NUMBERS // math.prod(self.spec.shape)))
 
     def describe(self, _: Connection) -> str | None:
         """Ask the server what it serves; the version, where it tells one. Raises as connections do."""
@@ -183,7 +185,7 @@ class TorchServe(Protocol):
 
     @property
     def rows(self) -> int:
-        return self.section.rows if "rows" in self.section.model_fields_set else 1
+        return self.section.rows or 1
 
     def request(self, rows: Floats) -> Request:
         if self.sent == "image":

@@ -37,7 +37,7 @@ class RemoteSection(BaseModel):
     timeout: float = Field(default=30.0, gt=0, le=600)
     retries: int = Field(default=4, ge=0, le=20)
     requests: int = Field(default=4, ge=1, le=64)
-    rows: int = Field(default=256, ge=1, le=65536)
+    rows: int | None = Field(default=None, ge=1, le=65536)
     send: Sent | None = None
     input: str | None = Field(default=None, min_length=1, max_length=200)
     output: str | None = Field(default=None, min_length=1, max_length=200)
@@ -88,7 +88,7 @@ def check_section(section: RemoteSection, kind: str, spec: InputSpec, where: str
         raise InvalidFolder(f'{where}: [remote] send = "image" is for kind = "image"')
     if section.binary and kind != "open-inference":
         raise InvalidFolder(f"{where}: [remote] binary is for open-inference:; {kind}: has no binary tensors")
-    if sent == "image" and kind == "torchserve" and "rows" in section.model_fields_set and section.rows > 1:
+    if sent == "image" and kind == "torchserve" and (section.rows or 1) > 1:
         raise InvalidFolder(f"{where}: [remote] rows is {section.rows}; TorchServe takes one image a request")
 
 

@@ -25,12 +25,15 @@ from workers.explanation.card import ModelCard
 
 HOME = Path(os.environ.get("WHENCE_SERVERS", ROOT / "out" / "servers"))
 SCRIPTS = Path(__file__).parent / "scripts"
+KSERVE = HOME.parent / "kserve"
 ABSENT = None if (HOME / "bin" / "mlserver").exists() else "there is no MLServer; `make servers` installs it"
 
 
 def environment() -> dict[str, str]:
     """Of a process of the servers' Python."""
-    return {**os.environ, "PATH": f"{HOME / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
+    torch_at = str(Path(torch.__file__).parents[1])
+    told = {"OMP_NUM_THREADS": "1", "PYTHONPATH": "", "TORCH_AT": torch_at, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PATH": f"{HOME / 'bin'}:{os.environ['PATH']}", **told}
 
 
 def script(name: str, *args: object, within: Path) -> str:
@@ -86,6 +89,16 @@ def mlflow(model: Path) -> Iterator[str]:
     command = [str(HOME / "bin" / "mlflow"), "models", "serve", "-m", str(model), "--env-manager", "local"]
     url = f"http://127.0.0.1:{port}"
     with process([*command, "-p", str(port), "-h", "127.0.0.1"], model.parent, f"{url}/ping"):
+        yield url
+
+
+@contextmanager
+def kserve(script: Path, folder: Path) -> Iterator[str]:
+    """KServe's own Python server by a script of ours; its address."""
+    port = free_port()
+    command = [str(KSERVE / "bin" / "python"), str(script), str(folder), str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with process(command, folder, f"{url}/v2/models/digits/ready"):
         yield url
 
 

@@ -1,0 +1,118 @@
+"""How a score comes about: a step for each feature, from the score of the baseline to that of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageDraw
+
+from service.render.colormaps import colours
+from service.render.frame import GAP, MARGIN, SMALL, Caption, headed, png
+from service.render.plots.axes import Axis
+from service.render.plots.lines import GRID
+from service.render.text import FAINT, INK, fitted, number, write
+from workers.contract import InvalidParameter
+
+MOST = 20
+ROW = 24
+NAMES, PLOT, NUMBERS = 170, 420, 64
+VISIBLE = 1e-3  # share of the way from one score to the other
+_MORE, _LESS = (tuple(int(part) for part in colours(np.array(share, np.float32), "blue_red")) for share in (0.7, -0.7))
+COMPLETE = "completeness"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One bar: what it is called, and from where to where it leads."""
+
+    name: str
+    start: float
+    end: float
+
+
+def suits(meta: Mapping[str, Any]) -> bool:
+    """Whether there is one number a feature, and they are to sum to the score less that of the baseline."""
+    about = meta.get("attribution") or {}
+    return len(about.get("shape", (0, 0))) == 1 and _check(meta) is not None and _score(meta) is not None
+
+
+def draw_waterfall(values: NDArray[np.floating], labels: Sequence[str], meta: Mapping[str, Any], of: Caption) -> bytes:
+    """A PNG of the features, the strongest first; what is weaker than the strongest 20 is one step.
+
+    Raises InvalidParameter where the values are not meant to lead from one score to the other.
+    """
+    if not suits(meta):
+        raise InvalidParameter(
+            "a waterfall is drawn of one number a feature that sum to the score less that of the baseline, as those of "
+            "kernel_shap, shapley_sampling and integrated_gradients do; take heatmap.png, which draws them as bars",
+            pointer="/picture",
+        )
+    told, score = _check(meta) or {}, _score(meta) or 0.0
+    start = score - float(told["expected"])
+    found = steps(np.asarray(values, float), labels, start, score)
+    ends = [start, score, *(step.end for step in found)]
+    across = Axis.over(min(ends), max(ends)).rounded()
+    height = ROW * (len(found) + 2)
+    width = NAMES + PLOT + NUMBERS + 2 * MARGIN
+    fill = meta["method"].get("fill") or meta["method"].get("baseline")
+    usual = "the background's mean" if fill == "background" else "the baseline"
+    canvas, pen, top = headed(width, height + SMALL + GAP, of.adding(f"from {usual} to the score"))
+
+    def at(value: float) -> float:
+        return MARGIN + NAMES + across.share(value) * PLOT
+
+    for mark in across.marks():
+        pen.line((at(mark), top, at(mark), top + height), fill=GRID)
+        write(pen, (at(mark), top + height + 6), number(mark), SMALL, ink=FAINT, anchor="ma")
+    _end(pen, top, usual, start, at)
+    for row, step in enumerate(found, 1):
+        _bar(pen, top + row * ROW, step, at)
+    _end(pen, top + (len(found) + 1) * ROW, "score", score, at)
+    return png(canvas)
+
+
+def steps(values: NDArray[np.float64], labels: Sequence[str], start: float, score: float) -> list[Step]:
+    """From the start by each value, the strongest first, then by all that are left, and by what nothing explains."""
+    order = np.argsort(-np.abs(values), kind="stable")
+    parts = [(labels[one], float(values[one])) for one in order[:MOST].tolist()]
+    if len(values) > MOST:
+        parts.append((f"{len(values) - MOST} others", float(values[order[MOST:]].sum())))
+    found = []
+    for name, value in parts:
+        found.append(Step(name, start, start + value))
+        start += value
+    if abs(score - start) > VISIBLE * max([abs(step.end - step.start) for step in found], default=0.0):
+        found.append(Step("not attributed", start, score))
+    return found
+
+
+def _check(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return next((one for one in meta.get("checks", ()) if one["name"] == COMPLETE), None)
+
+
+def _score(meta: Mapping[str, Any]) -> float | None:
+    """What the values are to lead to: the score that the method explains; None where it is not told."""
+    told, asked = meta.get("explained") or {}, meta["method"].get("score", "logit")
+    found = told.get({"logit": "score", "probability": "probability"}.get(asked, ""))
+    return None if found is None else float(found)
+
+
+def _bar(pen: ImageDraw.ImageDraw, top: int, step: Step, at: Any) -> None:
+    left, right = sorted((at(step.start), at(step.end)))
+    more, middle = step.end >= step.start, top + ROW // 2
+    write(pen, (MARGIN + NAMES - 10, middle), fitted(step.name, SMALL, NAMES - 12), SMALL, anchor="rm")
+    fill = FAINT if step.name == "not attributed" else _MORE if more else _LESS
+    pen.rectangle((left, middle - 8, max(right, left + 1), middle + 8), fill=fill)
+    pen.line((at(step.end), middle + 8, at(step.end), middle + ROW - 8), fill=FAINT)
+    write(pen, (right + 6, middle), f"{step.end - step.start:+.3g}", SMALL, ink=FAINT, anchor="lm")
+
+
+def _end(pen: ImageDraw.ImageDraw, top: int, name: str, value: float, at: Any) -> None:
+    middle = top + ROW // 2
+    write(pen, (MARGIN + NAMES - 10, middle), fitted(name, SMALL, NAMES - 12), SMALL, ink=FAINT, anchor="rm")
+    pen.line((at(value), middle - 8, at(value), middle + ROW - 8 if name != "score" else middle + 8), fill=INK, width=2)
+    write(pen, (at(value) + 6, middle), number(value), SMALL, anchor="lm")
