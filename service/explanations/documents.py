@@ -9,7 +9,7 @@ from service.http.negotiation import CSV, HTML, JSON, NPY, PNG, SAFETENSORS, SVG
 from service.http.problems import problem
 from service.queue.status import Status
 from service.render.by_kind import DRAWINGS, drawn
-from service.render.plots.waterfall import suits
+from service.render.plots.steps import suits
 from service.render.side_by_side import names
 from service.render.style import Picture
 from workers.contract import catalogue

@@ -12,6 +12,7 @@ from service.render.axis_kinds import Layout
 from service.render.frame import BAR, GAP, MARGIN, SMALL, WHITE, Caption, headed, png
 from service.render.plots.axes import Axis
 from service.render.plots.lines import FINER, GRID
+from service.render.plots.shades import shade, shades
 from service.render.text import FAINT, fitted, number, write
 
 MOST = 20  # features
@@ -19,8 +20,6 @@ DOTS = 2000  # inputs
 ROW = 34
 NAMES, PLOT = 150, 460
 DOT = 3  # radius
-_LOW, _MIDDLE, _HIGH = ((0, 114, 178), (178, 150, 170), (204, 50, 60))
-_NONE = (150, 150, 156)  # of a feature that is the same in all
 
 
 def draw_beeswarm(values: NDArray[np.floating], seen: NDArray[np.floating], layout: Layout, caption: Caption) -> bytes:
@@ -49,8 +48,8 @@ def draw_beeswarm(values: NDArray[np.floating], seen: NDArray[np.floating], layo
     left = MARGIN + NAMES
     canvas.paste(plot.resize((PLOT, height), Image.Resampling.LANCZOS), (left, top))
     for mark in across.marks():
-        at = (left + across.share(mark) * (PLOT - 1), top + height + 6)
-        write(pen, at, number(mark), SMALL, ink=FAINT, anchor="ma")
+        x = left + across.share(mark) * (PLOT - 1)
+        write(pen, (x, top + height + 6), number(mark), SMALL, ink=FAINT, anchor="ma")
     beneath = (left + PLOT / 2, top + height + SMALL + GAP)
     write(pen, beneath, "attribution", SMALL, ink=FAINT, anchor="ma")
     _key(canvas, (left + PLOT + GAP, top), height)
@@ -69,27 +68,10 @@ def swarm(places: Sequence[float], room: float) -> list[float]:
     return found
 
 
-def shades(values: NDArray[np.floating]) -> list[tuple[int, int, int]]:
-    """From low to high between the 5th and the 95th percentile, so that an outlier does not take all colour."""
-    low, high = (float(one) for one in np.percentile(values, (5, 95)))
-    if low == high:
-        low, high = float(values.min()), float(values.max())
-    if low == high:
-        return [_NONE] * len(values)
-    return [_shade(share) for share in np.clip((np.asarray(values, float) - low) / (high - low), 0, 1).tolist()]
-
-
-def _shade(share: float) -> tuple[int, int, int]:
-    first, second = (_LOW, _MIDDLE) if share < 0.5 else (_MIDDLE, _HIGH)
-    part = share * 2 % 1 if share < 1 else 1.0
-    red, green, blue = (round(a + (b - a) * part) for a, b in zip(first, second, strict=True))
-    return red, green, blue
-
-
 def _key(canvas: Image.Image, at: tuple[int, int], height: int) -> None:
     x, y = at
     pen = ImageDraw.Draw(canvas)
     for down in range(height):
-        pen.line((x, y + down, x + BAR, y + down), fill=_shade(1 - down / max(1, height - 1)))
+        pen.line((x, y + down, x + BAR, y + down), fill=shade(1 - down / max(1, height - 1)))
     write(pen, (x + BAR + 6, y), "high", SMALL, ink=FAINT, anchor="la")
     write(pen, (x + BAR + 6, y + height), "low", SMALL, ink=FAINT, anchor="ld")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,30 +13,13 @@ from service.render.colormaps import colours
 from service.render.frame import GAP, MARGIN, SMALL, Caption, headed, png
 from service.render.plots.axes import Axis
 from service.render.plots.lines import GRID
+from service.render.plots.steps import Step, check, score_of, steps, suits
 from service.render.text import FAINT, INK, fitted, number, write
 from workers.contract import InvalidParameter
 
-MOST = 20
 ROW = 24
 NAMES, PLOT, NUMBERS = 170, 420, 64
-VISIBLE = 1e-3  # share of the way from one score to the other
 _MORE, _LESS = (tuple(int(part) for part in colours(np.array(share, np.float32), "blue_red")) for share in (0.7, -0.7))
-COMPLETE = "completeness"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One bar: what it is called, and from where to where it leads."""
-
-    name: str
-    start: float
-    end: float
-
-
-def suits(meta: Mapping[str, Any]) -> bool:
-    """Whether there is one number a feature, and they are to sum to the score less that of the baseline."""
-    about = meta.get("attribution") or {}
-    return len(about.get("shape", (0, 0))) == 1 and _check(meta) is not None and _score(meta) is not None
 
 
 def draw_waterfall(values: NDArray[np.floating], labels: Sequence[str], meta: Mapping[str, Any], of: Caption) -> bytes:
@@ -51,7 +33,7 @@ def draw_waterfall(values: NDArray[np.floating], labels: Sequence[str], meta: Ma
             "kernel_shap, shapley_sampling and integrated_gradients do; take heatmap.png, which draws them as bars",
             pointer="/picture",
         )
-    told, score = _check(meta) or {}, _score(meta) or 0.0
+    told, score = check(meta) or {}, score_of(meta) or 0.0
     start = score - float(told["expected"])
     found = steps(np.asarray(values, float), labels, start, score)
     ends = [start, score, *(step.end for step in found)]
@@ -73,32 +55,6 @@ def draw_waterfall(values: NDArray[np.floating], labels: Sequence[str], meta: Ma
         _bar(pen, top + row * ROW, step, at)
     _end(pen, top + (len(found) + 1) * ROW, "score", score, at)
     return png(canvas)
-
-
-def steps(values: NDArray[np.float64], labels: Sequence[str], start: float, score: float) -> list[Step]:
-    """From the start by each value, the strongest first, then by all that are left, and by what nothing explains."""
-    order = np.argsort(-np.abs(values), kind="stable")
-    parts = [(labels[one], float(values[one])) for one in order[:MOST].tolist()]
-    if len(values) > MOST:
-        parts.append((f"{len(values) - MOST} others", float(values[order[MOST:]].sum())))
-    found = []
-    for name, value in parts:
-        found.append(Step(name, start, start + value))
-        start += value
-    if abs(score - start) > VISIBLE * max([abs(step.end - step.start) for step in found], default=0.0):
-        found.append(Step("not attributed", start, score))
-    return found
-
-
-def _check(meta: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return next((one for one in meta.get("checks", ()) if one["name"] == COMPLETE), None)
-
-
-def _score(meta: Mapping[str, Any]) -> float | None:
-    """What the values are to lead to: the score that the method explains; None where it is not told."""
-    told, asked = meta.get("explained") or {}, meta["method"].get("score", "logit")
-    found = told.get({"logit": "score", "probability": "probability"}.get(asked, ""))
-    return None if found is None else float(found)
 
 
 def _bar(pen: ImageDraw.ImageDraw, top: int, step: Step, at: Any) -> None:

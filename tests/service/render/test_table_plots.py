@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from service.render.axis_kinds import Layout
 from service.render.picture import draw
-from service.render.plots.beeswarm import NAMES, PLOT, ROW, draw_beeswarm, shades, swarm
-from service.render.plots.waterfall import MOST, steps, suits
+from service.render.plots.beeswarm import NAMES, PLOT, ROW, draw_beeswarm, swarm
+from service.render.plots.shades import shades
+from service.render.plots.steps import MOST, steps, suits
 from service.render.style import Look
 from tests.service.render.drawings import CAPTION, f32, pixels
 from workers.contract import InvalidParameter, encode_npy

@@ -19,6 +19,7 @@ from service.explanations import collection_files
 from service.queue import connection
 from service.queue.queue import Queue
 from service.queue.served import Served
+from service.render.plots.beeswarm import draw_beeswarm
 from service.settings import Settings
 from tests.orders import MODEL
 from tests.patience import PATIENCE_S
@@ -118,8 +119,12 @@ async def test_a_beeswarm_is_drawn_of_a_dataset(
     found = await made(client, worker, {"dataset": datasets.cards()[0].digest}, "kernel_shap")
     assert (found["info"]["explained"], found["layout"]["names"]) == (COUNT, ["age", "job", "shoe", "city"])
     drawn: list[Any] = []
-    draw = collection_files.draw_beeswarm
-    monkeypatch.setattr(collection_files, "draw_beeswarm", lambda *given: drawn.append(given) or draw(*given))
+
+    def draw(*given: Any) -> bytes:
+        drawn.append(given)
+        return draw_beeswarm(*given)
+
+    monkeypatch.setattr(collection_files, "draw_beeswarm", draw)
     assert size(await client.get(found["links"]["beeswarm"]))[0] > 500
     values, seen, layout, caption = drawn[0]
     assert (values.shape, seen.shape, layout.name(3)) == ((COUNT, 4), (COUNT, 4), "city")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from numpy.typing import NDArray
 
 from tests.workers.models.servers.fake_predictor import Fake, Reply, served
 from workers.engine.model.function import Function
@@ -24,8 +25,8 @@ def loaded(folder: Path, fake: Fake) -> Function:
     return load(read_folder(folder))
 
 
-def sums(rows: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return rows.reshape(len(rows), -1).sum(1, keepdims=True)
+def sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return rows @ np.ones((3, 1))
 
 
 @pytest.mark.parametrize("most", [1, 4])
