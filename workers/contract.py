@@ -17,6 +17,7 @@ from workers.explanation.errors import (
     InvalidParameter,
     InvalidTarget,
     InvalidTensor,
+    InvalidText,
     MethodNotApplicable,
     UnknownDataset,
     UnknownInput,
@@ -49,6 +50,7 @@ from workers.explanation.tensors import (
     from_bfloat16,
     from_json,
 )
+from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text
 from workers.jobs.blobs import SMALLEST, Objects
 from workers.jobs.connection import refuses_writes
 from workers.jobs.doorbell import publisher, ring
@@ -103,6 +105,7 @@ __all__ = [
 # explanation
 __all__ += [
     "DTYPES",
+    "MAX_CHARACTERS",
     "MAX_TARGETS",
     "MOST_NUMBERS",
     "OPEN",
@@ -123,6 +126,7 @@ __all__ += [
     "InvalidParameter",
     "InvalidTarget",
     "InvalidTensor",
+    "InvalidText",
     "MethodNotApplicable",
     "ModelCard",
     "ModelState",
@@ -140,10 +144,12 @@ __all__ += [
     "check_row",
     "decode_npy",
     "decode_safetensors",
+    "decode_text",
     "describe_file",
     "digest_image",
     "digest_inputs",
     "digest_tensor",
+    "digest_text",
     "encode_npy",
     "encode_safetensors",
     "fit_of",

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from torch.export import ExportedProgram
 
 from workers.engine.model.outputs import kind_of
 from workers.explanation.errors import ExplainError, InvalidFolder
-from workers.explanation.inputs import ONE
+from workers.explanation.inputs import ONE, fed
 from workers.models.archive.entries import open_archive
 from workers.models.card_file import FILE, read_card
 from workers.models.export.called import joined_rows
 from workers.models.export.command_line import parser
+from workers.models.export.foreign import refuse_file
 from workers.models.export.from_code import build_module, load_weights
+from workers.models.export.onnx_files import onnx_shapes, read_onnx
 from workers.models.export.options import examples, sections_of
+from workers.models.export.pretrained import is_pretrained, read_pretrained
+from workers.models.export.pretrained_text import TOKENIZER
 from workers.models.export.program import export_module
 from workers.models.export.tracebacks import first_line, place_of
 from workers.models.folder import read_folder
@@ -75,22 +80,22 @@ def export(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as scratch:
         folder = Path(scratch) / out.name
         folder.mkdir()
-        module = _module(options)
-        sections = sections_of(options, module)
-        (folder / FILE).write_text(_card(options, sections, options.output or "logits"), "utf-8")
-        if options.labels:
-            shutil.copyfile(options.labels, folder / LABELS)
-        inputs = read_card(folder / FILE, FILE).named
+        given = _given(options)
+        module = given.module
+        (folder / FILE).write_text(_card(options, given, options.output or given.output or "logits"), "utf-8")
+        for name, content in given.files.items():
+            (folder / name).write_bytes(content)
+        inputs = fed(read_card(folder / FILE, FILE).named)
         example = examples(options, inputs)
         program = export_module(module, inputs, out.name, example, options.select)
-        output = options.output or kind_of(program, options.select)
-        (folder / FILE).write_text(_card(options, sections, output), "utf-8")
+        output = options.output or given.output or kind_of(program, options.select)
+        (folder / FILE).write_text(_card(options, given, output), "utf-8")
         (folder / ARCHIVE).write_bytes(archive(program, out.name))
         _compare(module, folder, example)
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
-    if not options.output and output in GUESSED:
+    if not options.output and not given.output and output in GUESSED:
         print(GUESSED[output])
 
 
@@ -103,7 +108,37 @@ def archive(program: ExportedProgram, where: str) -> bytes:
         return opened.copy().getvalue()
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What is exported: the module, the card's section of each input, the files beside them, the output where known."""
+
+    module: nn.Module
+    sections: Mapping[str, dict[str, Any]]
+    files: Mapping[str, bytes]
+    output: str | None = None
+
+
+def _given(options: argparse.Namespace) -> _Given:
+    labels = {LABELS: options.labels.read_bytes()} if options.labels else {}
+    kind, _, name = options.source.partition(":")
+    if kind == "transformers" and is_pretrained(name) and options.weights is None:
+        found = read_pretrained(Path(name), options.length, options.pair)
+        own = {LABELS: ("\n".join(found.labels) + "\n").encode()} if found.labels else {}
+        tokenizer = {TOKENIZER: found.tokenizer} if found.tokenizer else {}
+        sections = {input_name: dict(section) for input_name, section in found.inputs.items()}
+        return _Given(found.module, sections, {**own, **labels, **tokenizer}, found.output)
+    if kind == "onnx" and not options.shape:
+        options.shape = onnx_shapes(Path(name))
+    if not options.shape:
+        raise InvalidFolder("--shape is missing: the input without the batch axis, as 3,224,224; once for each input")
+    module = _module(options)
+    return _Given(module, sections_of(options, module), labels)
+
+
 def _module(options: argparse.Namespace) -> nn.Module:
+    refuse_file(options.source)
+    if options.source.startswith("onnx:"):
+        return read_onnx(Path(options.source.removeprefix("onnx:")))
     source: Source = parse_source(options.source, "SOURCE")
     if source.kind == "archive":
         raise InvalidFolder("SOURCE is an archive already; put it into a folder with a card.toml")
@@ -116,8 +151,9 @@ def _module(options: argparse.Namespace) -> nn.Module:
     return module
 
 
-def _card(options: argparse.Namespace, sections: Mapping[str, dict[str, Any]], output: str) -> str:
+def _card(options: argparse.Namespace, given: _Given, output: str) -> str:
     """card.toml: what the options say, the rest as read_folder fills it in."""
+    sections = given.sections
     card: dict[str, Any] = {"model": {"source": ARCHIVE, "output": output}}
     if list(sections) == [ONE]:
         card["input"] = sections[ONE]
@@ -125,7 +161,7 @@ def _card(options: argparse.Namespace, sections: Mapping[str, dict[str, Any]], o
         card["inputs"] = dict(sections)
     if options.select is not None:
         card["output"] = {"select": options.select}
-    if options.labels:
+    if LABELS in given.files:
         card["labels"] = {"file": LABELS}
     return tomli_w.dumps(card)
 
@@ -134,7 +170,7 @@ def _compare(module: nn.Module, path: Path, example: Mapping[str, Tensor] | None
     """Read the folder back as the server will; raises InvalidFolder where its answers are not the module's."""
     folder = read_folder(path)
     program = load_program(folder)
-    x = None if example is None else joined_rows(folder.named, example)
+    x = None if example is None else joined_rows(folder.fed, example)
     compare(module, folder, program, sample(module, folder, program, x))
 
 

@@ -23,16 +23,19 @@ from workers.contract import (
     InputTooLarge,
     InvalidImage,
     InvalidTensor,
+    InvalidText,
     ModelCard,
     as_float32,
     bundle,
     check_row,
     decode_npy,
     decode_safetensors,
+    decode_text,
     describe_file,
     digest_image,
     digest_inputs,
     digest_tensor,
+    digest_text,
     encode_npy,
     fit_of,
     fits,
@@ -43,6 +46,7 @@ from workers.contract import (
     unbundle,
 )
 
+LETTERS = 3  # of a token, about
 _NPY = b"\x93NUMPY"
 _SAFETENSORS = re.compile(rb".{2,4}\0{4,6}\{", re.DOTALL)
 
@@ -50,7 +54,7 @@ _SAFETENSORS = re.compile(rb".{2,4}\0{4,6}\{", re.DOTALL)
 def read_inputs(request: ExplanationRequest, body: Body, card: ModelCard, settings: Settings) -> Input | None:
     """The input of a request, or all of several as one; None where it has none, or names one by digest.
 
-    Raises Invalid, InvalidImage, InvalidTensor, InputTooLarge.
+    Raises Invalid, InvalidImage, InvalidTensor, InvalidText, InputTooLarge.
     """
     sent = [body.upload is not None, request.input is not None, request.inputs is not None or bool(body.parts)]
     if sum(sent) > 1:
@@ -95,7 +99,7 @@ def _file(name: str, given: InputField | None, part: bytes | None, card: ModelCa
     at = f"/inputs/{name}"
     try:
         found = read_input(given, part, card.named[name], settings, at)
-    except (InvalidImage, InvalidTensor, InputTooLarge) as error:
+    except (InvalidImage, InvalidTensor, InvalidText, InputTooLarge) as error:
         pointer = error.pointer if error.pointer and error.pointer.startswith(at) else at
         raise type(error)(f"the input {name}: {error.detail}", pointer=pointer) from None
     if found is None or found.data is None:
@@ -112,6 +116,8 @@ def input_shapes(given: Input, card: ModelCard) -> dict[str, tuple[int, ...]]:
 
 
 def _shape(kind: InputKind, data: bytes, spec: InputSpec) -> tuple[int, ...]:
+    if kind == "text":  # which its tokenizer knows, and that is the worker's
+        return (min(spec.length or len(data), len(data) // LETTERS + 2),)
     if kind != "image":
         return decode_npy(data, len(data)).shape
     header, image = inspect(data), spec.image or ImageSpec()
@@ -132,7 +138,7 @@ def read_input(
 ) -> Input | None:
     """The input, or None where the request has none or names one by digest.
 
-    Raises InvalidImage, InvalidTensor, InputTooLarge.
+    Raises InvalidImage, InvalidTensor, InvalidText, InputTooLarge.
     """
     if upload is not None:
         return file_input(upload, spec, settings, at)
@@ -142,13 +148,23 @@ def read_input(
         return file_input(from_base64(given.image, f"{at}/image"), spec, settings, at)
     if given.table is not None:
         return tensor_input(row_of_json(given.table, spec, f"{at}/table"), spec, at)
+    if given.text is not None:
+        return text_input(given.text.encode(), spec, f"{at}/text")
     assert given.tensor is not None
+    if spec.kind == "text":
+        return ids_input(from_json(given.tensor), spec, f"{at}/tensor")
     wanted = None if OPEN in spec.shape else spec.shape
     return tensor_input(from_json(given.tensor, wanted), spec, f"{at}/tensor")
 
 
 def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/input") -> Input:
     """What the first bytes say it is, whatever it is called and however it came."""
+    if spec.kind == "text":
+        if data.startswith(_NPY):
+            return ids_input(decode_npy(data, settings.body_limit), spec, at)
+        if (what := describe_file(data)) is not None:
+            raise InvalidText(f"the model takes a text; {what}", pointer=at)
+        return text_input(data, spec, at)
     if data.startswith(_NPY):
         return tensor_input(decode_npy(data, settings.body_limit), spec, at)
     if _SAFETENSORS.match(data):
@@ -164,6 +180,29 @@ def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/inp
     return Input(digest_image(data), "image", data)
 
 
+def text_input(data: bytes, spec: InputSpec, pointer: str) -> Input:
+    """The text of UTF-8 bytes."""
+    if spec.kind != "text":
+        raise InvalidText(f"the model takes {_words(spec)}, not a text", pointer=pointer)
+    text = decode_text(data, pointer)
+    return Input(digest_text(text), "text", data)
+
+
+def ids_input(values: NDArray[Any], spec: InputSpec, pointer: str) -> Input:
+    """The ids of a text that a client has made itself, one for each token; a leading axis of 1 is dropped."""
+    row = values[0] if values.ndim == 2 and len(values) == 1 else values
+    if row.ndim != 1 or len(row) > (spec.length or 0):
+        raise InvalidTensor(
+            f"the tensor has the shape {list(values.shape)}; the model takes a text, or its ids: up to {spec.length}",
+            pointer=pointer,
+        )
+    return tensor_of(row)
+
+
+def _words(spec: InputSpec) -> str:
+    return "an image" if spec.kind == "image" else f"a tensor of the shape {spoken(spec)}"
+
+
 def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input") -> Input:
     """The tensor as float32 of the model's shape; a leading axis of 1 is dropped."""
     if values.ndim == 0:
@@ -175,6 +214,11 @@ def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input")
         raise InvalidTensor(
             f"the tensor has the shape {list(values.shape)}; the model takes {spoken(spec)}", pointer=pointer
         )
+    check_row(as_float32(row), spec, pointer)
+    return tensor_of(row)
+
+
+def tensor_of(row: NDArray[Any]) -> Input:
+    """The stored form of a tensor."""
     tensor = as_float32(row)
-    check_row(tensor, spec, pointer)
     return Input(digest_tensor(tensor), "tensor", encode_npy(tensor))

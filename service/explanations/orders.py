@@ -11,6 +11,7 @@ from service.queue.submission import Order
 from workers.contract import (
     InvalidImage,
     InvalidTensor,
+    InvalidText,
     Job,
     Method,
     MethodNotApplicable,
@@ -73,6 +74,8 @@ async def _stored_input(checked: CheckedRequest, queue: Queue) -> Input | None:
         raise InvalidTensor(f"the digest is of another number of inputs; the model takes {takes}", pointer=at)
     if kind == "image" and card.only.kind != "image":
         raise InvalidImage("the digest is that of an image, and the model takes a tensor", pointer=at)
+    if (kind == "text") and card.only.kind != "text":
+        raise InvalidText("the digest is that of a text, and the model takes none", pointer=at)
     return Input(digest, kind)
 
 

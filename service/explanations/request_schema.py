@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSche
 from service.http.errors import Invalid
 from service.http.json_text import check_fields
 from service.http.pointers import pointers
-from workers.contract import DTYPES, MAX_TARGETS, MOST_NUMBERS
+from workers.contract import DTYPES, MAX_CHARACTERS, MAX_TARGETS, MOST_NUMBERS
 
 DIGEST = "sha256:" + "0" * 64
 LONGEST_NAME = 1000  # of a class
@@ -54,12 +54,12 @@ TENSOR_SCHEMA: dict[str, Any] = {
 
 
 class InputField(BaseModel):
-    """The input: exactly one of an image, a tensor, a row of a table, the digest of a stored input, and a dataset."""
+    """The input: exactly one of an image, a tensor, a row of a table, a text, the digest of a stored one, a dataset."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "oneOf": [{"required": [name]} for name in ("image", "tensor", "table", "digest", "dataset")]
+            "oneOf": [{"required": [name]} for name in ("image", "tensor", "table", "text", "digest", "dataset")]
         },
     )
 
@@ -75,6 +75,9 @@ class InputField(BaseModel):
         description="A row of a table: a value by the name of each column, or pandas' split, {columns, data}.",
         examples=[{"age": 39, "job": "clerk"}, {"columns": ["age", "job"], "data": [[39, "clerk"]]}],
     )
+    text: str | None = Field(
+        default=None, max_length=MAX_CHARACTERS, description="What a model of texts makes tokens of."
+    )
     digest: str | None = Field(default=None, pattern="^sha256:[0-9a-f]{64}$", examples=[DIGEST])
     dataset: str | None = Field(
         default=None, min_length=1, max_length=128, description="Many inputs in one job: a dataset's digest or name."
@@ -89,8 +92,11 @@ class InputField(BaseModel):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum(one is not None for one in (self.image, self.tensor, self.table, self.digest, self.dataset)) != 1:
-            raise ValueError("an input is exactly one of image, tensor, table, digest and dataset")
+        if (
+            sum(one is not None for one in (self.image, self.tensor, self.table, self.text, self.digest, self.dataset))
+            != 1
+        ):
+            raise ValueError("an input is exactly one of image, tensor, table, text, digest and dataset")
         if self.items is not None and (self.dataset is None or not 0 <= self.items[0] < self.items[1]):
             raise ValueError("items are those of a dataset: [from, to], from 0 on, of which the last is left out")
         return self

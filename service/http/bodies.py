@@ -16,7 +16,14 @@ from service.http.pointers import pointer
 from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia, meant
 
-RAW = ("image/", "application/x-npy", "application/vnd.safetensors", "application/octet-stream", "text/csv")
+RAW = (
+    "image/",
+    "application/x-npy",
+    "application/vnd.safetensors",
+    "application/octet-stream",
+    "text/csv",
+    "text/plain",
+)
 FIELDS = ("model", "method", "target", "parameters", "params")  # the last is what parameters were called
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
@@ -54,7 +61,7 @@ async def read_body(request: Request, most: int) -> Body:
         raw = await request.body()
         return Body(query, raw or None, len(raw))
     raise UnsupportedMedia(
-        "the body is application/json, multipart/form-data, an image, text/csv, application/x-npy or "
+        "the body is application/json, multipart/form-data, an image, text/csv, text/plain, application/x-npy or "
         "application/vnd.safetensors; name it in Content-Type"
     )
 
@@ -81,9 +88,7 @@ async def _from_form(form: FormData, most: int) -> Body:
     _check_once([name.removeprefix("inputs.") for name, _ in form.multi_items()])
     parts = {name.removeprefix("inputs."): await _bytes_of(form, name) for name in form if name not in PARTS}
     part = form.get("input")
-    if part is not None and not isinstance(part, UploadFile):
-        raise Invalid([_fault("/input", "this part is a file: give it a filename")])
-    upload = await part.read() if part is not None else None
+    upload = await _bytes_of(form, "input") if part is not None else None
     held = len(upload or b"") + sum(map(len, parts.values()))
     given = form.get("request")
     if given is None:

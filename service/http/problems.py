@@ -59,6 +59,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid_request": Kind(422, "The request is not valid"),
     "invalid_image": Kind(422, "The input is no readable image"),
     "invalid_tensor": Kind(422, "The input is no tensor that the model takes"),
+    "invalid_text": Kind(422, "The input is no text that the model takes"),
     "unknown_input": Kind(422, "The input is not stored here"),
     "unknown_method": Kind(422, "There is no such method"),
     "unknown_model": Kind(422, "There is no such model"),

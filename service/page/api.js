@@ -50,7 +50,9 @@ export const pathOf = (id) => `${API}/explanations/${id}`;
 export const read = (id, signal) => json(pathOf(id), { headers: { accept: "application/json" }, signal });
 export const withdraw = (id) => ask(pathOf(id), { method: "DELETE" });
 
-// `given` is {digest}, {tensor} or {blob, name}; what is asked comes back as results and status documents.
+const inputOf = ({ tensor, text, digest }) => (tensor ? { tensor } : text !== undefined ? { text } : { digest });
+
+// `given` is {digest}, {tensor}, {text} or {blob, name}; what is asked comes back as results and status documents.
 export async function explain(request, given, { wait, signal }) {
   const headers = { accept: "application/json", prefer: `wait=${wait}` };
   const options = { method: "POST", headers, signal };
@@ -60,7 +62,7 @@ export async function explain(request, given, { wait, signal }) {
     options.body.append("input", given.blob, given.name);
   } else {
     headers["content-type"] = "application/json";
-    const input = given && (given.tensor ? { tensor: given.tensor } : { digest: given.digest });
+    const input = given && inputOf(given);
     options.body = JSON.stringify(input ? { ...request, input } : request);
   }
   const answer = await json(`${API}/explanations`, options);

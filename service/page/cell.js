@@ -5,6 +5,7 @@ import { byId, el, number, titled } from "./dom.js";
 import { cancel, isSlow, runOne, shownOf, staleness } from "./explain.js";
 import { tableOf } from "./heat.js";
 import { look, lookQuery } from "./look.js";
+import { marks } from "./marks.js";
 import { curlOf, pythonOf } from "./reproduce.js";
 import { methodNamed, state, targetText } from "./state.js";
 import { picture } from "./view.js";
@@ -101,6 +102,10 @@ const pictureOf = (cell, item) => (item.plane ? drawn(cell, item) : [served(cell
 function drawn(cell, item) {
   const { plane, result } = item;
   const readout = el("output", { class: "readout" });
+  if (result.texts) {
+    cell.marks = marks(result.texts, readout);
+    return [cell.marks.element, ...legendOf(cell), readout];
+  }
   const { min, max, sum } = result.attribution;
   const label = `${titled(item.method.name)} for ${targetText(item.model, result.target)}: a map of values from ${number(min)} to ${number(max)}, in sum ${number(sum)}`;
   const say = (x, y) => number(plane.values[y * plane.width + x]);
@@ -109,6 +114,10 @@ function drawn(cell, item) {
   const rest = `strongest ${say(x, y)}, at x ${x}, y ${y}`;
   const source = { width: plane.width, height: plane.height, canvas: new OffscreenCanvas(1, 1), say, rest };
   cell.picture = picture(source, label, readout);
+  return [cell.picture.canvas, ...legendOf(cell), readout];
+}
+
+function legendOf(cell) {
   const bar = el("canvas", { class: "colours", width: 256, height: 1, role: "img", "aria-label": "Colour bar" });
   const [low, middle, high] = ["low", "middle", "high"].map((name) => el("span", { class: name }));
   cell.legend = ({ limit, signed }) => {
@@ -117,7 +126,7 @@ function drawn(cell, item) {
     middle.textContent = signed ? "0" : "";
     high.textContent = number(limit);
   };
-  return [cell.picture.canvas, el("div", { class: "legend" }, bar, low, middle, high), readout];
+  return [el("div", { class: "legend" }, bar, low, middle, high)];
 }
 
 function paintBar(bar, signed) {

@@ -5,6 +5,7 @@ import { Problem, ask, explain, read, withdraw } from "./api.js";
 import { byId, show } from "./dom.js";
 import { follow, unfollow } from "./follow.js";
 import { planeOf } from "./heat.js";
+import { lineOf } from "./marks.js";
 import { methodsAsked, showFieldError } from "./methods.js";
 import { parseNpy } from "./npy.js";
 import { isImage, methodNamed, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "./state.js";
@@ -125,7 +126,7 @@ async function sent(request, input) {
   try {
     return await explain(request, { digest: input.digest }, terms);
   } catch (error) {
-    if (error.code !== "unknown_input" || !input.blob) throw error;
+    if (error.code !== "unknown_input" || !(input.blob || input.text !== undefined)) throw error;
     return explain(request, input, terms);
   }
 }
@@ -146,7 +147,8 @@ async function finish(item, known) {
   try {
     const result = known ?? (await read(item.id));
     const drawn = isImage(item.model) && result.attribution?.shape.length <= 3 && result.attribution.shape.length > 1;
-    const plane = drawn ? planeOf(parseNpy(await (await ask(result.links.npy)).arrayBuffer())) : null;
+    const line = result.texts && Object.keys(result.texts).length ? lineOf(result.texts) : null;
+    const plane = line ?? (drawn ? planeOf(parseNpy(await (await ask(result.links.npy)).arrayBuffer())) : null);
     change(item, { status: "succeeded", result, plane, error: null });
   } catch (error) {
     change(item, { status: "failed", error: error.document ?? { detail: error.message } });

@@ -38,6 +38,14 @@ export function drawnOf(plane, polarity) {
 
 export const tableOf = (colours, signed) => tables[colours === "auto" ? (signed ? "blue_red" : "heat") : colours];
 
+// The colour of a value from -1 to 1, as red, green and blue.
+export function shadeOf(value, colours, signed) {
+  const table = tableOf(colours, signed);
+  const middle = (table.length / 3 - 1) / 2;
+  const step = Math.round(middle + middle * Math.max(-1, Math.min(1, value))) * 3;
+  return table.subarray(step, step + 3);
+}
+
 // The pixels as a canvas of their own size; `ground` are grey levels beneath, seen where `under` (0..1) lets them.
 export function painted(drawn, colours, ground, under) {
   const canvas = new OffscreenCanvas(drawn.width, drawn.height);

@@ -4,8 +4,9 @@
 import { byId, el, pngOf, show } from "./dom.js";
 import { NUMBERS, isRow, rowFields } from "./row.js";
 import { DRAWING, sketchpad } from "./sketch.js";
-import { isImage, isSketch, newInput, on, state, tell } from "./state.js";
+import { isImage, isSketch, newInput, on, state, tell, textOf } from "./state.js";
 import { seenPicture } from "./seen.js";
+import { textBox } from "./text.js";
 
 const DIGITS = Array.from({ length: 10 }, (_, digit) => ({ file: `digit-${digit}.png`, label: String(digit) }));
 const DRAWINGS = ["goldfish", "clock", "traffic_light", "balloon"].map((name) => ({
@@ -79,6 +80,12 @@ const drawing = {
 function build() {
   const { model } = state;
   const place = byId("input");
+  if (textOf(model)) {
+    const box = textBox(textOf(model), (text) => give({ text, name: text }));
+    pad = null;
+    offerNumbers = box.offer;
+    return place.replaceChildren(box.element, el("div", { id: "seen" }));
+  }
   pad = isSketch(model) ? sketchpad(model, drawing) : null;
   const typed = isImage(model) ? null : isRow(model) ? rowFields(model, giveNumbers) : numbers(model);
   offerNumbers = typed?.offer ?? null;

@@ -10,7 +10,7 @@ import { beginLook } from "./look.js";
 import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./prediction.js";
 import { beginResults } from "./results.js";
-import { isImage, modelNamed, on, state, tell } from "./state.js";
+import { isImage, modelNamed, on, state, tell, textOf } from "./state.js";
 import { beginTarget } from "./target.js";
 
 const PATIENCE = 2000;
@@ -65,7 +65,9 @@ function enter() {
 function about({ input, outputs, accuracy, classes }) {
   const takes = isImage(state.model)
     ? `images as ${input.shape.slice(1).join(" × ")}`
-    : `tensors of the shape ${input.shape.join(" × ")}`;
+    : textOf(state.model)
+      ? `texts of up to ${textOf(state.model).length} tokens`
+      : `tensors of the shape ${input.shape.join(" × ")}`;
   const gives = classes.length ? `${classes.length} classes` : `outputs ${outputs.join(" × ")}`;
   return `${takes}; ${gives}${accuracy ? `; ${(accuracy * 100).toFixed(1)} % right on its test data` : ""}`;
 }

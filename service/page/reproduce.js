@@ -16,9 +16,9 @@ function targetOf({ target }) {
 function requestOf(item) {
   const request = { model: item.model.name, method: item.method, target: targetOf(item) };
   if (!item.result.input) return { request };
-  const { blob, name, tensor } = item.input ?? {};
+  const { blob, name, tensor, text } = item.input ?? {};
   if (blob) return { request, file: name };
-  return { request: { ...request, input: tensor ? { tensor } : { digest: item.result.input } } };
+  return { request: { ...request, input: tensor ? { tensor } : text !== undefined ? { text } : { digest: item.result.input } } };
 }
 
 const wanted = ({ result }) => (result.links.npy ? "application/x-npy" : "application/json");

@@ -80,7 +80,7 @@ function count(item) {
 
 // All are drawn again: with a common scale one picture changes the others. What is no longer meant has a scale of its own.
 function repaint() {
-  const drawn = state.items.filter((item) => shownOf(item)?.plane && cells.get(item)?.picture);
+  const drawn = state.items.filter((item) => shownOf(item)?.plane && (cells.get(item)?.picture || cells.get(item)?.marks));
   for (const item of drawn) item.drawn = drawnOf(shownOf(item).plane, look.values);
   for (const item of drawn) {
     const group = drawn.filter(
@@ -92,11 +92,16 @@ function repaint() {
     const limit = Math.max(...group.map((one) => one.drawn.limit));
     const shown = { ...item.drawn, limit, signed: group.some((one) => one.drawn.signed) };
     const cell = cells.get(item);
-    cell.picture.source.canvas = painted(shown, look.colours, groundOf(shownOf(item)), Number(look.under));
-    redraw(cell.picture);
+    if (cell.marks) cell.marks.paint(shown, look.colours);
+    else paintPicture(item, cell, shown);
     cell.legend(shown);
   }
   byId("legend").textContent = legendOf(state.items.filter((item) => item.result?.attribution));
+}
+
+function paintPicture(item, cell, shown) {
+  cell.picture.source.canvas = painted(shown, look.colours, groundOf(shownOf(item)), Number(look.under));
+  redraw(cell.picture);
 }
 
 // The input beneath, where the model saw it at the map's own size.

@@ -30,7 +30,7 @@ from service.settings import Settings
 from workers.contract import OPEN, InputError, InputSpec, ModelCard, decode_npy
 
 MOST_AXES = 8
-NAMES = ("data", "image", "image_bytes", "b64", "tensor")
+NAMES = ("data", "image", "image_bytes", "b64", "tensor", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def _field(raw: Any, spec: InputSpec) -> InputField:
     """One input: base64 as text or `{"b64": ..}`, a tensor with its shape, or nested lists."""
     own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
     if isinstance(own, str):
-        return InputField(image=own)
+        return InputField(text=own) if spec.kind == "text" else InputField(image=own)
     if isinstance(own, Mapping):
         return InputField(tensor=dict(own))
     return InputField(tensor={"shape": _shape_of(own) if OPEN in spec.shape else spec.shape, "data": own})

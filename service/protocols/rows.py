@@ -82,7 +82,7 @@ def _rows_of_one(values: Mapping[str, Values], spec: InputSpec, settings: Settin
     if not 0 < len(given) <= settings.most_explanations:
         _refuse(f"one call has 1 to {settings.most_explanations} rows")
     if isinstance(given, list):
-        return [file_input(_file(one), spec, settings) for one in given]
+        return [file_input(_file(one, spec), spec, settings) for one in given]
     if not fits(spec, given.shape[1:]):
         _refuse(f"{INPUT} has the shape {list(given.shape)}; the model takes {[-1, *spec.shape]}")
     return [tensor_input(row, spec, "/inputs") for row in given]
@@ -94,7 +94,10 @@ def _rows_of_several(values: Mapping[str, Values], card: ModelCard, settings: Se
     if len(counts) > 1 or not 0 < max(counts, default=0) <= settings.most_explanations:
         _refuse(f"the inputs {', '.join(card.inputs)} have the same number of rows, 1 to {settings.most_explanations}")
     files = [
-        {name: _file(one[row]) if isinstance(one, list) else encode_npy(one[row]) for name, one in values.items()}
+        {
+            name: _file(one[row], card.inputs.get(name)) if isinstance(one, list) else encode_npy(one[row])
+            for name, one in values.items()
+        }
         for row in range(max(counts))
     ]
     return [named_input({}, parts, card, settings) for parts in files]
@@ -148,8 +151,10 @@ def outputs(kind: str, found: Sequence[Answer]) -> dict[str, Output]:
     return ({f"{kind}.{name}": np.stack(own) for name, own in named.items()} if alike else {}) | told
 
 
-def _file(given: bytes | str) -> bytes:
-    """A file's bytes; as JSON they are base64."""
+def _file(given: bytes | str, spec: InputSpec | None) -> bytes:
+    """A file's bytes; as JSON they are base64, but of a text."""
+    if isinstance(given, str) and spec is not None and spec.kind == "text":
+        return given.encode()
     return given if isinstance(given, bytes) else from_base64(given, "/inputs")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from service.render.marked_text import STYLE as TEXT_STYLE
+from service.render.marked_text import marked
 from service.render.picture import caption, target_text
 from service.render.text import number
 
@@ -31,16 +33,17 @@ def page(meta: Mapping[str, Any], picture: bytes | None) -> bytes:
     parameters = sorted(meta["method"].items())
     body = [
         f"<h1>{escape(title)}</h1>",
-        _image(picture, title) if picture is not None else "",
+        marked(meta["texts"]) if meta.get("texts") else _image(picture, title) if picture is not None else "",
         _table("Prediction", ("class", "label", "score", "probability"), prediction),
         _table("Explained", ("target", "score", "probability"), explained),
         _table("Checks", ("what theory promises", "expected", "observed", "gap"), checks),
         _table(f"Parameters on model {meta['model']['name']}", ("parameter", "value"), parameters),
         f"<p>Explanation <code>{escape(meta['id'])}</code></p>",
     ]
+    style = _STYLE + (TEXT_STYLE if meta.get("texts") else "")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width"><style>{style}</style></head>'
         f"<body>{''.join(body)}</body></html>"
     ).encode()
 

@@ -17,6 +17,7 @@ from service.render.plots.projection import draw_projection
 from service.render.plots.waterfall import draw_waterfall
 from service.render.style import Look, Picture
 from service.render.text import number
+from service.render.tokens import draw_texts
 from workers.contract import decode_npy
 
 _ON_INPUT = {"scaled": draw_scaled, "mask": draw_mask, "outlines": draw_outlines}
@@ -29,6 +30,8 @@ def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], loo
 
     Raises InvalidParameter where the look would hide the sign, and where a waterfall would not end at the score.
     """
+    if meta.get("texts"):
+        return draw_texts(meta["texts"], look, caption(meta))
     attribution, seen = (decode_npy(data) for data in arrays)
     layout = Layout.of(meta)
     suited = layout.suited(attribution.ndim)

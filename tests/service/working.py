@@ -34,7 +34,7 @@ class WorkingQueue(FakeQueue):
     def __init__(self, models: Mapping[str, Model]) -> None:
         super().__init__()
         self.loaded = {model.card.digest: model for model in models.values()}
-        self.served = {name: model.card.model_copy(update={"name": name}) for name, model in models.items()}
+        self.served = {name: model.published.model_copy(update={"name": name}) for name, model in models.items()}
         self.bytes: dict[str, bytes] = {}
 
     def _ticket(self, order: Order, arrays: Sequence[str] | None) -> Ticket:

@@ -41,6 +41,8 @@ class ImageSpec(_Frozen):
         return low, high
 
 
+Feed: TypeAlias = Literal["input_ids", "attention_mask", "token_type_ids"]
+IDS: Feed = "input_ids"
 OPEN = -1  # in a shape: an axis of any length, "*" in the card
 Size: TypeAlias = Annotated[
     int,
@@ -82,8 +84,8 @@ class InputSpec(_Frozen):
     Of a model of several inputs, or of ids, `parts` says what a method is given: all of them end to end.
     """
 
-    kind: Literal["image", "tensor", "table", "several"] = "tensor"
-    shape: tuple[Size, ...]
+    kind: Literal["image", "tensor", "table", "text", "several"] = "tensor"
+    shape: tuple[Size, ...] = ()
     image: ImageSpec | None = None
     axes: tuple[str, ...] = ()
     low: PerChannel | None = None
@@ -102,6 +104,23 @@ class InputSpec(_Frozen):
     dtype: Literal["float32", "int64"] = Field(default="float32", exclude_if=lambda dtype: dtype == "float32")
     held: bool = Field(
         default=False, exclude_if=lambda held: not held, description="Context, which is neither altered nor explained."
+    )
+    tokenizer: str | None = Field(
+        default=None, exclude_if=lambda name: name is None, description="The file that makes ids of a text."
+    )
+    length: int | None = Field(
+        default=None, ge=1, exclude_if=lambda most: most is None, description="Of a text, the most tokens it may have."
+    )
+    padding: int | None = Field(
+        default=None, ge=0, exclude_if=lambda one: one is None, description="The id that stands for no token."
+    )
+    mask: int | None = Field(
+        default=None, ge=0, exclude_if=lambda one: one is None, description="The id that stands for a hidden token."
+    )
+    feeds: tuple[Feed, ...] = Field(
+        default=(IDS,),
+        exclude_if=lambda feeds: feeds == (IDS,),
+        description="What of a text the model takes, in the order of its arguments.",
     )
     parts: tuple[Part, ...] = Field(default=(), exclude_if=lambda parts: not parts)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from workers.explanation.card import OPEN, ImageSpec, InputSpec, Output, PerChannel
+from workers.explanation.card import IDS, OPEN, ImageSpec, InputSpec, Output, PerChannel
 from workers.explanation.errors import InvalidFolder
 
 CHANNELS = {"RGB": 3, "BGR": 3, "L": 1}
@@ -21,12 +21,35 @@ def check_input(spec: InputSpec, where: str, section: str = "input") -> InputSpe
 def _ids(spec: InputSpec) -> Iterator[str]:
     if spec.parts or spec.kind == "several":
         yield '[input] kind = "several" and parts are not for a card; give each input a section [inputs.NAME]'
+    if spec.kind == "text":
+        yield from _text(spec)
+        return
+    if spec.tokenizer is not None:
+        yield '[input] tokenizer is for texts; set kind = "text", or remove it'
+    for key in ("length", "padding", "mask"):
+        if getattr(spec, key) is not None and spec.dtype != "int64":
+            yield f'[input] {key} is for tokens; set dtype = "int64" or kind = "text", or remove it'
     if spec.dtype == "int64" and spec.kind != "tensor":
         yield '[input] dtype = "int64" is for tensors of ids; an image is float32'
     elif spec.dtype == "int64" and (spec.low is not None or spec.high is not None):
         yield "[input] low and high are for numbers; ids have no range to be moved in"
     if spec.held and spec.kind == "image":
         yield "[input] held is for context, as a mask; an image is explained, or given as a tensor"
+
+
+def _text(spec: InputSpec) -> Iterator[str]:
+    if spec.tokenizer is None:
+        yield "[input] tokenizer is missing; a text needs the name of a tokenizer.json in the folder"
+    if spec.held or spec.low is not None or spec.high is not None or spec.names:
+        yield "[input] held, low, high and names are not for texts; remove them"
+    if len(spec.shape) != 1:
+        yield f'[input] shape is {list(spec.shape)}; of a text it is one axis of tokens, as [128], or ["*"]'
+    elif spec.length is None:
+        yield "[input] length is missing; it is the most tokens that a text may have, as 128"
+    elif spec.shape[0] not in (OPEN, spec.length):
+        yield f"[input] length is {spec.length} and the shape is {list(spec.shape)}; they should be the same number"
+    if IDS not in spec.feeds or len(set(spec.feeds)) < len(spec.feeds):
+        yield f'[input] feeds is {list(spec.feeds)}; it names each tensor once, and "{IDS}" is one of them'
 
 
 def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,6 +77,9 @@ def check_output(output: Output, shape: tuple[int, ...], labels: tuple[str, ...]
 
 def _shape(spec: InputSpec) -> Iterator[str]:
     shape = list(spec.shape)
+    if "shape" not in spec.model_fields_set and spec.kind != "text":
+        yield "[input] shape is missing; it should be a list of positive whole numbers without the batch axis"
+        return
     if not shape or any(size < 1 and size != OPEN for size in shape):
         yield f"[input] shape is {shape}; it should be a list of positive whole numbers without the batch axis"
         return

@@ -4,6 +4,7 @@ ExplainError
 ├── InputError                 the client's input or request is wrong
 │   ├── InvalidImage           bytes that are no readable image
 │   ├── InvalidTensor          bytes or numbers that are no tensor the model takes
+│   ├── InvalidText            bytes that are no text, or a text of no words
 │   ├── InputTooLarge          more bytes, pixels or values than allowed
 │   ├── UnsupportedMedia       a media type that is neither image nor tensor
 │   ├── UnknownInput           a digest that names no stored input
@@ -96,6 +97,10 @@ class InvalidImage(InputError):
 
 class InvalidTensor(InputError):
     code = "invalid_tensor"
+
+
+class InvalidText(InputError):
+    code = "invalid_text"
 
 
 class InputTooLarge(InputError):

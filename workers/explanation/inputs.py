@@ -7,13 +7,54 @@ list, a path or a sum over all of them is one over the list, and their own shape
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from workers.explanation.card import OPEN, InputSpec, ModelCard, Part
+from workers.explanation.card import IDS, OPEN, InputSpec, ModelCard, Part
 
 NOMINAL = 64  # of an axis of any length, where nothing says another
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of all inputs, in order
 ONE = "input"  # the name of an input that has none
+WORDS = ".words"
+
+
+def fed(inputs: Mapping[str, InputSpec]) -> dict[str, InputSpec]:
+    """The tensors that a model is given of its inputs, by name: of a text its ids, and beside them what else is fed."""
+    found: dict[str, InputSpec] = {}
+    for name, spec in inputs.items():
+        if spec.kind != "text":
+            found[name] = spec
+            continue
+        for feed in spec.feeds:
+            found[name if feed == IDS else f"{name}.{feed}"] = _tokens(spec, held=feed != IDS)
+    return found
+
+
+def _tokens(spec: InputSpec, *, held: bool) -> InputSpec:
+    """A number for each token of a text."""
+    whole: dict[str, Any] = {"kind": "tensor", "tokenizer": None, "feeds": (IDS,), "held": held}
+    return spec.model_copy(update=whole)
+
+
+def words_of(name: str) -> str:
+    """What is laid beside a text for methods alone: the number of each token's word, -1 for what is none of it."""
+    return f"{name}{WORDS}"
+
+
+def laid(inputs: Mapping[str, InputSpec]) -> dict[str, InputSpec]:
+    """What is laid end to end of inputs: what the model is given, and last what methods know besides of texts."""
+    beside = {words_of(name): _tokens(spec, held=True) for name, spec in inputs.items() if spec.kind == "text"}
+    return {**fed(inputs), **beside}
+
+
+def of_laid(inputs: Mapping[str, InputSpec], shapes: Shapes) -> Shapes:
+    """The shapes of all that is laid, from those of what the model is given: what is beside a text is of its shape."""
+    own = dict(zip((name for name in inputs if not is_beside(name)), shapes, strict=True))
+    return tuple(own[name.removesuffix(WORDS)] for name in inputs)
+
+
+def is_beside(name: str) -> bool:
+    """Whether what has this name is for methods, and no tensor of the model's."""
+    return name.endswith(WORDS)
 
 
 def is_plain(inputs: Mapping[str, InputSpec]) -> bool:
@@ -29,15 +70,21 @@ def joined(inputs: Mapping[str, InputSpec], embeddings: Mapping[str, Sequence[tu
     if is_plain(inputs):
         return next(iter(inputs.values()))
     parts: list[Part] = []
-    for name, spec in inputs.items():
+    for name, spec in _but_beside(inputs):
         held = spec.held or spec.dtype != "float32"
         parts.append(_after(parts, Part(name=name, shape=spec.shape, start=0, channels=spec.channel_axis, held=held)))
     for name, shapes in embeddings.items():
         for shape in shapes:
             part = Part(name=name, shape=shape, start=0, channels=len(shape) - 1, embedding=True)
             parts.append(_after(parts, part))
+    for name in filter(is_beside, inputs):
+        parts.append(_after(parts, Part(name=name, shape=inputs[name].shape, start=0, held=True)))
     size = "*" if any(OPEN in part.shape for part in parts) else parts[-1].stop
     return InputSpec.model_validate({"kind": "several", "shape": (size,), "parts": tuple(parts)})
+
+
+def _but_beside(inputs: Mapping[str, InputSpec]) -> list[tuple[str, InputSpec]]:
+    return [(name, spec) for name, spec in inputs.items() if not is_beside(name)]
 
 
 def _after(parts: Sequence[Part], part: Part) -> Part:

@@ -6,12 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFun
 
 from workers.explanation.references import DatasetName, InputDigest
 
-Cut: TypeAlias = Literal["slic", "quickshift", "grid"]
+Cut: TypeAlias = Literal["slic", "quickshift", "grid", "word", "token"]
 Segments = Annotated[
     Cut | None,
     Field(
         description="How the input is cut: slic or quickshift superpixels of an image, or a regular grid (windows "
-        "along time, blocks of a volume, each feature of a flat input). By default slic for images, else grid."
+        "along time, blocks of a volume, each feature of a flat input); a text by word or by token, but for "
+        "those that its tokenizer adds. By default slic for images, word for texts, token for ids, else grid."
     ),
 ]
 SegmentCount = Annotated[
@@ -66,7 +67,9 @@ class DatasetMean(BaseModel):
     mean: Literal[True] = Field(description="The mean over all items, place by place.")
 
 
-BaselineKind: TypeAlias = Literal["zero", "minimum", "constant", "mean", "blur", "uniform", "background", "white"]
+BaselineKind: TypeAlias = Literal[
+    "zero", "minimum", "constant", "mean", "blur", "uniform", "background", "white", "pad", "mask"
+]
 PerChannel: TypeAlias = Annotated[tuple[float, ...], Field(min_length=1, max_length=4096)]
 KINDS = ", ".join(get_args(BaselineKind))
 
@@ -87,6 +90,7 @@ DESCRIPTION = (
     "The input that stands for absence: zero of the model's own input, minimum of its range (black) or its maximum "
     "(white), a constant, each channel's mean, a blurred copy, uniform noise over the range, or the rows of a table's "
     "background: games, occlusion and prediction_difference average the score over them, and what fills once takes "
-    "their mean, of a category the most frequent. Or numbers of one's own: one for each channel, an input sent as any "
+    "their mean, of a category the most frequent; of a text what its embedding has for padding (pad), or for a hidden "
+    "token (mask). Or numbers of one's own: one for each channel, an input sent as any "
     'is (`{"image": ..}`, `{"tensor": ..}`, `{"digest": ..}`), the mean of a dataset (`{"dataset": .., "mean": true}`).'
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from workers.explanation.card import InputSpec, Output
-from workers.explanation.inputs import ONE, Shapes, joined
+from workers.explanation.inputs import ONE, Shapes, fed, joined, laid
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,19 @@ class ModelSpec:
         """The inputs by name, in the order of the model's arguments; one that has no name is called `input`."""
         return self.inputs or {ONE: self.input}
 
+    @property
+    def fed(self) -> Mapping[str, InputSpec]:
+        """The tensors that the model is given of them, by name."""
+        return fed(self.named)
+
+    @property
+    def laid(self) -> Mapping[str, InputSpec]:
+        """What methods are given of them: these tensors, and what is known besides of texts."""
+        return laid(self.named)
+
 
 def of_shapes(spec: ModelSpec, shapes: Shapes) -> ModelSpec:
-    """The same of a model whose inputs have these shapes."""
-    named = {
-        name: one.model_copy(update={"shape": shape})
-        for (name, one), shape in zip(spec.named.items(), shapes, strict=True)
-    }
+    """The same of a model whose inputs, as they are laid, have these shapes."""
+    given = dict(zip(spec.laid, shapes, strict=True))
+    named = {name: one.model_copy(update={"shape": given[name]}) for name, one in spec.named.items()}
     return replace(spec, inputs=named if spec.inputs else {}, input=joined(named, {}))

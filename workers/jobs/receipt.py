@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.inputs import ONE
 from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.explanation.tensors import encode_npy
+from workers.explanation.text import with_values
 from workers.jobs.fingerprints import seal, sketches
 from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
@@ -40,6 +42,7 @@ class Explained:
     explained: Mapping[str, float | None] | None
     computed_ms: float
     machine: Mapping[str, Any]
+    texts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def batch_size(self) -> int:
@@ -55,7 +58,7 @@ def finished(explained: Explained) -> Finished:
     work, row = explained.work, explained.row
     job = work.job
     arrays = {name: np.asarray(array) for name, array in row.arrays.items()}
-    several = explained.card.inputs
+    several = explained.card.inputs.keys() - {ONE}
     seen = {f"input.{name}" if several else "input": array for name, array in explained.seen.items()}
     files = {name: encode_npy(array) for name, array in {**arrays, **seen}.items()}
     headline = _headline(row.kind, arrays)
@@ -70,6 +73,7 @@ def finished(explained: Explained) -> Finished:
         "explained": explained.explained and dict(explained.explained),
         **headline,
         **_looks(explained),
+        **({"texts": _texts(explained, arrays)} if explained.texts else {}),
         "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
         "checks": [check.to_json() for check in row.checks],
         "info": dict(row.info),
@@ -113,11 +117,23 @@ def _looks(explained: Explained) -> dict[str, Any]:
     spec, kind = explained.card.input, explained.row.kind
     if kind == "synthesis" and spec.image:
         return {"image": spec.image.model_dump(mode="json")}
-    if kind == "attribution" and explained.card.inputs:
+    if kind == "attribution" and explained.card.inputs.keys() - {ONE}:
         return {"layouts": {name: _layout(one) for name, one in explained.card.inputs.items()}}
     if kind in ("attribution", "collection") and not explained.card.inputs and (spec.axes or spec.names):
         return {"layout": _layout(spec)}
     return {}
+
+
+def _texts(explained: Explained, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The texts by name, each token with its number where there is one."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, told in explained.texts.items():
+        values = arrays.get(f"{explained.row.kind}.{name}", arrays.get(explained.row.kind) if name == ONE else None)
+        if explained.row.kind == "attribution" and values is not None and values.ndim == 1:
+            found[name] = with_values(told, values.tolist())
+        else:
+            found[name] = dict(told)
+    return found
 
 
 def _layout(spec: InputSpec) -> dict[str, Any]:

@@ -76,11 +76,16 @@ class CardFile(_Section):
 
 
 _INPUT = {
-    "kind": "image, tensor or table",
+    "kind": "image, tensor, table or text",
     "shape": 'a list of positive whole numbers without the batch axis, as [3, 224, 224], or "*" for an axis of any '
     "length",
     "dtype": "float32, or int64 for ids",
     "held": "true for context that is neither altered nor explained, as a mask",
+    "tokenizer": 'the name of a file of the folder, as "tokenizer.json"',
+    "length": "the most tokens that a text may have, as 128",
+    "padding": "the id that stands for no token, as 0",
+    "mask": "the id that stands for a hidden token, as 103",
+    "feeds": 'what of a text the model takes, of "input_ids", "attention_mask" and "token_type_ids"',
     "axes": 'a name for each axis of shape, as ["channel", "time"]',
     "low": "a number, or a list of one for each entry of the first axis",
     "high": "a number, or a list of one for each entry of the first axis",
@@ -170,7 +175,10 @@ def read_text(path: Path, limit: int, where: str) -> str:
 
 
 def _filled(spec: InputSpec) -> InputSpec:
-    """Without mean or std in the card, each channel has 0 and 1."""
+    """Without mean or std in the card, each channel has 0 and 1; a text is of ids, as many as it may have."""
+    if spec.kind == "text":
+        shape = spec.shape or ((spec.length,) if spec.length else ())
+        return spec.model_copy(update={"shape": shape, "dtype": "int64", "axes": spec.axes or ("token",)})
     if spec.image is None or not spec.shape:
         return spec
     given, channels = spec.image.model_fields_set, spec.shape[0]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
+from workers.explanation.inputs import is_plain
 from workers.explanation.spec import ModelSpec
 from workers.explanation.spelling import meant
 from workers.explanation.table import read_background
@@ -23,6 +25,8 @@ from workers.models.code_digest import code_of, hash_of
 from workers.models.remote.section import RemoteSection, check_section
 from workers.models.remote.source import remote_version, witness
 from workers.models.source import Source, parse_source
+from workers.models.tokenizer import MAX_BYTES as MAX_TOKENIZER
+from workers.models.tokenizer import Tokenizer, read_tokenizer
 
 MAX_LABELS = 16 * 2**20  # bytes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -38,6 +42,7 @@ class Folder(ModelSpec):
     remote: RemoteSection | None = None
     version: str | None = None  # of what a server serves
     background: Path | None = None
+    tokenizers: Mapping[str, Path] = field(default_factory=dict, kw_only=True)
 
     def background_rows(self) -> NDArray[np.float32] | None:
         """The rows (n, columns) that stand for the usual inputs, where the card names some; raises InvalidFolder."""
@@ -74,6 +79,7 @@ def read_folder(path: Path) -> Folder:
     rows = None if background is None else read_background(background, card.taken, f"{name}/{background.name}")
     spec = card.taken if rows is None else card.taken.model_copy(update={"background_rows": len(rows)})
     version = remote_version(source, section, spec, labels, name, witness(spec, rows)) if section else None
+    inputs = {name: _with_ids(path, spec) for name, spec in card.named.items()}
     return Folder(
         name=name,
         path=path,
@@ -81,7 +87,8 @@ def read_folder(path: Path) -> Folder:
         weights=weights,
         output=card.model.output,
         input=spec,
-        inputs=card.inputs,
+        inputs=inputs if card.inputs or not is_plain(inputs) else {},
+        tokenizers={name: path / one.tokenizer for name, one in inputs.items() if one.tokenizer},
         select=card.output.select if card.output else None,
         labels=labels,
         default_method=_default_method(card, source),
@@ -163,6 +170,22 @@ def _labels(path: Path, file: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels)
 
 
+def _with_ids(path: Path, spec: InputSpec) -> InputSpec:
+    """Of a text, the spec with the ids that its tokenizer has for no token and for a hidden one."""
+    if spec.tokenizer is None:
+        return spec
+    found = text_reader(_inside(path, spec.tokenizer, "[input] tokenizer"), spec, path.resolve().name)
+    return spec.model_copy(update={"padding": found.padding, "mask": found.mask})
+
+
+def text_reader(file: Path, spec: InputSpec, name: str) -> Tokenizer:
+    """The tokenizer of an input of a model's folder; raises InvalidFolder."""
+    if file.stat().st_size > MAX_TOKENIZER:
+        raise InvalidFolder(f"{name}/{file.name}: it is larger than {MAX_TOKENIZER} bytes")
+    assert spec.length is not None
+    return read_tokenizer(file.read_bytes(), spec.length, spec.padding, spec.mask, f"{name}/{file.name}")
+
+
 def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> str:
     """Over what computes, and the card's [model] and [input]; not over labels.
 
@@ -180,6 +203,8 @@ def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> 
         assert source.file is not None
         with open_archive(path / source.file, f"{path.resolve().name}/{source.file}") as archive:
             parts.append(archive.digest().encode())
+        tokenizers = {spec.tokenizer for spec in card.named.values() if spec.tokenizer}
+        parts.extend(f"{name} {hash_of(path / name)}".encode() for name in sorted(tokenizers))
     else:
         apart = {path / FILE, *([path / card.labels.file] if card.labels else ())}
         parts.extend(line.encode() for line in code_of(source, path, apart))

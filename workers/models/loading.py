@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,8 @@ from workers.models.archive.entries import open_archive
 from workers.models.export import comparison
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.program import export_module
+from workers.models.folder import Folder, text_reader
 from workers.models.remote.predictor import load_remote
-
-if TYPE_CHECKING:
-    from workers.models.folder import Folder
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ def _loaded(folder: Folder, device: str) -> Model:
     if folder.source.kind == "archive":
         return _model(folder, read_program(folder), device)
     module = _module(folder)
-    program = export_module(module, folder.named, folder.name, select=folder.select)
+    program = export_module(module, folder.fed, folder.name, select=folder.select)
     try:
         x = sample(module, folder, program)
     except InvalidFolder as error:
@@ -67,7 +64,7 @@ def load_program(folder: Folder) -> ExportedProgram:
     """The exported program of a folder: read from its archive, or exported from its module with its weights."""
     if folder.source.kind == "archive":
         return read_program(folder)
-    return export_module(_module(folder), folder.named, folder.name, select=folder.select)
+    return export_module(_module(folder), folder.fed, folder.name, select=folder.select)
 
 
 def sample(module: nn.Module, folder: Folder, program: ExportedProgram, example: Tensor | None = None) -> Tensor:
@@ -98,7 +95,11 @@ def _naming(folder: Folder) -> Iterator[None]:
 def _model(folder: Folder, program: ExportedProgram, device: str) -> Model:
     with _naming(folder):
         try:
-            return Model.from_program(folder, program, device)
+            model = Model.from_program(folder, program, device)
+            model.tokenizers = {
+                name: text_reader(file, folder.named[name], folder.name) for name, file in folder.tokenizers.items()
+            }
+            return model
         except ModelError:
             raise
         except Exception as error:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, inputs, model_of
-from tests.workers.methods.test_laws import toys
+from tests.workers.methods.test_laws import taken, toys
 from workers.engine.graph.graph import Graph
 from workers.engine.graph.tape import Tape
 from workers.engine.model.model import Model
@@ -74,6 +74,7 @@ ASKED: list[dict[str, Any]] = [
     {"name": "ssa", "classes": [0, 1], "images": 5, **DATA},
     {"name": "ssa_clusters"},
     {"name": "tcav", "examples": 5, "repeats": 2},
+    {"name": "word_deletion", "steps": 5},
     {"name": "pixel_flipping", "steps": 3, **DATA},
     {"name": "pixel_flipping", "patch": 1, "of": "gradient"},
     {"name": "sensitivity_n", "subsets": 5, **DATA},
@@ -134,7 +135,7 @@ def test_a_method_takes_the_passes_that_it_says(asked: dict[str, Any], monkeypat
     for held in method.inner():
         if not held.takes_input and method.name != "ssa_clusters":  # whose graphs are its own work
             resources.state(model, held)  # what is held is kept
-    batch = batch_of(inputs(1), seeds=[3], resources=resources)
+    batch = batch_of(taken(model, inputs(1)), seeds=[3], resources=resources)
     if not method.takes_input:
         batch = no_input(model, resources)
         batch.targets = [ClassTarget(index=1)] if method.takes_target else []

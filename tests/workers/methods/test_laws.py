@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests import several
 from tests.resources import in_memory, no_input
 from tests.toys import batch_of, inputs, model_of, net
 from tests.tree import ROOT
@@ -38,10 +39,31 @@ class Pooled(nn.Module):
         return output
 
 
+class Tokens(nn.Module):
+    """The mean of what six ids are embedded as."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.hidden, self.fc = nn.Embedding(20, 5), nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.fc(torch.relu(self.hidden(self.embedding(ids))).mean(1))
+        return output
+
+
 @cache
 def toys() -> list[Model]:
     plain = [model_of(module, (1, 8, 8), image=True) for module in (net(), Pooled())]
-    return [*plain, model_of(net(), (1, 8, 8), image=True, output="evidence")]
+    ids = {"input": torch.ones(2, 6, dtype=torch.int64)}
+    tokens = several.model_of_inputs(Tokens(), {"input": several.IDS}, ids, torch.float32)
+    return [*plain, model_of(net(), (1, 8, 8), image=True, output="evidence"), tokens]
+
+
+def taken(model: Model, x: torch.Tensor) -> torch.Tensor:
+    """What the toy is given of an image: of one of tokens, ids made of its first values."""
+    ids = (x.flatten(1)[:, :6].abs() * 7).floor() % 20
+    return model.join({"input": ids}) if model.card.input.parts else x
 
 
 @pytest.fixture
@@ -53,7 +75,9 @@ def model(name: str) -> Model:
 def explained(model: Model, name: str, x: torch.Tensor, seeds: list[int]) -> list[Row]:
     more = {"concept": inputs(30, seed=6), "random": inputs(60, seed=7)}
     resources = in_memory(inputs(16, seed=5), np.arange(16) % 3, inputs(16, seed=8) > 0, **more)
-    batch = batch_of(x, seeds=seeds, resources=resources) if takes_input(name) else no_input(model, resources)
+    batch = no_input(model, resources)
+    if takes_input(name):
+        batch = batch_of(taken(model, x), seeds=seeds, resources=resources)
     if not takes_input(name) and catalogue()[name].takes_target:
         batch.targets = [ClassTarget(index=1)]
     return parse_method(name).explain(model, batch).rows()
@@ -134,11 +158,11 @@ def test_in_a_batch_as_alone(model: Model, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_and_the_input_are_untouched(model: Model, name: str) -> None:
     x = inputs(2)
-    before, output = x.clone(), model.forward(x)
+    before, output = x.clone(), model.forward(taken(model, x))
     explained(model, name, x, [0, 0])
     assert torch.equal(x, before)
     assert not x.requires_grad
-    assert torch.equal(model.forward(x), output)
+    assert torch.equal(model.forward(taken(model, x)), output)
     constants = [a for node in model.graph.nodes for a in node.args if isinstance(a, torch.Tensor)]
     assert constants
     assert all(c.grad is None and not c.requires_grad for c in constants)

@@ -49,7 +49,7 @@ def test_a_right_folder_is_read_with_defaults_filled_in(tmp_path: Path) -> None:
             "[model] output is wrong; it should be one of logits, binary, multilabel, probabilities",
         ),
         ({"model.accuracy": 99.4}, "[model] accuracy is wrong; it should be a number from 0 to 1"),
-        ({"input.kind": "picture"}, "[input] kind is wrong; it should be image, tensor or table"),
+        ({"input.kind": "picture"}, "[input] kind is wrong; it should be image, tensor, table or text"),
         ({"input.shape": "3,6,6"}, "[input] shape is wrong; it should be a list of positive whole numbers"),
         ({"input.shape": [3.0, 6, 6]}, "[input] shape is wrong; it should be a list of positive whole numbers"),
         ({"input.shape": [3, 0, 6]}, "[input] shape is [3, 0, 6]; it should be a list of positive whole numbers"),

@@ -18,7 +18,7 @@ from workers.engine.compile.open_sizes import fix, nominal
 from workers.engine.graph import ops
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidFolder
-from workers.explanation.inputs import is_plain, joined
+from workers.explanation.inputs import is_beside, is_plain, joined
 
 aten = torch.ops.aten
 HELD = "held"  # in a node's meta: neither gradients nor relevance go through it
@@ -39,9 +39,10 @@ class Taken:
 
 def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> Taken:
     """Let the graph take its inputs as methods are given them; raises InvalidFolder where the card has others."""
-    by_name = matched(sources, inputs)
-    fix(graph, by_name, {name: spec.shape for name, spec in inputs.items()})
-    _check_shapes(by_name, inputs)
+    given = {name: spec for name, spec in inputs.items() if not is_beside(name)}
+    by_name = matched(sources, given)
+    fix(graph, by_name, {name: spec.shape for name, spec in given.items()})
+    _check_shapes(by_name, given)
     batch = _batch(by_name)
     tables = {name: _table(source) for name, source in by_name.items() if not _is_float(source)}
     if is_plain(inputs):
@@ -49,7 +50,7 @@ def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, Input
         _cast(graph, source, source)
         return Taken(next(iter(inputs.values())), source, None, tables)
     looked_up = {name: _lookups(name, by_name[name]) for name, spec in inputs.items() if _are_ids(spec)}
-    plain = joined(inputs, {})
+    plain = joined({name: inputs[name] for name in by_name}, {})
     if not looked_up:
         return Taken(plain, _laid(graph, plain.parts, by_name, batch, {}), None, tables)
     spec = joined(inputs, {name: [_part(node) for node in nodes] for name, nodes in looked_up.items()})
@@ -118,6 +119,8 @@ def _laid(
     embeddings = {name: list(nodes) for name, nodes in looked_up.items()}
     last = list(sources.values())[-1]
     for part in parts:
+        if is_beside(part.name):
+            continue
         old = embeddings[part.name].pop(0) if part.embedding else sources[part.name]
         with graph.inserting_after(last):
             last = new = _sliced(graph, whole, part, old)

@@ -200,11 +200,15 @@ class Graph:
         return list(map(bool, reached))
 
     def varying(self) -> list[bool]:
-        """For each node, whether its value, and not its shape alone, depends on the input, by whatever steps."""
+        """For each node, whether its value, and not its shape alone, depends on the input, by whatever steps.
+
+        What is held is the same whatever a method makes of the input.
+        """
         varies = [True] + [False] * (len(self.nodes) - 1)
         for node in self.nodes[1:]:
             read = [] if node.op in ops.SHAPES else references(node.args[0]) if node.op in ops.LIKE else node.inputs
-            varies[node.index] = any(varies[i] for i in read)
+            held = node.between and not node.carries
+            varies[node.index] = not held and any(varies[i] for i in read)
         return varies
 
     def leading(self, ends: Iterable[int]) -> list[bool]:

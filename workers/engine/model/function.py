@@ -18,8 +18,9 @@ from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
 from workers.explanation.card import InputSpec, ModelCard
-from workers.explanation.inputs import Shapes
+from workers.explanation.inputs import Shapes, is_beside
 from workers.explanation.target import Target
+from workers.explanation.text import Encoder
 
 _look: ContextVar[Callable[[], None] | None] = ContextVar("look", default=None)
 SHRUNK_S = 600.0  # memory that was short may be there again
@@ -62,6 +63,7 @@ class Function:
         self.targets: tuple[Target, ...] = ()
         self.background: Tensor | None = None  # rows (n, *shape) that stand for the model's usual inputs
         self.seen: Mapping[str, Any] = {}  # of what computes elsewhere, for receipts
+        self.tokenizers: Mapping[str, Encoder] = {}
 
     def run(self, x: Tensor) -> Tensor:
         """The outputs (n, ...) for x (n, *shape), by one pass."""
@@ -163,8 +165,13 @@ class Function:
         spec = self.card.input
         if not spec.parts:
             return next(iter(inputs.values())).to(self.device, self.dtype)
-        flat = [inputs[part.name].to(self.device, self.dtype).flatten(1) for part in spec.parts if not part.embedding]
-        return self.embedded(torch.cat(flat, 1))
+        given = {name: one.to(self.device, self.dtype).flatten(1) for name, one in inputs.items()}
+        raw = [given[part.name] for part in spec.parts if not part.embedding and not is_beside(part.name)]
+        x = self.embedded(torch.cat(raw, 1))
+        for part in spec.parts:
+            if is_beside(part.name) and part.name in given:
+                x[:, part.start : part.stop] = given[part.name]
+        return x
 
     def embedded(self, raw: Tensor) -> Tensor:
         """Inputs end to end (n, numbers) with what embeddings look up for ids; as they are where there are none."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from workers.explanation.card import InputSpec, Part
-from workers.explanation.inputs import explained
+from workers.explanation.inputs import ONE, explained, words_of
 from workers.explanation.result import Result
 
 
@@ -42,6 +42,25 @@ def by_part(x: Tensor, spec: InputSpec, make: Callable[[Tensor, Part], Tensor]) 
     return made
 
 
+def outside(x: Tensor, spec: InputSpec, named: Mapping[str, InputSpec]) -> Tensor | None:
+    """Of inputs end to end (n, numbers), which are of tokens that are none of a text: padding, and those added.
+
+    Nothing takes these away, for they are there without the text, too. None where there are no texts and no padding.
+    """
+    found = None
+    for part in (part for part in explained(spec) if part.embedding):
+        held = {one.name: one for one in spec.parts if one.held}
+        if words_of(part.name) in held:
+            out = piece(x, held[words_of(part.name)]) < 0
+        elif (padding := named[part.name].padding) is not None:
+            out = piece(x, held[part.name]) == padding
+        else:
+            continue
+        found = torch.zeros_like(x, dtype=torch.bool) if found is None else found
+        found[:, part.start : part.stop] = out.unsqueeze(-1).expand(-1, *part.shape).flatten(1)
+    return found
+
+
 def shares(spec: InputSpec, like: Tensor) -> Tensor:
     """By how much a place's one number is spread over its channels, at each number of a list; 0 of what is held."""
     found = torch.zeros(spec.shape, dtype=like.dtype, device=like.device)
@@ -53,6 +72,7 @@ def shares(spec: InputSpec, like: Tensor) -> Tensor:
 def named(result: Result, spec: InputSpec, maps: bool) -> Result:
     """The result with an array for each input that is explained, `attribution.NAME`, in place of one of all.
 
+    That of a lone input that has no name is called as it was.
     Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has was spread
     over its channels, and is gathered again.
     """
@@ -61,7 +81,9 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
     arrays: dict[str, Any] = {}
     for name, array in result.arrays.items():
         if tuple(array.shape[1:]) == spec.shape:
-            arrays.update({f"{name}.{key}": one for key, one in _of_inputs(array, spec, maps).items()})
+            found = _of_inputs(array, spec, maps)
+            lone = list(found) == [ONE]
+            arrays.update({name if lone else f"{name}.{key}": one for key, one in found.items()})
         else:
             arrays[name] = array
     return replace(result, arrays=arrays)
@@ -71,6 +93,9 @@ def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tenso
     found: dict[str, Tensor] = {}
     for part in explained(spec):
         own = piece(torch.as_tensor(array), part)
+        if part.channels is not None and not own.is_floating_point():  # numbers of segments, the same in all channels
+            found[part.name] = own.select(part.channels + 1, 0)
+            continue
         if part.channels is not None and (maps or part.embedding):
             own = own.sum(part.channels + 1, keepdim=not part.embedding)
         found[part.name] = found[part.name] + own if part.name in found else own

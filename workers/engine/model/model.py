@@ -39,7 +39,7 @@ from workers.explanation.errors import (
     InvalidTensor,
     methods,
 )
-from workers.explanation.inputs import Shapes, doubled, is_open, opened
+from workers.explanation.inputs import Shapes, doubled, is_open, of_laid, opened
 from workers.explanation.spec import ModelSpec, of_shapes
 from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
@@ -94,14 +94,14 @@ class Model(Function):
         place = torch.device(device)
 
         def compiled_as(dropout: bool) -> Compiled:
-            found = compile_program(program, place, dtype, dropout, spec.named, spec.select)
+            found = compile_program(program, place, dtype, dropout, spec.laid, spec.select)
             taken = found.spec or spec.input
             row = torch.zeros(1, *taken.shape, device=place, dtype=dtype)
-            return settle(found, row, prediction.input_range(taken, place, dtype, spec.named))
+            return settle(found, row, prediction.input_range(taken, place, dtype, spec.laid))
 
         compiled = compiled_as(False)
-        spec = replace(spec, input=compiled.spec or spec.input)
-        model = cls(spec, compiled, place, dtype, chunk, stored_types(program))
+        own = replace(spec, input=compiled.spec or spec.input)
+        model = cls(own, compiled, place, dtype, chunk, stored_types(program))
         if has_dropout(program):
             model.stochastic = cache(partial(compiled_as, True))
         return model
@@ -121,11 +121,11 @@ class Model(Function):
         def made(shapes: Shapes) -> Model:
             return cls.from_program(of_shapes(spec, shapes), program, device, dtype, chunk)
 
-        shapes = traced_shapes(program, spec.named)
+        shapes = of_laid(spec.laid, traced_shapes(program, spec.fed))
         model = copy.copy(made(shapes))
         model.takes, model._made = spec.named, made
         try:
-            other = made(tuple(doubled(shape, one) for shape, one in zip(shapes, spec.named.values(), strict=True)))
+            other = made(tuple(doubled(shape, one) for shape, one in zip(shapes, spec.laid.values(), strict=True)))
         except ExplainError:
             other = model
         model.published = opened(model.card, other.card, spec.named)
@@ -252,10 +252,16 @@ class Model(Function):
         return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
 
     def embedded(self, raw: Tensor) -> Tensor:
+        """The model's tensors end to end (n, numbers) with what embeddings look up, and room for what is beside.
+
+        As they are where there are no ids.
+        """
         if self.lookup is None:
             return raw
         with torch.no_grad():
-            return torch.cat([raw, self.lookup.run(raw)[0]], 1)
+            found = self.lookup.run(raw)[0]
+        missing = self.card.input.shape[0] - raw.shape[1] - found.shape[1]
+        return torch.cat([raw, found, raw.new_zeros(len(raw), missing)], 1)
 
     def normed(self, wanted: Sequence[Target]) -> list[tuple[str, str]]:
         """The layers among the targets that batch norm is folded into, each with its norm."""

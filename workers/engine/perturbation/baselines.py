@@ -10,10 +10,10 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.model.inputs import by_part, hold
+from workers.engine.model.inputs import by_part, hold, outside, piece
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
-from workers.explanation.inputs import explained
+from workers.explanation.inputs import explained, is_beside
 from workers.explanation.perturbation import Baseline, BaselineKind, DatasetMean, OwnInput
 
 CHUNK = 64  # items of a dataset at once
@@ -43,10 +43,13 @@ def baseline(
         "mean": lambda: _each(batch.x, spec, _mean),
         "blur": lambda: _each(batch.x, spec, _blurred),
         "uniform": lambda: _uniform(batch, *_range(model, asked)),
+        "pad": lambda: _token(model, batch, "pad", asked),
+        "mask": lambda: _token(model, batch, "mask", asked),
         "background": lambda: _typical(background(model, asked), model.card.input).expand_as(batch.x).clone(),
     }
     values = made[kind]() if isinstance(kind, str) else own(batch, kind, spec, asked).clone()
-    found = hold(values, batch.x, spec)
+    found, kept = hold(values, batch.x, spec), outside(batch.x, spec, model.card.named)
+    found = found if kept is None else torch.where(kept, batch.x, found)
     if not model.card.input.categories or kind == "background" or isinstance(kind, OwnInput | tuple):
         return found
     # A number between two categories, or none of them, is no value of such a column.
@@ -146,6 +149,29 @@ def _range(model: Function, asked: str) -> tuple[Tensor, Tensor]:
             instead=[Instead(parameters={asked: kind}) for kind in ("zero", "mean", "blur")],
         )
     return found
+
+
+def _token(model: Function, batch: Batch, kind: Literal["pad", "mask"], asked: str) -> Tensor:
+    """What the model's embedding looks up for the token that stands for none, or for a hidden one; else 0."""
+    spec, named = model.card.input, model.card.named
+    ids = {name: one.padding if kind == "pad" else one.mask for name, one in named.items()}
+    texts = {part.name for part in explained(spec) if part.embedding}
+    if not texts or any(ids[name] is None for name in texts):
+        told = "padding" if kind == "pad" else "mask"
+        raise InvalidParameter(
+            f"this {asked} needs a token, and the model's card names none: give {told} to its section of the card"
+            if texts
+            else f"{asked}={kind} is a token's, and the model takes no tokens",
+            pointer=f"/method/{asked}",
+            instead=[Instead(parameters={asked: "zero"})],
+        )
+    raw = batch.x.clone()
+    for part in spec.parts:
+        if part.held and part.name in texts:
+            raw[:, part.start : part.stop] = float(ids[part.name] or 0)
+    fed = max(part.stop for part in spec.parts if not part.embedding and not is_beside(part.name))
+    looked_up = model.embedded(raw[:, :fed])
+    return by_part(batch.x, spec, lambda own, part: piece(looked_up, part) if part.embedding else torch.zeros_like(own))
 
 
 def _unbounded(model: Function) -> str:

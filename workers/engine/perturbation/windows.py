@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
@@ -11,32 +12,55 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.model.inputs import shares
+from workers.engine.model.inputs import outside, shares
 from workers.engine.model.outputs import check_probability
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidParameter
-from workers.explanation.inputs import explained
+from workers.explanation.inputs import explained, words_of
 
 Window: TypeAlias = tuple[slice, ...]
-Region: TypeAlias = Window | tuple[Tensor]  # of several inputs: where it lies in the list of them
 
 
-def windows_of(spec: InputSpec, patch: int | None, stride: int | None) -> Sequence[Region]:
+@dataclass(frozen=True)
+class Word:
+    """The tokens of a text that are of the word of this number; which they are differs by row."""
+
+    words: Part
+    part: Part
+    number: int
+
+    def columns(self, x: Tensor) -> Tensor:
+        """Where in the list x of all inputs of a row these lie, with all channels."""
+        here = (x[self.words.start : self.words.stop] == self.number).nonzero()[:, 0]
+        width = self.part.shape[-1]
+        first = self.part.start + here * width
+        return (first[:, None] + torch.arange(width, device=x.device)).flatten()
+
+
+Region: TypeAlias = Window | tuple[Tensor] | Word  # of several inputs: where it lies in the list of them
+
+
+def windows_of(spec: InputSpec, x: Tensor, patch: int | None, stride: int | None) -> Sequence[Region]:
     """The windows over the places of an input, or over the features of a flat one; of several inputs, of each in turn.
 
-    Raises InvalidParameter.
+    Of a text in x (n, numbers) each word, of ids each token, where no patch is asked for. Raises InvalidParameter.
     """
     if spec.kind == "table":
         patch = patch or 1  # columns that stand beside each other have nothing in common
     if not spec.parts:
         return windows(spec.shape if spec.channel_axis is None else (1, *spec.spatial_shape), patch, stride)
-    return [
-        (_columns(part, window),)
-        for part in explained(spec)
-        for window in windows((1, *part.spatial_shape), patch, stride)
-    ]
+    found: list[Region] = []
+    for part in explained(spec):
+        words = next((one for one in spec.parts if one.name == words_of(part.name)), None)
+        if part.embedding and words is not None and patch is None:
+            last = int(x[:, words.start : words.stop].max())
+            found += [Word(words, part, number) for number in range(last + 1)]
+        else:
+            side = 1 if part.embedding and patch is None else patch
+            found += [(_columns(part, window),) for window in windows((1, *part.spatial_shape), side, stride)]
+    return found
 
 
 def _columns(part: Part, window: Window) -> Tensor:
@@ -46,6 +70,11 @@ def _columns(part: Part, window: Window) -> Tensor:
     if part.channels is not None:
         inside.insert(part.channels, slice(None))
     return at[tuple(inside)].flatten()
+
+
+def counts(windows: Sequence[Region], x: Tensor) -> list[int]:
+    """How many of the windows each row of x (n, numbers) has."""
+    return [sum(not isinstance(one, Word) or len(one.columns(row)) > 0 for one in windows) for row in x]
 
 
 def windows(shape: Sequence[int], patch: int | None, stride: int | None) -> list[Window]:
@@ -79,15 +108,21 @@ def occlude(
     spec = model.card.input
     channels, sizes, fills = spec.channel_axis, spec.spatial_shape, fill.shape[1]
 
+    def at(row: int, point: int) -> list[slice | Tensor]:
+        region = windows[(point - 1) // fills]
+        if isinstance(region, Word):
+            return [region.columns(batch.x[row])]
+        inside: list[slice | Tensor] = list(region)
+        if channels is not None:
+            inside.insert(channels, slice(None))
+        return inside
+
     def alter(rows: Tensor, points: Tensor) -> Tensor:
         """The input itself at point 0, and after it the input with each window filled."""
         x = batch.x[rows]
         for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
             if point > 0:
-                at: list[slice | Tensor] = list(windows[(point - 1) // fills])
-                if channels is not None:
-                    at.insert(channels, slice(None))
-                x[(i, *at)] = fill[(row, (point - 1) % fills, *at)]
+                x[(i, *at(row, point))] = fill[(row, (point - 1) % fills, *at(row, point))]
         return x
 
     copies = Copies.of_each(len(batch), 1 + len(windows) * fills, alter)
@@ -95,13 +130,21 @@ def occlude(
     filled = scores[:, 1:].view(len(batch), len(windows), fills).mean(2)
     losses = (scores[:, :1] - filled).view(len(batch), -1, *[1] * len(sizes))
     spread = batch.x.new_zeros((len(batch), *sizes))
-    covered = torch.zeros_like(spread[:1])
+    covered = torch.zeros_like(spread)
     for point, window in enumerate(windows):
+        if isinstance(window, Word):
+            for row, x in enumerate(batch.x):
+                own = window.columns(x)
+                spread[row, own] += losses[row, point] / max(1, len(own) // window.part.shape[-1])
+                covered[row, own] += 1
+            continue
         spread[(slice(None), *window)] += losses[:, point]
         covered[(slice(None), *window)] += 1
-    if spec.parts:
-        return spread * shares(spec, spread) / covered.clamp(min=1)  # what is held is in no window
-    return over_channels(spread / covered, spec)
+    if not spec.parts:
+        return over_channels(spread / covered, spec)
+    found = spread * shares(spec, spread) / covered.clamp(min=1)  # what is held is in no window
+    kept = outside(batch.x, spec, model.card.named)
+    return found if kept is None else found.masked_fill(kept, 0)
 
 
 def check_score(model: Function, score: str) -> None:

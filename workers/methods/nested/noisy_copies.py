@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.model.inputs import by_part, hold
-from workers.engine.model.prediction import input_range
 from workers.engine.perturbation.chunks import sweep
-from workers.explanation.card import Part
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.method import Method
+from workers.methods.nested.extents import extent
 
 
 @dataclass(frozen=True)
@@ -54,46 +51,3 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
         total.index_add_(0, rows.to(total.device), values)
         square.index_add_(0, rows.to(total.device), values.square())
     return Moments(total / samples, square / samples, samples)
-
-
-def extent(model: Function, x: Tensor, noise_of: NoiseOf) -> Tensor:
-    """What noise is a share of: the width of the input's range by channel, as the card says, else of each row's own
-    values; or the standard deviation of each row's values. Of several inputs, each by itself. Broadcasts to x."""
-    if noise_of == "std":
-        return _spread(model, x)
-    low, high = bounds(model, x)
-    return high - low
-
-
-def _spread(model: Function, x: Tensor) -> Tensor:
-    """The standard deviation of each row's values, of several inputs by input; of what is held, none."""
-    spec = model.card.input
-    if spec.parts:
-        return hold(by_part(x, spec, lambda piece, _: _deviation(piece).expand_as(piece)), torch.zeros_like(x), spec)
-    return _deviation(x)
-
-
-def _deviation(x: Tensor) -> Tensor:
-    return x.std(tuple(range(1, x.dim())), correction=0, keepdim=True)
-
-
-def bounds(model: Function, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The range that the card gives, else that of each row's own values, of several inputs by input; broadcasts to x.
-
-    What is held lies between itself.
-    """
-    spec = model.card.input
-    if not spec.parts:
-        return model.range() or own_range(x)
-
-    def bound(which: int, piece: Tensor, part: Part) -> Tensor:
-        known = None if part.embedding else input_range(model.card.named[part.name], x.device, x.dtype)
-        return (known or own_range(piece))[which].expand_as(piece)
-
-    return by_part(x, spec, partial(bound, 0)), by_part(x, spec, partial(bound, 1))
-
-
-def own_range(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The lowest and highest value of each row."""
-    axes = tuple(range(1, x.dim()))
-    return x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)

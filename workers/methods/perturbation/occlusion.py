@@ -28,7 +28,10 @@ class Occlusion(Method):
     averages_background = True
 
     patch: int | None = Field(
-        default=None, ge=1, le=4096, description="Side of the patch; by default a fourteenth of the longest side."
+        default=None,
+        ge=1,
+        le=4096,
+        description="Side of the patch; by default a fourteenth of the longest side; of a text each word.",
     )
     stride: int | None = Field(default=None, ge=1, le=4096, description="Step of the patch; by default its side.")
     fill: Baseline = Field(default="zero", description=DESCRIPTION)
@@ -46,9 +49,9 @@ class Occlusion(Method):
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.engine.perturbation.baselines import fills
-        from workers.engine.perturbation.windows import occlude, windows_of
+        from workers.engine.perturbation.windows import counts, occlude, windows_of
 
-        patches = windows_of(model.card.input, self.patch, self.stride)
+        patches = windows_of(model.card.input, batch.x, self.patch, self.stride)
         fill = fills(model, batch, self.fill, self.value)
         values = occlude(model, batch, self, patches, fill, probability=self.score == "probability")
-        return Attribution({"attribution": values}, info=[{"patches": len(patches)}] * len(batch))
+        return Attribution({"attribution": values}, info=[{"patches": count} for count in counts(patches, batch.x)])

@@ -57,7 +57,7 @@ def chosen(output: Any, select: int | str | None) -> Tensor:
 
 def traced_shape(spec: InputSpec) -> tuple[int, ...]:
     """The shape that an input is traced with where no example says another."""
-    return tuple(NOMINAL if size == OPEN else size for size in spec.shape)
+    return tuple(min(NOMINAL, spec.length or NOMINAL) if size == OPEN else size for size in spec.shape)
 
 
 def joined_rows(inputs: Mapping[str, InputSpec], rows: Mapping[str, Tensor]) -> Tensor:

@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     """The options of `whence export`."""
     found = argparse.ArgumentParser(prog="whence export", description="Write a model folder from a model's code.")
     found.add_argument("source", help="python:net.py:factory, python:package.module:factory, torchvision:NAME, "
-                                      "timm:NAME or transformers:ID")  # fmt: skip
+                                      "timm:NAME or transformers:ID; transformers:FOLDER of save_pretrained; "
+                                      "onnx:FILE")  # fmt: skip
     found.add_argument("--out", type=Path, required=True, help="the folder to write, as models/NAME")
     found.add_argument("--force", action="store_true", help="replace the folder where it is there already")
     found.add_argument("--weights", type=existing_file, help="a safetensors file; without it the factory's own")
@@ -36,6 +37,10 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--select", type=index_or_key, help="of several outputs that which is explained: its index, or "
                        "its key; the others can be targets")  # fmt: skip
     _add_inputs(found)
+    texts = found.add_argument_group("a model of texts, from a folder of save_pretrained")
+    texts.add_argument("--length", type=int, help="the most tokens of a text, where it should be fewer than the model "
+                       "takes")  # fmt: skip
+    texts.add_argument("--pair", action="store_true", help="of a sentence encoder: two texts, and how similar they are")
     images = found.add_argument_group("how an image becomes the tensor")
     images.add_argument("--mode", help="RGB, BGR or L")
     images.add_argument("--resize", type=sides, help="shorter side in pixels, or height,width")
@@ -48,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_inputs(found: argparse.ArgumentParser) -> None:
     inputs = found.add_argument_group("the inputs")
-    inputs.add_argument("--shape", type=named_shape, action="append", required=True, help="without the batch axis, "
+    inputs.add_argument("--shape", type=named_shape, action="append", default=[], help="without the batch axis, "
                         "as 3,224,224; * is an axis of any length; once for each, or NAME=3,224,224")  # fmt: skip
     inputs.add_argument("--names", type=words, help="of several inputs, in the order of the model's arguments, as "
                         "image,row; by default those of forward")  # fmt: skip

@@ -47,8 +47,8 @@ def called(module: nn.Module, model: Model, program: ExportedProgram) -> nn.Modu
     spec = model.spec
     if not model.card.input.parts and spec.select is None:
         return module
-    types = {name: dtype for name, dtype in zip(spec.named, input_types(program), strict=True) if dtype is not None}
-    return Called(module, spec.named, types, spec.select)
+    types = {name: dtype for name, dtype in zip(spec.fed, input_types(program), strict=True) if dtype is not None}
+    return Called(module, spec.fed, types, spec.select)
 
 
 def check(module: nn.Module, model: Model, program: ExportedProgram, x: Tensor) -> None:

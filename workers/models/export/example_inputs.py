@@ -45,7 +45,7 @@ def _several(model: Model) -> Iterator[Tensor]:
     draw = torch.Generator().manual_seed(0)
     for spread in (True, False):
         made = {}
-        for name, spec in model.spec.named.items():
+        for name, spec in model.spec.fed.items():
             noise = torch.rand(ROWS, *spec.shape, generator=draw)
             limits = input_range(spec, torch.device("cpu"), torch.float32)
             if name in model.tables:

@@ -56,7 +56,7 @@ class GivenInputs:
             job.id, job, model.card.name, now, now, kind=cast(Kind, stored[b"kind"].decode()), data=stored[b"data"]
         )
         try:
-            found = prepared(work, model.takes)
+            found = prepared(work, model.takes, model.tokenizers)
         except InputError as error:
             raise type(error)(f"an input of a parameter: {error.detail}", pointer="/method") from None
         own = model.sized(found.shapes)

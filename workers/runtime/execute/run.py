@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,7 @@ from workers.engine.model.function import looking
 from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
+from workers.explanation.inputs import ONE
 from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
 from workers.explanation.target import Target
@@ -108,7 +109,7 @@ class _Shift:
         for work in works:
             try:
                 if place(work) not in self.inputs:
-                    self.inputs[place(work)] = prepared(work, model.takes)
+                    self.inputs[place(work)] = prepared(work, model.takes, model.tokenizers)
                 ready.append(Ready(work, self.inputs[place(work)]))
             except Exception as error:
                 yield work, instrumentation.counted_error(error, [work])
@@ -248,9 +249,29 @@ def _outcome(
     place = str(model.device)
     return finished(
         Explained(
-            ready.work, model.card, place, row, ready.inputs.seen, target, prediction, explained, computed_ms, made
+            ready.work,
+            model.card,
+            place,
+            _cut(row, ready.inputs),
+            ready.inputs.seen,
+            target,
+            prediction,
+            explained,
+            computed_ms,
+            made,
+            ready.inputs.texts,
         )
     )
+
+
+def _cut(row: Row, inputs: Prepared) -> Row:
+    """What is told of a text is of its own tokens, not of the padding behind them."""
+    arrays = dict(row.arrays)
+    for key, array in row.arrays.items():
+        name = key.partition(".")[2] or ONE
+        if name in inputs.texts and array.shape == inputs.rows[name].shape:
+            arrays[key] = array[: len(inputs.seen[name])]
+    return replace(row, arrays=arrays)
 
 
 def batches(works: Sequence[Work]) -> Iterator[list[Work]]:

@@ -18,7 +18,7 @@ from workers.engine.perturbation.segments import grid
 from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import ClassTarget
 from workers.methods.catalogue import parse_method
-from workers.methods.nested.noisy_copies import extent
+from workers.methods.nested.extents import extent
 from workers.runtime.execute.alternatives import refuse
 
 TARGET = 1

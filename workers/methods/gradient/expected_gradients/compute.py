@@ -14,7 +14,8 @@ from workers.engine.model.inputs import hold
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
 from workers.explanation.perturbation import NoiseOf
-from workers.methods.nested.noisy_copies import Moments, bounds, extent
+from workers.methods.nested.extents import bounds, extent
+from workers.methods.nested.noisy_copies import Moments
 
 Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order
 

@@ -18,7 +18,7 @@ from workers.explanation.errors import MethodNotApplicable, methods
 from workers.explanation.perturbation import NoiseOf
 from workers.explanation.target import ClassTarget
 from workers.methods.method import Method
-from workers.methods.nested.noisy_copies import extent
+from workers.methods.nested.extents import extent
 
 
 def check(model: Function) -> None:

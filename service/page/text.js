@@ -1,0 +1,51 @@
+// A text as input: typed, or one of the examples.
+
+import { el } from "./dom.js";
+
+const PAUSE = 400;
+const LINES = [
+  "le chat dort sous la grande table",
+  "the children walked home through the rain",
+  "der alte Mann liest die Zeitung",
+  "la ragazza mangia una mela rossa",
+  "los libros viejos cuentan historias",
+  "ein croissant und due cappuccini, please",
+];
+
+// `take` is given the text a moment after the last key; `offer` begins with an example.
+export function textBox(spec, take) {
+  const id = "text";
+  const box = el("textarea", { id, rows: 3, "aria-describedby": `${id}-about`, dir: "auto" });
+  let timer = 0;
+  const use = () => box.value.trim() && take(box.value);
+  box.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(use, PAUSE);
+  });
+  const examples = LINES.map((line) =>
+    el(
+      "button",
+      {
+        type: "button",
+        class: "line",
+        dir: "auto",
+        onclick: () => {
+          box.value = line;
+          use();
+        },
+      },
+      line,
+    ),
+  );
+  const about = spec.length ? `The model sees up to ${spec.length} tokens of it.` : "";
+  const element = el(
+    "div",
+    { class: "numbers" },
+    el("label", { for: id }, "Text"),
+    box,
+    el("small", { id: `${id}-about` }, about),
+    el("p", { class: "examples", role: "group", "aria-label": "Examples" }, examples),
+  );
+  const offer = () => examples[0].click();
+  return { element, offer };
+}

@@ -1,0 +1,124 @@
+"""A tokenizer from its tokenizer.json: data for the `tokenizers` library, which runs nothing of it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workers.explanation.errors import InvalidFolder, InvalidTensor, InvalidText
+from workers.explanation.text import Token, Tokens
+
+if TYPE_CHECKING:
+    import tokenizers
+
+MAX_BYTES = 64 * 2**20
+PADDING = ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<PAD>")
+MASK = ("[MASK]", "<mask>", "<|mask|>", "<MASK>")
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Makes ids of texts: at most `length`, and with them which token is which part of the text.
+
+    `padding` and `mask` are the ids that stand for no token and for a hidden one, where it has such.
+    """
+
+    whole: tokenizers.Tokenizer
+    cut: tokenizers.Tokenizer
+    length: int
+    padding: int | None
+    mask: int | None
+
+    def encode(self, text: str) -> Tokens:
+        """Raises InvalidText for a text of no token."""
+        encoded = self.whole.encode(text)
+        total = len(encoded.ids)
+        if total > self.length:
+            encoded = self.cut.encode(text)
+        if all(encoded.special_tokens_mask):
+            raise InvalidText("the text has no token that the model knows; send at least one word", pointer="/input")
+        tokens = _tokens(text, encoded)
+        cut = max(token.end for token in tokens) if total > len(tokens) else None
+        types = tuple(encoded.type_ids)
+        return Tokens(tuple(encoded.ids), tokens, types, left_out=total - len(tokens), cut=cut)
+
+    def of_ids(self, ids: Sequence[int]) -> Tokens:
+        """The tokens of ids, the padding behind them left out; each is a word of its own. Raises InvalidTensor."""
+        ids = list(ids)
+        while ids and ids[-1] == self.padding:
+            ids.pop()
+        names = [self.whole.id_to_token(one) if 0 <= one < 2**31 else None for one in ids]
+        if not ids or None in names:
+            wrong = next((one for one, name in zip(ids, names, strict=True) if name is None), "no id")
+            raise InvalidTensor(
+                f"the tokenizer has no token {wrong}; its ids are 0 to {self.whole.get_vocab_size() - 1}",
+                pointer="/input",
+            )
+        special = {one for one, added in self.whole.get_added_tokens_decoder().items() if added.special}
+        tokens: list[Token] = []
+        at = count = 0
+        for one, name in zip(ids, names, strict=True):
+            word = None if one in special and one != self.mask else count
+            count += word is not None
+            tokens.append(Token(str(name), at, at + len(str(name)), word))
+            at += len(str(name)) + 1
+        return Tokens(tuple(ids), tuple(tokens), (0,) * len(ids), " ".join(map(str, names)))
+
+
+def _tokens(text: str, encoded: tokenizers.Encoding) -> tuple[Token, ...]:
+    own = [not special for special in encoded.special_tokens_mask]
+    words = _words(text, [at for at, mine in zip(encoded.offsets, own, strict=True) if mine], encoded, own)
+    found, number = [], iter(words)
+    for name, (start, end), mine in zip(encoded.tokens, encoded.offsets, own, strict=True):
+        if mine:
+            found.append(Token(text[start:end] or name, start, end, next(number)))
+        else:
+            found.append(Token(name, start, end, None))
+    return tuple(found)
+
+
+def _words(text: str, offsets: list[tuple[int, int]], encoded: tokenizers.Encoding, own: list[bool]) -> list[int]:
+    """The number of each token's word: the tokenizer's own words, cut at white space that one of them runs over."""
+    starts = [found.start() for found in re.finditer(r"\S+", text)]
+    theirs = [word for word, mine in zip(encoded.word_ids, own, strict=True) if mine]
+    keys = [(word, bisect_right(starts, _first(text, *at))) for word, at in zip(theirs, offsets, strict=True)]
+    order: dict[tuple[int | None, int], int] = {}
+    return [order.setdefault(key, len(order)) for key in keys]
+
+
+def _first(text: str, start: int, end: int) -> int:
+    """Where a token's first character lies that is no white space, which some tokenizers let a token begin with.
+
+    One that is white space alone goes with what follows.
+    """
+    return next((at for at in range(start, end) if not text[at].isspace()), end)
+
+
+def read_tokenizer(data: bytes, length: int, padding: int | None, mask: int | None, where: str) -> Tokenizer:
+    """The tokenizer of the bytes of a tokenizer.json; raises InvalidFolder in words of what is wrong."""
+    import tokenizers
+
+    try:
+        whole, cut = (tokenizers.Tokenizer.from_str(data.decode("utf-8")) for _ in range(2))
+    except Exception as error:  # the library raises nothing narrower
+        told = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
+        raise InvalidFolder(f"{where}: it is no tokenizer.json that the tokenizers library reads: {told}") from None
+    for one in (whole, cut):
+        one.no_padding()
+    whole.no_truncation()
+    added = whole.num_special_tokens_to_add(False)
+    if length <= added:
+        raise InvalidFolder(
+            f"{where}: it adds {added} special tokens to every text, and [input] length is {length}; let it be more"
+        )
+    cut.enable_truncation(length)
+    return Tokenizer(whole, cut, length, _id(whole, padding, PADDING), _id(whole, mask, MASK))
+
+
+def _id(tokenizer: tokenizers.Tokenizer, given: int | None, names: tuple[str, ...]) -> int | None:
+    if given is not None:
+        return given
+    return next((found for name in names if (found := tokenizer.token_to_id(name)) is not None), None)
