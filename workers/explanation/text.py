@@ -88,7 +88,7 @@ def decode_text(data: bytes, pointer: str = "/input") -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidText(
-            f"the text is not UTF-8 from byte {error.start} on; send it as UTF-8", pointer="/input"
+            f"the text is not UTF-8 from byte {error.start} on; send it as UTF-8", pointer=pointer
         ) from None
     if not text.strip():
         raise InvalidText("the text is empty; send at least one word", pointer=pointer)

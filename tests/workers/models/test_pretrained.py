@@ -74,13 +74,14 @@ class Case:
             nn.init.normal_(parameter, std=0.3) if parameter.dim() > 1 else None
         self.module.save_pretrained(place / "saved")
         write_tokenizer(place / "saved")
-        pair = ["--pair"] if kind == "similarity" else []
-        assert main([f"transformers:{place / 'saved'}", "--out", str(place / kind), *pair, "--length", "24"]) == 0
+        more = ["--pair"] if kind == "similarity" else []
+        assert main([f"transformers:{place / 'saved'}", "--out", str(place / kind), *more, "--length", "24"]) == 0
         self.kind = kind
         self.folder: Folder = read_folder(place / kind)
         self.module.double()
         model = Model.from_program(self.folder, read_program(self.folder), dtype=torch.float64, chunk=8)
-        self.texts = {name: TEXT if name != "other" else "the dog ran" for name in self.folder.inputs}
+        pair = {"one": "the cats", "other": "dog ran"}
+        self.texts = pair if kind == "similarity" else {"input": TEXT}
         self.given: Prepared = prepared(text_work(self.texts), self.folder.named, readers(self.folder))
         self.model = model.sized(self.given.shapes)
         self.x = self.model.join({name: torch.from_numpy(row)[None].double() for name, row in self.given.rows.items()})
