@@ -174,7 +174,7 @@ async def test_null_is_what_is_not_there(client: httpx.AsyncClient, queue: FakeQ
         answer = await client.post(path, json=body)
         assert answer.status_code == 200, f"{path}: {answer.text}"
     none = await client.post(URL, json={**request, "input": {"image": None, "tensor": None}})
-    assert "exactly one of image, tensor, table, digest and dataset" in none.text
+    assert "exactly one of image, tensor, table, text, digest and dataset" in none.text
 
 
 async def test_files_are_told_by_their_bytes_however_they_come(client: httpx.AsyncClient, queue: FakeQueue) -> None:

@@ -117,7 +117,7 @@ MATRIX: list[tuple[int, str | None, Ask]] = [
     (409, "cancelled", cancelled),
     (410, "result_expired", expired),
     (413, "input_too_large", post(content=b"x" * 200_000, headers={"content-type": "image/png"})),
-    (415, "unsupported_media_type", post(content=b"x", headers={"content-type": "text/plain"})),
+    (415, "unsupported_media_type", post(content=b"x", headers={"content-type": "application/zip"})),
     (422, "unknown_model", post(json={**ASKED, "model": "none"})),
     (422, "invalid_image", post(content=b"x", headers={"content-type": "image/png"})),
     (422, "method_not_applicable", post(json={"model": "digits", "method": "grad_cam"})),
