@@ -35,7 +35,7 @@ def files_of(given: Given) -> tuple[dict[str, Any], dict[str, File]]:
     if given is None:
         return {}, {}
     if isinstance(given, Mapping):
-        return {"inputs": {str(name): _inline(one) for name, one in given.items()}}, {}
+        return _several(given)
     if (text := _text(given)) is not None:
         return {"input": {"text": text}}, {}
     return {}, {"input": ("input", *_content(given))}
@@ -88,7 +88,7 @@ def _is_input(value: Any) -> bool:
 
 
 def _inline(given: Given) -> dict[str, Any]:
-    """One of several inputs, within JSON."""
+    """An input within JSON."""
     if (text := _text(given)) is not None:
         return {"text": text}
     content, media = _content(given)
@@ -98,16 +98,29 @@ def _inline(given: Given) -> dict[str, Any]:
     return {"tensor": {"shape": list(array.shape), "dtype": array.dtype.name, "data": array.ravel().tolist()}}
 
 
+def _several(given: Mapping[str, Given]) -> tuple[dict[str, Any], dict[str, File]]:
+    """Inputs by name: texts within JSON, all else as the bytes that it would be sent as alone."""
+    texts, files = {}, {}
+    for name, one in given.items():
+        if (text := _text(one)) is not None:
+            texts[str(name)] = {"text": text}
+        else:
+            files[f"inputs.{name}"] = (str(name), *_content(one))
+    return ({"inputs": texts} if texts or not files else {}), files
+
+
 def _text(given: Given) -> str | None:
-    """A string that is no file, and does not look as if it should have been one."""
-    if not isinstance(given, str):
-        return None
+    return given if isinstance(given, str) and is_text(given) else None
+
+
+def is_text(given: str) -> bool:
+    """Whether a string is no file, and does not look as if it should have been one."""
     looks = Path(given).suffix.lower() in MEDIA and not any(letter.isspace() for letter in given)
     try:
         is_file = Path(given).is_file()
     except (OSError, ValueError):  # too long for a path, or with a zero byte
         is_file = False
-    return None if is_file or looks else given
+    return not (is_file or looks)
 
 
 def _encoded(image: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""`whence explain`: files, globs and folders, by one method or several, to files or as JSON."""
+"""`whence explain`: files, globs and folders, a text or several inputs, by one method or several, to files or JSON."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from rich.text import Text
 from service.cli.asking import HERE, connect, give_up, in_commands
 from service.cli.console import DONE, err, fail, out, progress
 from service.cli.contact_sheet import MOST, contact_sheet
-from service.cli.input_files import NoSuchFiles, labels, named_files
+from service.cli.input_files import NoSuchFiles, NotOneInput, labels, named_files, one_input
 from service.cli.job import explain_job
 from whence import Client, Unreachable, WhenceError
 from whence.explanation import ACCEPT
 from whence.flows import Tell, finish, id_of, place_of, request_of
 from whence.flows import explain as asking
+from whence.inputs import Given
 from workers.contract import catalogue
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # 130 as of a program that SIGINT ended
@@ -34,15 +35,16 @@ Form: TypeAlias = Literal["png", "npy", "safetensors", "json", "html", "svg", "c
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One explanation: of a file, by a method ("" is the model's own)."""
+    """One explanation: of an input, as it was named, by a method ("" is the model's own)."""
 
-    file: Path
+    given: Given
+    name: str
     label: str
     method: str
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Terms:
     """What all of them have in common."""
 
     model: str
@@ -77,7 +79,7 @@ class Place:
         """Write it, or say why it is not there; a sentence is said once."""
         label = f"{made.wanted.label}.{made.wanted.method}" if made.wanted.method else made.wanted.label
         to = self.folder / f"{label}{self.suffix}" if self.folder else self.to
-        told: dict[str, Any] = {"file": str(made.wanted.file), "method": made.wanted.method or None}
+        told: dict[str, Any] = {"file": made.wanted.name, "method": made.wanted.method or None}
         if made.refused:
             said = in_commands(str(made.refused))
             self._complain(made.wanted, said)
@@ -97,7 +99,7 @@ class Place:
         return made
 
     def _complain(self, wanted: Wanted, sentence: str) -> None:
-        of = f"{wanted.file} {wanted.method}".strip() + ": " if self.many else ""
+        of = f"{wanted.name} {wanted.method}".strip() + ": " if self.many else ""
         said = "as before" if sentence in self.said else sentence
         self.said.add(sentence)
         err.print(Text.assemble(("error: ", "bold red"), of, said), soft_wrap=True)
@@ -117,8 +119,14 @@ def _named(incomplete: str) -> list[str]:
 
 
 def explain(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images, .npy, .safetensors; globs; folders.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of the model (see: whence models).")],
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILE]...", help="Images, .npy, .safetensors; globs; folders.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", help="In place of files a text; or several inputs: NAME=FILE or NAME=TEXT each."),
+    ] = None,
     method: Annotated[
         list[str] | None,
         typer.Option(help="Name of a method (see: whence methods); may be given several times.", autocompletion=_named),
@@ -145,19 +153,23 @@ def explain(
     Exit code 0: all is there. 1: some is not. 2: the command line is wrong. 3: nothing answers. 130: Ctrl-C.
     """
     methods = list(dict.fromkeys(method or [""]))
+    if bool(files) == bool(given):
+        fail("name FILEs, or give a text or several inputs by --input", code=USAGE)
+    if job and given:
+        fail("a job is of one folder, table, stack or dataset, which is named without --input", code=USAGE)
     if job and len(methods) == 1:
-        failed = explain_job(files, model, methods[0] or None, target, _parameters(params), to, url)
+        failed = explain_job(files or [], model, methods[0] or None, target, _parameters(params), to, url)
         raise typer.Exit(FAILED if failed else 0)
     if job:
         fail("a job is of one method; start one for each", code=USAGE)
     if params and (len(methods) > 1 or not method):
         fail("--params are those of a method; name it with --method, and give several one after the other", code=USAGE)
-    wanted = _wanted(files, methods)
+    wanted = _wanted(files or [], given or [], methods)
     place = _place(to, form, len(wanted), as_json)
-    given = Given(model, target, _parameters(params), place.accept)
+    terms = Terms(model, target, _parameters(params), place.accept)
     try:
         with connect(url, patience) as client, progress(len(wanted)) as tell:
-            made = [place.written(one, tell) for one in _made(client, wanted, given, tell)]
+            made = [place.written(one, tell) for one in _made(client, wanted, terms, tell)]
     except Unreachable as error:
         give_up(error)
     except KeyboardInterrupt:
@@ -168,13 +180,17 @@ def explain(
         raise typer.Exit(FAILED)
 
 
-def _wanted(names: Sequence[str], methods: Sequence[str]) -> list[Wanted]:
+def _wanted(names: Sequence[str], inputs: Sequence[str], methods: Sequence[str]) -> list[Wanted]:
     try:
+        if inputs:
+            one = one_input(inputs)
+            label = one.stem if isinstance(one, Path) else "input"
+            return [Wanted(one, ", ".join(inputs), label, method) for method in methods]
         files = named_files(names)
-    except NoSuchFiles as error:
+    except (NoSuchFiles, NotOneInput) as error:
         fail(str(error), code=USAGE)
     named = zip(files, labels(files), strict=True)
-    return [Wanted(file, label, method) for (file, label), method in product(named, methods)]
+    return [Wanted(file, str(file), label, method) for (file, label), method in product(named, methods)]
 
 
 def _parameters(text: str) -> dict[str, Any]:
@@ -187,18 +203,18 @@ def _parameters(text: str) -> dict[str, Any]:
     return found
 
 
-def _made(client: Client, wanted: Sequence[Wanted], given: Given, tell: Tell) -> Iterator[Made]:
+def _made(client: Client, wanted: Sequence[Wanted], terms: Terms, tell: Tell) -> Iterator[Made]:
     """Each explanation in turn; interrupted, all that are on their way are withdrawn. Raises Unreachable."""
     latest, left = time.monotonic() + client.patience, iter(wanted)
     waiting: deque[tuple[Wanted, httpx.Response | WhenceError]] = deque()
     try:
         while True:
             while len(waiting) < AHEAD and (one := next(left, None)):
-                waiting.append((one, _asked(client, one, given)))
+                waiting.append((one, _asked(client, one, terms)))
             if not waiting:
                 return
             one, answer = waiting[0]
-            yield _finished(client, one, answer, given.accept, latest, tell)
+            yield _finished(client, one, answer, terms.accept, latest, tell)
             waiting.popleft()
     except KeyboardInterrupt:
         for _, answer in waiting:
@@ -207,10 +223,10 @@ def _made(client: Client, wanted: Sequence[Wanted], given: Given, tell: Tell) ->
         raise
 
 
-def _asked(client: Client, one: Wanted, given: Given) -> httpx.Response | WhenceError:
+def _asked(client: Client, one: Wanted, terms: Terms) -> httpx.Response | WhenceError:
     try:
-        asked = request_of(given.model, one.method or None, given.target, given.parameters)
-        return client.submit(asking(asked, one.file, {"Accept": given.accept}))
+        asked = request_of(terms.model, one.method or None, terms.target, terms.parameters)
+        return client.submit(asking(asked, one.given, {"Accept": terms.accept}))
     except Unreachable:
         raise
     except WhenceError as refused:

@@ -1,16 +1,56 @@
-"""Which files are meant by the names on a command line: files, globs and folders."""
+"""What is meant by the words of a command line: files, globs and folders; texts, and several inputs by name."""
 
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from whence.inputs import MEDIA
+from whence.inputs import MEDIA, is_text
+
+One: TypeAlias = Path | str  # a file, or a text
+NAMED = re.compile(r"(\w+)=(.*)", re.DOTALL)
 
 
 class NoSuchFiles(Exception):
     """A name that stands for nothing that could be explained; the message is for people."""
+
+
+class NotOneInput(Exception):
+    """Values of --input that are not one input, nor several by name; the message is for people."""
+
+
+def one_input(values: Sequence[str]) -> One | dict[str, One]:
+    """The input that values of --input are: a file or a text, or of each NAME=VALUE one.
+
+    Raises NotOneInput, NoSuchFiles.
+    """
+    named = [None if Path(value).is_file() else NAMED.fullmatch(value) for value in values]
+    if len(values) == 1 and named[0] is None:
+        return _file_or_text(values[0])
+    found: dict[str, One] = {}
+    for value, parts in zip(values, named, strict=True):
+        if parts is None:
+            raise NotOneInput(f"of several inputs each has its name, as in --input image={value}")
+        if parts[1] in found:
+            raise NotOneInput(f"the input {parts[1]} came twice")
+        found[parts[1]] = _file_or_text(parts[2])
+    return found
+
+
+def _file_or_text(value: str) -> One:
+    if is_text(value):
+        return value
+    if not Path(value).is_file():
+        raise NoSuchFiles(f"there is no file {value}")
+    return Path(value)
+
+
+def contents(one: One) -> bytes:
+    """The bytes of a file, or of a text."""
+    return one.encode() if isinstance(one, str) else one.read_bytes()
 
 
 def named_files(names: Sequence[str]) -> list[Path]:

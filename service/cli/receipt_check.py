@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from workers.contract import (
+    File,
     InputError,
     as_float32,
     canonical_json,
@@ -15,7 +18,9 @@ from workers.contract import (
     decode_npy,
     decode_safetensors,
     digest_image,
+    digest_inputs,
     digest_tensor,
+    digest_text,
     distance,
     seal,
 )
@@ -58,9 +63,15 @@ def tampered(receipt: Any) -> str | None:
     return None
 
 
-def is_of(digest: str, data: bytes) -> bool:
-    """Whether the bytes of a file are the input of this digest: an image's own, or those of its tensor's values."""
-    return digest in _digests(data)
+def is_of(digest: str, given: bytes | Mapping[str, bytes]) -> bool:
+    """Whether the bytes of a file are the input of this digest: an image's or a text's own, or those of its tensor.
+
+    Of several inputs by name, whether all together are.
+    """
+    if isinstance(given, bytes):
+        return digest in _digests(given)
+    each = ([File("tensor", one, b"") for one in _digests(data)] for data in given.values())
+    return any(digest_inputs(dict(zip(given, files, strict=True))) == digest for files in product(*each))
 
 
 def compare(receipt: Mapping[str, Any], fresh: Mapping[str, Any]) -> Verdict:
@@ -102,12 +113,16 @@ def _target(target: Mapping[str, Any] | None) -> Any:
 
 
 def _digests(data: bytes) -> Iterator[str]:
-    yield digest_image(data)
+    """What the digest of the bytes may be: a tensor's where they are one, else an image's or a text's."""
+    values = None
     for decode in (decode_npy, decode_safetensors):
-        try:
+        with suppress(InputError):
             values = as_float32(decode(data))
-        except InputError:
-            continue
+    if values is not None:
         yield digest_tensor(values)
         if values.shape[:1] == (1,):
             yield digest_tensor(values[0])
+        return
+    yield digest_image(data)
+    with suppress(UnicodeDecodeError):
+        yield digest_text(data.decode())

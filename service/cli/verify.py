@@ -11,9 +11,11 @@ import typer
 
 from service.cli.asking import HERE, connect, ended, found, in_commands
 from service.cli.console import fail, out
+from service.cli.input_files import NoSuchFiles, NotOneInput, contents, one_input
 from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
 from whence import Client, Refused, WhenceError
 from whence.flows import EXPLANATIONS, again, explain, id_of, place_of
+from whence.inputs import Given
 from workers.contract import KeyFileRefused, is_signed_by, key_name, public_key
 
 DIFFERS, UNCHECKED = 1, 3
@@ -22,7 +24,10 @@ DIFFERS, UNCHECKED = 1, 3
 def verify(
     receipt: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="As GET .../receipt gave it.")],
     given: Annotated[
-        Path | None, typer.Option("--input", "-i", exists=True, dir_okay=False, help="The input that was explained.")
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", help="What was explained: a file or a text; of several NAME=FILE or NAME=TEXT each."
+        ),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="How far apart an array may be on another machine, over its norm.")
@@ -43,14 +48,12 @@ def verify(
     if (wrong := tampered(original)) is not None:
         fail(f"the receipt is not as it was issued: {wrong}", DIFFERS)
     _check_signature(original, signer)
-    data = given.read_bytes() if given else None
-    if original["job"]["input"] is not None and (data is None or not is_of(original["job"]["input"], data)):
-        fail(f"{given} is not the input of this receipt" if given else "this receipt needs its --input", DIFFERS)
+    data = _input(given or [], original["job"]["input"]) if original["job"]["input"] is not None else None
     try:
         with connect(url, patience) as client:
             before = _same_as_issued(client, original)
             request = request_of(original["job"], _model(client, original["job"]["model"]))
-            fresh = _repeated(client, request, data if original["job"]["input"] else None, original["id"])
+            fresh = _repeated(client, request, data, original["id"])
             if fresh["computed_at"] == before:
                 raise Refused("the work failed this time; what is stored is from before")
     except WhenceError as error:
@@ -58,7 +61,21 @@ def verify(
     _conclude(compare(original, fresh), None if exact else tolerance, original, fresh)
 
 
-def _repeated(client: Client, request: dict[str, Any], data: bytes | None, key: str) -> dict[str, Any]:
+def _input(given: list[str], digest: str) -> Given:
+    """The input of that digest; ends with what is wrong."""
+    if not given:
+        fail("this receipt needs its --input", DIFFERS)
+    try:
+        one = one_input(given)
+    except (NoSuchFiles, NotOneInput) as error:
+        fail(str(error), code=2)
+    files = {name: contents(value) for name, value in one.items()} if isinstance(one, dict) else contents(one)
+    if not is_of(digest, files):
+        fail(f"{', '.join(given)} is not the input of this receipt", DIFFERS)
+    return one
+
+
+def _repeated(client: Client, request: dict[str, Any], data: Given, key: str) -> dict[str, Any]:
     """The receipt of an explanation that is computed again, whatever is stored; raises WhenceError."""
     latest, place = time.monotonic() + client.patience, f"{EXPLANATIONS}/{key}"
     made = id_of(place_of(client.submit(again(explain(request, data)))))

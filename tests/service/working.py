@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -36,15 +37,17 @@ class WorkingQueue(FakeQueue):
         self.loaded = {model.card.digest: model for model in models.values()}
         self.served = {name: model.published.model_copy(update={"name": name}) for name, model in models.items()}
         self.bytes: dict[str, bytes] = {}
+        self.clock = itertools.count(1)
 
     def _ticket(self, order: Order, arrays: Sequence[str] | None) -> Ticket:
         given, key = order.input, order.job.id
         for one in (given, *order.given):
             if one is not None and one.data is not None:
                 self.inputs[one.digest], self.bytes[one.digest] = one.kind, one.data
-        if key not in self.results:
+        if key not in self.results or order.recompute:
             data = None if given is None else self.bytes[given.digest]
-            work = Work(key, order.job, order.model, 1.0, 1.5, kind=given.kind if given else None, data=data)
+            now = float(next(self.clock))
+            work = Work(key, order.job, order.model, now, now, kind=given.kind if given else None, data=data)
             ((_, outcome),) = run([work], lambda one: self.loaded[one.job.model], supply=self._supply)
             if isinstance(outcome, ExplainError):
                 self.put(key, "failed", Problem(code=outcome.code, detail=outcome.detail, pointer=outcome.pointer))
