@@ -118,19 +118,24 @@ def _named(incomplete: str) -> list[str]:
     return [name for name in catalogue() if name.startswith(incomplete)]
 
 
+Files: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[FILE]...", help="Images, .npy, .safetensors; globs; folders.")
+]
+Inputs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", help="In place of files a text; or several inputs: NAME=FILE or NAME=TEXT each."),
+]
+Methods: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Name of a method (see: whence methods); may be given several times.", autocompletion=_named),
+]
+
+
 def explain(
     model: Annotated[str, typer.Option("--model", "-m", help="Name of the model (see: whence models).")],
-    files: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE]...", help="Images, .npy, .safetensors; globs; folders.")
-    ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--input", "-i", help="In place of files a text; or several inputs: NAME=FILE or NAME=TEXT each."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a method (see: whence methods); may be given several times.", autocompletion=_named),
-    ] = None,
+    files: Files = None,
+    given: Inputs = None,
+    method: Methods = None,
     target: Annotated[str, typer.Option(help="Class index, class name or argmax.")] = "argmax",
     params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "",
     to: Annotated[
@@ -153,10 +158,7 @@ def explain(
     Exit code 0: all is there. 1: some is not. 2: the command line is wrong. 3: nothing answers. 130: Ctrl-C.
     """
     methods = list(dict.fromkeys(method or [""]))
-    if bool(files) == bool(given):
-        fail("name FILEs, or give a text or several inputs by --input", code=USAGE)
-    if job and given:
-        fail("a job is of one folder, table, stack or dataset, which is named without --input", code=USAGE)
+    _check_ways(files, given, job)
     if job and len(methods) == 1:
         failed = explain_job(files or [], model, methods[0] or None, target, _parameters(params), to, url)
         raise typer.Exit(FAILED if failed else 0)
@@ -178,6 +180,13 @@ def explain(
         _sheet(made, len(methods), place.folder / "contact_sheet.png")
     if any(one.refused for one in made):
         raise typer.Exit(FAILED)
+
+
+def _check_ways(files: Sequence[str] | None, given: Sequence[str] | None, job: bool) -> None:
+    if bool(files) == bool(given):
+        fail("name FILEs, or give a text or several inputs by --input", code=USAGE)
+    if job and given:
+        fail("a job is of one folder, table, stack or dataset, which is named without --input", code=USAGE)
 
 
 def _wanted(names: Sequence[str], inputs: Sequence[str], methods: Sequence[str]) -> list[Wanted]:

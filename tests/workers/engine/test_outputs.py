@@ -33,6 +33,7 @@ COMPLETE = {
 WATCHING = sorted(
     name for name, method in catalogue().items()
     if (field := method.model_fields.get("score")) and "probability" in get_args(field.annotation)
+    and name != "word_deletion"  # of texts: tests/workers/runtime/test_texts.py
 )  # fmt: skip
 
 
