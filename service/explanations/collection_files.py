@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
@@ -28,11 +28,16 @@ SHEETS = 20  # in an archive: to draw all of thousands of items takes longer tha
 
 async def check_there(of: Collection, queue: Queue) -> None:
     """Raises Expired where explanations of items are no longer stored: then the collection is forgotten too."""
-    ids = of.ids(of.explained())
+    ids = await to_thread.run_sync(lambda: of.ids(of.explained()))
     gone = len(ids) - await queue.stored(ids)
     if gone:
-        await queue.forget(of.meta["id"])
-        raise Expired(f"{gone} of its {len(ids)} explanations are no longer stored; the same request makes these again")
+        await _forget(of, queue, gone)
+
+
+async def _forget(of: Collection, queue: Queue, gone: int) -> NoReturn:
+    await queue.forget(of.meta["id"])
+    count = len(of.explained())
+    raise Expired(f"{gone} of its {count} explanations are no longer stored; the same request makes these again")
 
 
 async def sheet(of: Collection, queue: Queue, rows: Sequence[int], page: str) -> bytes:
@@ -62,7 +67,7 @@ async def archive(
     """A zip as it is made: a .npy of each item, a table of all, the summary, so many sheets; few items are held."""
     out = _Unseekable()
     with zipfile.ZipFile(out, "w") as file:
-        await to_thread.run_sync(_put, file, "index.csv", "".join(table(of)).encode())
+        await to_thread.run_sync(_put_table, file, of)
         await to_thread.run_sync(_put, file, "summary.png", summary)
         async for first, maps in _maps(of, queue):
             await to_thread.run_sync(_put_maps, file, of, first, maps)
@@ -71,9 +76,13 @@ async def archive(
         for number in range(1, min(sheets, last) + 1):
             rows = ordered[(number - 1) * PER_SHEET : number * PER_SHEET]
             drawn = await sheet(of, queue, rows, f"sheet {number} of {last}")
-            _put(file, f"contact_sheets/{number:04}.png", drawn)
+            await to_thread.run_sync(_put, file, f"contact_sheets/{number:04}.png", drawn)
             yield out.taken()
     yield out.taken()
+
+
+def _put_table(file: zipfile.ZipFile, of: Collection) -> None:
+    _put(file, "index.csv", "".join(table(of)).encode())
 
 
 def _put_maps(file: zipfile.ZipFile, of: Collection, first: int, maps: Sequence[bytes | None]) -> None:
@@ -128,9 +137,14 @@ async def _maps(of: Collection, queue: Queue) -> AsyncIterator[tuple[int, list[b
 
 
 async def _read(of: Collection, queue: Queue, rows: Sequence[int], *arrays: str) -> list[tuple[bytes | None, ...]]:
-    """These arrays of each item, all of them None where it has none."""
+    """These arrays of each item, all of them None where it has none.
+
+    Raises Expired where one has gone: a file that is half sent then breaks off, rather than to hold nothing of it.
+    """
     there = [row for row in rows if of.arrays["collection"][row]]
     found = dict(zip(there, await queue.several(of.ids(there), *arrays), strict=True))
+    if gone := sum(None in one for one in found.values()):
+        await _forget(of, queue, gone)
     return [tuple(found[row]) if row in found else (None,) * len(arrays) for row in rows]
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from service.explanations.input import named_input, read_input
 from service.explanations.request_schema import InputField
-from service.http.errors import Invalid
+from service.http.errors import Invalid, moved
 from service.http.json_text import DEEPEST
 from service.http.pointers import pointers
 from service.queue.queue import Queue
@@ -61,8 +61,7 @@ def _read(raw: Mapping[str, Any], card: ModelCard, settings: Settings, at: str) 
     except Invalid:
         raise
     except InputError as error:
-        pointer = error.pointer if error.pointer and error.pointer.startswith(at) else at
-        raise type(error)(error.detail, pointer=pointer) from None
+        raise moved(error, error.pointer if error.pointer and error.pointer.startswith(at) else at) from None
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ from service.explanations.request_schema import ExplanationRequest, InputField
 from service.explanations.table_input import row_of_json, row_of_text
 from service.http.base64_text import from_base64
 from service.http.bodies import Body
-from service.http.errors import Invalid
+from service.http.errors import Invalid, moved
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
@@ -101,7 +101,7 @@ def _file(name: str, given: InputField | None, part: bytes | None, card: ModelCa
         found = read_input(given, part, card.named[name], settings, at)
     except (InvalidImage, InvalidTensor, InvalidText, InputTooLarge) as error:
         pointer = error.pointer if error.pointer and error.pointer.startswith(at) else at
-        raise type(error)(f"the input {name}: {error.detail}", pointer=pointer) from None
+        raise moved(error, pointer, f"the input {name}: ") from None
     if found is None or found.data is None:
         raise Invalid([{"pointer": f"{at}/digest", "detail": "a digest is of all inputs: give it as input"}])
     return File(cast(FileKind, found.kind), found.digest, found.data)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
+from service.http.bodies import MOST_PARTS
 from service.http.errors import Invalid
 from service.http.json_text import check_fields
 from service.http.pointers import pointers
@@ -13,6 +14,7 @@ from workers.contract import DTYPES, MAX_CHARACTERS, MAX_TARGETS, MOST_NUMBERS
 DIGEST = "sha256:" + "0" * 64
 LONGEST_NAME = 1000  # of a class
 MOST_COLUMNS = 10_000
+MOST_ITEMS = 10**9
 MOST_FIELDS = 20  # twice as many as any object of a request has
 
 TARGET_SCHEMA: dict[str, Any] = {
@@ -82,7 +84,7 @@ class InputField(BaseModel):
     dataset: str | None = Field(
         default=None, min_length=1, max_length=128, description="Many inputs in one job: a dataset's digest or name."
     )
-    items: list[int] | None = Field(
+    items: list[Annotated[int, Field(ge=0, le=MOST_ITEMS)]] | None = Field(
         default=None,
         min_length=2,
         max_length=2,
@@ -128,7 +130,7 @@ class ExplanationRequest(BaseModel):
     target: Annotated[Any, WithJsonSchema(TARGET_SCHEMA)] = Field(default="argmax", description="What to explain.")
     input: InputField | None = None
     inputs: dict[Annotated[str, Field(max_length=LONGEST_NAME)], InputField] | None = Field(
-        default=None, max_length=MOST_FIELDS, description="The inputs by the names that the model's card gives them."
+        default=None, max_length=MOST_PARTS, description="The inputs by the names that the model's card gives them."
     )
     webhook: WebhookField | None = None
 
@@ -145,8 +147,8 @@ def parse_request(fields: Mapping[str, Any]) -> ExplanationRequest:
     check_fields(given, "", MOST_FIELDS)
     if isinstance(given.get("input"), Mapping) and given["input"].keys() == {"inputs"} and "inputs" not in given:
         given = {**given, "input": None, "inputs": given["input"]["inputs"]}
-    for name in ("input", "inputs", "webhook"):
-        check_fields(given.get(name), f"/{name}", MOST_FIELDS)
+    for name, most in (("input", MOST_FIELDS), ("inputs", MOST_PARTS), ("webhook", MOST_FIELDS)):
+        check_fields(given.get(name), f"/{name}", most)
     for name, one in given["inputs"].items() if isinstance(given.get("inputs"), Mapping) else ():
         check_fields(one, f"/inputs/{name}", MOST_FIELDS)
     try:

@@ -15,7 +15,7 @@ from service.explanations.input import input_shapes, read_inputs
 from service.explanations.request_schema import ExplanationRequest, InputField, parse_request
 from service.http.access import caller_of
 from service.http.bodies import Body, read_body
-from service.http.errors import Invalid, TooCostly
+from service.http.errors import Invalid, TooCostly, moved
 from service.http.json_text import check_small, most_commas
 from service.http.pointers import pointers
 from service.http.threads import in_thread
@@ -203,9 +203,9 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
             return known[name]
         try:
             found = datasets.card(name)
+            check_fits(found, checked.card.input, pointer)
         except (UnknownDataset, InvalidDataset) as error:
-            raise type(error)(error.detail, pointer="/input/dataset" if name == of_input else pointer) from None
-        check_fits(found, checked.card.input, pointer)
+            raise moved(error, "/input/dataset" if name == of_input else pointer) from None
         counts[found.digest] = found.count
         known[name] = found.digest
         return found.digest

@@ -28,6 +28,7 @@ FIELDS = ("model", "method", "target", "parameters", "params")  # the last is wh
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
 PARTS = ("input", "request", *FIELDS)
+INPUTS = "inputs."  # before the name of a part for an input, that may be called as a field is
 MOST_PARTS = 32  # of inputs by name
 
 
@@ -85,8 +86,8 @@ async def _read_form(request: Request, most: int) -> Body:
 
 
 async def _from_form(form: FormData, most: int) -> Body:
-    _check_once([name.removeprefix("inputs.") for name, _ in form.multi_items()])
-    parts = {name.removeprefix("inputs."): await _bytes_of(form, name) for name in form if name not in PARTS}
+    _check_once([name if name in PARTS else INPUTS + name.removeprefix(INPUTS) for name, _ in form.multi_items()])
+    parts = {name.removeprefix(INPUTS): await _bytes_of(form, name) for name in form if name not in PARTS}
     part = form.get("input")
     upload = await _bytes_of(form, "input") if part is not None else None
     held = len(upload or b"") + sum(map(len, parts.values()))
@@ -96,6 +97,8 @@ async def _from_form(form: FormData, most: int) -> Body:
         size = sum(len(value) for value in fields.values() if isinstance(value, str))
         read = await in_thread(lambda: _plain_fields(fields), size)
         return Body(read, upload, size + held, parts)
+    if beside := [name for name in FIELDS if name in form]:
+        raise Invalid([_fault(f"/{name}", "this is said in the part request, where there is one") for name in beside])
     text = await given.read() if isinstance(given, UploadFile) else given
     asked = await in_thread(lambda: json_object(text, "/request", most), len(text))
     return Body(asked, upload, len(text) + held, parts)
@@ -131,7 +134,10 @@ def _check_once(names: Sequence[str]) -> None:
     """Of two of one name only one would be read."""
     if twice := sorted(name for name, times in Counter(names).items() if times > 1):
         raise Invalid(
-            [_fault(f"/{name}", "this came more than once; one request explains one input") for name in twice]
+            [
+                _fault(f"/{name.removeprefix(INPUTS)}", "this came more than once; one request explains one input")
+                for name in twice
+            ]
         )
 
 

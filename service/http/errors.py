@@ -144,6 +144,18 @@ class Invalid(InputError):
         super().__init__(errors[0]["detail"], pointer=self.errors[0]["pointer"])
 
 
+def moved(error: InputError, pointer: str | None, prefix: str = "") -> InputError:
+    """The same error about another place of the request, with words before it; None as pointer keeps its own."""
+    if isinstance(error, Invalid):
+        told = [
+            {"pointer": one["pointer"] if pointer is None else pointer, "detail": prefix + one["detail"]}
+            for one in error.errors
+        ]
+        return Invalid(told)
+    at = error.pointer if pointer is None else pointer
+    return type(error)(prefix + error.detail, pointer=at, instead=error.instead, alternatives=error.alternatives)
+
+
 class Failed(RequestError):
     """A job's stored failure: `stored` is its own code."""
 

@@ -14,12 +14,13 @@ from service.deps import dependencies_of
 from service.explanations.documents import Meta, path_of
 from service.explanations.input import named_input, read_input
 from service.explanations.orders import make_orders
-from service.explanations.request_schema import InputField
+from service.explanations.request_schema import MOST_COLUMNS, InputField
 from service.explanations.requests import CheckedRequest, check_request, terms_of
 from service.explanations.responses import raise_for_status
 from service.explanations.waiting import while_connected
 from service.http.bodies import Body
-from service.http.errors import Expired, Invalid, NoWorker, StillRunning
+from service.http.errors import Expired, Invalid, NoWorker, StillRunning, moved
+from service.http.json_text import check_fields
 from service.http.threads import in_thread
 from service.queue.queue import Queue
 from service.queue.status import Status
@@ -139,10 +140,8 @@ def _of_one(checked: CheckedRequest, instance: Instance, prefix: str) -> list[Or
     request = checked.request.model_copy(update={"target": instance.target})
     try:
         return make_orders(replace(checked, request=request), instance.input, len(checked.methods))
-    except Invalid:
-        raise
     except InputError as error:
-        raise type(error)(prefix + error.detail, pointer=error.pointer, alternatives=error.alternatives) from None
+        raise moved(error, None, prefix) from None
 
 
 async def _finished(queue: Queue, tickets: Sequence[Ticket], wait: float) -> None:
@@ -189,6 +188,7 @@ def _instance(raw: Any, card: ModelCard, settings: Settings, target: Any, where:
     if isinstance(raw, Mapping) and spec.kind == "table" and set(raw) & set(spec.names):
         own = target if "target" in spec.names else raw.get("target", target)
         row = raw if "target" in spec.names else {name: value for name, value in raw.items() if name != "target"}
+        check_fields(row, where, MOST_COLUMNS)
         return Instance(_read(InputField(table=dict(row)), spec, settings, where), own)
     if isinstance(raw, Mapping) and "shape" not in raw:
         given = {name: one for name, one in raw.items() if one is not None}
@@ -204,7 +204,7 @@ def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) ->
     try:
         found = read_input(field, None, spec, settings)
     except InputError as error:
-        raise type(error)(error.detail, pointer=where) from None
+        raise moved(error, where) from None
     assert found is not None
     return found
 
@@ -218,7 +218,8 @@ def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, wher
     try:
         found = named_input({**own, **unknown}, {}, card, settings)
     except InputError as error:
-        raise type(error)(error.detail, pointer=where) from None
+        name = "/".join((error.pointer or "").removeprefix("/inputs").split("/")[:2])
+        raise moved(error, where + name) from None
     return Instance(found, target if "target" in card.inputs else raw.get("target", target))
 
 

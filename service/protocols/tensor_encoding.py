@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
+from service.http.bodies import MOST_PARTS
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import LONGEST_TEXT, check_small, json_value
 from service.http.pointers import pointers
@@ -18,7 +19,8 @@ from workers.contract import MOST_NUMBERS, InvalidTensor, from_bfloat16, from_js
 
 LENGTH = "inference-header-content-length"
 BYTES, BFLOAT = "BYTES", "BF16"
-MOST_INPUTS, MOST_OUTPUTS, MOST_PARAMETERS = 2, 10, 1000
+MOST_INPUTS = MOST_PARTS + 1  # the targets
+MOST_OUTPUTS, MOST_PARAMETERS = MOST_PARTS + 2, 1000  # a number of arrays, and the documents
 DATATYPES = {
     "BOOL": "bool",
     **{f"UINT{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},

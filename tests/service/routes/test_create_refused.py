@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from service.app import create_app
 from service.explanations import responses
 from service.http.errors import QueueFull, QuotaExceeded
 from service.queue.status import Problem, Progress, Status
+from service.settings import Settings
 from tests.service.fakes import FakeQueue
 from tests.service.routes.bodies import URL, body
 
@@ -89,3 +93,21 @@ async def test_methods_held_too_deeply_are_refused(client: httpx.AsyncClient) ->
         method = {"name": "smooth_grad", "of": method}
     answer = await client.post(URL, json={"model": "digits", "method": method})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("items", [[0, 10**10], [-1, 5], [0]])
+async def test_items_are_numbers_that_a_dataset_may_have(client: httpx.AsyncClient, items: list[int]) -> None:
+    asked = {"model": "digits", "method": "gradient", "input": {"dataset": "training", "items": items}}
+    answer = await client.post(URL, json=asked)
+    assert answer.status_code == 422, answer.text
+    assert all(one["pointer"].startswith("/input") for one in answer.json()["errors"])
+
+
+async def test_a_dataset_that_does_not_fit_is_the_inputs_fault(queue: FakeQueue, tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    np.save(tmp_path / "training" / "inputs.npy", np.zeros((3, 5), np.float32))
+    app = create_app(Settings(log_level="CRITICAL", datasets=tmp_path), queue)
+    asked = {"model": "digits", "method": "gradient", "input": {"dataset": "training"}}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+        answer = await client.post(URL, json=asked)
+    assert [one["pointer"] for one in answer.json()["errors"]] == ["/input/dataset"]

@@ -6,6 +6,7 @@ import io
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -116,7 +117,7 @@ async def test_the_picture_shows_both(client: httpx.AsyncClient, picture: bytes)
     ("inputs", "told"),
     [
         ({"image": {"image": "AAAA"}}, "nothing for row"),
-        ({"image": {"image": "AAAA"}, "column": {"tensor": {"shape": [5], "data": ROW}}}, "image [3, 8, 8]"),
+        ({"image": {"image": "AAAA"}, "column": {"tensor": {"shape": [5], "data": ROW}}}, "there are: image, row"),
         (
             {"image": {"digest": "sha256:" + "0" * 64}, "row": {"tensor": {"shape": [5], "data": ROW}}},
             "a digest is of all inputs",
@@ -168,3 +169,28 @@ async def test_the_three_protocols_take_inputs_by_name(client: httpx.AsyncClient
         np.testing.assert_allclose(by_name[f"attribution.{name}"][0], wanted, rtol=1e-5)
     told = (await client.get("/v2/models/both")).json()
     assert [given["name"] for given in told["inputs"]] == ["image", "row", "target"]
+
+
+async def test_fields_beside_the_part_request_are_not_dropped(client: httpx.AsyncClient, picture: bytes) -> None:
+    """Whoever sends a method there would get another one's explanation."""
+    asked = json.dumps({"model": "both"}).encode()
+    row = encode_npy(np.array(ROW, np.float32))
+    sent = {"image": ("i.png", picture), "row": ("r.npy", row), "request": (None, asked), "method": (None, b"gradient")}
+    refused = await client.post(URL, files=sent)
+    assert refused.status_code == 422
+    assert [one["pointer"] for one in refused.json()["errors"]] == ["/method"]
+
+
+async def test_an_input_may_be_called_as_a_field_is(model: Model, picture: bytes) -> None:
+    """Its part is then inputs.NAME."""
+    named = {"model": model.card.inputs["image"], "row": model.card.inputs["row"]}
+    queue = WorkingQueue({"both": model})
+    served = queue.models()
+    card = model.card.model_copy(update={"name": "both", "inputs": named})
+    app = create_app(Settings(log_level="CRITICAL"), queue)
+    queue.models = lambda: replace(served, cards={"both": card})  # type: ignore[method-assign]
+    row = encode_npy(np.array(ROW, np.float32))
+    sent = {"inputs.model": ("i.png", picture), "row": ("r.npy", row), "model": (None, b"both")}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+        answer = await client.post(URL, files={**sent, "method": (None, b"none such")})
+    assert answer.json()["code"] == "unknown_method", answer.text
