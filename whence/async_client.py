@@ -27,6 +27,18 @@ T = TypeVar("T")
 PART = 2**20
 
 
+class _Parts:
+    """What is uploaded, from its beginning each time that it is sent."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._file = upload.file
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._file.seek(0)
+        while part := self._file.read(PART):
+            yield part
+
+
 class AsyncClient:
     """As Client; an explanation's `values` are fetched with it, its pictures are awaited."""
 
@@ -120,12 +132,9 @@ class AsyncClient:
             return await self._sent(upload)
 
     async def _sent(self, upload: Upload) -> dict[str, Any]:
-        async def parts() -> AsyncIterator[bytes]:
-            while part := upload.file.read(PART):
-                yield part
-
-        ask = Ask("POST", f"{API}/datasets", headers={"Content-Type": upload.media}, body={"content": parts()})
-        found: dict[str, Any] = check(await self._answered(ask)).json()
+        ask = Ask("POST", f"{API}/datasets", headers={"Content-Type": upload.media}, body={"content": _Parts(upload)})
+        answer = await self.run(flows.submit(ask, time.monotonic() + self.patience))
+        found: dict[str, Any] = answer.json()
         return found
 
     async def explain_dataset(
@@ -149,13 +158,16 @@ class AsyncClient:
 
     async def download(self, path: str, to: str | Path) -> None:
         """Write what is under a path (a link of a document) to a file as it comes. Raises WhenceError."""
-        async with self.http.stream("GET", path) as answer:
-            if answer.is_error:
-                await answer.aread()
-            check(answer)
-            with Path(to).open("wb") as file:
-                async for part in answer.aiter_bytes():
-                    file.write(part)
+        try:
+            async with self.http.stream("GET", path) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                check(answer)
+                with Path(to).open("wb") as file:
+                    async for part in answer.aiter_bytes():
+                        file.write(part)
+        except httpx.TransportError as error:
+            raise unreachable(self.http.base_url, error) from None
 
     async def explanation(self, explanation_id: str) -> AsyncExplanation:
         """As Client.explanation."""

@@ -70,7 +70,7 @@ class Collection(Explanation):
     def values(self) -> NDArray[Any]:
         """The maps of all items along a first axis, zeros where an item has none. All of them at once."""
         data = self._fetch(f"{self._place()}/collection.safetensors", "application/vnd.safetensors")
-        return loaded_stack(data, "attribution")
+        return loaded_stack(data)
 
     @property
     def means(self) -> dict[str, NDArray[Any]]:

@@ -23,12 +23,12 @@ def settings(url: str | None, key: str | None) -> dict[str, Any]:
     return {
         "base_url": address,
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
-        "timeout": httpx.Timeout(10, read=120),
+        "timeout": httpx.Timeout(10, read=120, pool=None),  # who asks for more at once than is answered waits
         "limits": httpx.Limits(max_connections=AT_ONCE),
         "trust_env": False,
     }
 
 
 def unreachable(url: httpx.URL, error: httpx.TransportError) -> Unreachable:
-    why = str(error) or type(error).__name__
-    return Unreachable(f"no Whence answers at {url} ({why}); start one with `whence up`", code="unreachable")
+    why, there = str(error) or type(error).__name__, url.copy_with(userinfo=b"")  # a password is nobody's business
+    return Unreachable(f"no Whence answers at {there} ({why}); start one with `whence up`", code="unreachable")

@@ -68,12 +68,13 @@ def upload_of(given: Any) -> Iterator[Upload]:
         yield _arrays(given, None, file)
 
 
-def loaded_stack(data: bytes, name: str) -> NDArray[Any]:
-    """An array of a safetensors file."""
+def loaded_stack(data: bytes) -> NDArray[Any]:
+    """What is stacked in a safetensors file, whatever kind it is of; beside it there are only the items' numbers."""
     import json
 
     size = int.from_bytes(data[:8], "little")
     head: Mapping[str, Any] = json.loads(data[8 : 8 + size])
+    name = next(one for one in head if one not in ("__metadata__", "index"))
     begin, end = head[name]["data_offsets"]
     kind = {"F32": "<f4", "I64": "<i8"}[head[name]["dtype"]]
     return np.frombuffer(data[8 + size + begin : 8 + size + end], kind).reshape(head[name]["shape"])

@@ -97,6 +97,8 @@ def submit(ask: Ask, latest: float) -> Flow[httpx.Response]:
             if time.monotonic() + busy.seconds > latest:
                 raise
             yield Pause(busy.seconds)
+            if (rewind := getattr(ask.body.get("content"), "seek", None)) is not None:
+                rewind(0)
 
 
 def finish(answer: httpx.Response, accept: str, latest: float, tell: Tell = silent) -> Flow[httpx.Response]:
@@ -155,9 +157,9 @@ def status_of(answer: httpx.Response) -> dict[str, Any] | None:
 
 
 def place_of(answer: httpx.Response) -> str:
-    """Where the explanation is, or will be."""
+    """Where the explanation is, or will be, at the service itself: what is before it may have put a prefix there."""
     named = answer.headers.get("Location") or answer.headers.get("Content-Location")
-    return str(named or answer.url.path)
+    return f"{EXPLANATIONS}/{id_of(str(named or answer.url.path))}"
 
 
 def id_of(place: str) -> str:

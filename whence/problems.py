@@ -16,7 +16,8 @@ def check(answer: httpx.Response) -> httpx.Response:
     if not answer.is_error:
         return answer
     told = _problem(answer)
-    message = sentence(told) or f"{answer.url} answered {answer.status_code} {answer.reason_phrase}"
+    asked = answer.url.copy_with(userinfo=b"")
+    message = sentence(told) or f"{asked} answered {answer.status_code} {answer.reason_phrase}"
     said = {**_of(told), "status": answer.status_code}
     after = answer.headers.get("Retry-After", "")
     if answer.status_code in (429, 503) and after.isdecimal():

@@ -51,7 +51,7 @@ from workers.explanation.tensors import (
     from_json,
 )
 from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text
-from workers.jobs.blobs import SMALLEST, Objects
+from workers.jobs.blobs import SMALLEST, Objects, ObjectsAway
 from workers.jobs.connection import refuses_writes
 from workers.jobs.doorbell import publisher, ring
 from workers.jobs.fingerprints import comparable, distance, seal
@@ -65,7 +65,6 @@ from workers.jobs.keys import PACE as PACE_KEY
 from workers.jobs.keys import PROBE as PROBE_KEY
 from workers.jobs.keys import RELOADS as RELOADS_KEY
 from workers.jobs.keys import UNLOADED as UNLOADED_KEY
-from workers.jobs.keys import UPLOADS as UPLOADS_KEY
 from workers.jobs.keys import WEBHOOKS as WEBHOOKS_KEY
 from workers.jobs.keys import WORKERS as WORKERS_KEY
 from workers.jobs.keys import card as card_key
@@ -184,12 +183,12 @@ __all__ += [
     "RELOADS_KEY",
     "SMALLEST",
     "UNLOADED_KEY",
-    "UPLOADS_KEY",
     "WEBHOOKS_KEY",
     "WORKERS_KEY",
     "Job",
     "KeyFileRefused",
     "Objects",
+    "ObjectsAway",
     "Priority",
     "WrongAddress",
     "async_client",

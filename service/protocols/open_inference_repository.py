@@ -59,7 +59,8 @@ async def unload(request: Request, name: str) -> Response:
     await check_serving(request)
     _known(request, name)
     deps = dependencies_of(request)
-    await deps.queue.repository.unloaded(name, deps.settings.protocol_wait)
+    if await deps.queue.repository.unloaded(name, deps.settings.protocol_wait) is None:
+        raise ModelLoading(f"the model {name} is still served by a worker; ask again")
     return _json({"name": name, "unload": True})
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import dependencies_of
+from service.http.errors import ModelLoading
 from service.http.json_text import most_commas
 from service.http.negotiation import JSON
 from service.http.threads import in_thread
@@ -59,8 +60,9 @@ async def remove(request: Request, name: str) -> Response:
     _known(request, name)
     deps = dependencies_of(request)
     queue = deps.queue
-    if not await queue.repository.remove(name):
-        await queue.repository.unloaded(name, deps.settings.protocol_wait)
+    removed = await queue.repository.remove(name)
+    if not removed and await queue.repository.unloaded(name, deps.settings.protocol_wait) is None:
+        raise ModelLoading(f"the model {name} is still served by a worker; ask again")
     return _json({"status": f'Model "{name}" unregistered'})
 
 

@@ -5,17 +5,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import structlog
 from redis.asyncio import Redis
 
 from service.http.errors import ModelRefused, NotFound
-from service.queue.connection import answering
+from service.queue.connection import QueueUnavailable, answering
 from service.queue.served import Served, Summary
-from workers.contract import LOADS_KEY, RELOADS_KEY, UNLOADED_KEY, UPLOADS_KEY, Objects, meant
+from workers.contract import (
+    LOADS_KEY,
+    RELOADS_KEY,
+    UNLOADED_KEY,
+    Objects,
+    ObjectsAway,
+    async_script,
+    meant,
+)
 
 LOOK_S = 0.1
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A packed folder at its place in the store, and what was sent under its name before ("" for nothing)."""
+
+    name: str
+    place: str
+    before: str = ""
+
+    @property
+    def mark(self) -> str:
+        """What it goes by in the states of models."""
+        return self.place.rpartition("/")[2][:16]
 
 
 class Repository:
@@ -23,41 +49,44 @@ class Repository:
 
     def __init__(self, jobs: Redis, objects: Objects, served: Callable[[], Served]) -> None:
         self._jobs = jobs
+        self._upload = async_script(jobs, "upload")
         self.objects = objects
         self.served = served
 
-    async def send(self, name: str, packed: Path) -> tuple[str, str | None]:
-        """Have a packed folder served under a name; what it goes by from now on, and what was sent before.
+    async def send(self, name: str, packed: Path) -> Sent:
+        """Have a packed folder served under a name; raises QueueUnavailable."""
+        try:
+            place = await asyncio.to_thread(self.objects.put_file, "models", packed)
+        except ObjectsAway as away:
+            log.error("a model that was sent could not be kept", model=name, error=str(away))
+            raise QueueUnavailable("the store for what is sent takes nothing now; try again in a few seconds") from None
+        before, _ = await self._become(name, place) or ("", False)
+        return Sent(name, place, before)
 
-        Raises ObjectsAway, QueueUnavailable.
-        """
-        place = await asyncio.to_thread(self.objects.put_file, "models", packed)
-        async with answering():
-            before = cast("bytes | None", await self._jobs.hget(UPLOADS_KEY, name))
-            await self._jobs.hset(UPLOADS_KEY, name, place)
-            await self._jobs.srem(UNLOADED_KEY, name)
-        return sent(place), before.decode() if before else None
-
-    async def restore(self, name: str, before: str | None) -> None:
-        """Have what was sent before served again, or nothing of that name."""
-        async with answering():
-            if before is None:
-                await self._jobs.hdel(UPLOADS_KEY, name)
-            else:
-                await self._jobs.hset(UPLOADS_KEY, name, before)
+    async def restore(self, sent: Sent) -> None:
+        """Have what was sent before served again, or nothing of that name; what was sent since stays."""
+        if (found := await self._become(sent.name, sent.before, wanted=sent.place)) is not None:
+            await self._forget(*found)
 
     async def remove(self, name: str) -> bool:
         """Take away what was sent under a name; False where nothing was."""
+        before, held = await self._become(name, "") or ("", False)
+        await self._forget(before, held)
+        return bool(before)
+
+    async def _become(self, name: str, place: str, wanted: str = "") -> tuple[str, bool] | None:
+        """What was sent under the name until now, and whether another name has it; None where it is not `wanted`."""
         async with answering():
-            place = cast("bytes | None", await self._jobs.hget(UPLOADS_KEY, name))
-            if place is None:
-                return False
-            await self._jobs.hdel(UPLOADS_KEY, name)
-            await self._jobs.srem(UNLOADED_KEY, name)
-            others = await self._jobs.hvals(UPLOADS_KEY)
-        if place not in others:
-            await asyncio.to_thread(self.objects.remove, place.decode())
-        return True
+            done, before, held = cast("tuple[int, bytes, int]", await self._upload(args=[name, wanted, place]))
+        return (before.decode(), bool(held)) if done else None
+
+    async def _forget(self, place: str, held: bool) -> None:
+        """What is sent under no name is not needed any more."""
+        if place and not held:
+            try:
+                await asyncio.to_thread(self.objects.remove, place)
+            except ObjectsAway as away:
+                log.warning("what was sent could not be removed from its store", place=place, error=str(away))
 
     async def unload(self, name: str) -> None:
         async with answering():
@@ -96,11 +125,11 @@ class Repository:
             raise ModelRefused(f"the model {name} cannot be served: {model.reason}")
         return model
 
-    async def unloaded(self, name: str, wait: float) -> None:
-        """Have a model served no more; raises NotFound."""
+    async def unloaded(self, name: str, wait: float) -> Summary | None:
+        """Have a model served no more: as it is then, None where that takes longer than may be. Raises NotFound."""
         self.known(name)
         await self.unload(name)
-        await self.until(name, lambda one: one.state != "ready", wait)
+        return await self.until(name, lambda one: one.state != "ready", wait)
 
     async def until(self, name: str, condition: Callable[[Summary], bool], wait: float) -> Summary | None:
         """The model as soon as the condition holds; None where it does not within so many seconds."""
@@ -112,8 +141,3 @@ class Repository:
             if time.monotonic() > end:
                 return None
             await asyncio.sleep(LOOK_S)
-
-
-def sent(place: str) -> str:
-    """What an upload goes by in the states of models."""
-    return place.rpartition("/")[2][:16]

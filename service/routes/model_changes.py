@@ -48,13 +48,13 @@ async def send(request: Request, name: str) -> Response:
             await to_thread.run_sync(check_sent, packed, name, deps.settings.model_unpacked, limiter=_unpacking)
         except InvalidFolder as error:
             raise ModelRefused(error.detail) from None
-        sent, before = await deps.queue.repository.send(name, packed)
+        sent = await deps.queue.repository.send(name, packed)
     model = await deps.queue.repository.until(
-        name, lambda one: any(place.told.sent == sent for place in _done(one)), wait_of(request)
+        name, lambda one: any(place.told.sent == sent.mark for place in _done(one)), wait_of(request)
     )
-    of = [place for place in _done(model) if place.told.sent == sent] if model else []
+    of = [place for place in _done(model) if place.told.sent == sent.mark] if model else []
     if of and all(place.told.state == "failed" for place in of):
-        await deps.queue.repository.restore(name, before)
+        await deps.queue.repository.restore(sent)
         raise ModelRefused(of[0].told.reason or "the model cannot be served")
     return _answer(deps.queue.models(), name, 200 if of else 202)
 
@@ -84,8 +84,8 @@ async def load(request: Request, name: str) -> Response:
 async def unload(request: Request, name: str) -> Response:
     """It is served no more, until it is loaded again; its folder stays."""
     queue = dependencies_of(request).queue
-    await queue.repository.unloaded(name, wait_of(request))
-    return _answer(queue.models(), name, 200)
+    model = await queue.repository.unloaded(name, wait_of(request))
+    return _answer(queue.models(), name, 200 if model is not None else 202)
 
 
 @router.post("/{name}/reload", summary="Read a model's folder anew", **descriptions.CHANGE_MODEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.queue.repository import Repository
+from service.queue.repository import Repository, Sent
 from workers.contract import Objects
 from workers.explanation.card import ImageSpec, InputSpec, Layer, MethodSupport, ModelCard
 from workers.explanation.model_state import ModelState
@@ -36,18 +36,18 @@ class FakeRepository(Repository):
         self.uploads: dict[str, str] = {}
         self.reloaded: list[str] = []
 
-    async def send(self, name: str, packed: Path) -> tuple[str, str | None]:
-        before, self.uploads[name] = self.uploads.get(name), "models/0123"
+    async def send(self, name: str, packed: Path) -> Sent:
+        before, self.uploads[name] = self.uploads.get(name, ""), "models/0123"
         if name == "broken":
             self.queue.told.append(ModelState(name=name, state="failed", reason="broken: it is bad", sent="0123"))
         else:
             state = ModelState(name=name, state="ready", digest=DIGITS.digest, card="digits", since=1.0, sent="0123")
             self.queue.told.append(state)
-        return "0123", before
+        return Sent(name, "models/0123", before)
 
-    async def restore(self, name: str, before: str | None) -> None:
-        self.uploads.pop(name)
-        self.queue.told = [one for one in self.queue.told if one.name != name]
+    async def restore(self, sent: Sent) -> None:
+        self.uploads.pop(sent.name)
+        self.queue.told = [one for one in self.queue.told if one.name != sent.name]
 
     async def remove(self, name: str) -> bool:
         self.queue.told = [one for one in self.queue.told if one.name != name or name not in self.uploads]

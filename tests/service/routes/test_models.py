@@ -229,3 +229,15 @@ async def test_torchserves_management(client: httpx.AsyncClient, queue: FakeQueu
     assert (await client.get("/models")).json()["models"] == [{"modelName": "table", "modelUrl": "table"}]
     unknown = await client.get("/models/unheard-of")
     assert (unknown.status_code, unknown.json()["type"]) == (404, "ModelNotFoundException")
+
+
+async def test_what_is_still_served_is_not_said_to_be_unloaded(
+    client: httpx.AsyncClient, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unheard(_: str) -> None: ...
+
+    monkeypatch.setattr(queue.repository, "unload", unheard)
+    answer = await client.post(f"{URL}/digits/unload")
+    assert (answer.status_code, answer.json()["state"]) == (202, "ready")
+    assert (await client.post("/v2/repository/models/digits/unload")).status_code == 503
+    assert (await client.delete("/models/digits")).status_code == 503

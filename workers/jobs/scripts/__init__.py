@@ -24,6 +24,7 @@ Script: TypeAlias = Literal[
     "report",
     "status",
     "submit",
+    "upload",
 ]
 SHARED = ("common", "profiles", "turns", "jobs")  # each builds on those before it
 
