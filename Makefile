@@ -14,7 +14,7 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators table map docs bench servers clean
+.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators table map docs bench reproduce servers clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -78,6 +78,9 @@ docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an e
 
 bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
 	@$(BIN)/python -m benchmarks
+
+reproduce: $(TEST_READY)  ## run what reproduces the seeds' figures, with a table of outcomes (ONLY="S4 Fig. 14.6" for some; hours in all)
+	@$(BIN)/python -m reproductions $(if $(ONLY),"$(ONLY)")
 
 servers:  ## install MLServer, MLflow and shap into out/servers, KServe's server into out/kserve, for tests that ask real ones
 	@$(PYTHON) -m venv out/servers

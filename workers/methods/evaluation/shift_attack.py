@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from workers.engine.model.batch import Batch
     from workers.engine.model.model import Model
 
+REACH = 1e-5  # of what a number's precision may take of a shift
+
 
 class ShiftAttack(Method):
     """What a method attributes to x + m by a model made for inputs shifted by m = s / gradient - x (S4 ch. 14, l.4964).
 
     The second model computes the same from x + m as the first from x; yet input times gradient is s there, whatever s
     was `wanted`, and other methods that are not invariant follow it as far as they do. Shape and units are those of the
-    method. `first` is what it attributes to x by the first model, `shift` is m. Where the gradient is 0 nothing is
-    shifted (`out_of_reach` in the info counts these). The check compares the two models' scores. Raises
-    MethodNotApplicable where the input meets what is not affine before a layer with a bias. Source: Kindermans et al.
-    2019; S4 14.4.
+    method. `first` is what it attributes to x by the first model, `shift` is m. Where the gradient is 0, or so small
+    that the shift would be lost in rounding, nothing is shifted (`out_of_reach` in the info counts these). The check
+    compares the two models' scores. Raises MethodNotApplicable where the input meets what is not affine before a layer
+    with a bias. Source: Kindermans et al. 2019; S4 14.4.
     """
 
     one_input = "shifts every value of one input by itself"
@@ -69,8 +71,9 @@ class ShiftAttack(Method):
 
         wanted, targets = self._wanted(model, batch), model.resolve(batch)
         scores, slopes = model.gradient(batch.x, targets)
-        flat = slopes == 0
-        shift = torch.where(flat, 0, wanted / torch.where(flat, 1, slopes) - batch.x)
+        shift = wanted / torch.where(slopes == 0, 1, slopes) - batch.x
+        flat = (slopes == 0) | (shift.abs() > REACH / torch.finfo(shift.dtype).eps)
+        shift = torch.where(flat, 0, shift)
         shift = shift if self.clip is None else shift.clamp(-self.clip, self.clip)
         found, after = [], []
         for row in range(len(batch)):

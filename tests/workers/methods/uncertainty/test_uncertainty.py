@@ -109,11 +109,11 @@ def test_a_method_of_many_passes_keeps_one_draw_throughout() -> None:
     assert not row.arrays["std"].any()
 
 
-def test_relevance_is_conserved_through_dropout() -> None:
-    """A mask is a constant factor: LRP passes it by, and without biases each sample conserves its score."""
+@pytest.mark.parametrize("of", [{"name": "lrp", "composite": "zero"}, {"name": "deep_lift"}])
+def test_relevance_is_conserved_through_dropout(of: dict[str, str]) -> None:
+    """A mask is a constant factor: each sample's map sums to its score, DeepLIFT's since f(0) = 0 (S3 3.1)."""
     module = net(bias=False, norm=False)
     model, x = model_of(module, (1, 8, 8)), inputs(1)
-    of = {"name": "lrp", "composite": "zero"}
     (row,) = explained(model, "mc_dropout", x, seeds=[1], of=of, samples=50, approach="all")
     for told, heat in zip(row.info["classes"], row.arrays["by_class"], strict=True):
         assert heat.sum() == pytest.approx(told["mean"], rel=1e-3, abs=1e-4)

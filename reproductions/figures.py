@@ -1,0 +1,105 @@
+"""The figures and tables of the seeds: which were tried, by what, with what outcome, and what the others would need."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Verdict = Literal["agrees", "agrees in part", "differs", "not comparable", "not tried"]
+
+
+class Figure(NamedTuple):
+    """`command` runs it, with {shared} for the folder of reference data; none where it was not tried."""
+
+    name: str
+    verdict: Verdict
+    why: str
+    page: str = ""
+    command: tuple[str, ...] = ()
+
+
+MNIST = "{shared}/data/mnist.npz"
+CIFAR = "{shared}/data/cifar10/cifar10_samples.npz"
+RESNET = "{shared}/models/resnet20_cifar10"
+SQUEEZENET = "{shared}/models/squeezenet1_1"
+SHIFT = ("reproductions.shift", MNIST)
+SANITY = ("reproductions.sanity", CIFAR, "3")
+FLIPPING = ("reproductions.flipping", RESNET, CIFAR)
+DROPOUT = ("reproductions.mc_dropout", MNIST)
+SSA = ("reproductions.ssa", "{shared}")
+ACTIVITY = ("benchmarks.two_conv", MNIST, "13")
+
+FIGURES: tuple[Figure, ...] = (
+    Figure(
+        "S0 Table 2, MNIST",
+        "agrees in part",
+        "order of the rows and effect of noise; clean digits 23 % (17 %)",
+        "activity.md",
+        ACTIVITY,
+    ),
+    Figure("S0 Table 2, other rows", "not comparable", "needs smallNORB and all of CIFAR-10"),
+    Figure(
+        "S0 Fig. 7", "agrees in part", "deep Taylor high, Insens rises to the input; .25 on labels", "sanity.md", SANITY
+    ),
+    Figure("S0 Fig. 2, 5, 6, 8-13", "not tried", "pictures without numbers; MNISTdbl would have to be made from MNIST"),
+    Figure("S1 Fig. 1b", "agrees", "an image's dependencies as a graph", "ssa.md", SSA),
+    Figure("S1 Fig. 2", "differs", "an exponential fits better than the power law, at 64 and 512 units", "ssa.md", SSA),
+    Figure(
+        "S1 Fig. 4, 5", "agrees in part", "classes share subgraphs and cluster; not on the seed's ten", "ssa.md", SSA
+    ),
+    Figure("S1 with 4096 units", "not comparable", "needs VGG-16 with its ImageNet weights"),
+    Figure(
+        "S2 Fig. 2",
+        "agrees",
+        "pattern, attribution and filter of the toy, rho 1 and .723",
+        "toy.md",
+        ("reproductions.toy",),
+    ),
+    Figure(
+        "S2 Fig. 3", "agrees in part", "random < filter < fitted; the two fitted are alike", "flipping.md", FLIPPING
+    ),
+    Figure("S2 Fig. 4", "agrees in part", "two-component is steepest, by a small margin", "flipping.md", FLIPPING),
+    Figure("S2 Fig. 1, 5, 6", "not comparable", "pictures of VGG-16 on ImageNet, whose weights are not at hand"),
+    Figure("S3 Fig. 18, 19", "agrees", "approach 1 fails, Algorithm 1 tells", "mc_dropout.md", DROPOUT),
+    Figure("S3 Fig. 20-24", "not tried", "pictures without numbers, of the seed's own nets"),
+    Figure(
+        "S4 Fig. 1.4 (SpRAy)",
+        "agrees",
+        "a planted cheat is a cluster",
+        "clever_hans.md",
+        ("reproductions.clever_hans", MNIST),
+    ),
+    Figure(
+        "S4 Table 11.2",
+        "agrees",
+        "also contextual decomposition on addition",
+        "lstm.md",
+        ("benchmarks.lstm_table", "1"),
+    ),
+    Figure(
+        "S4 Fig. 13.4",
+        "agrees in part",
+        "LRP moves less; gradient times input is not less straight",
+        "continuity.md",
+        ("reproductions.continuity", SQUEEZENET, "{shared}/data/images/foolbox00_n02108422_243_bull_mastiff.jpg"),
+    ),
+    Figure("S4 Fig. 14.2-14.5", "agrees", "who stays and who moves, all of it", "shift.md", SHIFT),
+    Figure(
+        "S4 Fig. 14.6", "agrees", "the attack deceives what is not invariant", "attack.md", ("reproductions.attack",)
+    ),
+    Figure(
+        "S4 Fig. 22.4, LRP",
+        "not comparable",
+        "other machine and peer: a plain NumPy LRP here",
+        "per_image.md",
+        ("benchmarks.per_image",),
+    ),
+)
+
+
+def table() -> str:
+    """All of them with their outcomes, in Markdown."""
+    lines = ["| figure | outcome | in a line | page |", "|---|---|---|---|"]
+    for one in FIGURES:
+        page = f"[{one.page}]({one.page})" if one.page else ""
+        lines.append(f"| {one.name} | {one.verdict} | {one.why} | {page} |")
+    return "\n".join(lines)
