@@ -72,6 +72,8 @@ def _unpacked(file: zipfile.ZipFile, made: Collection, to: Path) -> None:
         return
     for name, info in _renamed(file, made):
         path = to / name
+        if not path.resolve().is_relative_to(to.resolve()):
+            raise ValueError(f"the archive holds {name!r}, which does not lie in {to}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_table(file, made) if name == "index.csv" else file.read(info))
 

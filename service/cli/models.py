@@ -113,8 +113,9 @@ def load(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
 def unload(ctx: typer.Context, name: Name, url: Elsewhere = None) -> None:
     """Have a model served no more, until it is loaded again. Needs a key of scope admin."""
     with connect(url or ctx.obj) as client:
-        _sent(client, "POST", f"{MODELS}/{name}/unload")
-    err.print(f"{name} is unloaded", markup=False)
+        said = _sent(client, "POST", f"{MODELS}/{name}/unload")
+    done = said.status_code == httpx.codes.OK
+    err.print(f"{name} is unloaded" if done else f"{name} is being unloaded: a worker still serves it", markup=False)
 
 
 def _row(model: dict[str, Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import orjson
 from anyio import to_thread
 
 from service.explanations.collections import Collection, Order, table
-from service.http.errors import Expired
+from service.http.errors import Expired, NotFound
 from service.queue.queue import Queue
 from service.render.axis_kinds import Layout
 from service.render.contact_sheet import PER_SHEET, Cell, contact_sheet
@@ -49,6 +49,8 @@ async def sheet(of: Collection, queue: Queue, rows: Sequence[int], page: str) ->
 async def beeswarm(of: Collection, queue: Queue) -> bytes:
     """What each feature does over the items, of which so many are drawn as can be told apart."""
     there = of.explained()
+    if not there:
+        raise NotFound("none of its items was explained, so there is nothing to draw")
     rows = [there[at] for at in np.unique(np.linspace(0, len(there) - 1, min(DOTS, len(there))).round().astype(int))]
     found = []
     for at in range(0, len(rows), MOST_READ):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from service.explanations import collection_files
-from service.explanations.collection_files import archive, sheet, stacked
+from service.explanations.collection_files import archive, beeswarm, sheet, stacked
 from service.explanations.collections import Collection
-from service.http.errors import Expired
+from service.http.errors import Expired, NotFound
 from service.queue.queue import Queue
 from workers.contract import encode_npy
 
@@ -86,3 +86,9 @@ async def test_files_are_packed_beside_the_event_loop(collection: Collection, mo
         pass
     assert where
     assert threading.get_ident() not in where
+
+
+async def test_of_nothing_no_beeswarm_is_drawn(collection: Collection) -> None:
+    collection.arrays["collection"][:] = 0
+    with pytest.raises(NotFound, match="none of its items"):
+        await beeswarm(collection, Stored())
