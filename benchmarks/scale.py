@@ -34,6 +34,7 @@ from service.queue import connection
 from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.queue.submission import Order
+from service.render.plots.lines import plot
 from workers.explanation.target import ClassTarget
 from workers.explanation.tensors import digest_tensor, encode_npy
 from workers.jobs import keys, profile
@@ -299,6 +300,16 @@ def curve(url: str, seconds: float, counts: Sequence[int], hosts: Sequence[str |
     return found
 
 
+def draw(found: Sequence[dict[str, float]], file: Path) -> None:
+    """Jobs per second by workers, and what would be linear."""
+    at, rates = [one["workers"] for one in found], [one["jobs_s"] for one in found]
+    linear = [found[0]["jobs_s"] * workers for workers in at]
+    ends = np.array([rates[-1], linear[-1]])
+    arrays = {"curves": np.array([rates, linear]), "at": np.array(at), "scores": ends}
+    said = {"x": "worker processes", "y": "jobs a second", "log": True}
+    plot(arrays, ["measured", "linear"], said, f"at {at[-1]:g}").save(file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -306,6 +317,7 @@ def main() -> None:
     parser.add_argument("--claims", action="store_true")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--draw", type=Path)
     asked = parser.parse_args()
     announce("What one Redis carries: a fake engine of 20 ms")
     seconds, counts = (3.0, (1, 4)) if asked.quick else (8.0, WORKERS)
@@ -326,6 +338,8 @@ def main() -> None:
         else:
             url = stack.enter_context(redis_at(folder, None, "127.0.0.1"))
             told["curve"] = curve(url, seconds, counts, [None, None])
+            if asked.draw:
+                draw(told["curve"], asked.draw)
     if asked.out:
         asked.out.write_text(json.dumps(told, indent=1) + "\n")
 

@@ -32,6 +32,7 @@ def test_an_update_and_its_rollback_lose_nothing_and_mix_nothing(tmp_path: Path)
             leaving, crew = crew, [run.worker(models, revision=revision)]
             other, other_api = run.api(revision=revision)
             ready(other, ["m"])
+            until(partial(stands_for, other, digest), f"the new worker of the {step} is ready")  # as a rollout waits
             asking.urls.insert(0, other)
             asking.at(step, 3)
             asking.urls.remove(url)

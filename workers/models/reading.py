@@ -25,7 +25,7 @@ from workers.explanation.card import ModelCard
 from workers.explanation.errors import InvalidFolder, ModelError, PickledPayload, PredictorAway
 from workers.models import process_limits
 from workers.models.card_file import FILE, read_card
-from workers.models.folder import Folder, read_folder
+from workers.models.folder import Folder, find_folders, read_folder
 from workers.models.kept_cards import FOLDER, KeptCards, Signature, Whole, name_of
 from workers.models.source import parse_source
 
@@ -46,12 +46,26 @@ Describe: TypeAlias = "Callable[[Function], ModelCard]"
 _server = multiprocessing.get_context("forkserver")
 
 
-def warm_up(*modules: str) -> None:
-    """Start the server now, that it imports torch, and these, while others do."""
+def warm_up(models: Path, *modules: str) -> bool:
+    """Start the server now, that it imports torch, and these, while others do; whether it was.
+
+    Where all folders are what they were when they were last read, none is read: then it starts when one is.
+    """
     from multiprocessing import forkserver
 
     _server.set_forkserver_preload(["workers.methods.catalogue", "workers.models.export.warm_up", *modules])
-    forkserver.ensure_running()
+    needed = _any_new(models)
+    if needed:
+        forkserver.ensure_running()
+    return needed
+
+
+def _any_new(models: Path) -> bool:
+    kept = KeptCards(models, lambda _: None, lambda *_: None)
+    try:
+        return any(kept.last(path, signature(path)) is None for path in find_folders(models))
+    except InvalidFolder:
+        return False
 
 
 @dataclass

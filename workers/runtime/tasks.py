@@ -95,7 +95,7 @@ def _child_starts(**_: Any) -> None:
     try:
         if settings.traces:
             tracing.start("whence-worker")
-        reading.warm_up("workers.runtime.execute.warm_up")
+        reading.warm_up(settings.models.absolute(), "workers.runtime.execute.warm_up")
         from workers.runtime.startup import open_worker
 
         _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)

@@ -15,11 +15,11 @@ from torch import nn
 from tests.repositories import Shelf
 from tests.workers.models.folders import write_folder
 from workers.engine.model.function import Function
-from workers.explanation.card import ModelCard
+from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import ModelError
 from workers.models import process_limits, reading
 from workers.models.folder import read_folder
-from workers.models.kept_cards import PLACE, Whole
+from workers.models.kept_cards import PLACE, Whole, name_of
 from workers.models.reading import Outcome, Reader, signature
 
 CARD = '[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [3]\n'
@@ -34,6 +34,27 @@ BAD = {
     "exits": ("import sys\nsys.exit(3)", "ends the process|SystemExit"),
     "eats": ("x = bytearray(10**12)", "MemoryError|wants more memory"),
 }
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_server_starts_at_once_only_where_a_folder_is_new(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that starts again reads none, and its start should not pay for it."""
+    started: list[bool] = []
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", lambda: started.append(True))
+    monkeypatch.setattr(reading._server, "set_forkserver_preload", lambda _: None)
+    path = write_folder(tmp_path / "m")
+    card = ModelCard(name="m", digest=read_folder(path).digest, input=InputSpec(shape=(3,)), outputs=(1,))
+    shelf, folder = Shelf(tmp_path), read_folder(path)
+    if known:
+        shelf.keep(folder, card)
+        shelf.remember(Whole(folder, card, name_of(folder), signature(path)))
+    assert reading.warm_up(tmp_path) is not known
+    assert started == ([] if known else [True])
+    (path / "labels.txt").write_text("f\nb\nc\nd\ne\n")
+    assert reading.warm_up(tmp_path)
+    assert not reading.warm_up(tmp_path / "nowhere")
 
 
 def small(path: Path) -> Path:
