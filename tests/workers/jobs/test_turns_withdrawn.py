@@ -48,6 +48,23 @@ async def test_what_was_withdrawn_and_asked_for_again_is_handed_back_once(
     assert claimed(store, "w2") == []
 
 
+async def test_what_is_withdrawn_after_it_was_handed_back_leaves_its_group_to_who_serves_it(
+    queue: Queue, store: Store, jobs: Redis
+) -> None:
+    """Who had joined it had no line left by then; what comes later is not for a worker that never comes."""
+    asked = order(0, caller="a")
+    await queue.submit([asked])
+    await queue.submit([order(0, caller="b")])
+    assert claimed(store) == [asked.job.id]
+    store.hand_back("w", [asked.job.id])
+    for caller in "ab":
+        await queue.withdraw(asked.job.id, caller)
+    assert not jobs.exists(keys.NEEDED, "whence:class_of", "whence:lines")
+    later = order(1, caller="a")
+    await queue.submit([later])
+    assert claimed(store) == [later.job.id]
+
+
 OF_WORKERS = {"bells", "batch", "interactive", "lease", "profile", "profiles", "turn"}
 LASTING = {*OF_WORKERS, "index", "input", "input_bytes", "inputs", "job"}
 

@@ -42,7 +42,8 @@ local function depart_from(priority, group, caller)
   local level = groups_of(priority, caller)
   if redis.call('EXISTS', line_key(line_of(priority, group, caller))) == 0 then
     depart(level, group)
-    if unfile(priority, class_of(group), caller, group) == 1 and redis.call('HINCRBY', LINES, group, -1) <= 0 then
+    local class = redis.call('HGET', CLASS_OF, group) -- none where it waits nowhere: it is not to be given one here
+    if class and unfile(priority, class, caller, group) == 1 and redis.call('HINCRBY', LINES, group, -1) <= 0 then
       for _, of in ipairs({LINES, NEEDED, CLASS_OF}) do redis.call('HDEL', of, group) end
     end
   end
