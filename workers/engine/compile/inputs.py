@@ -72,7 +72,7 @@ def traced_shapes(
 
 
 def matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dict[str, fx.Node]:
-    """The placeholders by the card's names: those of the program itself, or in its order."""
+    """The placeholders by the card's names: its own, or in its order; InvalidFolder for a mixture."""
     own = {source.name: source for source in sources}
     if len(sources) != len(inputs):
         raise InvalidFolder(
@@ -80,6 +80,11 @@ def matched(sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> dict
             f"({', '.join(inputs)}); give each a section [inputs.NAME], in the order of the model's arguments"
         )
     found = own if own.keys() == inputs.keys() else dict(zip(inputs, sources, strict=True))
+    if other := next((name for name, source in found.items() if own.get(name, source) is not source), None):
+        raise InvalidFolder(
+            f"the model's arguments are {', '.join(own)}, and the card's inputs {', '.join(inputs)}, so that {other} "
+            f"is the argument {found[other].name} by its place; name all of them as the model does, or none"
+        )
     return {name: found[name] for name in inputs}
 
 

@@ -69,7 +69,12 @@ def _fixed(value: Any, symbols: Symbols) -> Any:
         return _size(value, symbols)
     if not isinstance(value, torch.Tensor) or all(isinstance(size, int) for size in value.shape):
         return value
-    return value.new_empty([_size(size, symbols) for size in value.shape])
+    sizes = [_size(size, symbols) for size in value.shape]
+    if any(isinstance(size, int) and size < 0 for size in sizes):
+        raise InvalidTensor(
+            "the input is too small for the model: nothing would be left of it; send a larger one", pointer="/input"
+        )
+    return value.new_empty(sizes)
 
 
 def _size(size: int | torch.SymInt, symbols: Symbols) -> int | torch.SymInt:

@@ -9,20 +9,19 @@ import torch
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import hold
+from workers.engine.perturbation.extents import bounds
 from workers.explanation.target import Target
 
 
 def untied(model: Function, batch: Batch, share: float) -> Batch:
-    """The batch with uniform noise of at most that share of the input's range, from each row's seed; same targets.
+    """The batch with uniform noise of at most that share of each input's range, from each row's seed; same targets.
 
     Two models that compute one function round differently, so a gradient taken at a tie differs between them.
     """
     if not share:
         return batch
     wanted: Sequence[Target] = model.resolve(batch)
-    flat = batch.x.flatten(1)
-    known = model.range()
-    size = (flat.amax(1) - flat.amin(1)).view(-1, *[1] * (batch.x.dim() - 1)) if known is None else known[1] - known[0]
+    low, high = bounds(model, batch.x)
     drawn = torch.stack([torch.rand(batch.x.shape[1:], generator=source) for source in batch.generators()])
-    x = hold(batch.x + share * size * (2 * drawn.to(batch.x) - 1), batch.x, model.card.input)
+    x = hold(batch.x + share * (high - low) * (2 * drawn.to(batch.x) - 1), batch.x, model.card.input)
     return Batch(x, wanted, batch.seeds, batch.report, resources=batch.resources)

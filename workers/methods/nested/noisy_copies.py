@@ -10,9 +10,9 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.chunks import sweep
+from workers.engine.perturbation.extents import extent
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.method import Method
-from workers.methods.nested.extents import extent
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from tests.several import NETS, batch_of_inputs, toy
 from workers.engine.model.inputs import named
 from workers.engine.model.model import Model
+from workers.engine.perturbation.extents import extent
 from workers.engine.perturbation.segments import grid
 from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import ClassTarget
 from workers.methods.catalogue import parse_method
-from workers.methods.nested.extents import extent
 from workers.runtime.execute.alternatives import refuse
 
 TARGET = 1

@@ -93,3 +93,21 @@ def test_what_a_size_has_not_is_refused() -> None:
     with pytest.raises(InvalidTarget, match="for an input of this size"):
         check_target(UnitTarget(layer="bottom", index=(5, 8, 0)), model.sized(((3, 16, 16),)).card)
     check_target(UnitTarget(layer="bottom", index=(5, 7, 0)), model.sized(((3, 16, 16),)).card)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_what_is_shorter_than_a_kernel_is_told_as_the_inputs_fault(length: int) -> None:
+    class Valid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(2, 5, 5), nn.Linear(5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.head(torch.relu(self.conv(x)).mean(2))
+            return output
+
+    spec = InputSpec.model_validate({"shape": (2, "*")})
+    model = model_of_inputs(Valid(), {"input": spec}, {"input": torch.randn(2, 2, 12)})
+    assert model.sized(((2, 5),)).card.input.shape == (2, 5)
+    with pytest.raises(InvalidTensor):
+        model.sized(((2, length),))

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import by_part
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels
-from workers.engine.perturbation.windows import windows
-from workers.explanation.card import InputSpec
+from workers.engine.perturbation.windows import windows_of
+from workers.explanation.card import InputSpec, Part
 from workers.methods.fields.judged import Fill, patch_side
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
@@ -24,11 +25,12 @@ Order: TypeAlias = Literal["morf", "lerf", "random"]
 
 
 def patches(spec: InputSpec, side: int | None) -> Tensor:
-    """For each place the number of its patch: patches do not overlap, and are cut at the edges."""
-    sizes = spec.spatial_shape
-    flat = spec.channel_axis is None
-    labels = torch.empty(sizes, dtype=torch.long)
-    for number, window in enumerate(windows(sizes if flat else (1, *sizes), side or patch_side(spec), None)):
+    """For each place the number of its patch: patches do not overlap, and are cut at the edges.
+
+    Of several inputs each has its own, at all channels of its places; what is held is counted to the first, and stays.
+    """
+    labels = torch.zeros(spec.spatial_shape, dtype=torch.long)
+    for number, window in enumerate(windows_of(spec, side or patch_side(spec), None)):
         labels[window] = number
     return labels
 
@@ -61,9 +63,21 @@ def filled(model: Function, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
     """The inputs with everything taken away; patch_mean leaves each patch its mean, channel by channel."""
     if fill != "patch_mean":
         return baseline(model, batch, fill, asked="fill")
-    axis = model.card.input.channel_axis
-    x = batch.x.unsqueeze(1) if axis is None else batch.x.movedim(axis + 1, 1)
-    index = labels.flatten().to(x.device)
+    spec = model.card.input
+    if spec.parts:
+
+        def part_mean(piece: Tensor, part: Part) -> Tensor:
+            own = labels[part.start : part.stop].view(part.shape)
+            return _patch_mean(piece, own if part.channels is None else own.select(part.channels, 0), part.channels)
+
+        return by_part(batch.x, spec, part_mean)
+    return _patch_mean(batch.x, labels, spec.channel_axis)
+
+
+def _patch_mean(inputs: Tensor, labels: Tensor, axis: int | None) -> Tensor:
+    """The mean of each patch in each channel, in all its places."""
+    x = inputs.unsqueeze(1) if axis is None else inputs.movedim(axis + 1, 1)
+    index = labels.flatten().unique(return_inverse=True)[1].to(x.device)
     sums = x.new_zeros((*x.shape[:2], int(index.max()) + 1)).index_add_(2, index, x.flatten(2))
     means = (sums / index.bincount())[:, :, index].view(x.shape)
     return means.squeeze(1) if axis is None else means.movedim(1, axis + 1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from workers.engine.model import target_masks
 from workers.engine.model.batch import Batch
+from workers.engine.model.inputs import hold
 from workers.engine.model.model import Model
 from workers.explanation.target import ClassTarget, Target
 
@@ -48,7 +49,6 @@ def _rivals(model: Model, output: Tensor, target: Target, most: int) -> list[int
 
 
 def _of_row(model: Model, x: Tensor, target: Target, others: Sequence[int | None], level: float, steps: int) -> Change:
-    bounds = model.range()
     start = x.expand(len(others), *x.shape[1:])
     moved = start.clone()
     first = None
@@ -58,7 +58,7 @@ def _of_row(model: Model, x: Tensor, target: Target, others: Sequence[int | None
         open_rows = (scores - level).abs() > CLOSE * first.abs().clamp(min=TINY)
         if not open_rows.any():
             break
-        moved = torch.where(_along(open_rows, moved), _stepped(moved, scores - level, slopes, bounds), moved)
+        moved = torch.where(_along(open_rows, moved), _stepped(model, moved, scores - level, slopes), moved)
     scores, _ = _lead(model, moved, target, others)
     assert first is not None
     reached = (scores - level).abs() <= 1e-3 * first.abs().clamp(min=TINY)
@@ -71,8 +71,9 @@ def _of_row(model: Model, x: Tensor, target: Target, others: Sequence[int | None
     return Change((moved - start)[best : best + 1], [float(scores[best])], [told])
 
 
-def _stepped(moved: Tensor, gap: Tensor, slopes: Tensor, bounds: tuple[Tensor, Tensor] | None) -> Tensor:
+def _stepped(model: Model, moved: Tensor, gap: Tensor, slopes: Tensor) -> Tensor:
     """One Newton step along the gradient, of the features that are free to go that way."""
+    bounds = model.range()
     if bounds is not None:
         low, high = bounds
         down = _along(gap, slopes) * slopes > 0
@@ -80,7 +81,7 @@ def _stepped(moved: Tensor, gap: Tensor, slopes: Tensor, bounds: tuple[Tensor, T
     size = slopes.flatten(1).square().sum(1)
     pace = torch.where(size > TINY, gap / size.clamp(min=TINY), 0.0)
     stepped = moved - _along(pace, slopes) * slopes
-    return stepped if bounds is None else stepped.clamp(*bounds)
+    return stepped if bounds is None else hold(stepped.clamp(*bounds), moved, model.card.input)
 
 
 def _lead(model: Model, x: Tensor, target: Target, others: Sequence[int | None]) -> tuple[Tensor, Tensor]:

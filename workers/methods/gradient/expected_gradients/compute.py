@@ -13,8 +13,8 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.inputs import hold
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
+from workers.engine.perturbation.extents import bounds, extent
 from workers.explanation.perturbation import NoiseOf
-from workers.methods.nested.extents import bounds, extent
 from workers.methods.nested.noisy_copies import Moments
 
 Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order

@@ -13,12 +13,12 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
+from workers.engine.perturbation.extents import extent
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import MethodNotApplicable, methods
 from workers.explanation.perturbation import NoiseOf
 from workers.explanation.target import ClassTarget
 from workers.methods.method import Method
-from workers.methods.nested.extents import extent
 
 
 def check(model: Function) -> None:
