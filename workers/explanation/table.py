@@ -17,6 +17,7 @@ from workers.explanation.spelling import meant
 
 MOST_BACKGROUND = 10_000  # rows
 MOST_BYTES = 64 * 2**20
+WHOLE = 2**24  # below which every whole number is a float32 of its own
 
 
 def row_of(values: Sequence[Any], names: Sequence[str], spec: InputSpec, pointer: str) -> NDArray[np.float32]:
@@ -59,7 +60,12 @@ def number(value: Any, name: str, spec: InputSpec, pointer: str) -> float:
 
 
 def check_row(row: NDArray[np.float32], spec: InputSpec, pointer: str) -> None:
-    """Raise InvalidTensor where a row given in numbers holds a category that is not there."""
+    """Raise InvalidTensor where a row given in numbers holds a category that is not there, or is of ids and holds none.
+
+    Ids come as float32, as all input does, in which whole numbers from WHOLE on run into each other.
+    """
+    if spec.dtype == "int64" and not (np.equal(row, np.round(row)) & (np.abs(row) < WHOLE)).all():
+        raise InvalidTensor(f"this input is of ids, which are whole numbers below {WHOLE}", pointer=pointer)
     for name, known in spec.categories.items():
         value, words = float(row[spec.names.index(name)]), isinstance(known[0], str)
         if value not in (range(len(known)) if words else known):

@@ -43,7 +43,7 @@ def imported(source: Source, folder: Path, apart: Collection[Path] = ()) -> set[
     if source.file is None:
         return {source.name.partition(".")[0]}
     names = {name for path in _files(folder) if path not in apart for name in _imports(path)}
-    return names - {path.stem for path in folder.iterdir()}
+    return names - {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
 
 
 def outside(source: Source, names: set[str]) -> list[str]:

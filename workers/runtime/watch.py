@@ -68,6 +68,9 @@ class Watch:
         except RedisError as error:
             log.warning("it cannot be read what is asked of the models", error=type(error).__name__)
             return
+        except Exception:
+            log.exception("what is asked of the models could not be carried out")  # and try again
+            return
         for name in wanted:
             threading.Thread(target=self._load, args=(name,), name="load", daemon=True).start()
 

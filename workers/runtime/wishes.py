@@ -78,6 +78,8 @@ class Asked:
         if time.monotonic() < until:
             return reason
         try:
+            for ours in (self._root.parent, self._root):
+                ours.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._root) as draft:
                 packed = Path(draft) / "sent"
                 if not self.objects.get_file(place, packed):
@@ -96,7 +98,10 @@ class Asked:
 
     def _sweep(self, used: set[Path]) -> None:
         """Workers of one machine share what was sent: each says what it uses by the folder's time."""
-        for path in self._root.iterdir():
+        found: list[Path] = []
+        with contextlib.suppress(FileNotFoundError):  # somebody removed all that is ours beside the models
+            found.extend(self._root.iterdir())
+        for path in found:
             with contextlib.suppress(OSError):
                 if path in used:
                     os.utime(path)

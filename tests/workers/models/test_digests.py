@@ -120,6 +120,16 @@ def test_a_package_that_the_folders_code_imports_counts(tmp_path: Path, package:
     assert digest(path) != before
 
 
+@pytest.mark.parametrize("namesake", ["whence_toy_nets.safetensors", "whence_toy_nets.txt", "whence_toy_nets"])
+def test_a_file_of_a_packages_name_that_is_no_module_hides_it_not(tmp_path: Path, package: Path, namesake: str) -> None:
+    path = write_folder(tmp_path / "toy")
+    (path / "net.py").write_text(BESIDE.replace("from parts", "from whence_toy_nets.parts"))
+    (path / namesake).write_text("")
+    before = digest(path)
+    (package / "parts.py").write_text(PARTS.replace("ReLU", "Tanh"))
+    assert digest(path) != before
+
+
 def changed(write: Callable[[], object], path: Path) -> None:
     """The digest and the outputs change together."""
     before, computed = digest(path), outputs(path)

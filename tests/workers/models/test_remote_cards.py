@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 import tomli_w
 
 from tests.workers.models.servers.fake_predictor import Fake, served
-from workers.explanation.errors import InvalidFolder
+from workers.explanation.card import ImageSpec, InputSpec
+from workers.explanation.errors import InvalidFolder, InvalidParameter
 from workers.models.folder import Folder, read_folder
 from workers.models.loading import load
+from workers.models.remote.protocols import OpenInference
+from workers.models.remote.section import RemoteSection
+from workers.models.remote.source import witness
 
 
 @pytest.fixture
@@ -71,3 +76,26 @@ def test_a_server_that_tells_no_version_needs_one_in_the_card(fake: Fake, tmp_pa
         read_folder(folder(tmp_path / "far", fake.address))
     found: Folder = read_folder(folder(tmp_path / "far", fake.address, {"version": "a"}))
     assert load(found).seen["version"] == found.version == "a"
+
+
+@pytest.mark.parametrize(("datatype", "row"), [("INT64", [0.5, 1]), ("INT32", [2.0**31, 0]), ("INT64", [0, -0.25])])
+def test_a_server_of_whole_numbers_is_asked_for_no_others(datatype: Any, row: list[float]) -> None:
+    """Cut off, a value that a method made up would be another one, and the explanation of that."""
+    section = RemoteSection(datatype=datatype)
+    asked = OpenInference("http://far", section, InputSpec(shape=(2,)), (), "tensor")
+    assert json.loads(asked.request(np.array([[3, -1]], np.float32)).body)["inputs"][0]["data"] == [3, -1]
+    with pytest.raises(InvalidParameter, match="values between them"):
+        asked.request(np.array([row], np.float32))
+
+
+def test_a_picture_for_a_server_of_whole_numbers_is_rounded() -> None:
+    spec = InputSpec(kind="image", shape=(1, 1, 4), image=ImageSpec(mode="L", scale=255.0))
+    asked = OpenInference("http://far", RemoteSection(), spec, (), "tensor")
+    asked._inputs = [{"name": "x", "datatype": "UINT8"}]
+    sent = json.loads(asked.request(np.array([[[[-3, 1.75, 127.5, 300]]]], np.float32)).body)
+    assert sent["inputs"][0]["data"] == [0, 2, 128, 255]
+
+
+def test_the_row_that_is_asked_first_is_of_whole_numbers_where_there_are_some() -> None:
+    assert witness(InputSpec(shape=(2,), low=0.0, high=1.0), None).tolist() == [[0, 0]]
+    assert witness(InputSpec(shape=(2,), low=(0.2, -3.0), high=(0.6, 2.0)), None).tolist() == [[pytest.approx(0.2), 0]]

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tests.toys import batch_of
+from tests.toys import batch_of, model_of
 from tests.workers.models.servers.fake_predictor import Fake, served
 from workers.engine.model.function import Function
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import InvalidFolder, InvalidParameter, InvalidTensor
 from workers.explanation.table import check_row, read_background, row_of, rows_of_csv, rows_of_split, written
 from workers.explanation.target import ValueTarget
+from workers.methods.catalogue import parse_method
 from workers.methods.extent import Extent
-from workers.methods.method import parse_method
 from workers.models.folder import read_folder
 from workers.models.loading import load
 
@@ -124,6 +124,21 @@ def test_the_default_is_the_background_where_there_is_one_and_nobody_said_otherw
     model.background = None
     with pytest.raises(InvalidParameter, match="names none: a table has background"):
         parse_method({"name": "lime", "fill": "background"}).explain(model, batch_of(ROW, ValueTarget()))
+
+
+def test_a_model_made_of_another_keeps_what_is_usual_for_it() -> None:
+    """Its neurons split, its weights shuffled, its logits divided, it is asked with the same fills."""
+    model = model_of(nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)), (4,), dtype=torch.float64)
+    model.background = BACKGROUND.double()
+    inner = {"name": "kernel_shap", "fill": "background", "samples": 16}
+    batch = batch_of(ROW.double(), seeds=[0])
+    plain = parse_method(inner).explain(model, batch).arrays["attribution"]
+    halved = parse_method({"name": "at_temperature", "of": inner, "temperature": 2.0}).explain(model, batch)
+    torch.testing.assert_close(2 * halved.arrays["attribution"], plain)
+    same = parse_method({"name": "implementation_invariance", "of": [inner], "noise": 0}).explain(model, batch)
+    assert float(same.arrays["scores"].max()) < 1e-9
+    shifted = parse_method({"name": "input_shift_invariance", "of": [inner], "noise": 0}).explain(model, batch)
+    assert float(shifted.arrays["scores"].max()) < 1e-9
 
 
 def test_rows_come_as_people_write_them() -> None:

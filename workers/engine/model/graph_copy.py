@@ -57,6 +57,11 @@ def edited(graph: Graph, edit: Edit) -> Graph:
 
 
 def variant(model: Model, graph: Graph, spec: InputSpec | None = None) -> Model:
-    """A model of that graph, made of the folded one of another model, whose card it has but for the input."""
+    """A model of that graph, made of the folded one of another model, whose card it has but for the input.
+
+    The rows that stand for usual inputs are the other's, too.
+    """
     told = model.spec if spec is None else replace(model.spec, input=spec)
-    return Model(told, Compiled(graph, graph), model.device, model.dtype, model.chunk)
+    found = Model(told, Compiled(graph, graph), model.device, model.dtype, model.chunk)
+    found.background = model.background
+    return found

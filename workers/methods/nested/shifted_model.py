@@ -38,7 +38,10 @@ def shifted(model: Model, shift: Tensor) -> Model:
             return graph_copy.copied(node)
         return _compensated(graph_copy, node, -moves[node.index])
 
-    return variant(model, edited(model.folded, edit), _spec(model.card.input, model.range(), shift))
+    found = variant(model, edited(model.folded, edit), _spec(model.card.input, model.range(), shift))
+    if model.background is not None:
+        found.background = model.background + shift
+    return found
 
 
 def check(model: Model) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import PredictorFailed
 from workers.models.remote.connection import Answer, Connection
-from workers.models.remote.rows import Floats, columns, in_base64, numbers, pngs, records, to_csv, to_json
+from workers.models.remote.rows import Floats, as_type, columns, in_base64, numbers, pngs, records, to_csv, to_json
 from workers.models.remote.section import RemoteSection, Sent
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -122,7 +122,7 @@ class OpenInference(Protocol):
         name = self.section.input or str(first.get("name", "predict"))
         given, told = "datatype" in self.section.model_fields_set, str(first.get("datatype", ""))
         datatype = told if told in TYPES and not given else self.section.datatype
-        values = rows.astype(TYPES[datatype]) if datatype not in ("FP32", "FP64") else rows
+        values = rows if datatype in ("FP32", "FP64") else as_type(rows, TYPES[datatype], self.spec)
         return [(name, datatype, list(rows.shape), values)]
 
     def _column(self, name: str, values: list[Any]) -> tuple[str, str, list[int], Any]:

@@ -50,6 +50,27 @@ def _codes(values: Floats, count: int, name: str) -> Floats:
     return values
 
 
+def as_type(rows: Floats, kind: str, spec: InputSpec) -> NDArray[Any]:
+    """The same in another type of numbers, those of a picture rounded to whole ones where these are.
+
+    Raises InvalidParameter where a method made up a value between two whole numbers that mean something, or beyond all.
+    """
+    found = np.dtype(kind)
+    if found.kind == "f":
+        return rows.astype(found)
+    low, high = (0, 1) if found.kind == "b" else (np.iinfo(found).min, np.iinfo(found).max)
+    if spec.kind == "image":
+        return np.clip(np.rint(rows), low, high).astype(found)
+    exact = rows.astype(np.float64)  # in which a type's ends are themselves
+    if not (np.array_equal(exact, np.rint(exact)) and (exact >= low).all() and (exact <= high).all()):
+        raise InvalidParameter(
+            "the predictor takes whole numbers, and this method moves the input to values between them, or beyond "
+            "their type; take one that does not, such as occlusion or kernel_shap with zero as fill",
+            pointer="/method",
+        )
+    return rows.astype(found)
+
+
 def records(rows: Floats, spec: InputSpec) -> list[list[Any]]:
     """The same row by row."""
     return [list(row) for row in zip(*columns(rows, spec), strict=True)]

@@ -53,11 +53,16 @@ def remote_version(
 
 
 def witness(spec: InputSpec, background: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """The row (1, *shape) that is asked first: the first of the background; else the middle of the range, or zeros."""
+    """The row (1, *shape) that is asked first: the first of the background; else the middle of the range, or zeros.
+
+    Whole numbers where the range has some, for a server may take no others.
+    """
     if background is not None:
         return background[:1]
     low, high = spec.image.range() if spec.image else (spec.low, spec.high)
     middle = np.zeros(1) if low is None or high is None else (np.ravel(low) + np.ravel(high)) / 2
+    if low is not None and high is not None:
+        middle = np.clip(np.rint(middle), np.ravel(low), np.ravel(high))
     spread = middle.reshape(1, -1, *[1] * (len(spec.shape) - 1))
     return np.ascontiguousarray(np.broadcast_to(spread, (1, *spec.shape)), np.float32)
 

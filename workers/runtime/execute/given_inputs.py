@@ -39,11 +39,11 @@ class GivenInputs:
     def of(self, model: Function, digest: str) -> Tensor:
         """The input (*shape) where the model computes; raises UnknownInput, InvalidTensor, InvalidImage."""
         key = model.card.digest, digest
-        if key not in self._recent:
-            self._recent[key] = self._prepared(model, digest)
+        if (found := self._recent.get(key)) is None:
+            found = self._recent[key] = self._prepared(model, digest)
             while len(self._recent) > KEPT:
                 self._recent.popitem(last=False)
-        return self._recent[key].to(model.device, model.dtype)
+        return found.to(model.device, model.dtype)
 
     def _prepared(self, model: Function, digest: str) -> Tensor:
         stored = self._read(digest)

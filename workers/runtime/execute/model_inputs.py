@@ -15,6 +15,7 @@ from workers.explanation.card import IDS, OPEN, ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidTensor, UnknownInput
 from workers.explanation.images.decoding import prepare
 from workers.explanation.inputs import fits, laid, spoken, words_of
+from workers.explanation.table import check_row
 from workers.explanation.tensors import as_float32, decode_npy
 from workers.explanation.text import Encoder, Tokens, decode_text
 from workers.jobs.records import Work
@@ -100,7 +101,9 @@ def _one(name: str, kind: FileKind, data: bytes, spec: InputSpec, tokenizers: Ma
         )
     if spec.length is not None and row.ndim and len(row) > spec.length:
         raise InvalidTensor(f"there are {len(row)} ids; the model takes up to {spec.length}", pointer="/input")
-    return Prepared({name: as_float32(row)}, {name: row})
+    values = as_float32(row)
+    check_row(values, spec, "/input")
+    return Prepared({name: values}, {name: row})
 
 
 def takes(spec: InputSpec) -> str:

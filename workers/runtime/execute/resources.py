@@ -107,7 +107,9 @@ class Stock:
         work = Work(job.id, job, model.card.name, now, now)
         ((_, outcome),) = run([work], lambda _: model, lambda _: report, self.of)
         if isinstance(outcome, InputError):
-            self._failed[job.id] = now, outcome
+            known = {one: told for one, told in self._failed.items() if now - told[0] < REMEMBERED_S}
+            # Its traceback holds the batch's tensors.
+            self._failed = {**known, job.id: (now, outcome.with_traceback(None))}
         if isinstance(outcome, ExplainError):
             raise outcome
         try:

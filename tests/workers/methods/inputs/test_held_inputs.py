@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.orders import work as work_of
 from tests.several import NETS, ROW, batch_of_inputs, model_of_inputs, rows_of, toy
 from workers.engine.model.inputs import named
 from workers.engine.perturbation.ties import untied
 from workers.explanation.card import InputSpec
-from workers.explanation.errors import InvalidFolder
+from workers.explanation.errors import InvalidFolder, InvalidTensor
 from workers.explanation.inputs import explained
+from workers.explanation.table import check_row
 from workers.explanation.target import ValueTarget
+from workers.explanation.tensors import encode_npy
 from workers.methods.catalogue import parse_method
 from workers.methods.evaluation.pixel_flipping.compute import filled, patches
+from workers.runtime.execute.model_inputs import prepared
 
 
 def test_against_ties_each_input_moves_by_a_share_of_its_own_range() -> None:
@@ -113,3 +120,15 @@ def test_a_card_that_names_an_argument_at_the_place_of_another_is_refused() -> N
     swapped = model_of_inputs(module, {"right": picture, "left": picture}, rows)
     given = {"first": rows["left"], "second": rows["right"]}
     torch.testing.assert_close(model.run(model.join(given)), swapped.run(swapped.join(rows)))
+
+
+@pytest.mark.parametrize("wrong", [1.5, -0.25, 2.0**24])
+def test_ids_are_whole_numbers_that_stay_apart_in_float32(wrong: float) -> None:
+    """Cut off, or rounded, it would be another token that is explained."""
+    ids = InputSpec(shape=(2,), dtype="int64")
+    check_row(np.array([2**24 - 1, 0], np.float32), ids, "/input")
+    with pytest.raises(InvalidTensor, match="ids, which are whole numbers below 16777216"):
+        check_row(np.array([1, wrong], np.float32), ids, "/input")
+    work = replace(work_of(), kind="tensor", data=encode_npy(np.array([1, wrong])))
+    with pytest.raises(InvalidTensor, match="whole numbers"):
+        prepared(work, {"ids": ids})
