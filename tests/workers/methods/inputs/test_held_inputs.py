@@ -84,11 +84,12 @@ def test_a_patch_is_of_one_input_and_its_mean_of_one_channel(side: int) -> None:
         if part.held:
             torch.testing.assert_close(now, batch.x[:, part.start : part.stop], rtol=0, atol=0)
             continue
-        assert seen.isdisjoint(own.unique().tolist())
-        seen |= set(own.unique().tolist())
+        numbers = set(own.flatten().tolist())
+        assert seen.isdisjoint(numbers)
+        seen |= numbers
         x = batch.x[:, part.start : part.stop].view(3, *part.shape)
         channels = part.channels if part.channels is not None else 0
-        for number in own.unique():
+        for number in numbers:
             inside = (own == number).movedim(channels, 0)[0]
             means = x.movedim(channels + 1, 1)[:, :, inside].mean(2)
             found = now.view(3, *part.shape).movedim(channels + 1, 1)[:, :, inside]

@@ -77,7 +77,7 @@ def filled(model: Function, batch: Batch, fill: Fill, labels: Tensor) -> Tensor:
 def _patch_mean(inputs: Tensor, labels: Tensor, axis: int | None) -> Tensor:
     """The mean of each patch in each channel, in all its places."""
     x = inputs.unsqueeze(1) if axis is None else inputs.movedim(axis + 1, 1)
-    index = labels.flatten().unique(return_inverse=True)[1].to(x.device)
+    index = (labels - labels.min()).flatten().to(x.device)
     sums = x.new_zeros((*x.shape[:2], int(index.max()) + 1)).index_add_(2, index, x.flatten(2))
     means = (sums / index.bincount())[:, :, index].view(x.shape)
     return means.squeeze(1) if axis is None else means.movedim(1, axis + 1)
