@@ -59,11 +59,11 @@ def windows_of(spec: InputSpec, x: Tensor, patch: int | None, stride: int | None
             found += [Word(words, part, number) for number in range(last + 1)]
         else:
             side = 1 if part.embedding and patch is None else patch
-            found += [(_columns(part, window),) for window in windows((1, *part.spatial_shape), side, stride)]
+            found += [(columns_of(part, window),) for window in windows((1, *part.spatial_shape), side, stride)]
     return found
 
 
-def _columns(part: Part, window: Window) -> Tensor:
+def columns_of(part: Part, window: Window) -> Tensor:
     """Where in the list of all inputs a window of one of them lies, with all channels of its places."""
     at = torch.arange(part.start, part.stop).view(part.shape)
     inside = list(window)

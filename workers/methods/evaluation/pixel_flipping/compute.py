@@ -15,8 +15,9 @@ from workers.engine.model.inputs import by_part
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
 from workers.engine.perturbation.maps import over_channels
-from workers.engine.perturbation.windows import windows_of
+from workers.engine.perturbation.windows import columns_of, windows
 from workers.explanation.card import InputSpec, Part
+from workers.explanation.inputs import explained
 from workers.methods.fields.judged import Fill, patch_side
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
@@ -29,9 +30,15 @@ def patches(spec: InputSpec, side: int | None) -> Tensor:
 
     Of several inputs each has its own, at all channels of its places; what is held is counted to the first, and stays.
     """
-    labels = torch.zeros(spec.spatial_shape, dtype=torch.long)
-    for number, window in enumerate(windows_of(spec, side or patch_side(spec), None)):
-        labels[window] = number
+    labels, side = torch.zeros(spec.spatial_shape, dtype=torch.long), side or patch_side(spec)
+    places: list[tuple[slice, ...] | Tensor] = [
+        columns_of(part, window) for part in explained(spec) for window in windows((1, *part.spatial_shape), side, None)
+    ]
+    if not spec.parts:
+        flat = spec.channel_axis is None
+        places = [*windows(spec.spatial_shape if flat else (1, *spec.spatial_shape), side, None)]
+    for number, place in enumerate(places):
+        labels[place] = number
     return labels
 
 
