@@ -24,10 +24,10 @@ from workers.runtime.execute.alternatives import refuse
 TARGET = 1
 
 
-def ours(model: Model, rows: Mapping[str, Tensor], method: dict[str, Any]) -> dict[str, Tensor]:
+def ours(model: Model, rows: Mapping[str, Tensor], method: dict[str, Any], **batch: Any) -> dict[str, Tensor]:
     """The attributions by input."""
     configured = parse_method(method)
-    result = configured.explain(model, batch_of_inputs(model, rows, TARGET))
+    result = configured.explain(model, batch_of_inputs(model, rows, TARGET, **batch))
     arrays = named(result, model.card.input, configured.of_places()).arrays
     return {name.partition(".")[2]: torch.as_tensor(array) for name, array in arrays.items() if "attribution." in name}
 
@@ -114,12 +114,13 @@ def test_occlusion(name: str) -> None:
         torch.testing.assert_close(found[key], one.to(found[key]), rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["image and row", "siamese", "image and text"])
-def test_shapley_values_of_segments_beside_columns(name: str) -> None:
+@pytest.mark.parametrize("game", ["kernel_shap", "shapley_sampling"])
+@pytest.mark.parametrize("name", NETS)
+def test_shapley_values_of_segments_beside_columns(name: str, game: str) -> None:
     """All coalitions: of few segments the values are exact, and so are Captum's."""
     module, model, rows = toy(name)
     one = {key: row[:1] for key, row in rows.items()}
-    method = {"name": "kernel_shap", "segments": "grid", "count": 2, "samples": 4000}
+    method = {"name": game, "segments": "grid", "count": 2, "samples": 2000}
     found = ours(model, one, method)
     masks, first = [], 0
     for key, row in one.items():
