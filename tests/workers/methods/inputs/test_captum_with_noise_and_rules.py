@@ -142,7 +142,8 @@ def test_deep_lift_is_captums_value_by_value(name: str) -> None:
     model = model_of_inputs(module, specs, rows)
     rows = {key: row if row.dtype == torch.int64 else row.double() for key, row in rows.items()}
     module = module.double()
-    given, held, hooked = list(rows.values()), (), module
+    given, hooked = list(rows.values()), module
+    held: tuple[Tensor, ...] = ()
     if isinstance(module, PhotoAndText):
         given, held = [rows["image"], module.embedding(rows["ids"]).detach()], (rows["mask"],)
         hooked = FromTokens(module)
