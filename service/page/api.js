@@ -52,7 +52,17 @@ export const withdraw = (id) => ask(pathOf(id), { method: "DELETE" });
 
 const inputOf = ({ tensor, text, digest }) => (tensor ? { tensor } : text !== undefined ? { text } : { digest });
 
-// `given` is {digest}, {tensor}, {text} or {blob, name}; what is asked comes back as results and status documents.
+// Of several inputs files are parts of the form, and all else is within the request.
+function severalOf(several) {
+  const [form, inputs] = [new FormData(), {}];
+  for (const [name, { blob, name: file, ...rest }] of Object.entries(several)) {
+    if (blob) form.append(`inputs.${name}`, blob, file);
+    else inputs[name] = rest;
+  }
+  return { form, inputs };
+}
+
+// `given` is {digest}, {tensor}, {text}, {several} or {blob, name}; what is asked comes back as results and status documents.
 export async function explain(request, given, { wait, signal }) {
   const headers = { accept: "application/json", prefer: `wait=${wait}` };
   const options = { method: "POST", headers, signal };
@@ -60,6 +70,10 @@ export async function explain(request, given, { wait, signal }) {
     options.body = new FormData();
     options.body.append("request", JSON.stringify(request));
     options.body.append("input", given.blob, given.name);
+  } else if (given?.several && !given.digest) {
+    const { form, inputs } = severalOf(given.several);
+    form.append("request", JSON.stringify({ ...request, inputs }));
+    options.body = form;
   } else {
     headers["content-type"] = "application/json";
     const input = given && inputOf(given);

@@ -102,7 +102,7 @@ const pictureOf = (cell, item) => (item.plane ? drawn(cell, item) : [served(cell
 function drawn(cell, item) {
   const { plane, result } = item;
   const readout = el("output", { class: "readout" });
-  if (result.texts) {
+  if (plane.line) {
     cell.marks = marks(result.texts, readout);
     return [cell.marks.element, ...legendOf(cell), readout];
   }

@@ -126,8 +126,8 @@ async function sent(request, input) {
   try {
     return await explain(request, { digest: input.digest }, terms);
   } catch (error) {
-    if (error.code !== "unknown_input" || !(input.blob || input.text !== undefined)) throw error;
-    return explain(request, input, terms);
+    if (error.code !== "unknown_input" || !(input.blob || input.several || input.text !== undefined)) throw error;
+    return explain(request, { ...input, digest: undefined }, terms);
   }
 }
 
@@ -147,12 +147,18 @@ async function finish(item, known) {
   try {
     const result = known ?? (await read(item.id));
     const drawn = isImage(item.model) && result.attribution?.shape.length <= 3 && result.attribution.shape.length > 1;
-    const line = result.texts && Object.keys(result.texts).length ? lineOf(result.texts) : null;
+    const line = isAllText(item.model, result) ? lineOf(result.texts) : null;
     const plane = line ?? (drawn ? planeOf(parseNpy(await (await ask(result.links.npy)).arrayBuffer())) : null);
     change(item, { status: "succeeded", result, plane, error: null });
   } catch (error) {
     change(item, { status: "failed", error: error.document ?? { detail: error.message } });
   }
+}
+
+// Beside a picture or a row, a text is drawn by the service.
+function isAllText({ inputs }, { kind, texts }) {
+  const explained = Object.keys(inputs ?? {}).filter((name) => !inputs[name].held);
+  return kind === "attribution" && explained.length > 0 && explained.every((name) => texts?.[name]);
 }
 
 function change(item, { status, position, progress, error, result, plane }) {

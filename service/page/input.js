@@ -1,23 +1,21 @@
 // The input: a file that is dropped, pasted or picked, an example, a drawing, or numbers. It is another one from the moment
 // that it changes, and pending until what it is is known.
 
-import { byId, el, pngOf, show } from "./dom.js";
+import { byId, el, show } from "./dom.js";
+import { DIGITS, DRAWINGS, fetched } from "./examples.js";
+import { numbersBox } from "./numbers.js";
 import { NUMBERS, isRow, rowFields } from "./row.js";
 import { DRAWING, sketchpad } from "./sketch.js";
-import { isImage, isSketch, newInput, on, state, tell, textOf } from "./state.js";
+import { isImage, isSketch, newInput, on, severalOf, state, tell, textOf } from "./state.js";
 import { seenPicture } from "./seen.js";
+import { severalInputs } from "./several.js";
 import { textBox } from "./text.js";
 
-const DIGITS = Array.from({ length: 10 }, (_, digit) => ({ file: `digit-${digit}.png`, label: String(digit) }));
-const DRAWINGS = ["goldfish", "clock", "traffic_light", "balloon"].map((name) => ({
-  file: `${name}.svg`,
-  label: name.replace("_", " "),
-}));
 const OPENING = 4; // of the digits
-const MOST_TYPED = 4096;
 
 let pad = null;
 let offerNumbers = null;
+let dropped = null; // who of several inputs takes a file that is dropped
 
 export function give(given) {
   show("input-error", null);
@@ -65,6 +63,7 @@ export function offer() {
 function take(files, event) {
   if (!files.length) return;
   event?.preventDefault();
+  if (dropped) return dropped(files[0]);
   give({ blob: files[0], name: files[0].name || "pasted.png" });
 }
 
@@ -80,6 +79,13 @@ const drawing = {
 function build() {
   const { model } = state;
   const place = byId("input");
+  dropped = null;
+  if (severalOf(model)) {
+    const several = severalInputs(model, give);
+    pad = null;
+    [offerNumbers, dropped] = [several.offer, several.drop];
+    return place.replaceChildren(several.element, el("div", { id: "seen" }));
+  }
   if (textOf(model)) {
     const box = textBox(textOf(model), (text) => give({ text, name: text }));
     pad = null;
@@ -87,7 +93,7 @@ function build() {
     return place.replaceChildren(box.element, el("div", { id: "seen" }));
   }
   pad = isSketch(model) ? sketchpad(model, drawing) : null;
-  const typed = isImage(model) ? null : isRow(model) ? rowFields(model, giveNumbers) : numbers(model);
+  const typed = isImage(model) ? null : isRow(model) ? rowFields(model, giveNumbers) : numbersBox(model.input, giveNumbers);
   offerNumbers = typed?.offer ?? null;
   place.replaceChildren(
     el(
@@ -129,54 +135,7 @@ function examples(model) {
   return el("p", { class: "examples", role: "group", "aria-label": "Examples" }, buttons);
 }
 
-const example = ({ file, label }, opening) => giveLater(label, fetched(file, label), opening);
-
-async function fetched(file, label) {
-  const blob = await (await fetch(`/page/${file}`)).blob();
-  return file.endsWith(".svg") ? { blob: await rastered(blob), name: `${label}.png` } : { blob, name: file };
-}
-
-// The API takes no SVG: what it means depends on who draws it.
-async function rastered(blob) {
-  const image = new Image(256, 256);
-  image.src = URL.createObjectURL(blob);
-  await image.decode();
-  const canvas = el("canvas", { width: 256, height: 256 });
-  canvas.getContext("2d").drawImage(image, 0, 0, 256, 256);
-  URL.revokeObjectURL(image.src);
-  return pngOf(canvas);
-}
+const example = ({ file, label }, opening) => giveLater(label, fetched({ file, label }), opening);
 
 const giveNumbers = (shape, data) =>
   give(data ? { tensor: { shape, data }, name: NUMBERS } : { name: NUMBERS, pending: true });
-
-function numbers(model) {
-  const { shape, names } = model.input;
-  const count = shape.reduce((product, size) => product * size, 1);
-  const box = el("textarea", { id: "numbers", rows: 4, spellcheck: "false", "aria-describedby": "numbers-about" });
-  const about = `${count} numbers, row by row, for the shape ${shape.join(" × ")}${names.length ? `: ${names.join(", ")}` : ""}`;
-  const use = () => {
-    const data = box.value
-      .split(/[\s,;[\]]+/)
-      .filter(Boolean)
-      .map(Number);
-    if (data.length !== count || data.some(Number.isNaN))
-      show("input-error", `The model takes ${about}; these are ${data.length}.`);
-    else giveNumbers(shape, data);
-  };
-  box.addEventListener("input", () => giveNumbers(shape, null));
-  const offered = () => {
-    const wave = (i) => Math.sin((6 * Math.PI * (i % shape.at(-1)) * (1 + Math.floor(i / shape.at(-1)))) / shape.at(-1));
-    box.value = Array.from({ length: count }, (_, i) => wave(i).toFixed(3)).join(" ");
-    use();
-  };
-  const element = el(
-    "div",
-    { class: "numbers" },
-    el("label", { for: "numbers" }, "Numbers"),
-    el("small", { id: "numbers-about" }, about),
-    box,
-    el("button", { type: "button", onclick: use }, "Take these"),
-  );
-  return { element, offer: count <= MOST_TYPED ? offered : null };
-}

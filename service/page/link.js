@@ -8,12 +8,13 @@ import { build } from "./methods.js";
 import { predictionOf } from "./prediction.js";
 import { NUMBERS } from "./row.js";
 import { loadSeen } from "./seen.js";
+import { INPUTS } from "./several.js";
 import { DRAWING } from "./sketch.js";
 import { methodNamed, modelNamed, newInput, on, state, tell } from "./state.js";
 import { showTarget } from "./target.js";
 
 const COLUMNS = ["e", "f"];
-const ONGOING = [DRAWING, NUMBERS];
+const ONGOING = [DRAWING, NUMBERS, INPUTS];
 let reading = 0; // which of the links that were followed is the last
 let written = null; // the input that the address names
 

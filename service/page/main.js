@@ -10,7 +10,7 @@ import { beginLook } from "./look.js";
 import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./prediction.js";
 import { beginResults } from "./results.js";
-import { isImage, modelNamed, on, state, tell, textOf } from "./state.js";
+import { isImage, modelNamed, on, severalOf, state, tell, textOf } from "./state.js";
 import { beginTarget } from "./target.js";
 
 const PATIENCE = 2000;
@@ -62,12 +62,14 @@ function enter() {
   tell("model");
 }
 
-function about({ input, outputs, accuracy, classes }) {
+function about({ input, inputs, outputs, accuracy, classes }) {
   const takes = isImage(state.model)
     ? `images as ${input.shape.slice(1).join(" × ")}`
     : textOf(state.model)
       ? `texts of up to ${textOf(state.model).length} tokens`
-      : `tensors of the shape ${input.shape.join(" × ")}`;
+      : severalOf(state.model)
+        ? `the inputs ${Object.entries(inputs).map(([name, one]) => `${name} (${one.kind})`).join(", ")}`
+        : `tensors of the shape ${input.shape.join(" × ")}`;
   const gives = classes.length ? `${classes.length} classes` : `outputs ${outputs.join(" × ")}`;
   return `${takes}; ${gives}${accuracy ? `; ${(accuracy * 100).toFixed(1)} % right on its test data` : ""}`;
 }

@@ -6,7 +6,7 @@ import { shadeOf } from "./heat.js";
 // The values of all tokens in a row, as a plane of one line.
 export function lineOf(texts) {
   const values = Object.values(texts).flatMap((text) => text.tokens.map((token) => token.value));
-  return { width: values.length, height: 1, values: Float32Array.from(values) };
+  return { width: values.length, height: 1, values: Float32Array.from(values), line: true };
 }
 
 // {element, paint}: `paint` gives the words the colours of {values, limit, signed}.

@@ -16,19 +16,30 @@ function targetOf({ target }) {
 function requestOf(item) {
   const request = { model: item.model.name, method: item.method, target: targetOf(item) };
   if (!item.result.input) return { request };
-  const { blob, name, tensor, text } = item.input ?? {};
-  if (blob) return { request, file: name };
+  const { blob, name, tensor, text, several } = item.input ?? {};
+  if (blob) return { request, files: { input: name } };
+  if (several) return severalOf(request, several);
   return { request: { ...request, input: tensor ? { tensor } : text !== undefined ? { text } : { digest: item.result.input } } };
+}
+
+function severalOf(request, several) {
+  const [files, inputs] = [{}, {}];
+  for (const [key, { blob, name, ...rest }] of Object.entries(several)) {
+    if (blob) files[`inputs.${key}`] = name;
+    else inputs[key] = rest;
+  }
+  return { request: { ...request, inputs }, files };
 }
 
 const wanted = ({ result }) => (result.links.npy ? "application/x-npy" : "application/json");
 
 export function curlOf(item) {
-  const { request, file } = requestOf(item);
+  const { request, files = {} } = requestOf(item);
   const picture = Boolean(item.result.links.heatmap);
   const said = JSON.stringify(request);
-  const body = file
-    ? `-F ${quoted(`input=@${file}`)} -F ${quoted(`request=${said}`)}`
+  const parts = Object.entries(files).map(([part, file]) => `-F ${quoted(`${part}=@${file}`)}`);
+  const body = parts.length
+    ? `${parts.join(" ")} -F ${quoted(`request=${said}`)}`
     : `-H 'Content-Type: application/json' -d ${quoted(said)}`;
   const accept = picture ? "image/png" : "application/json";
   const key = hasKey() ? `-H "Authorization: Bearer $WHENCE_KEY" ` : "";
@@ -36,13 +47,14 @@ export function curlOf(item) {
 }
 
 export function pythonOf(item) {
-  const { request, file } = requestOf(item);
+  const { request, files = {} } = requestOf(item);
   const numbers = wanted(item) === "application/x-npy";
-  const body = file
-    ? `data={"request": json.dumps(request)},\n    files={"input": open(${literal(file)}, "rb")},`
+  const opened = Object.entries(files).map(([part, file]) => `${literal(part)}: open(${literal(file)}, "rb")`);
+  const body = opened.length
+    ? `data={"request": json.dumps(request)},\n    files={${opened.join(", ")}},`
     : "json=request,";
   const key = hasKey() ? `, "Authorization": "Bearer " + os.environ["WHENCE_KEY"]` : "";
-  return `${numbers ? "import io\n" : ""}${file ? "import json\n" : ""}${key ? "import os\n" : ""}
+  return `${numbers ? "import io\n" : ""}${opened.length ? "import json\n" : ""}${key ? "import os\n" : ""}
 import httpx
 ${numbers ? "import numpy as np\n" : ""}
 request = ${literal(request)}

@@ -10,10 +10,10 @@ export const isRow = ({ input }) => input.shape.length === 1 && Number.isInteger
 
 const at = (range, index) => (Array.isArray(range) ? (range.length > 1 ? range[index] : range[0]) : range);
 
-export function rowFields({ input }, give) {
+export function rowFields({ input }, give, id = "row") {
   const { shape, names, low, high } = input;
   const fields = Array.from({ length: shape[0] }, (_, index) =>
-    field(index, names[index] ?? `number ${index}`, at(low, index), at(high, index), changed),
+    field(`${id}-${index}`, names[index] ?? `number ${index}`, at(low, index), at(high, index), changed),
   );
   let timer = 0;
   function changed() {
@@ -39,9 +39,8 @@ export function rowFields({ input }, give) {
   return { element, offer };
 }
 
-function field(index, name, low, high, changed) {
+function field(id, name, low, high, changed) {
   const ranged = Number.isFinite(low) && Number.isFinite(high) && low < high;
-  const id = `row-${index}`;
   const input = el("input", { id, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
   const slider = ranged
     ? el("input", { type: "range", min: low, max: high, step: (high - low) / 100, "aria-label": `${name}, as a slider` })

@@ -4,9 +4,10 @@ import { ask, pathOf } from "./api.js";
 import { el } from "./dom.js";
 import { pictured } from "./heat.js";
 import { parseNpy } from "./npy.js";
-import { isImage, state, tell } from "./state.js";
+import { isImage, severalOf, state, tell } from "./state.js";
 
 export async function loadSeen(id, input) {
+  if (severalOf(state.model)) return; // each block shows its own
   const array = parseNpy(await (await ask(`${pathOf(id)}/input.npy`)).arrayBuffer());
   if (state.input !== input) return;
   input.pixels = isImage(state.model) && array.shape.length === 3 && array.shape[2] === 3 ? pictured(array) : null;

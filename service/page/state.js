@@ -5,7 +5,7 @@ export const state = {
   methods: [],
   datasets: [],
   model: null, // the chosen model's document
-  input: null, // {key, name} and what it is: {blob} | {tensor} | {text} | {digest}, or {pending} until that is known;
+  input: null, // {key, name} and what it is: {blob} | {tensor} | {text} | {several} | {digest}, or {pending} until that is known;
   // {ready} once the server knows it, {pixels} once the model has seen it. Another input or model is another object
   prediction: null, // {id, top: [{index, label, score, probability}]}
   target: null, // null: the predicted class; else a class index or {layer, channel}
@@ -39,6 +39,7 @@ export const textOf = ({ inputs }) => {
   const given = Object.values(inputs ?? {});
   return given.length === 1 && given[0].kind === "text" ? given[0] : null;
 };
+export const severalOf = ({ inputs }) => Object.keys(inputs ?? {}).length > 1;
 export const isSketch = (model) =>
   isImage(model) && model.input.shape[0] === 1 && Math.max(...model.input.shape.slice(1)) <= 64;
 

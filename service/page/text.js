@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 
 const PAUSE = 400;
-const LINES = [
+export const LINES = [
   "le chat dort sous la grande table",
   "the children walked home through the rain",
   "der alte Mann liest die Zeitung",
@@ -13,8 +13,7 @@ const LINES = [
 ];
 
 // `take` is given the text a moment after the last key; `offer` begins with an example.
-export function textBox(spec, take) {
-  const id = "text";
+export function textBox(spec, take, id = "text", lines = LINES) {
   const box = el("textarea", { id, rows: 3, "aria-describedby": `${id}-about`, dir: "auto" });
   let timer = 0;
   const use = () => box.value.trim() && take(box.value);
@@ -22,17 +21,18 @@ export function textBox(spec, take) {
     clearTimeout(timer);
     timer = setTimeout(use, PAUSE);
   });
-  const examples = LINES.map((line) =>
+  const offer = (line = LINES[0]) => {
+    box.value = line;
+    use();
+  };
+  const examples = lines.map((line) =>
     el(
       "button",
       {
         type: "button",
         class: "line",
         dir: "auto",
-        onclick: () => {
-          box.value = line;
-          use();
-        },
+        onclick: () => offer(line),
       },
       line,
     ),
@@ -44,8 +44,7 @@ export function textBox(spec, take) {
     el("label", { for: id }, "Text"),
     box,
     el("small", { id: `${id}-about` }, about),
-    el("p", { class: "examples", role: "group", "aria-label": "Examples" }, examples),
+    examples.length ? el("p", { class: "examples", role: "group", "aria-label": "Examples" }, examples) : null,
   );
-  const offer = () => examples[0].click();
   return { element, offer };
 }

@@ -35,7 +35,53 @@ NET = """from torch import nn
 def build():
     return nn.Sequential({})
 """
+HOUSE = """import torch
+from torch import nn
+
+class House(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.row, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(2, 4), nn.Linear(8, 3)
+
+    def forward(self, photo, rooms):
+        seen = torch.relu(self.conv(photo)).mean((2, 3))
+        return self.fc(torch.cat([seen, torch.relu(self.row(rooms))], 1))
+
+def build():
+    return House()
+"""
 SMALL = {
+    "house": (
+        HOUSE,
+        {
+            "conv.weight": (4, 3, 3, 3),
+            "conv.bias": (4,),
+            "row.weight": (4, 2),
+            "row.bias": (4,),
+            "fc.weight": (3, 8),
+            "fc.bias": (3,),
+        },
+        """
+        [model]
+        source = "python:net.py:build"
+        weights = "weights.safetensors"
+        default_method = "integrated_gradients"
+        [inputs.photo]
+        kind = "image"
+        shape = [3, 16, 16]
+        [inputs.photo.image]
+        mode = "RGB"
+        resize = [16, 16]
+        mean = [0.5, 0.5, 0.5]
+        std = [0.5, 0.5, 0.5]
+        [inputs.rooms]
+        kind = "tensor"
+        shape = [2]
+        names = ["rooms", "age"]
+        low = [1, 0]
+        high = [9, 100]
+        """,
+    ),
     "rooms": (
         "nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)",
         {"0.weight": (8, 3), "0.bias": (8,), "2.weight": (1, 8), "2.bias": (1,)},
@@ -85,7 +131,7 @@ def write_small(folder: Path) -> None:
     drawn = np.random.default_rng(0)
     weights = {name: drawn.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     save_file(weights, folder / "weights.safetensors")
-    (folder / "net.py").write_text(NET.format(net))
+    (folder / "net.py").write_text(net if net.startswith("import") else NET.format(net))
     (folder / "card.toml").write_text(card)
     (folder / "labels.txt").write_text("sky\nanimal\nground\n")
 
@@ -113,7 +159,8 @@ def chromium(program: str) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[str]:
-    """Its URL: the digits; `softer`, the same net with other weights in its last layer; a row; a segmentation."""
+    """Its URL: the digits; `softer`, the same net with other weights in its last layer; a row; a segmentation;
+    a picture beside a row; words."""
     folder = tmp_path_factory.mktemp("whence")
     for name in ("digits", "softer"):
         shutil.copytree(ROOT / "models" / "digits", folder / "models" / name)
@@ -123,6 +170,7 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
     )
     for name in SMALL:
         write_small(folder / "models" / name)
+    shutil.copytree(ROOT / "models" / "language", folder / "models" / "language")
     port = free_port()
     command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(folder / "models")]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "WHENCE_DATASETS": str(folder / "datasets")}
@@ -141,7 +189,7 @@ def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < end and process.poll() is None:
         try:
             found = httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())
-            if [one["state"] for one in found] == ["ready"] * (2 + len(SMALL)):
+            if [one["state"] for one in found] == ["ready"] * (3 + len(SMALL)):
                 return
         except httpx.TransportError:
             pass
