@@ -17,8 +17,8 @@ from tests.several import IDS, IMAGE, MASK, NETS, ROW, model_of_inputs, rows_of,
 from tests.workers.methods.inputs.test_captum_with_tuples import AtEmbedding, assert_same, ours
 from workers.engine.model.inputs import piece
 from workers.engine.model.model import Model
+from workers.engine.perturbation.extents import extent
 from workers.explanation.card import InputSpec
-from workers.methods.nested.extents import extent
 
 TARGET, SEED, SAMPLES = 1, 3, 6
 GREY = InputSpec(shape=(1, 8, 8))
