@@ -46,12 +46,12 @@ def serving(models: Sequence[Path]) -> Iterator[Service]:
         for store in (jobs, results):
             processes.start(store.child.command)
         cache = stack.enter_context(Redis.from_url(results.url))
-        processes.await_that(lambda: _pings(cache))
+        processes.await_that(lambda: pings(cache))
         port, bare = free_port(), free_port()
         processes.start([*PYTHON, "uvicorn", *FLOOR, "--port", str(bare)], {floor.REDIS: results.url})
-        up = ["--models", str(_shelf(folder, models)), "--redis-url", jobs.url, "--port", str(port)]
+        up = ["--models", str(shelf(folder, models)), "--redis-url", jobs.url, "--port", str(port)]
         processes.start([*PYTHON, "service.cli.main", "up", *up], {"WHENCE_CACHE_URL": results.url})
-        processes.await_that(lambda: _serves(port, len(models)))
+        processes.await_that(lambda: serves(port, len(models)))
         processes.await_that(lambda: answer(bare, "/openapi.json") is not None)
         yield Service(port, bare, cache)
 
@@ -107,7 +107,7 @@ class Processes:
             time.sleep(0.1)
 
 
-def _shelf(folder: Path, models: Sequence[Path]) -> Path:
+def shelf(folder: Path, models: Sequence[Path]) -> Path:
     """A folder that holds just these models."""
     shelf = folder / "models"
     shelf.mkdir()
@@ -116,7 +116,7 @@ def _shelf(folder: Path, models: Sequence[Path]) -> Path:
     return shelf
 
 
-def _pings(redis: Redis) -> bool:
+def pings(redis: Redis) -> bool:
     try:
         return bool(redis.ping())
     except RedisError:
@@ -130,6 +130,8 @@ def answer(port: int, path: str) -> httpx.Response | None:
         return None
 
 
-def _serves(port: int, models: int) -> bool:
-    found = answer(port, "/api/v1/models")
-    return found is not None and found.is_success and len(found.json()["models"]) == models
+def serves(port: int, models: int) -> bool:
+    found, ready = answer(port, "/api/v1/models"), answer(port, "/readyz")
+    if found is None or ready is None or not (found.is_success and ready.is_success):
+        return False
+    return len(found.json()["models"]) == models

@@ -53,7 +53,7 @@ from workers.explanation.tensors import (
 from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text
 from workers.jobs.blobs import SMALLEST, Objects, ObjectsAway
 from workers.jobs.connection import refuses_writes
-from workers.jobs.doorbell import publisher, ring
+from workers.jobs.doorbell import bell_message
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
 from workers.jobs.keys import BATCH, INTERACTIVE, PRIORITIES, RECORD_TTL_S, Priority
@@ -193,6 +193,7 @@ __all__ += [
     "WrongAddress",
     "async_client",
     "async_script",
+    "bell_message",
     "blobs_of",
     "canonical_json",
     "card_key",
@@ -209,10 +210,8 @@ __all__ += [
     "pace_field",
     "partial_key",
     "public_key",
-    "publisher",
     "refuses_writes",
     "result_key",
-    "ring",
     "seal",
     "states_key",
     "webhook_key",

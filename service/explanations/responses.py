@@ -14,6 +14,7 @@ from service.explanations.documents import Meta, offers, path_of, result_documen
 from service.explanations.representations import INLINE, arrays_for, etag, matches, permanent, represent
 from service.http.errors import Expired, Failed, NotFinished, NotFound
 from service.http.negotiation import ALL, JSON, NPY, choose
+from service.queue.events import News
 from service.queue.queue import Queue
 from service.queue.status import Status
 from service.queue.submission import Ticket
@@ -30,15 +31,18 @@ _CACHE_STATUS = {
 }
 
 
-async def single_response(queue: Queue, ticket: Ticket, wait: float, accept: str) -> Response:
-    """The answer to a request for one explanation; raises Failed, Expired, NotAcceptable."""
+async def single_response(queue: Queue, ticket: Ticket, wait: float, accept: str, news: News) -> Response:
+    """The answer to a request for one explanation; `news` are of its end from before it was submitted.
+
+    Raises Failed, Expired, NotAcceptable.
+    """
     response = None
     if ticket.meta is not None and ticket.arrays is not None:
         response = await represented(queue, ticket.meta, ticket.arrays, accept)
     elif ticket.outcome == "hit":
         response = await result_response(queue, ticket.id, accept)
     if response is None:
-        status = await find_status(queue, ticket.id, wait)
+        status = await find_status(queue, ticket.id, wait, news if ticket.open else None)
         if not status.final:
             return status_response(status, 202)
         response = await result_response(queue, ticket.id, accept) if status.status == "succeeded" else None
@@ -49,10 +53,11 @@ async def single_response(queue: Queue, ticket: Ticket, wait: float, accept: str
     return response
 
 
-async def list_response(queue: Queue, tickets: Sequence[Ticket], wait: float) -> Response:
-    """The answer to a request for several: a result or a status document each."""
+async def list_response(queue: Queue, tickets: Sequence[Ticket], wait: float, news: News) -> Response:
+    """The answer to a request for several: a result or a status document each; `news` are of their ends."""
     open_ids = [ticket.id for ticket in tickets if ticket.meta is None]
-    statuses = await _statuses(queue, open_ids, wait)
+    all_open = all(ticket.open for ticket in tickets if ticket.meta is None)
+    statuses = await _statuses(queue, open_ids, wait, news if all_open else None)
     documents = [await _entry(queue, ticket, statuses.get(ticket.id)) for ticket in tickets]
     unfinished = [status for status in statuses.values() if not status.final]
     headers = {"cache-control": "no-store"}
@@ -145,9 +150,9 @@ async def stored_result(queue: Queue, key: str, *arrays: str) -> tuple[Meta, lis
     return meta, present
 
 
-async def find_status(queue: Queue, key: str, wait: float = 0) -> Status:
+async def find_status(queue: Queue, key: str, wait: float = 0, news: News | None = None) -> Status:
     """The status, as soon as it is final or at the latest after `wait` seconds; raises NotFound."""
-    status = (await queue.wait([key], wait))[0] if wait else await queue.status(key)
+    status = (await queue.wait([key], wait, news))[0] if wait else await queue.status(key)
     if status is None:
         raise NotFound(_UNKNOWN)
     return status
@@ -164,10 +169,10 @@ def raise_for_status(status: Status) -> NoReturn:
     raise Expired("the result is no longer stored; the same request makes it again")
 
 
-async def _statuses(queue: Queue, ids: Sequence[str], wait: float) -> dict[str, Status]:
+async def _statuses(queue: Queue, ids: Sequence[str], wait: float, news: News | None) -> dict[str, Status]:
     if not ids:
         return {}
-    found = await queue.wait(ids, wait) if wait else await queue.statuses(ids)
+    found = await queue.wait(ids, wait, news) if wait else await queue.statuses(ids)
     return {status.id: status for status in found if status is not None}
 
 

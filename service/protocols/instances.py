@@ -22,6 +22,7 @@ from service.http.bodies import Body
 from service.http.errors import Expired, Invalid, NoWorker, StillRunning, moved
 from service.http.json_text import check_fields
 from service.http.threads import in_thread
+from service.queue.events import News
 from service.queue.queue import Queue
 from service.queue.status import Status
 from service.queue.storage import Input
@@ -89,10 +90,11 @@ async def answers(
     body = Body({"model": version, "method": list(methods)})
     checked = await check_request(body, terms, deps.queue, deps.settings, deps.datasets)
     orders = await in_thread(lambda: _orders(checked, instances, most))
-    tickets = await deps.queue.submit(orders, wait=wait)
-    deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
-    if any(ticket.outcome != "hit" for ticket in tickets):
-        await while_connected(request, _finished(deps.queue, tickets, wait))
+    with deps.queue.news([order.job.id for order in orders], ends=True) as news:
+        tickets = await deps.queue.submit(orders, wait=wait)
+        deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
+        if any(ticket.outcome != "hit" for ticket in tickets):
+            await while_connected(request, _finished(deps.queue, tickets, wait, news))
     found = await asyncio.gather(*(_answer(deps.queue, order) for order in orders))
     width = len(checked.methods)
     return [list(found[start : start + width]) for start in range(0, len(found), width)]
@@ -144,10 +146,11 @@ def _of_one(checked: CheckedRequest, instance: Instance, prefix: str) -> list[Or
         raise moved(error, None, prefix) from None
 
 
-async def _finished(queue: Queue, tickets: Sequence[Ticket], wait: float) -> None:
+async def _finished(queue: Queue, tickets: Sequence[Ticket], wait: float, news: News) -> None:
     """Returns once all have succeeded; raises for the first that has not."""
     ids = list(dict.fromkeys(ticket.id for ticket in tickets if ticket.outcome != "hit"))
-    statuses = await queue.wait(ids, wait)
+    all_open = all(ticket.open for ticket in tickets if ticket.outcome != "hit")
+    statuses = await queue.wait(ids, wait, news if all_open else None)
     known = [status or Status(id=key, status="expired") for key, status in zip(ids, statuses, strict=True)]
     for status in known:
         if status.final and status.status != "succeeded":

@@ -11,10 +11,18 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from service.queue.status import FINAL
+from service.queue.status import FINAL, State
 from workers.contract import EVENTS_CHANNEL
 
 log = structlog.get_logger()
+
+
+class News(asyncio.Event):
+    """Set whenever something happened to one of some jobs; `ends` tells of those that came to an end how they did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: dict[str, State] = {}
 
 
 class Events:
@@ -22,7 +30,7 @@ class Events:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: dict[tuple[str, bool], set[asyncio.Event]] = defaultdict(set)
+        self._waiting: dict[tuple[str, bool], set[News]] = defaultdict(set)
         self.ended = False
 
     def __len__(self) -> int:
@@ -30,13 +38,13 @@ class Events:
         return len({job_id for job_id, _ in self._waiting})
 
     @contextlib.contextmanager
-    def of(self, ids: Iterable[str], *, ends: bool = False) -> Iterator[asyncio.Event]:
-        """An event for the time being, with `ends` of their ends alone.
+    def of(self, ids: Iterable[str], *, ends: bool = False) -> Iterator[News]:
+        """News for the time being, with `ends` of their ends alone.
 
         An absence of Redis loses events, so look again from time to time.
         """
         places = [(job_id, ends) for job_id in ids]
-        news = asyncio.Event()
+        news = News()
         for place in places:
             self._waiting[place].add(news)
         try:
@@ -71,10 +79,13 @@ class Events:
                 message = await channel.get_message(timeout=5)
                 if message is not None:
                     job_id, _, event = message["data"].decode().partition(" ")
-                    self.tell(job_id, ends=event in FINAL)
+                    self.tell(job_id, event)
 
-    def tell(self, job_id: str, *, ends: bool = True) -> None:
-        """Wake all who wait for news of the job, those who wait for its end where it may have ended."""
-        for place in ((job_id, False), (job_id, True))[: 1 + ends]:
+    def tell(self, job_id: str, event: str | None = None) -> None:
+        """Wake all who wait for news of the job, those who wait for its end where it has ended, or may have."""
+        end = event if event in FINAL else None
+        for place in ((job_id, False), (job_id, True))[: 1 + (end is not None or event is None)]:
             for news in self._waiting.get(place, ()):
+                if end is not None:
+                    news.ends[job_id] = end
                 news.set()

@@ -15,7 +15,7 @@ from service.queue import listing
 from service.queue.admission import Caps
 from service.queue.cluster_state import ClusterState
 from service.queue.connection import answering, client
-from service.queue.events import Events
+from service.queue.events import Events, News
 from service.queue.gauges import Gauges, Readings
 from service.queue.interest import Interest, Withdrawal
 from service.queue.listing import Page
@@ -24,7 +24,7 @@ from service.queue.served import Served
 from service.queue.status import State, Status, status_of
 from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
-from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, publisher, result_key
+from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, result_key
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
 
@@ -46,12 +46,9 @@ class Queue:
         limits = limits or StorageLimits()
         self._inputs = Inputs(self._jobs, limits)
         self._results = Results(self._cache, limits.objects)
-        self._bell = publisher(redis_url)
         self._events = Events(self._jobs)
         self._cluster = ClusterState(self._jobs)
-        self._submission = Submission(
-            self._jobs, self._bell, self._cluster, self._inputs, self._results, caps or Caps()
-        )
+        self._submission = Submission(self._jobs, self._cluster, self._inputs, self._results, caps or Caps())
         self._interest = Interest(self._jobs)
         self._status = async_script(self._jobs, "status")
         self._gauges = Gauges(self._jobs, self._cache)
@@ -72,7 +69,6 @@ class Queue:
             _, running = await asyncio.wait(running, timeout=0.2)
         await self._cache.aclose()
         await self._jobs.aclose()
-        self._bell.close()
 
     async def submit(self, orders: Sequence[Order], *, wait: float = 0, arrays: Sequence[str] = ()) -> list[Ticket]:
         """Create or join the jobs of one request, which are claimed together, and ring the doorbell.
@@ -144,23 +140,36 @@ class Queue:
         async with answering():
             return bool(await self._cache.hexists(partial_key(job_id), PREVIEW))
 
-    async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
-        """The states of all, as soon as all are final, at the latest after so many seconds."""
+    async def wait(self, ids: Sequence[str], seconds: float, news: News | None = None) -> list[Status | None]:
+        """The states of all, as soon as all are final, at the latest after so many seconds.
+
+        With `news` of their ends from before they were submitted nothing is looked up until something has ended, and
+        of those that are told to have succeeded nothing but that.
+        """
+        with self._events.of(ids, ends=True) if news is None else contextlib.nullcontext(news) as told:
+            return await self._awaited(ids, seconds, told, fresh=news is not None)
+
+    async def _awaited(self, ids: Sequence[str], seconds: float, told: News, *, fresh: bool) -> list[Status | None]:
+        """A look is two round trips: it is made when all have ended, and from time to time, for news may be lost."""
         clock = asyncio.get_running_loop()
         end = clock.time() + seconds
-        with self._events.of(ids, ends=True) as news:  # each look is two round trips, and work tells much on its way
-            while True:
-                news.clear()
+        looks = clock.time() + POLL_S if fresh else clock.time()
+        while True:
+            told.clear()
+            if all(told.ends.get(job_id) == "succeeded" for job_id in ids):
+                return [Status(id=job_id, status="succeeded") for job_id in ids]
+            now = clock.time()
+            if now >= min(looks, end) or self._events.ended or told.ends.keys() >= set(ids):
+                looks = now + POLL_S
                 found = await self.statuses(ids)
-                left = end - clock.time()
-                if left <= 0 or self._events.ended or all(status is None or status.final for status in found):
+                if now >= end or self._events.ended or all(status is None or status.final for status in found):
                     return found
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), min(left, POLL_S))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), max(0.0, min(looks, end) - clock.time()))
 
-    def news(self, ids: Sequence[str]) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set when something happened to one of the ids; some news may be lost, so look again."""
-        return self._events.of(ids)
+    def news(self, ids: Sequence[str], *, ends: bool = False) -> AbstractContextManager[News]:
+        """Set when something happened to one of the ids, with `ends` when one ended; some may be lost: look again."""
+        return self._events.of(ids, ends=ends)
 
     @property
     def ended(self) -> bool:

@@ -42,7 +42,7 @@ class Inputs:
         self._jobs = jobs
         self._limits = limits
         self._objects = limits.objects
-        self._store = async_script(jobs, "keep_input")
+        self.script = async_script(jobs, "keep_input")
 
     async def find(self, digest: str) -> InputKind | None:
         """The kind of a stored input; None where there is none."""
@@ -83,13 +83,19 @@ class Inputs:
         if stored == "full":
             raise QueueUnavailable("there is no room for the input now; try again in a few seconds")
 
+    def small(self, given: Input) -> list[str | bytes | int] | None:
+        """What the script is to be asked to keep it in Redis; None for what has no bytes here, or too many."""
+        data = given.data
+        return None if data is None or self._objects.takes(data) else self._asked(given, "data", data)
+
     async def _store_input(self, given: Input, *stored: str | bytes) -> str:
         """What the script says of it: "", "full", "data", or the name of its object."""
-        asked: list[str | bytes | int] = [given.digest, self._limits.input_ttl, self._limits.input_space]
-        if stored:
-            asked += [given.kind, *stored]
-        said: bytes = await self._store(args=asked)
+        said: bytes = await self.script(args=self._asked(given, *stored))
         return said.decode()
+
+    def _asked(self, given: Input, *stored: str | bytes) -> list[str | bytes | int]:
+        asked: list[str | bytes | int] = [given.digest, self._limits.input_ttl, self._limits.input_space]
+        return [*asked, given.kind, *stored] if stored else asked
 
 
 class Results:

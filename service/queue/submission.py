@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import orjson
-import structlog
-from celery import Celery
-from kombu.exceptions import OperationalError
 from redis.asyncio import Redis
 
 from service.queue.admission import Caps, Quota, estimate, priority, refusal
@@ -19,17 +15,16 @@ from service.queue.cluster_state import ClusterState
 from service.queue.storage import Input, Inputs, Results
 from workers.contract import (
     INTERACTIVE,
+    PRIORITIES,
     Job,
     Priority,
     async_script,
+    bell_message,
     needs,
     own_inputs,
-    ring,
     rows_per_batch,
     traceparent,
 )
-
-log = structlog.get_logger()
 
 
 Outcome: TypeAlias = Literal["hit", "created", "joined", "refused"]
@@ -72,15 +67,18 @@ class Ticket:
     meta: dict[str, Any] | None = None
     arrays: tuple[bytes | None, ...] | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether its end was still to come when it was submitted."""
+        return self.outcome in ("created", "joined")
+
 
 class Submission:
     """Looks up results, keeps inputs, writes jobs, rings bells."""
 
-    def __init__(
-        self, jobs: Redis, bell: Celery, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps
-    ) -> None:
+    def __init__(self, jobs: Redis, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps) -> None:
+        self._jobs = jobs
         self._submit = async_script(jobs, "submit")
-        self._bell = bell
         self._cluster = cluster
         self._inputs = inputs
         self._results = results
@@ -121,15 +119,35 @@ class Submission:
         return words
 
     async def _written(self, asked: bytes, orders: Mapping[str, Order], wait: float) -> dict[str, str]:
+        found = [one for order in orders.values() for one in (order.input, *order.given) if one]
+        inputs = list({one.digest: one for one in sorted(found, key=lambda one: one.data is not None)}.values())
+        answer = None
         if self._tight():
             await self._ask(asked, orders, wait, probe=True)  # before an input is kept for nothing
-        found = [one for order in orders.values() for one in (order.input, *order.given) if one]
-        inputs = {one.digest: one for one in sorted(found, key=lambda one: one.data is not None)}
-        await self._inputs.keep(list(inputs.values()))
-        answer = await self._ask(asked, orders, wait)
-        for bell in answer.get("ring", ()):
-            await self._ring(bell)
+        else:
+            answer = await self._at_once(inputs, asked, orders, wait)
+        if answer is None:
+            await self._inputs.keep(inputs)
+            answer = await self._ask(asked, orders, wait)
         return dict(zip(orders, answer["words"], strict=True))
+
+    async def _at_once(
+        self, inputs: Sequence[Input], asked: bytes, orders: Mapping[str, Order], wait: float
+    ) -> dict[str, Any] | None:
+        """Inputs and records by one round trip; None, and nothing is queued, where an input takes more than that."""
+        keeping = [self._inputs.small(given) for given in inputs]
+        arguments = self._arguments(asked, wait, inputs_here=True)
+        async with self._jobs.pipeline(transaction=False) as pipe:
+            for each in keeping:
+                if each is None:
+                    return None
+                pipe.evalsha(self._inputs.script.sha, 0, *each)
+            pipe.evalsha(self._submit.sha, 0, *arguments)
+            answers = await pipe.execute(raise_on_error=False)
+        if any(isinstance(answer, Exception) for answer in answers):
+            return None  # asked one by one, a Redis that has forgotten the scripts is told them, and a master is found
+        answer = self._read(answers[-1], orders)
+        return None if "absent" in answer else answer
 
     def _tight(self) -> bool:
         cluster, caps = self._cluster, self._caps
@@ -138,18 +156,19 @@ class Submission:
     async def _ask(
         self, asked: bytes, orders: Mapping[str, Order], wait: float, *, probe: bool = False
     ) -> dict[str, Any]:
-        workers = len(self._cluster.workers)
-        caps = self._caps.at(workers, shut=self._cluster.crowded)
-        answer: dict[str, Any] = orjson.loads(await self._submit(args=[asked, orjson.dumps(caps), wait, int(probe)]))
-        if "full" in answer:
-            raise refusal(answer["full"], next(iter(orders.values())).caller, workers)
-        return answer
+        return self._read(await self._submit(args=self._arguments(asked, wait, probe=probe)), orders)
 
-    async def _ring(self, bell: str) -> None:
-        try:
-            await asyncio.to_thread(ring, self._bell, bell)
-        except OperationalError as error:
-            log.warning("a bell did not ring; the reconciler will ring it", error=type(error).__name__)
+    def _arguments(self, asked: bytes, wait: float, *, probe: bool = False, inputs_here: bool = False) -> list[Any]:
+        caps = orjson.dumps(self._caps.at(len(self._cluster.workers), shut=self._cluster.crowded))
+        bells = orjson.dumps({one: bell_message(one) for one in PRIORITIES})
+        return [asked, caps, wait, int(probe), bells, int(inputs_here)]
+
+    def _read(self, said: bytes, orders: Mapping[str, Order]) -> dict[str, Any]:
+        """What the script answers; raises what it refuses."""
+        answer: dict[str, Any] = orjson.loads(said)
+        if "full" in answer:
+            raise refusal(answer["full"], next(iter(orders.values())).caller, len(self._cluster.workers))
+        return answer
 
     def _record(self, job_id: str, order: Order, again: bool) -> dict[str, Any]:
         cost = estimate(order.job, order.passes, self._cluster.paces) if order.cost is None else order.cost

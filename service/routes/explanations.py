@@ -23,6 +23,7 @@ from service.explanations.responses import (
 from service.explanations.waiting import while_connected
 from service.http.addresses import API
 from service.http.negotiation import ALL, JSON, Prefer, choose
+from service.queue.events import News
 from service.queue.submission import Ticket
 from service.routes import descriptions
 
@@ -42,13 +43,14 @@ async def create(request: Request) -> Response:
     if webhook is not None:
         deps.webhooks.check(webhook.url)
     orders = await orders_of(checked, deps.queue, deps.settings.most_explanations)
-    tickets = await deps.queue.submit(orders, wait=prefer.wait, arrays=arrays_at_first(accept))
-    if webhook is not None:
-        await deps.webhooks.register(webhook.url, [ticket.id for ticket in tickets], checked.terms.caller)
-    deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
-    response = _response(deps, checked, tickets, prefer, accept)
-    at_once = prefer.wait == 0 or all(ticket.outcome == "hit" for ticket in tickets)
-    return await (response if at_once else while_connected(request, response))
+    with deps.queue.news([order.job.id for order in orders], ends=True) as news:
+        tickets = await deps.queue.submit(orders, wait=prefer.wait, arrays=arrays_at_first(accept))
+        if webhook is not None:
+            await deps.webhooks.register(webhook.url, [ticket.id for ticket in tickets], checked.terms.caller)
+        deps.metrics.count_explanations(ticket.outcome for ticket in tickets)
+        response = _response(deps, checked, tickets, prefer, accept, news)
+        at_once = prefer.wait == 0 or all(ticket.outcome == "hit" for ticket in tickets)
+        return await (response if at_once else while_connected(request, response))
 
 
 @router.get("/explanations/{id}", summary="Read an explanation", **descriptions.READ)
@@ -84,12 +86,12 @@ def _check_accept(checked: CheckedRequest, accept: str) -> None:
 
 
 async def _response(
-    deps: Dependencies, checked: CheckedRequest, tickets: Sequence[Ticket], prefer: Prefer, accept: str
+    deps: Dependencies, checked: CheckedRequest, tickets: Sequence[Ticket], prefer: Prefer, accept: str, news: News
 ) -> Response:
     if checked.request.many:
-        response = await list_response(deps.queue, tickets, prefer.wait)
+        response = await list_response(deps.queue, tickets, prefer.wait, news)
     else:
-        response = await single_response(deps.queue, tickets[0], prefer.wait, accept)
+        response = await single_response(deps.queue, tickets[0], prefer.wait, accept, news)
     if prefer.applied is not None:
         response.headers["preference-applied"] = prefer.applied
     return response

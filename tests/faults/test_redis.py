@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from redis import Redis
 
 from tests.faults.conftest import Fault
 from tests.faults.house import FINAL, SWEEP, House, until
 from workers.jobs import keys
-from workers.jobs.doorbell import publisher, ring
+from workers.jobs.doorbell import ring
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -103,7 +104,7 @@ def test_a_restart_with_an_empty_disk(open_house: Callable[..., House], fault: F
 def test_a_message_delivered_many_times(open_house: Callable[..., House], fault: Fault) -> None:
     """The same message delivered six times to three workers."""
     house = open_house(workers=3)
-    with house.hearing() as heard, publisher(house.redis.url) as bell:
+    with house.hearing() as heard, Redis.from_url(house.redis.url) as bell:
         job = house.ask(seconds=0.3, method=SWEEP)
         for _ in range(6):
             ring(bell, keys.INTERACTIVE)

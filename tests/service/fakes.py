@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from service.http.errors import QueueFull
 from service.queue.cluster_state import Depth
 from service.queue.connection import QueueUnavailable
-from service.queue.events import Events
+from service.queue.events import Events, News
 from service.queue.gauges import Memory, Readings
 from service.queue.listing import Page
 from service.queue.queue import Queue
@@ -108,11 +108,11 @@ class FakeQueue(Queue):
         await self.ping()
         return [self.known.get(key) for key in ids]
 
-    async def wait(self, ids: Sequence[str], seconds: float) -> list[Status | None]:
+    async def wait(self, ids: Sequence[str], seconds: float, news: News | None = None) -> list[Status | None]:
         self.waited.append(seconds)
-        with self._events.of(ids) as news:
+        with self._events.of(ids) as told:
             if self.waits:
-                await asyncio.wait_for(news.wait(), seconds)
+                await asyncio.wait_for(told.wait(), seconds)
         return await self.statuses(ids)
 
     @property
@@ -123,8 +123,8 @@ class FakeQueue(Queue):
         self._events.end()
 
     @contextmanager
-    def news(self, ids: Sequence[str]) -> Iterator[asyncio.Event]:
-        with self._events.of(ids) as news:
+    def news(self, ids: Sequence[str], *, ends: bool = False) -> Iterator[News]:
+        with self._events.of(ids, ends=ends) as news:
             yield news
 
     def waiting(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from workers.datasets.library import Datasets
 from workers.jobs import keys
 from workers.jobs.blobs import Objects
 from workers.jobs.connection import connect
+from workers.jobs.doorbell import ring as ring_bell
 from workers.jobs.partials import Partials
 from workers.jobs.records import Store
 from workers.jobs.signatures import Signer
@@ -37,7 +38,7 @@ from workers.runtime.worker import Worker
 from workers.telemetry import metrics
 
 
-def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> Worker:
+def open_worker(settings: Settings, name: str) -> Worker:
     """A worker that answers, whose heart beats, and whose models appear as they are read."""
     torch.set_num_threads(settings.torch_threads)
     device = chosen(settings.device)
@@ -45,6 +46,7 @@ def open_worker(settings: Settings, name: str, ring: Callable[[str], None]) -> W
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     objects = Objects(settings.objects, settings.objects_from)
     store = Store(jobs, objects)
+    ring = functools.partial(ring_bell, jobs)
     repository = _repository(settings, jobs)
     warm = ModelCache(repository, device, settings.model_memory)
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 settings = Settings()
 app = consumer(settings.redis_url)
-ring_some = functools.partial(ring_bell, app)
 kombu_ack_fix.apply()
 _worker: Worker | None = None
 
@@ -68,7 +67,7 @@ def _log(**_: Any) -> None:
 def _parent_ready(**_: Any) -> None:
     store = Store(connect(settings.redis_url))
     name = f"{socket.gethostname()}-{os.getpid()}"
-    reconciler.start(store, name, ring_some)
+    reconciler.start(store, name, functools.partial(ring_bell, store.jobs))
     ttl: dict[Kind, float] = {"results": settings.result_ttl, "inputs": settings.input_ttl}
     blob_cleanup.start(store.jobs, name, Objects(settings.objects, settings.objects_from), ttl, settings.objects_space)
     if settings.metrics_port is not None:
@@ -98,7 +97,7 @@ def _child_starts(**_: Any) -> None:
         reading.warm_up(settings.models.absolute(), "workers.runtime.execute.warm_up")
         from workers.runtime.startup import open_worker
 
-        _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}", ring_some)
+        _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}")
     except Exception:
         log.exception("the worker cannot start")  # Celery would take rings that nobody can answer
         activity.fail()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from workers.explanation.errors import Cancelled, ModelAway, ResultStoreAway, ResultStoreFull
@@ -118,7 +117,7 @@ class Worker:
                 time.sleep(AWHILE_S)
             self.aside.wait(shutdown.GRACE_S)  # what is not done by then is handed back
             self.retire()
-        except (RedisError, OperationalError) as away:
+        except RedisError as away:
             log.warning("the worker ends without a word", error=type(away).__name__)
 
     def _limit(self) -> None:
@@ -134,7 +133,7 @@ class Worker:
     def _wake(self, bell: str) -> None:
         try:
             self.ring(bell)
-        except (OperationalError, RedisError) as away:
+        except RedisError as away:
             log.warning("a bell did not ring; the reconciler will ring it", error=type(away).__name__)
 
     def _tell(self, pace: Pace) -> None:

@@ -16,7 +16,6 @@ from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.workers.jobs.queue_runs import subscribed
 from workers.jobs import keys
-from workers.jobs.doorbell import publisher
 from workers.jobs.records import Store
 
 
@@ -59,13 +58,6 @@ async def test_a_frozen_redis_is_as_good_as_none(own_server: RedisServer) -> Non
         await everything_says_away(queue)
         own_server.thaw()
         assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
-
-
-async def test_a_bell_that_cannot_ring_does_not_fail_the_request(own_server: RedisServer, queue: Queue) -> None:
-    own_server.kill()
-    queue._submission._bell = publisher(own_server.url)
-    assert [ticket.outcome for ticket in await queue.submit([order()])] == ["created"]
-    own_server.start()
 
 
 async def test_what_nobody_can_read_ends_neither_the_events_nor_the_board(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
@@ -81,7 +80,7 @@ async def test_a_bell_that_cannot_ring_keeps_no_claimed_work_waiting(
     queue: Queue, worker: Worker, bells: Bells, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(_: str) -> None:
-        raise OperationalError
+        raise NoConnection
 
     monkeypatch.setattr("service.queue.submission.rows_per_batch", lambda *_: 1)
     orders = [order(0), order(1)]

@@ -1,9 +1,11 @@
 -- Create or join the jobs of one request, or refuse all of it where what is new does not fit.
 -- ARGV: JSON list of orders {id, spec, model, group, share, priority, caller, cost, needs, input?, given?, deadline?, request_id?, again,
 --   recompute}; JSON caps {group, caller, jobs: most that wait of a priority; seconds: most work, by priority;
---   shut: nothing new at all}; seconds that an open connection waits for them; 1 to ask whether there is room, and no more
--- Returns JSON {words: one of created, joined, refused, finished per order; ring: priorities whose bells are due}
+--   shut: nothing new at all}; seconds that an open connection waits for them; 1 to ask whether there is room, and no more;
+--   JSON {the message of its bell, by priority}; 1 where the bytes of all inputs have to lie here
+-- Returns JSON {words: one of created, joined, refused, finished per order}
 --   or {full: {cap: its name, most, depth: what there would be of it, seconds: of work there would be}}
+--   or {absent: 1} where an input's bytes do not lie here, and nothing was done
 local orders, caps, connected_s = cjson.decode(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[3])
 local LISTED, KEPT_S = 100000, 14 * 86400 -- the index holds so many, so long
 local words, entries, due = {}, {}, {}
@@ -113,19 +115,25 @@ for _, priority in ipairs(PRIORITIES) do
   if found then return cjson.encode({full = found}) end
 end
 if ARGV[4] == '1' then return cjson.encode({words = words}) end
+for _, order in ipairs(ARGV[6] == '1' and orders or {}) do
+  for digest in string.gmatch((order.input or '') .. ' ' .. (order.given or ''), '%S+') do
+    if redis.call('HEXISTS', input_key(digest), 'data') == 0 then return cjson.encode({absent = 1}) end
+  end
+end
 
+redis.call('SET', P .. 'probe', 1, 'EX', 60) -- a full Redis refuses a script whose first write needs memory
 for i, order in ipairs(orders) do
   if words[i] == 'created' then create(order) elseif words[i] == 'joined' then join(order) end
   if words[i] == 'created' or words[i] == 'joined' then want(order.id, order.caller, connected_s) end
 end
 shorten_index()
 
-local ring = {}
 for priority, ids in pairs(entries) do
   wait_in(ids.line, ids, 'RPUSH')
   due[priority] = true
 end
+local bells = cjson.decode(ARGV[5])
 for priority in pairs(due) do
-  if wanted(priority) and bell_due(priority) then ring[#ring + 1] = priority end
+  if wanted(priority) and bell_due(priority) then redis.call('LPUSH', P .. priority, bells[priority]) end
 end
-return cjson.encode({words = words, ring = #ring > 0 and ring or nil})
+return cjson.encode({words = words})

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 import structlog
-from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -115,7 +114,7 @@ class Beat:
     def _wake(self, priority: str) -> None:
         try:
             self.ring(priority)
-        except (OperationalError, RedisError) as away:
+        except RedisError as away:
             log.warning("a bell did not ring; the reconciler will ring it", error=type(away).__name__)
 
     def _beats(self) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 
 import structlog
-from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from workers.jobs import keys
@@ -52,7 +51,7 @@ def start(store: Store, name: str, ring: Callable[[str], None]) -> None:
         while not pause.wait(PERIOD_S):
             try:
                 reconcile(store, name, ring)
-            except (RedisError, OperationalError) as error:
+            except RedisError as error:
                 log.warning("could not reconcile", error=type(error).__name__)
             except Exception:
                 log.exception("could not reconcile")  # and try again: without rounds, lost work stays lost
