@@ -89,7 +89,7 @@ async def test_joining_what_then_finishes_is_told_as_collapsed(
     held = dict(queue.results)
     queue.results.clear()
 
-    async def finish(ids: list[str], seconds: float) -> Any:
+    async def finish(ids: list[str], *_: object) -> Any:
         queue.results.update(held)
         return [queue.known[ids[0]]]
 

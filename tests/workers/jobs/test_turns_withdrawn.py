@@ -66,7 +66,7 @@ async def test_what_is_withdrawn_after_it_was_handed_back_leaves_its_group_to_wh
 
 
 OF_WORKERS = {"bells", "batch", "interactive", "lease", "profile", "profiles", "turn"}
-LASTING = {*OF_WORKERS, "index", "input", "input_bytes", "inputs", "job"}
+LASTING = {*OF_WORKERS, "index", "input", "input_bytes", "inputs", "job", "probe"}
 
 
 @pytest.mark.parametrize("seed", range(6))
