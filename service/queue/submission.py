@@ -26,7 +26,6 @@ from workers.contract import (
     traceparent,
 )
 
-
 Outcome: TypeAlias = Literal["hit", "created", "joined", "refused"]
 
 

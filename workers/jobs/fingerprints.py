@@ -30,12 +30,16 @@ def sketch(array: NDArray[Any], key: str) -> dict[str, Any]:
     values = np.ascontiguousarray(array).reshape(-1)
     sums, square = np.zeros(SUMS), 0.0
     for start in range(0, values.size, STEP):
-        part = values[start : start + STEP].astype(np.float64)
-        drawn = hashlib.shake_256(f"{key}:{start}".encode()).digest(-(-part.size // 8))
-        signs = np.unpackbits(np.frombuffer(drawn, np.uint8), count=part.size).view(bool)
+        size = min(STEP, values.size - start)
+        padded = np.zeros(-(-size // SUMS) * SUMS)
+        part = padded[:size]
+        part[:] = values[start : start + size]
         square += float(part @ part)
-        padded = np.zeros(-(-part.size // SUMS) * SUMS)
-        padded[: part.size] = np.where(signs, part, -part)
+        drawn = hashlib.shake_256(f"{key}:{start}".encode()).digest(-(-size // 8))
+        signs = np.unpackbits(np.frombuffer(drawn, np.uint8), count=size).view(np.int8)
+        signs *= 2
+        signs -= 1
+        part *= signs
         sums += padded.reshape(-1, SUMS).sum(0)
     return {"shape": list(array.shape), "norm": square**0.5, "sums": sums.tolist()}
 

@@ -13,7 +13,8 @@ from typing import Any, cast
 import orjson
 import structlog
 from redis import Redis
-from redis.exceptions import OutOfMemoryError
+from redis.client import Pipeline
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from workers.jobs import keys
 from workers.jobs.blobs import Objects, ObjectsAway
@@ -58,7 +59,44 @@ class Results:
                 raise full from None
             self._write(job_id, result, places)
 
+    def save_together(self, results: Mapping[str, Finished]) -> set[str]:
+        """Store results by their ids, each whole or not at all, by one round trip: the ids of those that are stored.
+
+        One that is not is to be saved alone, which says why not.
+        """
+        small = {
+            job_id: one
+            for job_id, one in results.items()
+            if not any(self.objects.takes(data) for data in one.arrays.values())
+        }
+        if len(small) < 2:
+            return set()
+        with self.cache.pipeline(transaction=False) as pipe:
+            for job_id, result in small.items():
+                pipe.execute_command("MULTI")  # type: ignore[no-untyped-call]  # of redis-py
+                self._queue(pipe, job_id, self._fields(result, {}))
+                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]
+            try:
+                answers = pipe.execute(raise_on_error=False)
+            except RedisError as away:
+                log.warning("results could not be stored together", error=type(away).__name__)
+                return set()
+        size = len(answers) // len(small)
+        each = (answers[at : at + size] for at in range(0, len(answers), size))
+        return {job_id for job_id, of in zip(small, each, strict=True) if not any(map(_wrong, of))}
+
     def _write(self, job_id: str, result: Finished, places: Mapping[str, str]) -> None:
+        with self.cache.pipeline(transaction=True) as pipe:
+            self._queue(pipe, job_id, self._fields(result, places))
+            pipe.execute()
+
+    def _queue(self, pipe: Pipeline, job_id: str, fields: Mapping[Any, Any]) -> None:
+        pipe.delete(keys.result(job_id))
+        pipe.hset(keys.result(job_id), mapping=dict(fields))
+        pipe.expire(keys.result(job_id), self.ttl)
+        pipe.delete(keys.partial(job_id))
+
+    def _fields(self, result: Finished, places: Mapping[str, str]) -> dict[Any, Any]:
         fields: dict[Any, Any] = {f"a:{name}": data for name, data in result.arrays.items() if name not in places}
         meta = dict(result.meta)
         if self.signer is not None:
@@ -66,12 +104,7 @@ class Results:
         fields["meta"] = orjson.dumps(meta, option=orjson.OPT_SERIALIZE_NUMPY)
         if places:
             fields["objects"] = orjson.dumps(places)
-        with self.cache.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.result(job_id))
-            pipe.hset(keys.result(job_id), mapping=fields)
-            pipe.expire(keys.result(job_id), self.ttl)
-            pipe.delete(keys.partial(job_id))
-            pipe.execute()
+        return fields
 
     def arrays(self, job_id: str) -> dict[str, bytes] | None:
         """The .npy bytes of a stored result by array name; None where there is none."""
@@ -117,6 +150,11 @@ class Results:
         except ObjectsAway as away:
             log.warning("a result's arrays could not be looked up", job=job_id, error=str(away))
             return False
+
+
+def _wrong(answer: Any) -> bool:
+    """Whether an answer, or one of those of a transaction, is an error."""
+    return isinstance(answer, Exception) or (isinstance(answer, list) and any(map(_wrong, answer)))
 
 
 def blobs_of(field: bytes | None) -> dict[str, str]:

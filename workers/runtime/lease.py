@@ -157,13 +157,13 @@ class BatchReport:
     ids: Sequence[str]
     limit: float
     started: float = field(default_factory=time.monotonic)
-    _told: float = 0.0
+    _told: float | None = None
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         now = time.monotonic()
         activity.note()
-        if now - self._told >= REPORT_S or done == total:
-            self._told = now
+        if now - (self._told or self.started) >= REPORT_S or (done == total and self._told is not None):
+            self._told = now  # work that is over by then tells nothing on its way
             self._tell(done, total, unit)
         self.look()
 

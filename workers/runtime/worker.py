@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
 from redis.exceptions import RedisError
 
-from workers.explanation.errors import Cancelled, ModelAway, ResultStoreAway, ResultStoreFull
+from workers.explanation.errors import Cancelled, ExplainError, ModelAway, ResultStoreAway, ResultStoreFull
 from workers.jobs import keys
 from workers.jobs.connection import full
 from workers.jobs.records import Store, Work
 from workers.jobs.stored_results import Finished, Results
 from workers.runtime import instrumentation
 from workers.runtime.aside import Aside
-from workers.runtime.execute.run import Load, Outcome, Supply, run, unsupplied
+from workers.runtime.execute.run import Known, Load, Outcome, Supply, run_together, unsupplied
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
 from workers.runtime.supervise import shutdown
 
 AWHILE_S = 0.1
+PORTION = 2**21  # bytes that are stored at once
 FAREWELL_S = 3.0  # in which every API has seen that this worker ends
 
 log = structlog.get_logger()
@@ -91,13 +92,14 @@ class Worker:
             try:
                 left = [work for work in claimed if not self._stored(work, owner)]
                 works = self.store.with_inputs(left, owner)
-                for work, outcome in run(works, pace.apart(self.load), lease.watch, self.supply):
-                    if isinstance(outcome, ModelAway):
-                        away.add(work.id)
-                        continue
-                    self._settle(work, owner, outcome)
-                    open_ids.discard(work.id)
-                    pace.note(work, finished=isinstance(outcome, Finished))
+                for known in run_together(works, pace.apart(self.load), lease.watch, self.supply):
+                    settled = [(work, one) for work, one in known if not isinstance(one, ModelAway)]
+                    away |= {work.id for work, one in known if isinstance(one, ModelAway)}
+                    for some in portions(settled):
+                        self._settle_together(some, owner)
+                        open_ids -= {work.id for work, _ in some}
+                    for work, outcome in settled:
+                        pace.note(work, finished=isinstance(outcome, Finished))
                 if away:
                     self.tell()  # before it is handed back: else we should take it again
                     self._hand_back(owner, away)
@@ -155,18 +157,30 @@ class Worker:
             self.store.finish(work.id, owner)
         return there
 
+    def _settle_together(self, known: Known, owner: str) -> None:
+        """As `_settle` of each; those that succeed and are new by one round trip to either Redis."""
+        made = {work.id: one for work, one in known if isinstance(one, Finished) and not work.recompute}
+        closed = self.store.finish_together(sorted(self.results.save_together(made)), owner)
+        for work, outcome in known:
+            if work.id in closed:
+                self._settled(work, None, first=closed[work.id])
+            else:
+                self._settle(work, owner, outcome)
+
     def _settle(self, work: Work, owner: str, outcome: Outcome) -> None:
         """Store the outcome, then close the job; what Redis will not take now is left to the reconciler."""
-        told = log.bind(job=work.id, request_id=work.request_id, method=work.job.method.name, model=work.model)
         try:
             error = self._save(work, outcome) if isinstance(outcome, Finished) else outcome
             first = isinstance(error, Cancelled) or self.store.finish(work.id, owner, error)
         except RedisError as away:
-            told.error("an outcome could not be stored; the job will run again", error=type(away).__name__)
+            _told(work).error("an outcome could not be stored; the job will run again", error=type(away).__name__)
             return
+        self._settled(work, error, first=first)
+
+    def _settled(self, work: Work, error: ExplainError | None, *, first: bool) -> None:
         became = error.code if error else "succeeded"
         instrumentation.settled(work, became, first=first)
-        told.info("finished", outcome=became, first=first)
+        _told(work).info("finished", outcome=became, first=first)
 
     def _save(self, work: Work, result: Finished) -> ResultStoreFull | ResultStoreAway | None:
         try:
@@ -179,6 +193,27 @@ class Worker:
                 return ResultStoreFull("the result was computed, and the result store has no room for it; try again")
             return ResultStoreAway("the result was computed, and the result store takes none now; try again")
         return None
+
+
+def portions(known: Known) -> Iterator[Known]:
+    """Of about so many bytes: whoever waits for the first need not wait until the last is stored."""
+    some: Known = []
+    size = 0
+    for work, outcome in known:
+        some.append((work, outcome))
+        size += sum(map(len, outcome.arrays.values())) if isinstance(outcome, Finished) else 0
+        if size >= PORTION:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _told(work: Work) -> structlog.stdlib.BoundLogger:
+    told: structlog.stdlib.BoundLogger = log.bind(
+        job=work.id, request_id=work.request_id, method=work.job.method.name, model=work.model
+    )
+    return told
 
 
 def compared(result: Finished, before: dict[str, object] | None) -> Finished:

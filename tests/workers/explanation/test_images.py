@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InputTooLarge, InvalidImage
-from workers.explanation.images.decoding import inspect, prepare, unprepare
+from workers.explanation.images.decoding import inspect, normalised, prepare, unprepare
 
 RGB = ImageSpec(mean=(0, 0, 0), std=(1, 1, 1))
 GRAY = ImageSpec(mode="L")
@@ -230,3 +230,14 @@ def test_unprepare_gives_the_picture_back(spec: ImageSpec) -> None:
 def test_unprepare_clips() -> None:
     values = np.array([[[-5.0, 0.5, 7.0, np.nan]]], dtype=np.float32)
     assert unprepare(values, GRAY)[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "BGR", "L"])
+def test_every_level_becomes_its_number_in_float64_rounded_once(mode: Any) -> None:
+    mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if mode != "L" else ((0.4,), (0.2,))
+    spec = ImageSpec(mode=mode, mean=mean, std=std, scale=2.0)
+    pixels = np.random.default_rng(0).permuted(np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3), axis=0)
+    given = pixels if mode != "L" else pixels[..., 0]
+    channels = np.atleast_3d(given).transpose(2, 0, 1)[:: -1 if mode == "BGR" else 1].astype(np.float64)
+    wanted = [(one * (2.0 / 255) - m) / s for one, m, s in zip(channels, mean, std, strict=True)]
+    assert np.array_equal(normalised(given, spec), np.array(wanted).astype(np.float32))

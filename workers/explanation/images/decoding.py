@@ -14,6 +14,8 @@ from workers.explanation.images.fitting import fitted
 from workers.explanation.images.samples import read
 from workers.explanation.images.scale import scale_of
 
+LEVELS = np.arange(256, dtype=np.uint8)
+
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
@@ -45,7 +47,8 @@ def prepare(
     """
     with opened(data, max_pixels) as image:
         pixels = fitted(read(image, data), spec, (shape[2], shape[1]))
-    return normalised(np.asarray(pixels), spec), np.array(pixels.convert("RGB"))
+    values = np.array(pixels)
+    return normalised(values, spec), values if pixels.mode == "RGB" else np.array(pixels.convert("RGB"))
 
 
 def normalised(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32]:
@@ -55,8 +58,9 @@ def normalised(pixels: NDArray[np.uint8], spec: ImageSpec) -> NDArray[np.float32
         channels = channels[::-1]
     found = np.empty(channels.shape, np.float32)
     mean, std = (np.broadcast_to(values, len(channels)) for values in (spec.mean, spec.std))
-    for index, channel in enumerate(channels):  # one at a time, for they are float64 on the way
-        found[index] = (channel * (spec.scale / 255) - mean[index]) / std[index]
+    for index, channel in enumerate(channels):
+        table = (LEVELS * (spec.scale / 255) - mean[index]) / std[index]  # in float64: a pixel has 256 values
+        np.take(table.astype(np.float32), channel, out=found[index], mode="clip")
     return found
 
 

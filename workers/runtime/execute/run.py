@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from workers.engine.model.function import Function
 
 Outcome: TypeAlias = Finished | ExplainError
-Outcomes: TypeAlias = Iterator[tuple[Work, Outcome]]
 Known: TypeAlias = list[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Function"]
 ReportOf: TypeAlias = Callable[[Sequence[Work]], Report]
@@ -62,8 +64,17 @@ def unsupplied(_: Function, __: Report, ___: str | None) -> Resources:
     return NoResources()
 
 
-def run(works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply: Supply = unsupplied) -> Outcomes:
-    """Explain each work, sharing passes where that is sound; each comes out once, as soon as it is known.
+def run(
+    works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply: Supply = unsupplied
+) -> Iterator[tuple[Work, Outcome]]:
+    """As `run_together`, one after the other."""
+    return chain.from_iterable(run_together(works, load, watch, supply))
+
+
+def run_together(
+    works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply: Supply = unsupplied
+) -> Iterator[Known]:
+    """Explain each work, sharing passes where that is sound; each comes out once, with what is known as soon.
 
     `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
     Cancelled or DeadlineExceeded to stop it. `supply` gives its resources, and a work that runs alone its id for what
@@ -76,10 +87,10 @@ def run(works: Sequence[Work], load: Load, watch: ReportOf = unreported, supply:
                 model = load(batch[0])
         except Exception as error:
             failure = instrumentation.counted_error(error, batch)
-            yield from ((work, failure) for work in batch)
+            yield [(work, failure) for work in batch]
         else:
             refused = _refused(model, batch)
-            yield from ((work, refused[work.job.target]) for work in batch if work.job.target in refused)
+            yield [(work, refused[work.job.target]) for work in batch if work.job.target in refused]
             yield from shift.prepared(model, [work for work in batch if work.job.target not in refused])
 
 
@@ -104,37 +115,52 @@ class _Shift:
     inputs: dict[Place, Prepared] = field(default_factory=dict)
     last: tuple[list[Place], Batch] | None = None
 
-    def prepared(self, model: Function, works: Sequence[Work]) -> Outcomes:
+    def prepared(self, model: Function, works: Sequence[Work]) -> Iterator[Known]:
+        found = self.decoded(model, works)
         ready: list[Ready] = []
         for work in works:
-            try:
-                if place(work) not in self.inputs:
-                    self.inputs[place(work)] = prepared(work, model.takes, model.tokenizers)
-                ready.append(Ready(work, self.inputs[place(work)]))
-            except Exception as error:
-                yield work, instrumentation.counted_error(error, [work])
+            inputs = found[place(work)]
+            if isinstance(inputs, Prepared):
+                ready.append(Ready(work, inputs))
+            else:
+                yield [(work, instrumentation.counted_error(inputs, [work]))]
         for rows in _alike(ready):
             yield from self.sized(model, rows)
 
-    def sized(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
+    def decoded(self, model: Function, works: Sequence[Work]) -> Mapping[Place, Prepared | Exception]:
+        """The inputs of the works, each prepared once, or why it cannot be; several at once, for what decodes is C."""
+
+        def one(work: Work) -> Prepared | Exception:
+            try:
+                return prepared(work, model.takes, model.tokenizers)
+            except Exception as error:
+                return error
+
+        new = {place(work): work for work in works if place(work) not in self.inputs}
+        with ThreadPoolExecutor(torch.get_num_threads()) if len(new) > 1 else nullcontext() as pool:
+            found = dict(zip(new, (pool.map if pool else map)(one, new.values()), strict=True))
+        self.inputs |= {at: inputs for at, inputs in found.items() if isinstance(inputs, Prepared)}
+        return {**self.inputs, **found}
+
+    def sized(self, model: Function, rows: Sequence[Ready]) -> Iterator[Known]:
         """Rows of the same shapes, by the model for these; targets that it has not got are refused."""
         fitting = list(rows)
         try:
             own = model.sized(rows[0].inputs.shapes)
         except Exception as error:
             failure = instrumentation.counted_error(error, [row.work for row in rows])
-            yield from ((row.work, failure) for row in rows)
+            yield [(row.work, failure) for row in rows]
             return
         for row in rows if own is not model else ():
             try:
                 check_target(row.work.job.target, own.card)
             except InputError as error:
                 fitting.remove(row)
-                yield row.work, error
+                yield [(row.work, error)]
         if fitting:
             yield from self.explained(own, fitting)
 
-    def explained(self, model: Function, rows: Sequence[Ready]) -> Outcomes:
+    def explained(self, model: Function, rows: Sequence[Ready]) -> Iterator[Known]:
         """The batch, or its halves where it fails, so that one bad row fails alone.
 
         A row that alone does not fit into memory is tried again with fewer of its steps at once. A model that is run a
@@ -151,7 +177,7 @@ class _Shift:
             outcomes = self.failed(model, rows, error)
             error.__traceback__ = None  # it holds the batch's tensors, and the halves need their memory
         if outcomes is not None:
-            yield from outcomes
+            yield outcomes
             return
         if model.device.type == "cuda":
             torch.cuda.empty_cache()
