@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from workers.explanation.bundle import Kind
 from workers.explanation.errors import (
@@ -24,9 +24,10 @@ from workers.explanation.errors import (
     WorkerCrashed,
 )
 from workers.jobs import keys, profile, revisions
-from workers.jobs.blobs import Objects, ObjectsAway
+from workers.jobs.blobs import Objects
 from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
+from workers.jobs.stored_inputs import Fields, read_inputs
 
 LEASE_MS = 8000
 ATTEMPTS = 3
@@ -37,8 +38,6 @@ REMEMBERED_S = 60  # a client's mistake is not computed again so soon
 PROFILE_S = 10  # that what a worker serves is known after it last said so
 UNSERVED_S = 60.0  # that work waits for a worker that can do it, while none lives
 UNSERVED_AT_ONCE = 500
-
-Fields: TypeAlias = Mapping[bytes, bytes]
 
 log = structlog.get_logger()
 
@@ -183,17 +182,22 @@ class Store:
         """As `finish`, of jobs that succeeded, by one round trip; those that it could not close are not told of."""
         if len(ids) < 2:
             return {}
-        script = self._script("finish")
-        with self.jobs.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.evalsha(script.sha, 0, job_id, owner, "succeeded", keys.RECORD_TTL_S)
-            try:
-                answers = pipe.execute(raise_on_error=False)
-            except RedisError as away:
-                log.warning("jobs could not be closed together", error=type(away).__name__)
-                return {}
+        try:
+            answers = self._finished(ids, owner)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                self.jobs.script_load(source("finish"))
+                answers = self._finished(ids, owner)
+        except RedisError as away:
+            log.warning("jobs could not be closed together", error=type(away).__name__)
+            return {}
         told = zip(ids, answers, strict=True)
         return {job_id: bool(answer) for job_id, answer in told if not isinstance(answer, Exception)}
+
+    def _finished(self, ids: Sequence[str], owner: str) -> list[Any]:
+        with self.jobs.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.evalsha(self._script("finish").sha, 0, job_id, owner, "succeeded", keys.RECORD_TTL_S)
+            return pipe.execute(raise_on_error=False)
 
     def finish(self, job_id: str, owner: str, error: ExplainError | None = None) -> bool:
         """Close a job as succeeded or failed; False where something closed it before."""
@@ -287,23 +291,3 @@ def _work(raw: dict[str, Any]) -> Work:
         trace=raw.get("trace"),
         passes=int(raw.get("passes", 0)),
     )
-
-
-def read_inputs(jobs: Redis, objects: Objects, digests: Iterable[str]) -> dict[str, Fields | InternalError]:
-    """The fields `kind` and `data` of those inputs that are there; the error of one that cannot be reached now."""
-    with jobs.pipeline(transaction=False) as pipe:
-        for digest in (wanted := list(digests)):
-            pipe.hgetall(keys.stored_input(digest))
-        found = pipe.execute()
-    return {digest: _whole(objects, fields) for digest, fields in zip(wanted, found, strict=True)}
-
-
-def _whole(objects: Objects, fields: Fields) -> Fields | InternalError:
-    if b"object" not in fields:
-        return fields
-    try:
-        data = objects.get(fields[b"object"].decode())
-    except ObjectsAway as away:
-        log.error("an input could not be read", error=str(away))
-        return InternalError("the input could not be read: the store of large things is away; try again")
-    return {} if data is None else {**fields, b"data": data}

@@ -160,15 +160,16 @@ class Worker:
     def _settle_together(self, known: Known, owner: str) -> None:
         """As `_settle` of each; those that succeed and are new by one round trip to either Redis."""
         made = {work.id: one for work, one in known if isinstance(one, Finished) and not work.recompute}
-        closed = self.store.finish_together(sorted(self.results.save_together(made)), owner)
+        stored = self.results.save_together(made)
+        closed = self.store.finish_together(sorted(stored), owner)
         for work, outcome in known:
             if work.id in closed:
                 self._settled(work, None, first=closed[work.id])
             else:
-                self._settle(work, owner, outcome)
+                self._settle(work, owner, None if work.id in stored else outcome)
 
-    def _settle(self, work: Work, owner: str, outcome: Outcome) -> None:
-        """Store the outcome, then close the job; what Redis will not take now is left to the reconciler."""
+    def _settle(self, work: Work, owner: str, outcome: Outcome | None) -> None:
+        """Store the outcome (None: it is), then close the job; what Redis does not take now is the reconciler's."""
         try:
             error = self._save(work, outcome) if isinstance(outcome, Finished) else outcome
             first = isinstance(error, Cancelled) or self.store.finish(work.id, owner, error)
