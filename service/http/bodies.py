@@ -16,20 +16,15 @@ from service.http.pointers import pointer
 from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia, meant
 
-RAW = (
-    "image/",
-    "application/x-npy",
-    "application/vnd.safetensors",
-    "application/octet-stream",
-    "text/csv",
-    "text/plain",
-)
+BINARY = ("image/", "application/x-npy", "application/vnd.safetensors")
+RAW = (*BINARY, "application/octet-stream", "text/csv", "text/plain")
 FIELDS = ("model", "method", "target", "parameters", "params")  # the last is what parameters were called
 JSON_TYPES = ("application/json", "text/json")
 LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a file
 PARTS = ("input", "request", *FIELDS)
 INPUTS = "inputs."  # before the name of a part for an input, that may be called as a field is
 MOST_PARTS = 32  # of inputs by name
+FILES = 32  # bytes of a file are hashed, and its header looked at, in the time in which one of text is parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ async def read_body(request: Request, most: int) -> Body:
         _check_once([name for name, _ in request.query_params.multi_items()])
         query = _plain_fields(dict(request.query_params))
         raw = await request.body()
-        return Body(query, raw or None, len(raw))
+        return Body(query, raw or None, len(raw) // FILES if media.startswith(BINARY) else len(raw))
     raise UnsupportedMedia(
         "the body is application/json, multipart/form-data, an image, text/csv, text/plain, application/x-npy or "
         "application/vnd.safetensors; name it in Content-Type"

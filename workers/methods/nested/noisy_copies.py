@@ -41,8 +41,12 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
     seed = getattr(of, "seed", 0)
     total = square = torch.zeros(())
     for rows, _ in sweep(model, batch, samples, "samples"):
-        draws = torch.stack([torch.randn(batch.x.shape[1:], generator=generators[row]) for row in rows])
-        x = batch.x[rows] + draws.to(batch.x) * scale.expand_as(batch.x)[rows]
+        draws = torch.empty(len(rows), *batch.x.shape[1:])
+        for place, row in enumerate(rows):
+            torch.randn(batch.x.shape[1:], generator=generators[row], out=draws[place])
+        x = draws.to(batch.x)
+        x *= scale if len(scale) == 1 else scale[rows]
+        x += batch.x[rows]
         inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows), resources=batch.resources)
         values = of.explain(model, inner).arrays["attribution"]
         if total.dim() == 0:

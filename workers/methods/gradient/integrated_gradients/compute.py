@@ -71,7 +71,9 @@ def _average(model: Model, batch: Batch, start: Tensor, wanted: Sequence[Target]
     flat = (-1, *[1] * (batch.x.dim() - 1))
     total, line = torch.zeros_like(batch.x), batch.x - start
     for rows, points in sweep(model, batch, steps, "steps"):
-        x = start[rows] + line[rows] * nodes[points].view(flat)
+        x = line[rows]
+        x *= nodes[points].view(flat)
+        x += start[rows]
         _, gradients = model.gradient(x, [wanted[row] for row in rows])
         total.index_add_(0, rows.to(total.device), gradients * weights[points].view(flat))
     return total
