@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +40,23 @@ class Prepared:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """What rows that share a pass have in common."""
         return tuple(row.shape for row in self.rows.values())
+
+
+def together(
+    works: Sequence[Work], inputs: Mapping[str, InputSpec], tokenizers: Mapping[str, Encoder], threads: int
+) -> list[Prepared | Exception]:
+    """As `prepared`, of each or why it cannot be; in threads, for what decodes and resizes holds no lock."""
+
+    def one(work: Work) -> Prepared | Exception:
+        try:
+            return prepared(work, inputs, tokenizers)
+        except Exception as error:
+            return error
+
+    if len(works) < 2 or threads < 2:
+        return [one(work) for work in works]
+    with ThreadPoolExecutor(min(threads, len(works))) as pool:
+        return list(pool.map(one, works))
 
 
 def prepared(work: Work, inputs: Mapping[str, InputSpec], tokenizers: Mapping[str, Encoder] = NONE) -> Prepared:

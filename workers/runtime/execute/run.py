@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,7 +30,7 @@ from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised
 from workers.runtime.execute.faults import contained
 from workers.runtime.execute.hardware import machine
-from workers.runtime.execute.model_inputs import Prepared, prepared
+from workers.runtime.execute.model_inputs import Prepared, together
 from workers.runtime.execute.model_support import check
 
 if TYPE_CHECKING:
@@ -116,31 +114,19 @@ class _Shift:
     last: tuple[list[Place], Batch] | None = None
 
     def prepared(self, model: Function, works: Sequence[Work]) -> Iterator[Known]:
-        found = self.decoded(model, works)
+        new = {place(work): work for work in works if place(work) not in self.inputs}
+        threads = torch.get_num_threads()
+        found = dict(zip(new, together(list(new.values()), model.takes, model.tokenizers, threads), strict=True))
+        self.inputs |= {at: one for at, one in found.items() if isinstance(one, Prepared)}
         ready: list[Ready] = []
         for work in works:
-            inputs = found[place(work)]
+            inputs = self.inputs.get(place(work)) or found[place(work)]
             if isinstance(inputs, Prepared):
                 ready.append(Ready(work, inputs))
             else:
                 yield [(work, instrumentation.counted_error(inputs, [work]))]
         for rows in _alike(ready):
             yield from self.sized(model, rows)
-
-    def decoded(self, model: Function, works: Sequence[Work]) -> Mapping[Place, Prepared | Exception]:
-        """The inputs of the works, each prepared once, or why it cannot be; several at once, for what decodes is C."""
-
-        def one(work: Work) -> Prepared | Exception:
-            try:
-                return prepared(work, model.takes, model.tokenizers)
-            except Exception as error:
-                return error
-
-        new = {place(work): work for work in works if place(work) not in self.inputs}
-        with ThreadPoolExecutor(torch.get_num_threads()) if len(new) > 1 else nullcontext() as pool:
-            found = dict(zip(new, (pool.map if pool else map)(one, new.values()), strict=True))
-        self.inputs |= {at: inputs for at, inputs in found.items() if isinstance(inputs, Prepared)}
-        return {**self.inputs, **found}
 
     def sized(self, model: Function, rows: Sequence[Ready]) -> Iterator[Known]:
         """Rows of the same shapes, by the model for these; targets that it has not got are refused."""
