@@ -1,4 +1,4 @@
-"""Where a request's processor time goes: milliseconds of API, worker and Redis, and trips of Redis, a request.
+"""Where a request's processor time goes: milliseconds of API, worker and Redis, and readings of Redis, a request.
 
 `--beside FOLDER` measures another checkout in turn with this one. `--flames FOLDER` samples the API and the worker with
 py-spy while they serve the most clients: a flame graph each, and the share of each stage. `--digits` asks the small
@@ -36,15 +36,14 @@ SAMPLES = 200  # a second
 # The innermost frame that is named here tells the stage.
 STAGES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "worker": {
-        "decoding": ("prepare (workers/explanation/images",),
+        "decoding": (" (workers/explanation/images", " (PIL"),
         "computing": ("explain (workers/methods", "explained_scores (", "rows (workers/explanation/result"),
-        "receipt, JSON": ("finished (workers/jobs/receipt", "save (workers/jobs/stored_results"),
+        "receipt, JSON": ("finished (workers/jobs/receipt", "_fields (workers/jobs/stored_results"),
         "Redis": ("execute_command (redis", "execute (redis", "__call__ (redis"),
         "Celery": ("(kombu", "(billiard", "(celery"),
     },
     "api": {
         "reading the request": ("read_request (", "orders_of ("),
-        "a bell": ("ring (workers/jobs/doorbell",),
         "Redis": ("(redis", "(service/queue"),
         "metrics and log": ("_record (service/http/edge",),
         "HTTP": ("(uvicorn", "(h11", "(starlette", "(fastapi", "(service/http"),
@@ -62,9 +61,9 @@ class Checkout:
     stores: Sequence[Redis]
 
     def taken(self) -> dict[str, float]:
-        """Processor seconds of each part until now, and how many trips Redis has run."""
+        """Processor seconds of each part until now, and how often Redis has read from a connection."""
         spent = {part: sum(sum(one.cpu_times()[:2]) for one in some) for part, some in self.processes.items()}
-        return {**spent, "trips": float(sum(_trips(store) for store in self.stores))}
+        return {**spent, "readings": float(sum(_readings(store) for store in self.stores))}
 
 
 def main() -> None:
@@ -99,12 +98,12 @@ def compare(running: Sequence[Checkout], picture: Path, clients: int, number: in
             time.sleep(0.3)  # what follows an answer is the request's too
             found[one.name].append((run, {part: spent - before[part] for part, spent in one.taken().items()}))
     print(f"\n   {model}, {clients} clients, {number} requests; load {os.getloadavg()[0]:.1f}")
-    print(f"   {'':16} {'req/s':>7} {'p50':>8} {'p99':>8}" + "".join(f"{part:>17}" for part in (*PARTS, "trips")))
+    print(f"   {'':16} {'req/s':>7} {'p50':>8} {'p99':>8}" + "".join(f"{part:>17}" for part in (*PARTS, "readings")))
     for title, turns in found.items():
         each = [seconds for run, _ in turns for seconds in run.each]
         rate = len(each) / sum(run.seconds for run, _ in turns)
-        spent = {part: sum(taken[part] for _, taken in turns) / len(each) for part in (*PARTS, "trips")}
-        told = "".join(f"{spent[part] * 1e3:14.2f} ms" for part in PARTS) + f"{spent['trips']:17.1f}"
+        spent = {part: sum(taken[part] for _, taken in turns) / len(each) for part in (*PARTS, "readings")}
+        told = "".join(f"{spent[part] * 1e3:14.2f} ms" for part in PARTS) + f"{spent['readings']:17.1f}"
         middle, late = statistics.median(each), float(np.quantile(each, 0.99))
         print(f"   {title:16} {rate:7.1f} {middle * 1e3:5.0f} ms {late * 1e3:5.0f} ms{told}")
 
@@ -182,7 +181,7 @@ def _processes(group: int) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def _trips(store: Redis) -> int:
+def _readings(store: Redis) -> int:
     reads: Mapping[str, int] = store.info("stats")  # type: ignore[assignment]
     return reads["total_reads_processed"]
 
