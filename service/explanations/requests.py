@@ -63,7 +63,7 @@ class CheckedRequest:
     """A request with its model's card, its methods, its input where its bytes were sent, and its terms.
 
     `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
-    parameters, by digest.
+    parameters, by digest; `places`: where each of its methods stands in the request.
     """
 
     terms: Terms
@@ -74,6 +74,7 @@ class CheckedRequest:
     extent: Extent
     size: int | None = None
     given: Mapping[str, Input] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
 
 
 async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
@@ -113,18 +114,19 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     named = request.method if request.method is not None else card.default_method
     sent: dict[str, Input] = {}
     named = taken(named, card, settings, sent, "/method")
-    methods = [one.suited(card.input) for one in parse_methods(named, settings.most_explanations)]
+    parsed = parse_methods(named, settings.most_explanations)
+    methods, places = [one.suited(card.input) for one in parsed], tuple(parsed.values())
     given, sized = None, card
     if is_open(card.named):
         given = read_inputs(request, body, card, settings)
         sized = at_sizes(card, {} if given is None else input_shapes(given, card))
     for method in methods:
         _check_cost(method, sized, settings.cost_limit)
-    methods = [with_models(one, models.digest) for one in methods]
+    methods = [with_models(one, models.digest, place) for one, place in zip(methods, places, strict=True)]
     if request.input is not None and request.input.dataset is not None:
         methods = [_over_items(method, request.input) for method in methods]
     given = given or read_inputs(request, body, card, settings)
-    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size, sent)
+    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size, sent, places)
 
 
 def _over_items(method: Method, given: InputField) -> Method:
@@ -135,16 +137,22 @@ def _over_items(method: Method, given: InputField) -> Method:
     return parse_method({"name": COLLECTION, "of": method, "dataset": given.dataset, "start": start, "stop": stop})
 
 
-def parse_methods(raw: Any, most: int) -> list[Method]:
-    """The methods of a request, at most so many, each once; raises Invalid, UnknownMethod, InvalidParameter."""
+def parse_methods(raw: Any, most: int) -> dict[Method, str]:
+    """The methods of a request, at most so many, each once, with where it stands first.
+
+    Raises Invalid, UnknownMethod, InvalidParameter.
+    """
     several = isinstance(raw, list)
     if several and not 0 < len(raw) <= most:
         detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
         raise Invalid([{"pointer": "/method", "detail": detail}])
     check_small(raw, "/method")
     if not several:
-        return [_parse(raw, "/method")]
-    return list(dict.fromkeys(_parse(one, f"/method/{index}") for index, one in enumerate(raw)))
+        return {_parse(raw, "/method"): "/method"}
+    found: dict[Method, str] = {}
+    for index, one in enumerate(raw):
+        found.setdefault(_parse(one, f"/method/{index}"), f"/method/{index}")
+    return found
 
 
 def _parse(raw: Any, pointer: str) -> Method:
@@ -210,9 +218,8 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
         known[name] = found.digest
         return found.digest
 
-    listed = isinstance(checked.request.method, list)
-    pointers = [f"/method/{i}" if listed else "/method" for i in range(len(checked.methods))]
-    methods = [with_datasets(one, digest_of, where) for one, where in zip(checked.methods, pointers, strict=True)]
+    placed = zip(checked.methods, checked.places, strict=True)
+    methods = [with_datasets(one, digest_of, place) for one, place in placed]
     if given is not None and given.dataset is not None:
         methods = [_within(one, counts[known[given.dataset]]) for one in methods]
     return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.extent.card, counts))

@@ -111,3 +111,18 @@ async def test_a_dataset_that_does_not_fit_is_the_inputs_fault(queue: FakeQueue,
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
         answer = await client.post(URL, json=asked)
     assert [one["pointer"] for one in answer.json()["errors"]] == ["/input/dataset"]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        ({"name": "activation_rates", "dataset": "nothing"}, "dataset"),
+        ({"name": "resampling", "models": ["no"]}, "models/0"),
+    ],
+)
+async def test_a_name_in_a_list_of_methods_is_pointed_at(
+    client: httpx.AsyncClient, png: bytes, method: dict[str, Any], name: str
+) -> None:
+    """At its place in the list that was sent, in which another may come twice."""
+    answer = await client.post(URL, json=body(png, method=["gradient", "gradient", method]))
+    assert [one["pointer"] for one in answer.json()["errors"]] == [f"/method/2/{name}"], answer.text
