@@ -47,6 +47,10 @@ function fieldOf(method, name, schema, given, required, changed) {
   Object.entries({ id, "aria-describedby": `${id}-about ${id}-error`, required: required || null }).forEach(
     ([key, text]) => text && control.input.setAttribute(key, text === true ? "" : text),
   );
+  if (control.list) {
+    control.list.id = `${id}-words`;
+    control.input.setAttribute("list", control.list.id);
+  }
   control.write(value ?? null);
   const error = el("small", { id: `${id}-error`, class: "error", role: "alert", hidden: true });
   control.input.addEventListener("change", () => {
@@ -63,7 +67,7 @@ function fieldOf(method, name, schema, given, required, changed) {
     return { [name]: found };
   };
   return {
-    element: el("div", { class: "field" }, el("label", { for: id }, titled(name)), control.input, about, error),
+    element: el("div", { class: "field" }, el("label", { for: id }, titled(name)), control.input, control.list ?? null, about, error),
     read,
   };
 }
@@ -88,7 +92,13 @@ function controlFor(schema, name, optional, standard) {
       true,
     );
   if (schema.type === "integer" || schema.type === "number") return numeral(schema);
-  return free(schema, standard === null);
+  return free(schema, standard === null, words(schema));
+}
+
+// The words that a field may be where it may be other things, too.
+function words(schema) {
+  const named = (schema.anyOf ?? []).find((one) => one.enum?.every((word) => typeof word === "string"));
+  return named ? named.enum : [];
 }
 
 function checkbox() {
@@ -128,15 +138,22 @@ function numeral(schema) {
 }
 
 // Whatever has no control of its own: a word, words between commas, or JSON.
-function free(schema, nullable) {
+function free(schema, nullable, known) {
   const input = el("input", { type: "text", spellcheck: "false", autocomplete: "off" });
+  const list = known.length
+    ? el(
+        "datalist",
+        {},
+        known.map((value) => el("option", { value })),
+      )
+    : null;
   const write = (value) => {
     const words = Array.isArray(value) && value.length && value.every((one) => typeof one !== "object");
     input.value =
       value === null ? "" : words ? value.join(", ") : typeof value === "string" ? value : JSON.stringify(value);
   };
   const read = (name) => parsed(input.value.trim(), schema.type === "array", nullable, name);
-  return { input, write, read };
+  return { input, write, read, list };
 }
 
 function parsed(text, listed, nullable, name) {
