@@ -26,6 +26,7 @@ FOUR = ROOT.parent / "examples" / "4.png"
 KINDS: tuple[Picture, ...] = ("heatmap", "overlay", "gray", "scaled", "mask", "outlines", "projection")
 DATA = {"dataset": "digits"}
 SEVERAL = ["gradient", "integrated_gradients", "lrp", "guided_backprop", "occlusion"]
+ELSEWHERE = {"contextual_decomposition": "steps"}
 FITTED = {"patterns": {"name": "pattern_fit", **DATA}}
 PARAMETERS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("pattern_net", "pattern_attribution"), FITTED),
@@ -76,6 +77,13 @@ def keep(picture: Image.Image, path: Path) -> None:
     few.save(path, optimize=True)
 
 
+def of_folder(path: Path, method: str) -> dict[str, Any]:
+    """A request about the input of one of the gallery's models."""
+    seen = np.load(path)
+    tensor = {"shape": list(seen.shape), "data": seen.ravel().tolist()}
+    return {"model": path.parent.name, "method": method, "input": {"tensor": tensor}}
+
+
 def digit(method: dict[str, Any]) -> dict[str, Any]:
     """A request about the four: with an input and a target where the method takes them."""
     kind = catalogue()[method["name"]]
@@ -89,7 +97,7 @@ def digit(method: dict[str, Any]) -> dict[str, Any]:
 
 def methods(client: httpx.Client) -> None:
     """One picture a method, on the digits."""
-    for name in catalogue():
+    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection"}:
         try:
             picture = explained(client, digit({"name": name, **PARAMETERS.get(name, {})}))
         except httpx.HTTPStatusError as error:
@@ -109,12 +117,15 @@ def kinds(client: httpx.Client) -> None:
 
 
 def others(client: httpx.Client, folder: Path) -> None:
-    """An explanation of each of the gallery's models."""
+    """An explanation of each of the gallery's models, methods that are for no digit, and many digits in one job."""
     for path in sorted(folder.glob("*/input.npy")):
-        seen = np.load(path)
-        tensor = {"shape": list(seen.shape), "data": seen.ravel().tolist()}
-        asked = {"model": path.parent.name, "method": "integrated_gradients", "input": {"tensor": tensor}}
-        keep(explained(client, asked), PICTURES / "gallery" / f"{path.parent.name}.png")
+        picture = explained(client, of_folder(path, "integrated_gradients"))
+        keep(picture, PICTURES / "gallery" / f"{path.parent.name}.png")
+    for name, model in ELSEWHERE.items():
+        keep(explained(client, of_folder(folder / model / "input.npy", name)), PICTURES / "methods" / f"{name}.png")
+    every = {"dataset": client.get("/api/v1/datasets/digits").json()["digest"]}
+    picture = explained(client, {"model": "digits", "method": "lrp", "input": every})
+    keep(picture, PICTURES / "methods" / "collection.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains five small models for the gallery's pictures of what is no image. Use: python docs/gallery_models.py FOLDER
+"""Trains six small models for the gallery's pictures of what is no image. Use: python docs/gallery_models.py FOLDER
 
 Each folder gets a model of its own and, as input.npy, one input to explain.
 """
@@ -80,6 +80,25 @@ def beats(at: Path) -> None:
     write(at / "beats", trained(net, x, y), seen, ["channel", "time"], ["even", "spike"], ["lead I", "lead II"])
 
 
+class Steps(nn.Module):
+    """An LSTM, read after its last step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(1, 12, batch_first=True), nn.Linear(12, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        read: Tensor = self.head(self.lstm(x)[0][:, -1])
+        return read
+
+
+def steps(at: Path) -> None:
+    """Twelve numbers; whether those of the second half are the larger ones."""
+    x = torch.randn(COUNT, 12, 1)
+    y = (x[:, 6:].sum((1, 2)) > x[:, :6].sum((1, 2))).long()
+    write(at / "steps", trained(Steps(), x, y), x[(y == 1).nonzero()[0, 0]], ["time", "feature"], ["fall", "rise"], [])
+
+
 def solid(depth: str) -> tuple[Tensor, Tensor]:
     """Balls in a block of noise: that move right or left from frame to frame, or large or small ones in a volume."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(16.0)] * 3, indexing="ij"))
@@ -107,7 +126,7 @@ def block() -> nn.Module:
 if __name__ == "__main__":
     torch.manual_seed(0)
     to = Path(sys.argv[1])
-    for make in (wine, words, beats):
+    for make in (wine, words, beats, steps):
         make(to)
     for name, along, kinds in (("clips", "frame", ["left", "right"]), ("scans", "depth", ["small", "large"])):
         blocks, classes = solid(along)

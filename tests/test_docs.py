@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from docs.building.method_table import written
 from tests.tree import ROOT
@@ -28,6 +29,23 @@ def test_a_page_has_its_formula_and_says_when_the_method_misleads(name: str) -> 
     formula, _, misleads = misleads.partition("\n## When it misleads\n")
     assert formula.count("$$") == 1
     assert len(misleads.split()) > 15
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_a_page_has_a_picture(name: str) -> None:
+    picture = DOCS / "pictures" / "methods" / f"{name}.png"
+    assert picture.is_file(), f"draw it: docs/draw_gallery.py says how ({name})"
+    with Image.open(picture) as image:
+        assert min(image.size) >= 80
+
+
+def test_every_revision_is_in_the_changelog_of_ids() -> None:
+    """Whoever finds another id for the same request finds there which method changed, and what of it."""
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\S+) \| (.+) \|$", (DOCS / "ids.md").read_text(), re.MULTILINE)
+    told = [(name, int(revision)) for name, revision, _, _ in rows]
+    of = {name: method.revision for name, method in catalogue().items()}
+    assert sorted(told) == sorted((name, number) for name, last in of.items() for number in range(2, last + 1))
+    assert all(len(why.split()) > 1 for *_, why in rows)
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
