@@ -46,6 +46,9 @@ const json = async (path, options) => (await ask(path, options)).json();
 export const models = async () => (await json(`${API}/models`)).models;
 export const methods = async () => (await json(`${API}/methods`)).methods;
 export const datasets = async () => (await json(`${API}/datasets`)).datasets;
+export const sendDataset = (body) =>
+  json(`${API}/datasets`, { method: "POST", headers: { "content-type": "application/octet-stream" }, body });
+export const itemsOf = (id) => json(`${pathOf(id)}/items?limit=1`);
 export const pathOf = (id) => `${API}/explanations/${id}`;
 export const read = (id, signal) => json(pathOf(id), { headers: { accept: "application/json" }, signal });
 export const withdraw = (id) => ask(pathOf(id), { method: "DELETE" });

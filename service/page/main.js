@@ -7,6 +7,7 @@ import { loadColours } from "./heat.js";
 import { beginInput, give, offer } from "./input.js";
 import { beginLinks, restore } from "./link.js";
 import { beginLook } from "./look.js";
+import { beginMany } from "./many.js";
 import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./prediction.js";
 import { beginResults } from "./results.js";
@@ -110,8 +111,10 @@ async function begin() {
   beginMethods();
   beginExplaining();
   beginLinks();
+  beginMany();
   on("model", () => (byId("model-about").textContent = about(state.model)));
   enter();
+  document.querySelector("main").classList.remove("waiting");
   if (!(await restore())) offer();
 }
 

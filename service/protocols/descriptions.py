@@ -155,7 +155,7 @@ def _infers() -> Route:
 V2_SERVER = _route(
     kserve,
     _object(name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
-    {"name": "whence", "version": "0.1.0", "extensions": ["binary_tensor_data", "classification"]},
+    {"name": "whence", "version": "0.2.0", "extensions": ["binary_tensor_data", "classification"]},
 )
 V2_LIVE = _route(kserve, _object(live=_TRUE), {"live": True})
 V2_READY = _route(kserve, _object(ready=_TRUE), {"ready": True}, 503)

@@ -136,7 +136,7 @@ EXAMPLES: dict[str, Any] = {
     "Receipt": {
         "id": KEY,
         "job": _JOB,
-        "versions": {"whence": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+        "versions": {"whence": "0.2.0", "torch": "2.13.0", "python": "3.11.7"},
         "device": "cpu",
         "machine": {"name": "a processor", "instructions": "AVX2", "threads": 4, "batch_size": 1, "chunk": 16},
         "computed_at": 1763640000.25,

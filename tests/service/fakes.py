@@ -227,7 +227,7 @@ def receipt_of(order: Order, arrays: dict[str, NDArray[Any]], computed_at: float
     told = {
         "id": order.job.id,
         "job": order.job.canonical(),
-        "versions": {"whence": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+        "versions": {"whence": "0.2.0", "torch": "2.13.0", "python": "3.11.7"},
         "device": "cpu",
         "machine": {"name": "a processor", "threads": 1, "batch_size": 1, "chunk": None},
         "computed_at": computed_at,
