@@ -1,7 +1,7 @@
 """Draws the gallery and one picture a method from a running Whence.
 
-Use: python docs/gallery_models.py FOLDER, then serve FOLDER and models/digits with a labelled dataset `digits` of
-handwritten digits, and: python docs/draw_gallery.py FOLDER [URL]. What the models cannot show is
+Use: python docs/gallery_models.py FOLDER, then serve FOLDER, models/digits and models/language with a labelled dataset
+`digits` of handwritten digits, and: python docs/draw_gallery.py FOLDER [URL]. What the models cannot show is
 named, and left without a picture.
 """
 
@@ -97,7 +97,7 @@ def digit(method: dict[str, Any]) -> dict[str, Any]:
 
 def methods(client: httpx.Client) -> None:
     """One picture a method, on the digits."""
-    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection"}:
+    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection", "word_deletion"}:
         try:
             picture = explained(client, digit({"name": name, **PARAMETERS.get(name, {})}))
         except httpx.HTTPStatusError as error:
@@ -123,6 +123,9 @@ def others(client: httpx.Client, folder: Path) -> None:
         keep(picture, PICTURES / "gallery" / f"{path.parent.name}.png")
     for name, model in ELSEWHERE.items():
         keep(explained(client, of_folder(folder / model / "input.npy", name)), PICTURES / "methods" / f"{name}.png")
+    deletion = {"name": "word_deletion", "of": SEVERAL[:3], "steps": 6}
+    asked = {"model": "language", "method": deletion, "input": {"text": "die Katze sitzt unter dem Tisch, sagte er"}}
+    keep(explained(client, asked), PICTURES / "methods" / "word_deletion.png")
     every = {"dataset": client.get("/api/v1/datasets/digits").json()["digest"]}
     picture = explained(client, {"model": "digits", "method": "lrp", "input": every})
     keep(picture, PICTURES / "methods" / "collection.png")
