@@ -16,6 +16,8 @@ from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
 
+SENT = (200, 202)  # the latter where it took longer than the request waited
+
 
 def test_what_eight_clients_see(tmp_path: Path) -> None:
     """Of a model that is added, replaced (whole, and file by file), broken, mended and removed."""
@@ -72,6 +74,11 @@ def test_what_eight_clients_see(tmp_path: Path) -> None:
     assert seen["removed"] == {"422 unknown_model"}
 
 
+def on_workers(http: httpx.Client) -> list[str]:
+    """The digest that each worker has ready."""
+    return [one["digest"] for one in http.get("/m").json().get("workers", ()) if one["state"] == "ready"]
+
+
 def packed(folder: Path) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -96,8 +103,8 @@ def test_a_model_that_is_sent_reaches_every_worker(tmp_path: Path) -> None:
         until(lambda: httpx.get(f"{url}/readyz", trust_env=False).json().get("workers") == 2, "both workers")
         assert http.put("/m", content=b"", headers={"Authorization": f"Bearer {plain}"}).status_code == 403
         sent = http.put("/m", content=packed(tmp_path / "1" / "m"))
-        assert (sent.status_code, sent.json()["digest"]) == (200, first), sent.text
-        until(lambda: len(http.get("/m").json()["workers"]) == 2, "on both workers")
+        assert sent.status_code in SENT, sent.text
+        until(lambda: on_workers(http) == [first] * 2, "on both workers")
         asking = Asking([url], digests, phase="one", headers=headers).start(4)
         asking.at("one", 2)
         (tmp_path / "2" / "m" / "model.pt2").rename(tmp_path / "kept")
@@ -108,11 +115,8 @@ def test_a_model_that_is_sent_reaches_every_worker(tmp_path: Path) -> None:
         asking.at("refused", 1)
         (tmp_path / "kept").replace(tmp_path / "2" / "m" / "model.pt2")
         asking.phase = "both"
-        assert http.put("/m", content=packed(tmp_path / "2" / "m")).status_code == 200
-        until(
-            lambda: {one["digest"] for one in http.get("/m").json()["workers"] if one["state"] == "ready"} == {second},
-            "2",
-        )
+        assert http.put("/m", content=packed(tmp_path / "2" / "m")).status_code in SENT
+        until(lambda: on_workers(http) == [second] * 2, "2")
         asking.at("two", 2)
         asking.stop()
         print(asking.table())
