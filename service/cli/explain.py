@@ -48,7 +48,7 @@ class Terms:
     """What all of them have in common."""
 
     model: str
-    target: str
+    target: Any
     parameters: dict[str, Any]
     accept: str
 
@@ -136,7 +136,7 @@ def explain(
     files: Files = None,
     given: Inputs = None,
     method: Methods = None,
-    target: Annotated[str, typer.Option(help="Class index, class name or argmax.")] = "argmax",
+    target: Annotated[str, typer.Option(help="Class index, class name, argmax, or a target in JSON.")] = "argmax",
     params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "",
     to: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file, its kind told by its name; or a folder.")
@@ -160,7 +160,7 @@ def explain(
     methods = list(dict.fromkeys(method or [""]))
     _check_ways(files, given, job)
     if job and len(methods) == 1:
-        failed = explain_job(files or [], model, methods[0] or None, target, _parameters(params), to, url)
+        failed = explain_job(files or [], model, methods[0] or None, _target(target), _parameters(params), to, url)
         raise typer.Exit(FAILED if failed else 0)
     if job:
         fail("a job is of one method; start one for each", code=USAGE)
@@ -168,7 +168,7 @@ def explain(
         fail("--params are those of a method; name it with --method, and give several one after the other", code=USAGE)
     wanted = _wanted(files or [], given or [], methods)
     place = _place(to, form, len(wanted), as_json)
-    terms = Terms(model, target, _parameters(params), place.accept)
+    terms = Terms(model, _target(target), _parameters(params), place.accept)
     try:
         with connect(url, patience) as client, progress(len(wanted)) as tell:
             made = [place.written(one, tell) for one in _made(client, wanted, terms, tell)]
@@ -200,6 +200,16 @@ def _wanted(names: Sequence[str], inputs: Sequence[str], methods: Sequence[str])
         fail(str(error), code=USAGE)
     named = zip(files, labels(files), strict=True)
     return [Wanted(file, str(file), label, method) for (file, label), method in product(named, methods)]
+
+
+def _target(text: str) -> Any:
+    """A class, or what JSON says: {"output": "boxes", "index": [4, 2]}."""
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        fail("""a --target in JSON is in quotes: --target '{"index": [4, 2]}'""", code=USAGE)
 
 
 def _parameters(text: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def explain_job(
     names: Sequence[str],
     model: str,
     method: str | None,
-    target: str,
+    target: Any,
     parameters: dict[str, Any],
     to: Path | None,
     url: str,
