@@ -51,7 +51,11 @@ def main() -> None:
                              zip(labels, together, strict=True)],
                  "axes": {"x": "words taken away", "y": "logit of the target"}, "measure": "area over the curve"},
     }  # fmt: skip
-    arrays = {"curves": together, "at": np.arange(STEPS + 1, dtype=np.float32), "scores": np.zeros(len(labels))}
+    arrays = {
+        "curves": together,
+        "at": np.arange(STEPS + 1, dtype=np.float32),
+        "scores": (together[:, :1] - together).mean(1),
+    }
     to = ROOT / "out" / "word_deletion.png"
     to.parent.mkdir(exist_ok=True)
     to.write_bytes(scores.png(meta, arrays))
