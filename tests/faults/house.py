@@ -189,8 +189,15 @@ class House:
         return self.client.post("explanations", json=body, headers={"Prefer": "respond-async", **asked})
 
     def ask(self, do: Do = Do.NOTHING, seconds: float = 0.0, method: Any = "predict", **fields: Any) -> str:
-        """The id of an accepted explanation; one that fails sooner than the answer is written is found in the list."""
-        answer = self.post(do, seconds, method, **fields)
+        """The id of an accepted explanation; one that fails sooner than the answer is written is found in the list.
+
+        Where a worker is still starting again, it is asked again, as a client does.
+        """
+        patience = time.monotonic() + PATIENCE_S
+        while (answer := self.post(do, seconds, method, **fields)).status_code == 503:
+            assert answer.json()["code"] in ("model_loading", "no_worker"), answer.text
+            assert time.monotonic() < patience, answer.text
+            time.sleep(0.1)
         assert answer.status_code in (200, 202, 500), (answer.status_code, answer.text)
         if answer.status_code == 500:
             return str(self.client.get("explanations?limit=1").json()["explanations"][0]["id"])

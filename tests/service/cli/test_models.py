@@ -58,7 +58,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_each_model_is_a_line(service: list[str]) -> None:
-    shown = runner.invoke(main.app, ["models"], env={"COLUMNS": "200"})
+    shown = runner.invoke(main.app, ["models"])
     heading, broken, digits = shown.stdout.rstrip().splitlines()
     assert heading.split() == list(models.COLUMNS)
     assert "failed: needs the package timm" in broken
@@ -68,7 +68,7 @@ def test_each_model_is_a_line(service: list[str]) -> None:
 
 
 def test_one_model_is_shown_whole(service: list[str]) -> None:
-    shown = runner.invoke(main.app, ["models", "show", "digits"], env={"COLUMNS": "200"})
+    shown = runner.invoke(main.app, ["models", "show", "digits"])
     assert "conv[1] [8, 26, 26]" in shown.stdout
     assert "cam: it has [no] pooling" in shown.stdout
     assert "18, 19 ..." in shown.stdout
@@ -110,7 +110,7 @@ def test_routes_are_commands(said: str, meant: str) -> None:
     [(["modls"], "models"), (["status", "--ulr", "x"], "--url"), (["methods", "lrpp"], "did you mean lrp?")],
 )
 def test_a_wrong_word_is_told_with_the_right_one(words: list[str], right: str) -> None:
-    shown = runner.invoke(main.app, words, env={"COLUMNS": "200"})
+    shown = runner.invoke(main.app, words)
     assert shown.exit_code == 2
     assert right in shown.stderr
 

@@ -59,6 +59,7 @@ ASKED: list[dict[str, Any]] = [
     {"name": "shapley_sampling", "segments": "grid", "count": 4, "samples": 6},
     {"name": "rise", "masks": 60},
     {"name": "shift_attack"},
+    {"name": "contextual_decomposition"},
     {"name": "meaningful_perturbation", "steps": 20},
     {"name": "activation_maximization", "count": 3, "steps": 11},
     {"name": "deep_dream", "octaves": 2, "steps": 4},

@@ -205,7 +205,8 @@ def test_a_library_that_is_not_here_is_named_with_the_ways_out(
     library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in an image that was built without it: one sentence has the model and what is missing."""
-    monkeypatch.setitem(sys.modules, library, None)
+    for name in [library, *(one for one in sys.modules if one.startswith(f"{library}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InvalidFolder) as caught:
         build_module(parse_source(f"{library}:resnet18", "m"), tmp_path, None, "m")
     assert f"{library}:resnet18 needs the package {library}, which is not installed" in caught.value.detail
