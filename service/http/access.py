@@ -17,7 +17,7 @@ from service.http.errors import KeyRequired, ScopeMissing
 from service.http.problems import problem_response
 
 # For probes, and for people who open the page: nothing of a model or of anybody's work is told there.
-OPEN = re.compile(r"/|/page/[^/]*|/docs|/docs/[^/]*|/openapi\.json|/healthz|/readyz|/ping|/v2|/v2/health/(live|ready)")
+OPEN = re.compile(r"/|/page/.*|/docs|/docs/[^/]*|/openapi\.json|/healthz|/readyz|/ping|/v2|/v2/health/(live|ready)")
 ADMIN = re.compile(
     rf"(POST|DELETE) {re.escape(DATASETS)}(/.*)?"
     r"|POST /v2/repository/models/.*"

@@ -4,10 +4,10 @@
 import { Problem, ask, explain, read, withdraw } from "./api.js";
 import { byId, show } from "./dom.js";
 import { follow, unfollow } from "./follow.js";
-import { planeOf } from "./heat.js";
-import { lineOf } from "./marks.js";
+import { planeOf } from "./results/heat.js";
+import { lineOf } from "./results/marks.js";
 import { methodsAsked, showFieldError } from "./methods.js";
-import { parseNpy } from "./npy.js";
+import { parseNpy } from "./input/npy.js";
 import { isImage, methodNamed, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "./state.js";
 
 const PAUSE = 200;

@@ -3,13 +3,13 @@
 import { Problem, read } from "./api.js";
 import { byId, show } from "./dom.js";
 import { adopt } from "./explain.js";
-import { STANDARD, look, setLook } from "./look.js";
+import { STANDARD, look, setLook } from "./results/look.js";
 import { build } from "./methods.js";
-import { predictionOf } from "./prediction.js";
-import { NUMBERS } from "./row.js";
-import { loadSeen } from "./seen.js";
-import { INPUTS } from "./several.js";
-import { DRAWING } from "./sketch.js";
+import { predictionOf } from "./results/prediction.js";
+import { NUMBERS } from "./input/row.js";
+import { loadSeen } from "./results/seen.js";
+import { INPUTS } from "./input/several.js";
+import { DRAWING } from "./input/sketch.js";
 import { methodNamed, modelNamed, newInput, on, state, tell } from "./state.js";
 import { showTarget } from "./target.js";
 

@@ -3,14 +3,14 @@
 import { Problem, ask, datasets, keepKey, methods, models } from "./api.js";
 import { byId, el, show } from "./dom.js";
 import { beginExplaining } from "./explain.js";
-import { loadColours } from "./heat.js";
-import { beginInput, give, offer } from "./input.js";
+import { loadColours } from "./results/heat.js";
+import { beginInput, give, offer } from "./input/input.js";
 import { beginLinks, restore } from "./link.js";
-import { beginLook } from "./look.js";
-import { beginMany } from "./many.js";
+import { beginLook } from "./results/look.js";
+import { beginMany } from "./input/many.js";
 import { beginMethods, chooseSupported } from "./methods.js";
-import { beginPrediction } from "./prediction.js";
-import { beginResults } from "./results.js";
+import { beginPrediction } from "./results/prediction.js";
+import { beginResults } from "./results/results.js";
 import { isImage, modelNamed, on, severalOf, state, tell, textOf } from "./state.js";
 import { beginTarget } from "./target.js";
 

@@ -53,7 +53,7 @@ async def tables() -> Response:
     return Response(_tables(), media_type=JSON, headers=HEADERS)
 
 
-@router.get("/page/{name}")
+@router.get("/page/{name:path}")
 async def file(request: Request, name: str) -> Response:
     return await _file(name, request)
 

@@ -12,6 +12,7 @@ from service.render.colormaps import colours
 from tests.tree import ROOT
 
 FOLDER = ROOT / "service" / "page"
+FILES = [path for path in sorted(FOLDER.rglob("*")) if path.is_file()]
 PEOPLE = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -32,16 +33,19 @@ async def test_every_file_is_served_and_asked_for_again_only_when_it_changed(cli
         ".png": "image/png",
         ".svg": "image/svg+xml",
     }
-    for path in FOLDER.iterdir():
-        answer = await client.get(f"/page/{path.name}")
+    for path in FILES:
+        place = path.relative_to(FOLDER).as_posix()
+        answer = await client.get(f"/page/{place}")
         assert (answer.status_code, answer.content) == (200, path.read_bytes())
         assert kinds[path.suffix] in answer.headers["content-type"]
         assert answer.headers["x-content-type-options"] == "nosniff"
-        again = await client.get(f"/page/{path.name}", headers={"if-none-match": answer.headers["etag"]})
+        again = await client.get(f"/page/{place}", headers={"if-none-match": answer.headers["etag"]})
         assert again.status_code == 304
 
 
-@pytest.mark.parametrize("name", ["none.js", "..%2fapp.py", "%2e%2e", ".", "", "a%00b"])
+@pytest.mark.parametrize(
+    "name", ["none.js", "input", "input/none.js", "input/../../app.py", "..%2fapp.py", "%2e%2e", ".", "", "a%00b"]
+)
 async def test_nothing_else_is_served(client: httpx.AsyncClient, name: str) -> None:
     answer = await client.get(f"/page/{name}")
     assert answer.status_code == 404
@@ -57,10 +61,12 @@ async def test_the_page_draws_with_the_colours_of_the_pictures(client: httpx.Asy
 
 
 def test_the_page_is_light_and_names_no_other_host() -> None:
-    files = list(FOLDER.iterdir())
-    assert sum(path.stat().st_size for path in files) < 300_000
-    for path in files:
+    assert sum(path.stat().st_size for path in FILES) < 300_000
+    for path in FILES:
         if path.suffix in (".css", ".html", ".js"):
             assert not re.search(r"https?://", path.read_text()), path.name
-    imported = {name for path in FOLDER.glob("*.js") for name in re.findall(r'from "\./([^"]+)"', path.read_text())}
-    assert imported | {"main.js"} == {path.name for path in FOLDER.glob("*.js")}
+    scripts = [path for path in FILES if path.suffix == ".js"]
+    imported = {
+        (path.parent / name).resolve() for path in scripts for name in re.findall(r'from "(\.[^"]+)"', path.read_text())
+    }
+    assert imported | {FOLDER / "main.js"} == set(scripts)

@@ -1,6 +1,6 @@
 // Numbers as text: of a tensor of one shape all of them, of ids or a series of any length as many as there are.
 
-import { el, show } from "./dom.js";
+import { el, show } from "../dom.js";
 
 const MOST_TYPED = 4096;
 const OFFERED = 8; // of any length

@@ -1,13 +1,13 @@
 // One explanation: waiting, failed, or a picture with its colour bar, its checks and its files.
 
-import { addressOf, hasKey } from "./api.js";
-import { byId, el, number, titled } from "./dom.js";
-import { cancel, isSlow, runOne, shownOf, staleness } from "./explain.js";
+import { addressOf, hasKey } from "../api.js";
+import { byId, el, number, titled } from "../dom.js";
+import { cancel, isSlow, runOne, shownOf, staleness } from "../explain.js";
 import { tableOf } from "./heat.js";
 import { look, lookQuery } from "./look.js";
 import { marks } from "./marks.js";
 import { curlOf, pythonOf } from "./reproduce.js";
-import { methodNamed, state, targetText } from "./state.js";
+import { methodNamed, state, targetText } from "../state.js";
 import { picture } from "./view.js";
 import { sentence } from "./words.js";
 

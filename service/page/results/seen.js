@@ -1,10 +1,10 @@
 // What the model saw of the input.
 
-import { ask, pathOf } from "./api.js";
-import { el } from "./dom.js";
+import { ask, pathOf } from "../api.js";
+import { el } from "../dom.js";
 import { pictured } from "./heat.js";
-import { parseNpy } from "./npy.js";
-import { isImage, severalOf, state, tell } from "./state.js";
+import { parseNpy } from "../input/npy.js";
+import { isImage, severalOf, state, tell } from "../state.js";
 
 export async function loadSeen(id, input) {
   if (severalOf(state.model)) return; // each block shows its own

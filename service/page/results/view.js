@@ -1,6 +1,6 @@
 // A picture that is looked into: all pictures on the page show the same part and the same pixel.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 
 const SIDE = 336;
 const MOST = 16;

@@ -1,7 +1,7 @@
 // How all pictures are drawn: colours, values, a scale of their own or a common one, the input beneath.
 
-import { byId, el } from "./dom.js";
-import { tell } from "./state.js";
+import { byId, el } from "../dom.js";
+import { tell } from "../state.js";
 
 export const STANDARD = { colours: "auto", values: "both", scale: "own", under: "0" };
 export const look = { ...STANDARD };

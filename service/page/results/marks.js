@@ -1,6 +1,6 @@
 // An attribution over texts: each word on the colour of what it counts; one that is chosen says its number.
 
-import { el, number } from "./dom.js";
+import { el, number } from "../dom.js";
 import { shadeOf } from "./heat.js";
 
 // The values of all tokens in a row, as a plane of one line.

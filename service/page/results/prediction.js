@@ -1,10 +1,10 @@
 // The prediction at once, as bars that are also the choice of the target.
 
-import { Problem, explain } from "./api.js";
-import { byId, el, number, show } from "./dom.js";
+import { Problem, explain } from "../api.js";
+import { byId, el, number, show } from "../dom.js";
 import { loadSeen } from "./seen.js";
-import { labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "./state.js";
-import { atPixel, classOfTarget } from "./target.js";
+import { labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "../state.js";
+import { atPixel, classOfTarget } from "../target.js";
 
 const TOP = 10;
 const SHOWN = 5;

@@ -1,6 +1,6 @@
 // A pad to draw on, white on black, for models of small grey images. With the keyboard: arrows move the pen, space lowers it.
 
-import { el, pngOf } from "./dom.js";
+import { el, pngOf } from "../dom.js";
 
 export const DRAWING = "drawing.png";
 const SIDE = 280;

@@ -1,6 +1,6 @@
 // Several inputs side by side, a small block for each: what is sent is all of them.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { DRAWINGS, fetched } from "./examples.js";
 import { numbersBox } from "./numbers.js";
 import { isRow, rowFields } from "./row.js";

@@ -1,6 +1,6 @@
 // A row as named fields, each with the range that its card tells.
 
-import { el, number, show } from "./dom.js";
+import { el, number, show } from "../dom.js";
 
 export const NUMBERS = "numbers";
 const MOST = 64;

@@ -1,11 +1,11 @@
 // Many inputs in one job: sent as one dataset, followed, and shown as a summary and contact sheets.
 
-import { Problem, addressOf, explain, itemsOf, pathOf, sendDataset, withdraw } from "./api.js";
-import { byId, el, show, titled } from "./dom.js";
-import { follow, unfollow } from "./follow.js";
-import { methodsAsked } from "./methods.js";
+import { Problem, addressOf, explain, itemsOf, pathOf, sendDataset, withdraw } from "../api.js";
+import { byId, el, show, titled } from "../dom.js";
+import { follow, unfollow } from "../follow.js";
+import { methodsAsked } from "../methods.js";
 import { packed } from "./pack.js";
-import { on, state } from "./state.js";
+import { on, state } from "../state.js";
 
 const PER_SHEET = 24;
 let files = [];

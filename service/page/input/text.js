@@ -1,6 +1,6 @@
 // A text as input: typed, or one of the examples.
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 
 const PAUSE = 400;
 export const LINES = [

@@ -1,6 +1,6 @@
 // The command and the program that compute the same explanation.
 
-import { hasKey } from "./api.js";
+import { hasKey } from "../api.js";
 
 const address = () => `${location.origin}/api/v1/explanations`;
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;

@@ -1,6 +1,6 @@
 // The pictures that the page comes with.
 
-import { el, pngOf } from "./dom.js";
+import { el, pngOf } from "../dom.js";
 
 export const DIGITS = Array.from({ length: 10 }, (_, digit) => ({ file: `digit-${digit}.png`, label: String(digit) }));
 export const DRAWINGS = ["goldfish", "clock", "traffic_light", "balloon"].map((name) => ({
@@ -10,7 +10,7 @@ export const DRAWINGS = ["goldfish", "clock", "traffic_light", "balloon"].map((n
 
 // {blob, name} of one.
 export async function fetched({ file, label }) {
-  const blob = await (await fetch(`/page/${file}`)).blob();
+  const blob = await (await fetch(`/page/pictures/${file}`)).blob();
   return file.endsWith(".svg") ? { blob: await rastered(blob), name: `${label}.png` } : { blob, name: file };
 }
 

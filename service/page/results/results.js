@@ -1,12 +1,12 @@
 // The explanations as a grid of pictures that are aligned, and drawn on a scale that is chosen for all.
 
-import { byId, el, titled } from "./dom.js";
+import { byId, el, titled } from "../dom.js";
 import { cellOf } from "./cell.js";
-import { isSlow, shownOf } from "./explain.js";
+import { isSlow, shownOf } from "../explain.js";
 import { drawnOf, painted } from "./heat.js";
 import { look } from "./look.js";
-import { on, state, targetText } from "./state.js";
-import { choosePixel, placesOf } from "./target.js";
+import { on, state, targetText } from "../state.js";
+import { choosePixel, placesOf } from "../target.js";
 import { clearPictures, picture, redraw } from "./view.js";
 import { legendOf } from "./words.js";
 

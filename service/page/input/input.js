@@ -1,13 +1,13 @@
 // The input: a file that is dropped, pasted or picked, an example, a drawing, or numbers. It is another one from the moment
 // that it changes, and pending until what it is is known.
 
-import { byId, el, show } from "./dom.js";
+import { byId, el, show } from "../dom.js";
 import { DIGITS, DRAWINGS, fetched } from "./examples.js";
 import { numbersBox } from "./numbers.js";
 import { NUMBERS, isRow, rowFields } from "./row.js";
 import { DRAWING, sketchpad } from "./sketch.js";
-import { isImage, isSketch, newInput, on, severalOf, state, tell, textOf } from "./state.js";
-import { seenPicture } from "./seen.js";
+import { isImage, isSketch, newInput, on, severalOf, state, tell, textOf } from "../state.js";
+import { seenPicture } from "../results/seen.js";
 import { severalInputs } from "./several.js";
 import { textBox } from "./text.js";
 
@@ -129,7 +129,7 @@ function examples(model) {
     el(
       "button",
       { type: "button", class: "example", "aria-label": `Example: ${one.label}`, onclick: () => example(one, false) },
-      el("img", { src: `/page/${one.file}`, alt: "", width: 28, height: 28 }),
+      el("img", { src: `/page/pictures/${one.file}`, alt: "", width: 28, height: 28 }),
     ),
   );
   return el("p", { class: "examples", role: "group", "aria-label": "Examples" }, buttons);

@@ -1,8 +1,8 @@
 // What the colours of the maps mean, and what a check says, in plain sentences.
 
-import { number, titled } from "./dom.js";
+import { number, titled } from "../dom.js";
 import { look } from "./look.js";
-import { targetText } from "./state.js";
+import { targetText } from "../state.js";
 
 const COLOURS = { auto: ["Red", "blue"], blue_red: ["Red", "blue"], purple_green: ["Green", "purple"] };
 // Derivatives: what a change of the input would do, not what the input does.
