@@ -156,7 +156,7 @@ class Queue:
         looks = clock.time() + POLL_S if fresh else clock.time()
         while True:
             told.clear()
-            if all(told.ends.get(job_id) == "succeeded" for job_id in ids):
+            if fresh and all(told.ends.get(job_id) == "succeeded" for job_id in ids):
                 return [Status(id=job_id, status="succeeded") for job_id in ids]
             now = clock.time()
             if now >= min(looks, end) or self._events.ended or told.ends.keys() >= set(ids):
