@@ -126,7 +126,8 @@ def _row(model: dict[str, Any]) -> tuple[str, ...]:
     support = model.get("methods", [])
     supported = f"{sum(one['supported'] for one in support)} of {len(support)}"
     version = model["digest"].removeprefix("sha256:")[:SHOWN]
-    shape = f"{model['input']['kind']} {'x'.join(map(str, model['input']['shape']))}"
+    inputs = model.get("inputs") or {"": model["input"]}
+    shape = " + ".join(f"{one['kind']} {'x'.join(map(str, one['shape']))}" for one in inputs.values())
     classes = str(model["outputs"][0]) if model["outputs"] else ""
     return model["name"], state, version, shape, classes, memory, supported
 

@@ -67,6 +67,11 @@ def test_each_model_is_a_line(service: list[str]) -> None:
     ]  # fmt: skip
 
 
+def test_each_of_several_inputs_is_told() -> None:
+    several = {"photo": {"kind": "image", "shape": [3, 8, 8]}, "words": {"kind": "text", "shape": ["*"]}}
+    assert models._row({**CARD, "inputs": several})[3] == "image 3x8x8 + text *"
+
+
 def test_one_model_is_shown_whole(service: list[str]) -> None:
     shown = runner.invoke(main.app, ["models", "show", "digits"])
     assert "conv[1] [8, 26, 26]" in shown.stdout
