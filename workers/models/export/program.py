@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from itertools import product
@@ -109,7 +110,10 @@ def _exported(module: nn.Module, given: Sequence[Tensor], axes: Sequence[dict[in
         finally:
             module.eval()
 
-    with redirect_stderr(io.StringIO()):  # torch prints the part that it has traced when it gives up
+    # torch prints the part that it has traced when it gives up, and warns of recurrent layers, whose weights it
+    # puts back itself.
+    with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*_flat_weights.* assigned during export", UserWarning)
         program = traced()
         attention_dropout.note(program, training)
         return program
