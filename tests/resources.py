@@ -79,8 +79,9 @@ class InMemory:
         for first in range(start, stop, 5):
             x = data.x[first : min(first + 5, stop)]
             batch = Batch(x, [target] * len(x), [getattr(method, "seed", 0)] * len(x), resources=self)
-            for row in [method.explain(model, batch).rows()]:
-                yield [self._item(data, first + i, one, target) for i, one in enumerate(row)]
+            parts = batch.apart() if model.rows == 1 else [batch]
+            rows = [row for part in parts for row in method.explain(model, part).rows()]
+            yield [self._item(data, first + i, one, target) for i, one in enumerate(rows)]
 
     def _item(self, data: InMemoryDataset, number: int, row: Row, target: Any) -> ItemExplanation:
         told = {

@@ -82,7 +82,7 @@ def _written_out(node: fx.Node, write: Writer) -> fx.Node:
         scores = write(aten.add.Tensor, scores, fixed, name="causal")
     if mask is not None:
         scores = _masked(scores, cast(fx.Node, mask), write)
-    weights = write(aten.softmax.int, scores, -1, name="weights")
+    weights = write(aten._safe_softmax.default, scores, -1, name="weights")  # 0 where all is masked, as fused
     dropped = write(aten.dropout.default, weights, noted(node), False, name="dropout")
     return write(aten.matmul.default, dropped, v, name="y")
 

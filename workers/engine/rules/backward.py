@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from workers.engine.graph.embeddings import check_slope
@@ -25,7 +26,8 @@ def propagate(
 
     `masks` multiplies the relevance of nodes on the way (conditional relevance). `watch(local, relevance, parts)` sees
     every node that is passed, with what it was given and what it hands to each input. A node of `to` that none of the
-    start depends on gets zeros. Raises MethodNotApplicable for the input of a model of tokens.
+    start depends on gets zeros; of one of several values it is that of the first. Raises MethodNotApplicable for the
+    input of a model of tokens.
     """
     if 0 in to:
         check_slope(tape.graph)
@@ -38,8 +40,8 @@ def propagate(
             continue
         if masks is not None and index in masks and isinstance(relevance, Tensor):
             relevance = relevance * masks[index]
-        if index in to and isinstance(relevance, Tensor):
-            result[index] = relevance
+        if index in to and (first := relevance if isinstance(relevance, Tensor) else relevance.get(0)) is not None:
+            result[index] = first
         local = tape.locals[index]
         if local is None or not needed[index]:
             continue
@@ -52,7 +54,14 @@ def propagate(
         for i, part in zip(local.inputs, parts, strict=True):
             if part is not None and (needed[i] or i in to):
                 _add(arrived, i, part)
-    return {index: result.get(index, tape.values[index].new_zeros(tape.values[index].shape)) for index in to}
+    for index in set(to) - result.keys():
+        result[index] = torch.zeros_like(_first(tape.values[index]))
+    return result
+
+
+def _first(value: Tensor | Sequence[Tensor]) -> Tensor:
+    """Of a node of several values, as an embedding bag, the first is what goes on."""
+    return value if isinstance(value, Tensor) else value[0]
 
 
 def _needed(tape: Tape, to: Collection[int]) -> list[bool]:
