@@ -26,10 +26,10 @@ run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127
 	@exec $(BIN)/python -m service.cli.demo --host $(HOST) --port $(PORT)
 
 test: $(TEST_READY)  ## run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(TEST_READY)  ## the tests with those that take long, as CI runs them; faults apart
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not zoo and (not faults or not slow)"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not zoo and (not faults or not slow)"
 
 zoo: $(TEST_READY)  ## every method on every kind of net: alone, in company, beside autograd; counts what was asked
 	@$(BIN)/python -m pytest -q -n 2 -m "zoo or not zoo" -rP tests/zoo

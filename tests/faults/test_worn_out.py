@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import subprocess
 import time
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 LONGER_S = 36.0  # than a watchdog bears work that waits
 SHORTER_S = 10.0
 LINES_A_SECOND = 10
-NONCE = 80_000.0
+NONCES = itertools.count(80_000)  # of inputs that no other test asks for
 
 
 def refused(answer: httpx.Response, *codes: str) -> bool:
@@ -44,7 +45,7 @@ def ready(house: House) -> httpx.Response:
 def look(house: House, stored: str, running: str, unwanted: str) -> None:
     """What reads is answered, what would have to write is refused."""
     refused(ready(house))
-    refused(house.post(), "queue_unavailable", "queue_full")
+    refused(house.post(), "queue_unavailable", "queue_full", "no_worker")  # no heartbeat is written either
     withdrawn = house.client.delete(f"explanations/{unwanted}")  # which may free memory
     assert withdrawn.status_code in (202, 409) or refused(withdrawn)
     kept = house.client.get(f"explanations/{stored}")
@@ -62,9 +63,9 @@ def look(house: House, stored: str, running: str, unwanted: str) -> None:
 
 def survive(house: House, fault: Fault, worn_out: AbstractContextManager[object], seconds: float = SHORTER_S) -> None:
     """Through so many seconds of it; then all is as before, and by itself."""
-    stored = house.ask()
+    stored, nonce = house.ask(), float(next(NONCES))
     house.final(stored)
-    running, waiting, unwanted = house.ask(seconds=0.5, method=SWEEP, nonce=NONCE), house.ask(), house.ask()
+    running, waiting, unwanted = house.ask(seconds=0.5, method=SWEEP, nonce=nonce), house.ask(), house.ask()
     house.running(running)
     pid, (child,) = house.crew[0].pid, house.crew[0].children()
     with worn_out:
@@ -80,7 +81,7 @@ def survive(house: House, fault: Fault, worn_out: AbstractContextManager[object]
     until(lambda: house.post().is_success, 20, "taking new work")
     finals = [house.final(job) for job in (running, waiting, unwanted, house.ask())]
     fault.over(30, jobs=5, lost=sum(final["code"] not in (None, "result_store_full") for final in finals))
-    assert house.ask(seconds=0.5, method=SWEEP, nonce=NONCE) == running  # where there was no room for its result
+    assert house.ask(seconds=0.5, method=SWEEP, nonce=nonce) == running  # where there was no room for its result
     assert house.final(running)["status"] == "succeeded"
     assert house.client.get(f"explanations/{running}").json()["attribution"]
     assert (house.crew[0].pid, house.crew[0].children(), house.api.deaths) == (pid, [child], [])
@@ -196,20 +197,20 @@ def apart(open_house: Callable[..., House], tmp_path: Path) -> Iterator[tuple[Ho
 
 def cannot_keep(house: House, fault: Fault, worn_out: AbstractContextManager[object], code: str) -> None:
     """Results find no place; what is stored is there all the same, and later all is."""
-    stored = house.ask()
+    stored, nonce = house.ask(), float(next(NONCES))
     house.final(stored)
     with worn_out:
         fault.fire()
         refused(ready(house))
-        refused(house.post(nonce=NONCE, Prefer="wait=25"), code)
-        job = house.ask(nonce=NONCE)
+        refused(house.post(nonce=nonce, Prefer="wait=25"), code)
+        job = house.ask(nonce=nonce)
         assert house.final(job)["code"] == code
         refused(house.client.get(f"explanations/{job}"), code)
         refused(house.client.get(f"explanations/{job}/scores.npy"), code)
         assert house.client.get(f"explanations/{stored}").json()["prediction"]
     fault.gone()
     until(lambda: ready(house).status_code == 200, 20, "ready again")
-    assert house.ask(nonce=NONCE) == job
+    assert house.ask(nonce=nonce) == job
     assert house.final(job)["status"] == "succeeded"
     fault.over(20)
     assert house.crew[0].deaths == []
