@@ -52,7 +52,6 @@ from workers.explanation.tensors import (
 )
 from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text
 from workers.jobs.blobs import SMALLEST, Objects, ObjectsAway
-from workers.jobs.connection import refuses_writes
 from workers.jobs.doorbell import bell_message
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
@@ -78,6 +77,7 @@ from workers.jobs.keys import webhook as webhook_key
 from workers.jobs.keys import worker as worker_key
 from workers.jobs.profile import needs
 from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked_redis_url
+from workers.jobs.refusals import refuses_writes
 from workers.jobs.scripts import async_script
 from workers.jobs.signatures import KeyFileRefused, is_signed_by, key_name, new_key, public_key
 from workers.jobs.stored_results import blobs_of

@@ -35,11 +35,11 @@ async def stream(queue: Queue, job_id: str, seen: str | None) -> AsyncIterator[S
             news.clear()
             try:
                 status = await queue.status(job_id) or Status(id=job_id, status="expired")
+                picture = await _picture(queue, status)
             except QueueUnavailable as error:
                 yield ServerSentEvent(comment=error.detail)
                 seen = None
             else:
-                picture = await _picture(queue, status)
                 for event in told(status, seen, picture):
                     yield event
                     seen = event.id

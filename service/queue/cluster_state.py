@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,10 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.queue.connection import said_of
 from service.queue.served import Served, summed
 from workers.contract import (
     PACE_KEY,
     PRIORITIES,
+    PROBE_KEY,
     WORKERS_KEY,
     ModelCard,
     ModelState,
@@ -26,6 +29,7 @@ from workers.contract import (
 )
 
 PERIOD_S = 1.0
+PROBE_S = 60
 CARDS_AT_ONCE = 50
 STATES: TypeAdapter[list[ModelState]] = TypeAdapter(list[ModelState])
 CROWDED = 0.8  # of the memory that Redis may use: beyond it nothing new is taken in
@@ -75,7 +79,8 @@ class ClusterState:
         beats = await self._all([worker_key(name) for name in ids])
         self.workers = [orjson.loads(beat) for beat in beats if beat is not None]
         await self._read_states({worker["states"] for worker in self.workers if "states" in worker})
-        self.served = summed(self.workers, self._states, self._cards)
+        unheard = None if self.workers else await self._refusal()
+        self.served = replace(summed(self.workers, self._states, self._cards), unheard=unheard)
         if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
             await self._redis.srem(WORKERS_KEY, *gone)
 
@@ -97,15 +102,27 @@ class ClusterState:
     async def keep(self) -> None:
         """Read for ever, through absences of Redis."""
         while True:
-            try:
-                await self.read()
-            except (RedisError, OSError) as error:
-                log.warning("the state of the cluster could not be read", error=type(error).__name__)
-            except Exception:
-                log.exception(
-                    "the state of the cluster cannot be read; is a worker of another version?"
-                )  # and try again
+            await self.look()
             await asyncio.sleep(PERIOD_S)
+
+    async def look(self) -> None:
+        """Read, or go on with what was read last; `served` then says why no worker was heard of, if none was."""
+        try:
+            await self.read()
+        except (RedisError, OSError) as error:
+            log.warning("the state of the cluster could not be read", error=type(error).__name__)
+            if not self.served.workers:
+                self.served = replace(self.served, unheard=said_of(error))
+        except Exception:
+            log.exception("the state of the cluster cannot be read; is a worker of another version?")  # and try again
+
+    async def _refusal(self) -> str | None:
+        """Where it takes no writes it took no heartbeats either."""
+        try:
+            await self._redis.set(PROBE_KEY, 1, ex=PROBE_S)
+        except RedisError as error:
+            return said_of(error)
+        return None
 
     async def _all(self, names: list[str]) -> list[bytes | None]:
         found: list[Any] = await self._redis.mget(names) if names else []

@@ -39,6 +39,13 @@ def client(url: str) -> Redis:
     )
 
 
+def said_of(error: Exception) -> str:
+    """What a client is told of an error of Redis."""
+    if refuses_writes(error):
+        return "the queue takes nothing new now: its store is full or takes no writes; try again in a few seconds"
+    return "the queue does not answer now; try again in a few seconds"
+
+
 @contextlib.asynccontextmanager
 async def answering() -> AsyncIterator[None]:
     """Raises QueueUnavailable for whatever Redis fails with."""
@@ -46,6 +53,4 @@ async def answering() -> AsyncIterator[None]:
         yield
     except (RedisError, OSError) as error:
         log.warning("redis does not answer", error=type(error).__name__, detail=str(error))
-        if refuses_writes(error):
-            raise QueueUnavailable("the queue takes nothing new now: its store is full or takes no writes") from None
-        raise QueueUnavailable("the queue does not answer now; try again in a few seconds") from None
+        raise QueueUnavailable(said_of(error)) from None

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from service.queue.status import FINAL, State
-from workers.contract import EVENTS_CHANNEL
+from workers.contract import EVENTS_CHANNEL, refuses_writes
 
 log = structlog.get_logger()
 
@@ -76,7 +76,12 @@ class Events:
         async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(EVENTS_CHANNEL)
             while True:
-                message = await channel.get_message(timeout=5)
+                message = None
+                try:
+                    message = await channel.get_message(timeout=5)
+                except ResponseError as error:  # to its question whether the connection lives
+                    if not refuses_writes(error):
+                        raise
                 if message is not None:
                     job_id, _, event = message["data"].decode().partition(" ")
                     self.tell(job_id, event)

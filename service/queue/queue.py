@@ -9,11 +9,10 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, cast
 
 import orjson
-from redis.exceptions import RedisError
 
 from service.queue import listing
 from service.queue.admission import Caps
-from service.queue.cluster_state import ClusterState
+from service.queue.cluster_state import PROBE_S, ClusterState
 from service.queue.connection import answering, client
 from service.queue.events import Events, News
 from service.queue.gauges import Gauges, Readings
@@ -27,8 +26,6 @@ from service.queue.submission import Order, Submission, Ticket
 from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, result_key
 
 POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
-
-PROBE_S = 60
 
 
 class Queue:
@@ -56,8 +53,7 @@ class Queue:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Queue:
-        with contextlib.suppress(RedisError):
-            await self._cluster.read()
+        await self._cluster.look()
         self._tasks = [asyncio.create_task(self._events.listen()), asyncio.create_task(self._cluster.keep())]
         return self
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.http.errors import ModelFailed, ModelLoading, NoWorker
+from service.queue.connection import QueueUnavailable
 from workers.contract import ModelCard, ModelState, State, UnknownModel, meant
 
 SHORTEST = 6  # digits of a digest that name a version
@@ -50,7 +51,8 @@ class Summary:
 class Served:
     """As of one reading. `cards` are of the versions that names stand for, `versions` of all, by name and digest.
 
-    `workers` is how many live; `opening` whether one of them has not told yet what its folder holds.
+    `workers` is how many live; `opening` whether one of them has not told yet what its folder holds; `unheard` why
+    none could be heard of, where that is known.
     """
 
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
@@ -58,17 +60,21 @@ class Served:
     models: Mapping[str, Summary] = field(default_factory=dict)
     workers: int = 0
     opening: bool = False
+    unheard: str | None = None
 
     def card(self, name: str, pointer: str = "/model") -> ModelCard:
         """The card of what NAME or NAME@DIGEST stands for.
 
-        Raises UnknownModel, NoWorker while there is no worker, ModelLoading and ModelFailed with the reason.
+        Raises UnknownModel, ModelLoading and ModelFailed with the reason, and while no worker is heard of NoWorker, or
+        QueueUnavailable where Redis is why.
         """
         plain, at, version = name.partition("@")
         if at and plain in self.models:
             return self._version(plain, version, pointer)
         if name in self.cards:
             return self.cards[name]
+        if self.unheard is not None:
+            raise QueueUnavailable(self.unheard)
         if not self.workers:
             raise NoWorker("no worker is alive, so no model is served; try again in a moment")
         if name in self.models:

@@ -45,7 +45,7 @@ def ready(house: House) -> httpx.Response:
 def look(house: House, stored: str, running: str, unwanted: str) -> None:
     """What reads is answered, what would have to write is refused."""
     refused(ready(house))
-    refused(house.post(), "queue_unavailable", "queue_full", "no_worker")  # no heartbeat is written either
+    refused(house.post(), "queue_unavailable", "queue_full")  # not that there is no worker, whose heartbeats it refuses
     withdrawn = house.client.delete(f"explanations/{unwanted}")  # which may free memory
     assert withdrawn.status_code in (202, 409) or refused(withdrawn)
     kept = house.client.get(f"explanations/{stored}")

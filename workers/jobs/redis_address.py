@@ -14,6 +14,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool as AsyncSentinelPool
 from redis.exceptions import RedisError
 from redis.sentinel import Sentinel
 
+from workers.jobs.health_check import bear_refusals
+
 SENTINEL = "redis+sentinel"
 SCHEMES = ("redis", "rediss", "unix", SENTINEL, "rediss+sentinel")
 FORM = f"{SENTINEL}://[user:password@]host:26379,other:26379/name-of-the-master[/database]"
@@ -64,8 +66,12 @@ def checked_redis_url(url: str) -> str:
 
 def client(url: str, **options: Any) -> Redis:
     """A client that answers bytes, with redis-py's own options."""
-    if not url.partition(":")[0].endswith("+sentinel"):
-        return Redis.from_url(url, **options)
+    found = _watched_client(url, options) if _is_watched(url) else Redis.from_url(url, **options)
+    bear_refusals(found.connection_pool)
+    return found
+
+
+def _watched_client(url: str, options: Mapping[str, Any]) -> Redis:
     there = _watched(url)
     times = {name: value for name, value in options.items() if "timeout" in name}
     hosts = list(there.sentinels)
@@ -79,23 +85,28 @@ def async_client(url: str, most: int, timeout: float, **options: Any) -> aioredi
 
     Behind Sentinels nobody waits: there are as many connections as are asked for.
     """
-    if not url.partition(":")[0].endswith("+sentinel"):
-        return aioredis.Redis.from_pool(
-            aioredis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=timeout, **options)
-        )
+    pool = (
+        _watched_pool(url, options)
+        if _is_watched(url)
+        else aioredis.BlockingConnectionPool.from_url(url, max_connections=most, timeout=timeout, **options)
+    )
+    bear_refusals(pool)
+    return aioredis.Redis.from_pool(pool)
+
+
+def _watched_pool(url: str, options: Mapping[str, Any]) -> AsyncSentinelPool:
     there = _watched(url)
     times = {name: value for name, value in options.items() if "timeout" in name}
     hosts = list(there.sentinels)
     watching = AsyncSentinel(hosts, sentinel_kwargs={**there.theirs, **times})  # type: ignore[no-untyped-call]
-    pool = _WatchedPool(there.master, watching, **there.own, **options)  # type: ignore[no-untyped-call]
-    return aioredis.Redis.from_pool(pool)
+    return _WatchedPool(there.master, watching, **there.own, **options)  # type: ignore[no-untyped-call]
 
 
 def broker(url: str) -> tuple[str, dict[str, Any]]:
     """The URL by which kombu finds the same Redis, and its transport options."""
     if url.startswith("unix://"):
         return url.replace("unix://", "redis+socket://", 1), {}
-    if not url.partition(":")[0].endswith("+sentinel"):
+    if not _is_watched(url):
         return url, {}
     there = _watched(url)
     user, password = (quote(str(there.own.get(name, "")), safe="") for name in ("username", "password"))
@@ -132,6 +143,10 @@ def refuse_cluster(url: str) -> None:
         there.close()
     if found.get("cluster_enabled"):
         raise WrongAddress(CLUSTER)
+
+
+def _is_watched(url: str) -> bool:
+    return url.partition(":")[0].endswith("+sentinel")
 
 
 def _watched(url: str) -> _Watched:

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from workers.explanation.errors import Cancelled, ExplainError, ModelAway, ResultStoreAway, ResultStoreFull
 from workers.jobs import keys
-from workers.jobs.connection import full
 from workers.jobs.records import Store, Work
+from workers.jobs.refusals import full
 from workers.jobs.stored_results import Finished, Results
 from workers.runtime import instrumentation
 from workers.runtime.aside import Aside

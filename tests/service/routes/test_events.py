@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from service.app import create_app
 from service.explanations import event_stream
 from service.explanations.event_stream import told
+from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
 from service.queue.status import Problem, Progress, Status
 from service.settings import Settings
@@ -143,6 +144,23 @@ async def test_what_is_stored_no_longer_is_gone(client: httpx.AsyncClient, queue
     queue.alive = False
     answer = await client.get(URL)
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+
+
+async def test_a_stream_bears_that_what_is_shown_cannot_be_looked_for(
+    app: FastAPI, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([QueueUnavailable("away"), None])
+
+    async def has_preview(_: str) -> bool:
+        if (away := next(looks, None)) is not None:
+            raise away
+        return False
+
+    monkeypatch.setattr(queue, "has_preview", has_preview)
+    monkeypatch.setattr(event_stream, "POLL_S", 0.01)
+    queue.put(KEY, "running", started_at=1.7e9 + 1, attempts=1, progress=progress(4))
+    async with Connection(app, "GET", URL) as connection:
+        assert [(await connection.event()).name for _ in range(3)] == ["comment", "started", "progress"]
 
 
 async def test_an_open_stream_counts_as_one_who_waits(app: FastAPI, queue: FakeQueue) -> None:

@@ -12,13 +12,16 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.cli.local.redis_binary import free_port
-from service.http.errors import QueueFull
+from service.http.errors import NoWorker, QueueFull
 from service.queue.connection import QueueUnavailable
+from service.queue.events import Events
 from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
 from tests.redis_server import RedisServer
-from workers.jobs.connection import connect, full, refuses_writes
+from workers.jobs import keys, redis_address
+from workers.jobs.connection import connect
+from workers.jobs.refusals import full, refuses_writes
 
 
 def replica(redis: RedisServer, *, strikes: bool) -> None:
@@ -77,6 +80,73 @@ def test_errors_tell_whether_there_is_no_room(server: RedisServer, fault: Callab
             write()
         assert refuses_writes(found.value)
         assert full(found.value) == no_room
+
+
+@pytest.mark.parametrize("fault", [replica, memory, disk])
+async def test_a_kept_connection_that_refuses_writes_is_read_from_and_listened_to(
+    server: RedisServer, fault: Callable[..., None]
+) -> None:
+    """It is asked from time to time whether it lives, and refuses to answer that where its disk fails."""
+    often = {"health_check_interval": 0.05}
+    waiter = redis_address.async_client(server.url, most=4, timeout=1, **often)
+    worker = redis_address.client(server.url, **often)
+    events = Events(waiter)
+    listening = asyncio.create_task(events.listen())
+    try:
+        await waiter.set("there", 1)
+        worker.set("there", 1)
+        await heard(events, server.client)
+        (listener,) = listeners(server)
+        fault(server, strikes=True)
+        for _ in range(3):
+            await asyncio.sleep(0.2)
+            assert (await waiter.get("there"), worker.get("there")) == (b"1", b"1")
+            with pytest.raises(RedisError) as found:
+                await waiter.set("there", 2)
+            assert refuses_writes(found.value)
+        await heard(events, server.client)
+        assert listeners(server) == [listener], "it listens anew, and misses what is told meanwhile"
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await waiter.aclose()
+        worker.close()
+
+
+async def heard(events: Events, redis: Redis) -> None:
+    with events.of(["job"]) as news:
+        async with asyncio.timeout(30):
+            while not news.is_set():
+                redis.publish(keys.EVENTS, "job progress")
+                await asyncio.sleep(0.05)
+
+
+def listeners(server: RedisServer) -> list[str]:
+    return [one["id"] for one in server.client.client_list() if one["sub"] == "1"]
+
+
+@pytest.mark.parametrize("fault", [replica, memory, disk])
+async def test_where_no_worker_can_be_heard_of_the_reason_is_redis(
+    server: RedisServer, fault: Callable[..., None]
+) -> None:
+    """Their heartbeats are refused, too: nobody knows whether there is one."""
+    async with Queue(server.url) as queue:
+        with pytest.raises(NoWorker):
+            queue.models().card("digits")
+        fault(server, strikes=True)
+        await queue._cluster.look()
+        with pytest.raises(QueueUnavailable, match="takes no writes"):
+            queue.models().card("digits")
+        fault(server, strikes=False)
+        await settled(queue)
+        with pytest.raises(NoWorker):
+            queue.models().card("digits")
+
+
+async def test_of_a_redis_that_was_away_from_the_start_no_worker_can_be_heard() -> None:
+    async with Queue(f"redis://127.0.0.1:{free_port()}/0") as queue:
+        with pytest.raises(QueueUnavailable, match="does not answer"):
+            queue.models().card("digits")
 
 
 async def test_after_a_failover_kept_connections_to_the_old_master_are_given_up(

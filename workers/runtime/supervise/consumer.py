@@ -7,7 +7,7 @@ import time
 import structlog
 from celery.worker.consumer import Consumer
 
-from workers.jobs.connection import refuses_writes
+from workers.jobs.refusals import refuses_writes
 
 PAUSE_S = 1.0
 

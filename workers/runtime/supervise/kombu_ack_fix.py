@@ -13,7 +13,7 @@ from typing import Any
 from kombu.transport import redis, virtual
 from redis.exceptions import ResponseError
 
-from workers.jobs.connection import refuses_writes
+from workers.jobs.refusals import refuses_writes
 
 _ack, _restore_visible = redis.QoS.ack, redis.QoS.restore_visible
 
