@@ -21,7 +21,7 @@ from models.digits.data import read_digits
 from models.digits.net import build
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation import asking
+from workers.engine.perturbation.altered_scores import Copies
 from workers.explanation.target import RankTarget
 from workers.methods.evaluation.pixel_flipping import compute
 from workers.methods.method import Method, parse_method
@@ -46,17 +46,17 @@ def digits() -> Tensor:
 def asked_for(model: Model, batch: Batch, method: Method) -> Tensor:
     """The inputs that an evaluation runs through the model, in order."""
     seen: list[Tensor] = []
-    ask = asking.ask
+    altered_scores = compute.altered_scores
 
-    def noting(model: Model, batch: Batch, rows: Tensor, copies: asking.Copies, probability: bool = False) -> Tensor:
-        seen.append(copies(torch.arange(len(rows))))
-        return ask(model, batch, rows, copies, probability)
+    def noting(model: Model, batch: Batch, copies: Copies, probability: bool = False) -> Tensor:
+        seen.append(copies.make(torch.arange(len(copies.rows))))
+        return altered_scores(model, batch, copies, probability)
 
-    compute.ask = noting  # type: ignore[attr-defined]  # it is imported there
+    compute.altered_scores = noting  # type: ignore[assignment]  # it is imported there
     try:
         method.explain(model, batch)
     finally:
-        compute.ask = ask  # type: ignore[attr-defined]
+        compute.altered_scores = altered_scores
     return torch.cat(seen)
 
 

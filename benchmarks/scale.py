@@ -38,7 +38,7 @@ from service.render.plots.lines import plot
 from workers.explanation.target import ClassTarget
 from workers.explanation.tensors import digest_tensor, encode_npy
 from workers.jobs import keys, profile
-from workers.jobs.doorbell import publisher, ring
+from workers.jobs.doorbell import ring
 from workers.jobs.job import Job
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Finished, Results
@@ -67,10 +67,10 @@ def order(number: int, of: int = 0, caller: str = "") -> Order:
 
 def work(url: str, seconds: float) -> None:
     """A worker, until the time is over."""
-    jobs, app = Redis.from_url(url), publisher(url)
+    jobs = Redis.from_url(url)
     store, results, owner = Store(jobs), Results(jobs, ttl=60), uuid.uuid4().hex
     for due in store.offer(profile.served([model(0)]), ttl=3600):
-        ring(app, due)
+        ring(jobs, due)
     made = Finished({"id": "", "receipt": {}, "text": "x" * 1500}, {"attribution": encode_npy(X)})
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -79,7 +79,7 @@ def work(url: str, seconds: float) -> None:
         while time.monotonic() < end:
             claim = store.claim(keys.INTERACTIVE, owner)
             if claim.ring:
-                ring(app, keys.INTERACTIVE)
+                ring(jobs, keys.INTERACTIVE)
             if not claim.works:
                 break
             for one in claim.works:
