@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from redis import Redis
 
-from service.queue import connection
 from service.queue.queue import Queue
 from tests import skipped
 from tests.orders import serving
-from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
+from tests.service.through_redis import patient_queue
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 
@@ -53,9 +52,7 @@ def redis_server(_server: RedisServer) -> RedisServer:
 @pytest.fixture
 async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
     """The API's side, on a Redis that answers, if slowly on a slow machine."""
-    for patience in ("WAIT_S", "ANSWER_S"):
-        monkeypatch.setattr(connection, patience, PATIENCE_S)
-    async with Queue(redis_server.url) as queue:
+    async with patient_queue(redis_server.url, monkeypatch) as queue:
         yield queue
 
 

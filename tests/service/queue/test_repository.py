@@ -9,22 +9,18 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.queue import connection
 from service.queue.connection import QueueUnavailable
 from service.queue.queue import Queue
 from service.queue.repository import Repository
-from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
+from tests.service.through_redis import patient_queue
 from workers.contract import Objects
 from workers.jobs import keys
 
 
 @pytest.fixture
 async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
-    """On a Redis that answers, if slowly on a slow machine."""
-    for patience in ("WAIT_S", "ANSWER_S"):
-        monkeypatch.setattr(connection, patience, PATIENCE_S)
-    async with Queue(redis_server.url) as queue:
+    async with patient_queue(redis_server.url, monkeypatch) as queue:
         yield queue
 
 

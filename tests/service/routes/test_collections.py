@@ -17,24 +17,18 @@ from PIL import Image
 from redis import Redis
 from safetensors.numpy import load
 
-from service.app import create_app
-from service.queue import connection
 from service.queue.queue import Queue
-from service.queue.served import Served
-from service.settings import Settings
-from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
+from tests.service.through_redis import patient_queue, serving, worker_of
 from tests.toys import inputs, model_of, net
 from tests.workers.datasets.dataset_files import npz, sent
 from workers.datasets.library import Datasets
 from workers.engine.model.model import Model
 from workers.jobs import keys
-from workers.jobs.partials import Partials
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 from workers.methods.gradient.gradient import Gradient
 from workers.runtime.execute import item_explanations
-from workers.runtime.execute.resources import Stock
 from workers.runtime.worker import Worker
 
 COUNT = 70
@@ -65,16 +59,12 @@ def digest(datasets: Datasets) -> str:
 
 @pytest.fixture
 def worker(store: Store, results: Results, model: Model, datasets: Datasets, jobs: Redis) -> Worker:
-    stock = Stock(datasets, results, Partials(jobs), lambda _: model)
-    return Worker("w1", store, results, lambda _: model, lambda _: None, time_limit=60, supply=stock.of)
+    return worker_of(model, store, results, datasets, jobs)
 
 
 @pytest.fixture
 async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
-    """On a Redis that answers, if slowly on a slow machine."""
-    for patience in ("WAIT_S", "ANSWER_S"):
-        monkeypatch.setattr(connection, patience, PATIENCE_S)
-    async with Queue(redis_server.url) as queue:
+    async with patient_queue(redis_server.url, monkeypatch) as queue:
         yield queue
 
 
@@ -82,9 +72,7 @@ async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> A
 async def client(
     queue: Queue, model: Model, datasets: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.card}, workers=1))
-    app = create_app(Settings(log_level="CRITICAL", datasets=datasets.folder), queue)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+    async with serving(queue, model, datasets, monkeypatch) as client:
         yield client
 
 

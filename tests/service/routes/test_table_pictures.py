@@ -14,24 +14,18 @@ import pytest
 from PIL import Image
 from redis import Redis
 
-from service.app import create_app
 from service.explanations import collection_files
-from service.queue import connection
 from service.queue.queue import Queue
-from service.queue.served import Served
 from service.render.plots.beeswarm import draw_beeswarm
-from service.settings import Settings
 from tests.orders import MODEL
-from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
+from tests.service.through_redis import patient_queue, serving, worker_of
 from tests.workers.datasets.dataset_files import npz, sent
 from tests.workers.models.test_tables import BACKGROUND, Known
 from workers.datasets.library import Datasets
 from workers.jobs import keys
-from workers.jobs.partials import Partials
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
-from workers.runtime.execute.resources import Stock
 from workers.runtime.worker import Worker
 
 URL = "/api/v1/explanations"
@@ -57,16 +51,12 @@ def datasets(tmp_path: Path) -> Datasets:
 
 @pytest.fixture
 def worker(store: Store, results: Results, model: Known, datasets: Datasets, jobs: Redis) -> Worker:
-    stock = Stock(datasets, results, Partials(jobs), lambda _: model)
-    return Worker("w1", store, results, lambda _: model, lambda _: None, time_limit=60, supply=stock.of)
+    return worker_of(model, store, results, datasets, jobs)
 
 
 @pytest.fixture
 async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
-    """On a Redis that answers, if slowly on a slow machine."""
-    for patience in ("WAIT_S", "ANSWER_S"):
-        monkeypatch.setattr(connection, patience, PATIENCE_S)
-    async with Queue(redis_server.url) as queue:
+    async with patient_queue(redis_server.url, monkeypatch) as queue:
         yield queue
 
 
@@ -74,9 +64,7 @@ async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> A
 async def client(
     queue: Queue, model: Known, datasets: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.card}, workers=1))
-    app = create_app(Settings(log_level="CRITICAL", datasets=datasets.folder), queue)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+    async with serving(queue, model, datasets, monkeypatch) as client:
         yield client
 
 
