@@ -12,6 +12,7 @@ from service.render.colormaps import colours
 from service.render.scale import colormap_for, scaled
 from service.render.style import DEFAULT_LOOK
 from service.render.text import number
+from service.render.tokens import is_dark
 
 STYLE = """
 .text { line-height: 2.6 } .text b { font-weight: 400; border-radius: 3px; padding: .15em .1em; color: #17171a }
@@ -22,7 +23,6 @@ STYLE = """
   white-space: nowrap }
 .text .word:hover output, .text .word:focus output { display: block }
 """
-_DARK = 140
 
 
 def marked(texts: Mapping[str, Mapping[str, Any]]) -> str:
@@ -60,10 +60,9 @@ def _words(told: Mapping[str, Any], shades: Sequence[Sequence[int]]) -> str:
 
 def _piece(token: Mapping[str, Any], shade: Sequence[int]) -> str:
     red, green, blue = shade
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue <= _DARK
     title = escape(number(token["value"]))
     return (
-        f'<b{" class=dark" if dark else ""} style="background:rgb({red},{green},{blue})" title="{title}">'
+        f'<b{" class=dark" if is_dark(shade) else ""} style="background:rgb({red},{green},{blue})" title="{title}">'
         f"{escape(token['text'].strip())}</b>"
     )
 

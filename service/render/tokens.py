@@ -72,6 +72,12 @@ def words_of(tokens: Sequence[Mapping[str, Any]], first: int = 0) -> list[Word]:
     return found
 
 
+def is_dark(shade: Sequence[int]) -> bool:
+    """Whether letters on this colour (red, green, blue) are white."""
+    red, green, blue = shade
+    return 0.299 * red + 0.587 * green + 0.114 * blue <= _DARK
+
+
 def _drawn(texts: Sequence[tuple[str, list[Word]]], values: Values, look: Look, caption: Caption) -> bytes:
     if len(values) > MOST:
         caption = caption.adding(f"the first {MOST} of {len(values)} tokens")
@@ -112,10 +118,9 @@ def _draw_word(pen: ImageDraw.ImageDraw, word: Word, at: tuple[int, int], drawn:
     x, y = at
     own = drawn.values[word.first : word.first + len(word.pieces)]
     for piece, value, width in zip(word.pieces, own, word.widths, strict=False):
-        red, green, blue = colours(np.asarray([value], np.float32), name)[0].tolist()
-        light = 0.299 * red + 0.587 * green + 0.114 * blue > _DARK
-        pen.rounded_rectangle((x, y + 4, x + width, y + 4 + BOX), 4, fill=(red, green, blue), outline=_EDGE)
-        ink = (FAINT if word.special else INK) if light else WHITE
+        shade = colours(np.asarray([value], np.float32), name)[0].tolist()
+        pen.rounded_rectangle((x, y + 4, x + width, y + 4 + BOX), 4, fill=tuple(shade), outline=_EDGE)
+        ink = WHITE if is_dark(shade) else FAINT if word.special else INK
         text = fitted(piece, SIZE, WIDE - 40)
         write(pen, (x + width / 2, y + 4 + BOX / 2), text, SIZE, ink=ink, anchor="mm")
         x += width

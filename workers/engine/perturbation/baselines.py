@@ -68,14 +68,21 @@ def own(
         return _channels(batch, given, spec, asked)
     if isinstance(given, DatasetMean):
         return _mean_of_items(batch, given.dataset).expand_as(batch.x)
-    found = batch.resources.given(given.digest)
-    if found.shape != batch.x.shape[1:]:
+    return like_the_input(batch.resources.given(given.digest), batch.x, asked).expand_as(batch.x)
+
+
+def like_the_input(given: Tensor, x: Tensor, asked: str) -> Tensor:
+    """An input of one's own (1, *shape) beside the inputs x (n, *shape).
+
+    Raises InvalidParameter, which points at the field that `asked`, for another shape than theirs.
+    """
+    if given.shape != x.shape[1:]:
         raise InvalidParameter(
-            f"this {asked} has the shape {list(found.shape)} as the model takes it, and the input has "
-            f"{list(batch.x.shape[1:])}: send one of the input's size",
+            f"this {asked} has the shape {list(given.shape)} as the model takes it, and the input has "
+            f"{list(x.shape[1:])}: send one of the input's size",
             pointer=f"/method/{asked}",
         )
-    return found.to(batch.x).expand_as(batch.x)
+    return given.to(x)[None]
 
 
 def _channels(batch: Batch, values: tuple[float, ...], spec: InputSpec, asked: str) -> Tensor:

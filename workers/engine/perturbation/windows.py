@@ -122,7 +122,8 @@ def occlude(
         x = batch.x[rows]
         for i, (row, point) in enumerate(zip(rows.tolist(), points.tolist(), strict=True)):
             if point > 0:
-                x[(i, *at(row, point))] = fill[(row, (point - 1) % fills, *at(row, point))]
+                place = at(row, point)
+                x[(i, *place)] = fill[(row, (point - 1) % fills, *place)]
         return x
 
     copies = Copies.of_each(len(batch), 1 + len(windows) * fills, alter)

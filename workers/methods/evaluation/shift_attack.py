@@ -12,8 +12,6 @@ from workers.methods.fields.held import Attributing
 from workers.methods.method import Extent, Method, Seed
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from workers.engine.model.batch import Batch
     from workers.engine.model.model import Model
 
@@ -67,9 +65,10 @@ class ShiftAttack(Method):
         from workers.engine.model.batch import Batch
         from workers.methods.nested.attributions import attributions
         from workers.methods.nested.resources import Refitted
-        from workers.methods.nested.shifted_model import shifted
+        from workers.methods.nested.shifted_model import pattern, shifted
 
-        wanted, targets = self._wanted(model, batch), model.resolve(batch)
+        wanted = pattern(model, self.wanted or "checkerboard", self.strength, batch.resources, asked="wanted")
+        targets = model.resolve(batch)
         scores, slopes = model.gradient(batch.x, targets)
         shift = wanted / torch.where(slopes == 0, 1, slopes) - batch.x
         flat = (slopes == 0) | (shift.abs() > REACH / torch.finfo(shift.dtype).eps)
@@ -93,11 +92,3 @@ class ShiftAttack(Method):
         said = [{"out_of_reach": int(count), "largest_shift": most} for count, most in zip(lost, far, strict=True)]
         pairs = zip(scores.tolist(), after, strict=True)
         return Attribution(arrays, [(Check("same score", *pair),) for pair in pairs], said)
-
-    def _wanted(self, model: Model, batch: Batch) -> Tensor:
-        """The attribution that is to come out (1, *shape)."""
-        from workers.methods.nested.shifted_model import one_like_the_input, pattern
-
-        if self.wanted is None:
-            return self.strength * pattern(model, "checkerboard", 1.0, batch.resources)
-        return self.strength * one_like_the_input(model, batch.resources.given(self.wanted.digest), "wanted")[None]

@@ -15,9 +15,10 @@ from workers.engine.graph.rows import Rows
 from workers.engine.model.graph_copy import GraphCopy, edited, variant
 from workers.engine.model.model import Model
 from workers.engine.model.resources import Resources
+from workers.engine.perturbation.baselines import like_the_input
 from workers.engine.rules.matching import is_linear
 from workers.explanation.card import InputSpec
-from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.perturbation import OwnInput
 
 _ADD = torch.ops.aten.add.Tensor
@@ -120,16 +121,17 @@ def _spec(spec: InputSpec, bounds: tuple[Tensor, Tensor] | None, shift: Tensor) 
     return spec.model_copy(update={"kind": "tensor", "image": None, "low": ends[0], "high": ends[1]})
 
 
-def pattern(model: Model, kind: str | OwnInput, amount: float, resources: Resources) -> Tensor:
+def pattern(model: Model, kind: str | OwnInput, amount: float, resources: Resources, asked: str = "shift") -> Tensor:
     """The shift (1, *shape): `amount` of the input's range everywhere, or on every other square of a checkerboard.
 
-    Or `amount` of an input of one's own. Raises InvalidParameter where that has another shape than the model's input.
+    Or `amount` of an input of one's own. Raises InvalidParameter, which points at the field that `asked`, where that
+    has another shape than the model's input.
     """
-    if isinstance(kind, OwnInput):
-        return amount * one_like_the_input(model, resources.given(kind.digest), "shift")[None]
     shape = model.card.input.shape
-    bounds = model.range()
     ones = torch.ones(1, *shape, device=model.device, dtype=model.dtype)
+    if isinstance(kind, OwnInput):
+        return amount * like_the_input(resources.given(kind.digest), ones, asked)
+    bounds = model.range()
     size = ones if bounds is None else ones * (bounds[1] - bounds[0])
     if kind == "checkerboard":
         steps = [torch.arange(length, device=model.device) * 4 // max(4, length) for length in shape]
@@ -138,14 +140,3 @@ def pattern(model: Model, kind: str | OwnInput, amount: float, resources: Resour
             grid = grid + step.view(*[1] * axis, -1, *[1] * (len(shape) - 1 - axis))
         size = size * (grid % 2)
     return amount * size
-
-
-def one_like_the_input(model: Model, given: Tensor, asked: str) -> Tensor:
-    """An input of one's own (*shape); raises InvalidParameter, which points at the field, where its shape differs."""
-    if given.shape != model.card.input.shape:
-        raise InvalidParameter(
-            f"this {asked} has the shape {list(given.shape)} as the model takes it, and the input has "
-            f"{list(model.card.input.shape)}",
-            pointer=f"/method/{asked}",
-        )
-    return given.to(model.device, model.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from workers.explanation.card import InputSpec, ModelCard
@@ -33,8 +34,7 @@ class Steps:
         """Of x (n, ...), what lies in steps that are inside (n, steps); in a list of inputs the rest is outside."""
         import torch
 
-        own = inside.view(len(inside), *[self.count if at == self.axis else 1 for at in range(len(self.shape))])
-        own = own.expand(len(inside), *self.shape)
+        own = self._along(inside)
         if self.start is None:
             return own
         found = torch.zeros(len(inside), *x.shape[1:], dtype=torch.bool, device=x.device)
@@ -46,17 +46,18 @@ class Steps:
         """The number of each step (n, steps) shared evenly by its features, shaped like the input."""
         import torch
 
-        each = values.view(len(values), *[self.count if at == self.axis else 1 for at in range(len(self.shape))])
-        size = 1
-        for at, length in enumerate(self.shape):
-            size *= 1 if at == self.axis else length
-        each = (each / size).expand(len(values), *self.shape)
+        each = self._along(values / (prod(self.shape) // self.count))
         if self.start is None:
             return each.contiguous()
         found = torch.zeros_like(like)
         flat = each.reshape(len(values), -1)
         found[:, self.start : self.start + flat.shape[1]] = flat
         return found
+
+    def _along(self, values: Tensor) -> Tensor:
+        """What is of each step (n, steps), at all features of that step (n, *shape)."""
+        shape = [self.count if at == self.axis else 1 for at in range(len(self.shape))]
+        return values.view(len(values), *shape).expand(len(values), *self.shape)
 
 
 def axis_of(card: ModelCard, axis: int | None) -> int:

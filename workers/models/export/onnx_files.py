@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -15,17 +17,9 @@ from workers.models.export.tracebacks import first_line
 
 def read_onnx(file: Path) -> nn.Module:
     """The module of an ONNX file, by onnx2torch; raises InvalidFolder for operators that it does not know."""
+    proto, convert = _checked(file)
     try:
-        onnx, onnx2torch = (importlib.import_module(name) for name in ("onnx", "onnx2torch"))
-    except ImportError:
-        raise InvalidFolder(f"onnx:{file} needs onnx2torch; install it with: pip install 'whence[onnx]'") from None
-    try:
-        proto = onnx.load(file)
-        onnx.checker.check_model(proto)
-    except Exception as error:  # protobuf's, onnx's and the file system's
-        raise InvalidFolder(f"onnx:{file}: it is no ONNX model: {first_line(error)[:200]}") from None
-    try:
-        module: nn.Module = onnx2torch.convert(proto)
+        module: nn.Module = convert(proto)
     except NotImplementedError as error:
         raise InvalidFolder(
             f"onnx:{file}: onnx2torch cannot convert it: {first_line(error)[:200]}; export the model from where it was "
@@ -39,11 +33,23 @@ def onnx_shapes(file: Path) -> list[tuple[str, tuple[int, ...]]]:
 
     Raises InvalidFolder where there is no such file.
     """
-    read_onnx(file)  # says what is wrong with it
-    onnx = importlib.import_module("onnx")
-    graph = onnx.load(file, load_external_data=False).graph
+    graph = _checked(file)[0].graph
     held = {one.name for one in graph.initializer}
     inputs = [one for one in graph.input if one.name not in held]
     shapes = [tuple(axis.dim_value or OPEN for axis in one.type.tensor_type.shape.dim)[1:] for one in inputs]
     names = ["" if len(inputs) == 1 else re.sub(r"\W", "_", one.name) for one in inputs]
     return list(zip(names, shapes, strict=True))
+
+
+def _checked(file: Path) -> tuple[Any, Callable[[Any], nn.Module]]:
+    """What the file holds, and what makes a module of it; raises InvalidFolder."""
+    try:
+        onnx, onnx2torch = (importlib.import_module(name) for name in ("onnx", "onnx2torch"))
+    except ImportError:
+        raise InvalidFolder(f"onnx:{file} needs onnx2torch; install it with: pip install 'whence[onnx]'") from None
+    try:
+        proto = onnx.load(file)
+        onnx.checker.check_model(proto)
+    except Exception as error:  # protobuf's, onnx's and the file system's
+        raise InvalidFolder(f"onnx:{file}: it is no ONNX model: {first_line(error)[:200]}") from None
+    return proto, onnx2torch.convert

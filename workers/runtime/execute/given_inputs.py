@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -12,10 +11,7 @@ from torch import Tensor
 
 from workers.explanation.bundle import Kind
 from workers.explanation.errors import InputError, InternalError, UnknownInput
-from workers.jobs.job import Job
-from workers.jobs.records import Work
-from workers.methods.catalogue import parse_method
-from workers.runtime.execute.model_inputs import prepared
+from workers.runtime.execute.model_inputs import decoded
 
 if TYPE_CHECKING:
     from workers.engine.model.function import Function
@@ -51,12 +47,9 @@ class GivenInputs:
             raise stored
         if b"data" not in stored:
             raise UnknownInput("an input of a parameter is stored no more; send it again", pointer="/method")
-        job, now = Job(model=model.card.digest, input=digest, target=None, method=parse_method("predict")), time.time()
-        work = Work(
-            job.id, job, model.card.name, now, now, kind=cast(Kind, stored[b"kind"].decode()), data=stored[b"data"]
-        )
+        kind = cast(Kind, stored[b"kind"].decode())
         try:
-            found = prepared(work, model.takes, model.tokenizers)
+            found = decoded(kind, stored[b"data"], model.takes, model.tokenizers)
         except InputError as error:
             raise type(error)(f"an input of a parameter: {error.detail}", pointer="/method") from None
         own = model.sized(found.shapes)

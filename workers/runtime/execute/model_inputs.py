@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.explanation.bundle import FileKind, unbundle
+from workers.explanation.bundle import FileKind, Kind, unbundle
 from workers.explanation.card import IDS, OPEN, ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidTensor, UnknownInput
 from workers.explanation.images.decoding import prepare
@@ -69,12 +69,17 @@ def prepared(work: Work, inputs: Mapping[str, InputSpec], tokenizers: Mapping[st
         return Prepared(rows, {})
     if work.data is None or work.kind is None:
         raise UnknownInput("the input is no longer stored; send it again", pointer="/input")
-    if work.kind != "inputs":
+    return decoded(work.kind, work.data, inputs, tokenizers)
+
+
+def decoded(kind: Kind, data: bytes, inputs: Mapping[str, InputSpec], tokenizers: Mapping[str, Encoder]) -> Prepared:
+    """The inputs of a model from what is stored of them; raises as `prepared`, but UnknownInput."""
+    if kind != "inputs":
         (name,) = inputs if len(inputs) == 1 else [""]
         if not name:
             raise InvalidTensor(f"the model takes the inputs {', '.join(inputs)}, by name", pointer="/inputs")
-        return _one(name, work.kind, work.data, inputs[name], tokenizers)
-    files = unbundle(work.data)
+        return _one(name, kind, data, inputs[name], tokenizers)
+    files = unbundle(data)
     if files.keys() != inputs.keys():
         raise InvalidTensor(f"the model takes the inputs {', '.join(inputs)}", pointer="/inputs")
     found = [_named(name, *files[name], spec, tokenizers) for name, spec in inputs.items()]
