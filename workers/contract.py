@@ -75,6 +75,7 @@ from workers.jobs.keys import states as states_key
 from workers.jobs.keys import stored_input as input_key
 from workers.jobs.keys import webhook as webhook_key
 from workers.jobs.keys import worker as worker_key
+from workers.jobs.profile import methods as methods_name
 from workers.jobs.profile import needs
 from workers.jobs.redis_address import WrongAddress, async_client, check_start, checked_redis_url
 from workers.jobs.refusals import refuses_writes
@@ -205,6 +206,7 @@ __all__ += [
     "input_key",
     "is_signed_by",
     "key_name",
+    "methods_name",
     "needs",
     "new_key",
     "pace_field",

@@ -89,7 +89,7 @@ class Webhooks:
         async with answering(), self._jobs.pipeline() as pipe:
             if await self._jobs.zcard(WEBHOOKS_KEY) + len(ids) > MOST:
                 raise QueueFull("too many webhooks wait to be delivered; try again in 60 s, or without one", 60)
-            now = time.time()
+            now = await self._now()
             for job in dict.fromkeys(ids):
                 made = Delivery(id=f"msg_{uuid4().hex}", job=job, url=url, caller=caller, created_at=now)
                 pipe.set(webhook_key(made.id), made.model_dump_json(), ex=KEPT_S)
@@ -134,7 +134,7 @@ class Webhooks:
         """Send it where its explanation is final; put it off otherwise, and where it did not arrive."""
         with contextlib.suppress(RedisError, OSError):  # it comes again when it is no longer held
             if not status.final:
-                age = time.time() - delivery.created_at
+                age = await self._now() - delivery.created_at
                 await self._put_off(delivery, min(max(age / 10, POLL_S), 30.0))
                 return
             answer = await self._sent(http, delivery, status)
@@ -167,10 +167,16 @@ class Webhooks:
         log.info("webhook", webhook=delivery.id, job=delivery.job, answer=answer)
         return answer
 
+    async def _now(self) -> float:
+        """By the clock of Redis, which says when one is due: those of the APIs differ."""
+        seconds, micro = await self._jobs.time()
+        return float(seconds + micro / 1e6)
+
     async def _put_off(self, delivery: Delivery, seconds: float) -> None:
+        due = await self._now() + seconds
         async with self._jobs.pipeline() as pipe:
             pipe.set(webhook_key(delivery.id), delivery.model_dump_json(), ex=KEPT_S)
-            pipe.zadd(WEBHOOKS_KEY, {delivery.id: time.time() + seconds}, xx=True)
+            pipe.zadd(WEBHOOKS_KEY, {delivery.id: due}, xx=True)
             await pipe.execute()
 
     async def _drop(self, identity: str) -> None:

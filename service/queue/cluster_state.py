@@ -24,6 +24,7 @@ from workers.contract import (
     Priority,
     card_key,
     depth_key,
+    methods_name,
     states_key,
     worker_key,
 )
@@ -80,7 +81,7 @@ class ClusterState:
         self.workers = [orjson.loads(beat) for beat in beats if beat is not None]
         await self._read_states({worker["states"] for worker in self.workers if "states" in worker})
         unheard = None if self.workers else await self._refusal()
-        self.served = replace(summed(self.workers, self._states, self._cards), unheard=unheard)
+        self.served = replace(summed(self.workers, self._states, self._cards, methods_name()), unheard=unheard)
         if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
             await self._redis.srem(WORKERS_KEY, *gone)
 

@@ -19,13 +19,17 @@ Heartbeat = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class OnWorker:
-    """A version of a model, or a model of which there is none, as one worker has it; `memory` in bytes, 0: on disk."""
+    """A version of a model, or a model of which there is none, as one worker has it; `memory` in bytes, 0: on disk.
+
+    `alike`: the worker has the methods that this API asks for, each in the same revision.
+    """
 
     worker: str
     device: str | None
     told: ModelState
     ends: bool
     memory: int = 0
+    alike: bool = True
 
     @property
     def state(self) -> State:
@@ -104,16 +108,22 @@ class Served:
 
 
 def summed(
-    workers: Sequence[Heartbeat], states: Mapping[str, Sequence[ModelState]], cards: Mapping[str, ModelCard]
+    workers: Sequence[Heartbeat],
+    states: Mapping[str, Sequence[ModelState]],
+    cards: Mapping[str, ModelCard],
+    methods: str | None = None,
 ) -> Served:
-    """From heartbeats, the states that they name, and cards by the names that they are kept under."""
+    """From heartbeats, the states that they name, and cards by the names that they are kept under.
+
+    `methods` is what the API's own methods go by: a version of a model that is served with others would wait for ever.
+    """
     places: dict[str, list[OnWorker]] = defaultdict(list)
     for worker in workers:
-        loaded = worker.get("loaded", {})
+        loaded, alike = worker.get("loaded", {}), worker.get("methods") == methods
         for told in states.get(worker.get("states", ""), ()):
             memory = loaded.get(told.digest, 0)
             places[told.name].append(
-                OnWorker(worker["id"], worker.get("device"), told, bool(worker.get("ends")), memory)
+                OnWorker(worker["id"], worker.get("device"), told, bool(worker.get("ends")), memory, alike)
             )
     named = {
         (one.told.name, one.told.digest): _named(cards[one.told.card], one.told.name)
@@ -132,7 +142,7 @@ def _summary(name: str, places: Sequence[OnWorker], named: Iterable[tuple[str, s
     ready = [one for one in places if one.state == "ready" and one.told.digest and (name, one.told.digest) in cards]
     why = next((one.told.reason for one in places if one.state == "failed"), None)
     if ready:
-        newest = max(ready, key=lambda one: (one.told.since or 0.0, one.told.digest or ""))
+        newest = max(ready, key=lambda one: (one.alike, one.told.since or 0.0, one.told.digest or ""))
         broken = f"what lies in the folder now cannot be served: {why}" if why else None
         return Summary(name, "ready", broken, newest.told.digest, places)
     order: tuple[State, ...] = ("loading", "ready", "failed", "unloaded", "leaving")

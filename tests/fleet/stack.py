@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,15 @@ from workers.models.folder import read_folder
 
 PAUSE_S = 0.05  # of a client, that workers have a processor too
 CARD = '[model]\nsource = "model.pt2"\noutput = "value"\n[input]\nkind = "tensor"\nshape = [3]\n'
-# `module` of a version of Whence whose gradient has another revision.
-OF_REVISION = """
+# `module` on a Redis that answers, if slowly on a slow machine; of a version of Whence whose gradient may have another
+# revision.
+PROGRAM = """
 from workers.methods.gradient.gradient import Gradient
-Gradient.revision = {revision}
+Gradient.revision = {revision} or Gradient.revision
 import runpy, sys
+if {module!r}.startswith("service"):
+    from service.queue import connection
+    connection.WAIT_S = connection.ANSWER_S = {patience}
 sys.argv = {argv!r}
 runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 """
@@ -61,10 +65,9 @@ class Fleet:
     def start(self, module: str, *arguments: str, revision: int | None = None, **env: str) -> subprocess.Popen[bytes]:
         place = {"WHENCE_REDIS_URL": self.redis.url, "WHENCE_OBJECTS": str(self.folder / "objects")}
         told = {**os.environ, **place, "WHENCE_THREADS": "1", "WHENCE_DATASETS": str(self.folder / "data"), **env}
-        command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
-        if revision is not None:
-            code = OF_REVISION.format(revision=revision, argv=[module, *arguments], module=f"{module}.__main__")
-            command = [sys.executable, "-W", "ignore", "-c", code]
+        argv = [module, *arguments]
+        code = PROGRAM.format(revision=revision, patience=PATIENCE_S, argv=argv, module=f"{module}.__main__")
+        command = [sys.executable, "-W", "ignore", "-c", code]
         with (self.folder / f"{module}-{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=ROOT, env=told, stdout=log, stderr=log)
         self.running.append(process)
@@ -99,7 +102,7 @@ def fleet(folder: Path) -> Iterator[Fleet]:
         server.stop()
 
 
-def until(condition: Callable[[], Any], why: str, seconds: float = 2 * PATIENCE_S) -> Any:
+def until(condition: Callable[[], Any], why: str, seconds: float = 5 * PATIENCE_S) -> Any:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -193,6 +196,8 @@ class Asking:
                 )
             except httpx.TransportError:
                 continue  # a balancer asks the next
+            if answer.status_code == 202:  # a slow machine: it goes on, and comes to an end of its own
+                answer = self._end_of(http, url, answer.headers["location"])
             told = answer.json()
             if answer.status_code != 200:
                 return f"{answer.status_code} {told.get('code', '')}"
@@ -201,6 +206,17 @@ class Asking:
                 self.mixed.append((version, numbers))
             return f"v{version}"
         return "no answer"
+
+    def _end_of(self, http: httpx.Client, url: str, place: str) -> httpx.Response:
+        """From whichever API is there by then."""
+        end = time.monotonic() + 2 * PATIENCE_S
+        while True:
+            for one in dict.fromkeys((url, *self.urls)):
+                with suppress(httpx.TransportError):
+                    answer = http.get(f"{one}{place}", params={"wait": 30}, headers=self.headers)
+                    waits = answer.is_success and answer.json()["status"] in ("queued", "running")
+                    if not waits or time.monotonic() > end:
+                        return answer
 
 
 def ready(url: str, models: Sequence[str] = ()) -> None:

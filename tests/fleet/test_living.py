@@ -14,7 +14,7 @@ from service.http import api_keys
 from tests.fleet.stack import Asking, current, fleet, ready, state, until, write
 from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SENT = (200, 202)  # the latter where it took longer than the request waited
 

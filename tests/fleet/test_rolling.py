@@ -9,7 +9,7 @@ import pytest
 
 from tests.fleet.stack import Asking, current, fleet, ready, state, until, write
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def stands_for(url: str, digest: str) -> bool:

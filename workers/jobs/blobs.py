@@ -103,11 +103,14 @@ class Objects:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == name.rpartition("/")[2]
 
-    def remove(self, name: str) -> None:
-        """The bytes are not needed any more; raises ObjectsAway."""
-        with _reached():
-            self._store()
-            self._remove(f"{self.root}/{name}")
+    def remove(self, name: str, unused: float = 0.0) -> None:
+        """The bytes are not needed any more, unless they were used within so many seconds; raises ObjectsAway."""
+        place = f"{self.root}/{name}"
+        with _reached(), contextlib.suppress(FileNotFoundError):
+            store = self._store()
+            store.invalidate_cache()
+            if not unused or time.time() - _used(store.info(place)) > unused:
+                self._remove(place)
 
     def get(self, name: str) -> bytes | None:
         """The bytes; None where they are gone. Raises ObjectsAway."""

@@ -12,6 +12,7 @@ WITHDRAWN = PREFIX + "withdrawn"  # set: unfinished ids that some caller withdre
 PACE = PREFIX + "pace"  # hash: seconds that a pass of one row takes, by model and method
 BEGAN = PREFIX + "began"  # sorted set: "<name> <digest>" of versions of models, by when the name began to stand for it
 UPLOADS = PREFIX + "uploads"  # hash: the object that a model sent over HTTP lies in, by its name
+REPLACED = PREFIX + "replaced"  # sorted set: objects that another model sent has taken the place of, by when
 UNLOADED = PREFIX + "unloaded"  # set: names of models that are not to be served
 RELOADS = PREFIX + "reloads"  # hash: how often a model's folder was to be read anew, by its name
 LOADS = PREFIX + "loads"  # hash: how often a model was to be loaded into memory, by its name

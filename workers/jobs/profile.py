@@ -36,6 +36,12 @@ def served(digests: Iterable[str]) -> list[str]:
     return [*sorted(map(_of_model, digests)), *sorted(map(word_of, catalogue().values()))]
 
 
+@cache
+def methods() -> str:
+    """What the methods of this version of Whence go by, with their revisions and parameters."""
+    return name_of(served(()))
+
+
 def name_of(words: Sequence[str]) -> str:
     """What a profile of these words goes by."""
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

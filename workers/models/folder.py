@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,9 +62,14 @@ def find_folders(models: Path) -> list[Path]:
     return [path for path in sorted(models.iterdir()) if path.is_dir() and path.name[0] not in "._"]
 
 
+def name_at(path: Path) -> str:
+    """The name of a folder where it lies; a link gives what it leads to a name of its own."""
+    return Path(os.path.abspath(path)).name
+
+
 def read_folder(path: Path) -> Folder:
     """The checked folder; raises InvalidFolder, or PickledPayload for an archive that would have to be unpickled."""
-    name = path.resolve().name
+    name = name_at(path)
     if not path.is_dir():
         raise InvalidFolder(f"{name}: there is no such folder; a model is a folder with a {FILE}")
     if not NAME.fullmatch(name):
@@ -133,7 +139,7 @@ def _check_method(method: str, where: str) -> None:
 
 def _inside(path: Path, file: str, key: str) -> Path:
     """The file of that name in the folder; links out of it are refused as `..` is."""
-    name, found = path.resolve().name, path / file
+    name, found = name_at(path), path / file
     if not found.resolve().is_relative_to(path.resolve()):
         raise InvalidFolder(f"{name}/{FILE}: {key} leads out of the folder; it should name a file in it")
     if not found.is_file():
@@ -142,7 +148,7 @@ def _inside(path: Path, file: str, key: str) -> Path:
 
 
 def _weights(path: Path, card: CardFile, source: Source) -> Path | None:
-    where = f"{path.resolve().name}/{FILE}"
+    where = f"{name_at(path)}/{FILE}"
     if source.remote and card.model.weights is not None:
         raise InvalidFolder(f"{where}: [model] weights is for module sources; a server has its own")
     if source.remote:
@@ -159,7 +165,7 @@ def _weights(path: Path, card: CardFile, source: Source) -> Path | None:
 
 
 def _labels(path: Path, file: str) -> tuple[str, ...]:
-    where = f"{path.resolve().name}/{file}"
+    where = f"{name_at(path)}/{file}"
     try:
         labels = tuple(read_text(_inside(path, file, "[labels] file"), MAX_LABELS, where).rstrip().splitlines())
     except UnicodeDecodeError:
@@ -174,7 +180,7 @@ def _with_ids(path: Path, spec: InputSpec) -> InputSpec:
     """Of a text, the spec with the ids that its tokenizer has for no token and for a hidden one."""
     if spec.tokenizer is None:
         return spec
-    found = text_reader(_inside(path, spec.tokenizer, "[input] tokenizer"), spec, path.resolve().name)
+    found = text_reader(_inside(path, spec.tokenizer, "[input] tokenizer"), spec, name_at(path))
     return spec.model_copy(update={"padding": found.padding, "mask": found.mask})
 
 
@@ -201,7 +207,7 @@ def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> 
         return "sha256:" + hashlib.sha256(b"\n".join(parts)).hexdigest()
     if source.kind == "archive":
         assert source.file is not None
-        with open_archive(path / source.file, f"{path.resolve().name}/{source.file}") as archive:
+        with open_archive(path / source.file, f"{name_at(path)}/{source.file}") as archive:
             parts.append(archive.digest().encode())
         tokenizers = {spec.tokenizer for spec in card.named.values() if spec.tokenizer}
         parts.extend(f"{name} {hash_of(path / name)}".encode() for name in sorted(tokenizers))

@@ -20,7 +20,7 @@ from workers.explanation.model_state import ModelState
 from workers.models.folder import find_folders
 from workers.models.kept_cards import Signature, Whole
 from workers.models.reading import Reader, may_change, signature
-from workers.models.versions import Holder, Leaving, Version, Wishes, state_of, touched
+from workers.models.versions import Changes, Holder, Leaving, Version, Wishes, state_of
 
 STILL_S = 1.0  # that the files of a folder have not changed, before it is read
 DOUBT_S = 5.0  # after their last change in which what is wrong with them may be that they are not all there
@@ -68,6 +68,7 @@ class ModelRepository:
         self._told: dict[str, str] = {}
         self._again: dict[str, float] = {}  # when what hangs on a server is read again
         self._wishes = Wishes()
+        self._changes = Changes()
 
     def find(self, digest: str) -> Whole | None:
         """A version that can be computed here; who asks keeps it."""
@@ -186,6 +187,7 @@ class ModelRepository:
     def _waiting(self, paths: Mapping[str, Path], wishes: Wishes) -> bool:
         """Begin to read what is new or has changed, as far as there is room; whether some wait."""
         waiting = False
+        self._changes.forget(paths.values())
         for name, path in paths.items():
             now = signature(path)
             number = wishes.reloads.get(name, 0)
@@ -193,7 +195,8 @@ class ModelRepository:
             same = self._read.get(name) == (path, now, number)
             if name in self._unloaded or (same and not due) or self._reader.reads(path):
                 continue
-            if not (still := time.time() - touched(path) > STILL_S) or not self._reader.room:
+            since = self._changes.since(path, now, first=not self.looked)
+            if not (still := time.monotonic() - since > STILL_S) or not self._reader.room:
                 self._await(name, None if still else COMING + "they are being written")
                 waiting = True
                 continue
@@ -225,8 +228,8 @@ class ModelRepository:
         if may_change(outcome):
             self._again[name] = time.monotonic() + (AWAY_S if isinstance(outcome, ModelError) else SERVER_S)
         if isinstance(outcome, ModelError):
-            until = touched(path) + DOUBT_S
-            if time.time() < until:
+            until = self._changes.since(path, now, first=not self.looked) + DOUBT_S
+            if time.monotonic() < until:
                 self._doubt[name] = until, outcome.detail
                 self._await(name, COMING + outcome.detail)
             else:
@@ -274,7 +277,7 @@ class ModelRepository:
                     del self._leaving[digest]
                     gone.append(digest)
             for name, (until, reason) in list(self._doubt.items()):
-                if time.time() > until:
+                if now > until:
                     del self._doubt[name]
                     self._fail(name, reason)
         for digest in gone:  # outside of the lock: who holds models asks us what is pinned

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from workers.explanation.model_state import ModelState, State
-from workers.models.kept_cards import Whole
+from workers.models.kept_cards import Signature, Whole
 from workers.models.reading import signature
 
 
@@ -61,6 +62,30 @@ class Holder(Protocol):
     def holds(self, digest: str) -> bool: ...
 
     def forget(self, digest: str) -> None: ...
+
+
+class Changes:
+    """Since when the files of each folder are as they are, by our own monotonic clock: a file server has another.
+
+    The times of files count for what lay there when the process began, and not where they are still to come.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Path, tuple[tuple[Signature, float], float]] = {}
+
+    def since(self, path: Path, now: Signature, *, first: bool) -> float:
+        """When the files became what they are; `first`: nobody has looked before, so that they may be old."""
+        state, before = (now, touched(path)), self._since.get(path)
+        if before is not None and before[0] == state:
+            return before[1]
+        age = max(0.0, time.time() - state[1]) if first and before is None else 0.0
+        since = time.monotonic() - age
+        self._since[path] = state, since
+        return since
+
+    def forget(self, paths: Collection[Path]) -> None:
+        """All but these."""
+        self._since = {path: one for path, one in self._since.items() if path in paths}
 
 
 def touched(path: Path) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +50,24 @@ async def test_who_asked_is_told_once_it_is_final_signed_and_at_the_address_that
     with pytest.raises(WebhookVerificationError):
         Webhook(secret_of(MASTER, "ann")).verify(asked.content + b" ", dict(asked.headers))
     assert list(jobs.scan_iter(keys.webhook("*"))) == []
+
+
+@pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
+async def test_an_api_whose_clock_is_wrong_tells_in_time(
+    redis_server: RedisServer, jobs: Redis, monkeypatch: pytest.MonkeyPatch, quick: None, ahead: float
+) -> None:
+    resolving(monkeypatch, "93.184.216.34")
+    monkeypatch.setattr(webhooks, "time", SimpleNamespace(time=lambda: time.time() + ahead))
+    queue, receiver = FakeQueue(), Receiver(500)
+    queue.put("k" * 64, "running")
+    async with opened(redis_server, queue, receiver) as hooks:
+        await hooks.register(HOOK, ["k" * 64], "ann")
+        await asyncio.sleep(0.1)
+        there: Any = jobs
+        assert there.zcount(keys.WEBHOOKS, there.time()[0] - 60, there.time()[0] + 60) == 1
+        queue.put("k" * 64, "succeeded", finished_at=1.7e9)
+        await until(lambda: not jobs.exists(keys.WEBHOOKS))
+    assert len(receiver.asked) == 2
 
 
 async def test_one_of_another_version_is_dropped_and_keeps_no_other_waiting(
@@ -106,8 +127,9 @@ async def test_one_whose_sender_died_comes_again_to_another(
     async with opened(redis_server, queue, receiver) as hooks:
         hooks._sending = set(range(webhooks.AT_ONCE))  # type: ignore[arg-type]  # it takes no more itself
         await hooks.register(HOOK, ["k"], "")
-        (taken,) = json.loads(await hooks._due(args=[9, 0.2]))
-        assert json.loads(await hooks._due(args=[9, 0.2])) == []
+        (taken,) = json.loads(await hooks._due(args=[9, 3600]))
+        assert json.loads(await hooks._due(args=[9, 3600])) == []
+        jobs.zadd(keys.WEBHOOKS, {taken["id"]: jobs.time()[0]})  # an hour later
         hooks._sending = set()
         await until(lambda: not jobs.exists(keys.WEBHOOKS))
     assert [one.headers["webhook-id"] for one in receiver.asked] == [taken["id"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.redis_server import RedisServer
 from tests.service.through_redis import patient_queue
 from workers.contract import Objects
 from workers.jobs import keys
+from workers.runtime.supervise import blob_cleanup
 
 
 @pytest.fixture
@@ -76,3 +78,25 @@ async def test_a_store_that_is_away_is_no_fault_of_ours(repository: Repository, 
         await repository.send("n", packed(tmp_path, "n"))
     assert await repository.remove("m")  # it is served no more, whatever is left of it
     assert uploads(jobs) == {}
+
+
+async def test_what_was_replaced_leaves_the_store_a_day_later(
+    repository: Repository, jobs: Redis, tmp_path: Path
+) -> None:
+    """Not what another name has, nor what was sent again."""
+    objects = repository.objects
+    sent = [("a", "old"), ("a", "shared"), ("b", "shared"), ("a", "back"), ("a", "new"), ("a", "back")]
+    places = {text: (await repository.send(name, packed(tmp_path, text))).place for name, text in sent}
+
+    def there() -> set[str]:
+        blob_cleanup.tend(jobs, objects, {"results": 60.0}, 10**9)
+        return {text for text, place in places.items() if objects.fs.exists(f"{objects.root}/{place}")}
+
+    for place in places.values():
+        os.utime(f"{objects.root}/{place}", (0, 0))
+    assert there() == {"old", "shared", "back", "new"}  # they were replaced just now
+    replaced: Any = jobs.zrange(keys.REPLACED, 0, -1)
+    jobs.zadd(keys.REPLACED, dict.fromkeys(replaced, 0.0))
+    os.utime(f"{objects.root}/{places['new']}")  # it is being sent again
+    assert there() == {"shared", "back", "new"}
+    assert jobs.zcard(keys.REPLACED) == 0

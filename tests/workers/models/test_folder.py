@@ -151,6 +151,19 @@ def test_wrong_labels_are_told(tmp_path: Path, content: bytes, told: str) -> Non
     assert problem(path).startswith("toy/labels.txt: " + told)
 
 
+def test_a_link_to_a_folder_gives_it_the_links_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As releases are switched: one content under two names, each named by its place."""
+    there = write_folder(tmp_path / "releases" / "toy-2024.1")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "toy").symlink_to(there)
+    here = read_folder(tmp_path / "models" / "toy")
+    assert (here.name, here.digest) == ("toy", read_folder(there).digest)
+    (there / "labels.txt").unlink()
+    assert problem(tmp_path / "models" / "toy").startswith("toy/labels.txt: ")
+    monkeypatch.chdir(there)
+    assert problem(Path(".")).startswith("toy-2024.1/labels.txt: ")
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     path = write_folder(tmp_path / "toy")
     shutil.move(path / "weights.safetensors", tmp_path / "elsewhere.safetensors")

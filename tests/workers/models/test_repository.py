@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.models.scripted import Place
-from workers.models import repository
+from workers.models import repository, versions
 from workers.models.versions import Wishes
 
 
@@ -129,6 +129,31 @@ def test_doubts_that_last_are_failures(place: Place, monkeypatch: pytest.MonkeyP
     assert place.states() == {"a": "loading"}
     time.sleep(0.35)
     assert place.states() == {"a": "failed"}
+
+
+def test_the_clock_of_a_file_server_that_is_ahead_keeps_nothing_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "STILL_S", 0.2)
+    touched = time.time() + 3600
+    monkeypatch.setattr(versions, "touched", lambda _: touched)
+    place.put("a", "one")
+    assert place.states() == {"a": "loading"}
+    time.sleep(0.25)
+    assert place.states() == {"a@one": "ready"}
+
+
+def test_the_clock_of_a_file_server_that_is_behind_has_nothing_read_half(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "STILL_S", 60.0)
+    touched = time.time() - 3600
+    monkeypatch.setattr(versions, "touched", lambda _: touched)
+    place.put("old", "one")
+    assert place.states() == {"old@one": "ready"}  # it may have lain there for an hour
+    place.put("a", "on")
+    assert place.states()["a"] == "loading"
+    assert place.reader.read == ["old"]
 
 
 def test_equal_folders_are_two_models(place: Place) -> None:

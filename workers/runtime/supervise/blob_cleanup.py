@@ -14,7 +14,8 @@ from workers.jobs import keys
 from workers.jobs.blobs import Kind, Objects, ObjectsAway
 
 PERIOD_S = 60.0
-LATE_S = 300  # a blob outlives what names it
+LATE_S = 300  # a blob outlives what names it,
+REPLACED_S = 86400  # and a model that was sent outlives the time at which another took its place
 
 log = structlog.get_logger()
 
@@ -29,7 +30,19 @@ def tend(jobs: Redis, objects: Objects, ttl: Mapping[Kind, float], space: int) -
     for place in places:
         if place is not None:
             objects.renew(place.decode())
-    return objects.sweep({kind: seconds + LATE_S for kind, seconds in ttl.items()}, space)
+    removed = objects.sweep({kind: seconds + LATE_S for kind, seconds in ttl.items()}, space)
+    return removed + _remove_replaced(jobs, objects)
+
+
+def _remove_replaced(jobs: Redis, objects: Objects) -> int:
+    """Of models that were sent: those that were replaced long ago, and that nobody has sent again."""
+    old = cast("list[bytes]", jobs.zrangebyscore(keys.REPLACED, "-inf", jobs.time()[0] - REPLACED_S))
+    sent = set(cast("list[bytes]", jobs.hvals(keys.UPLOADS)))
+    for place in old:
+        if place not in sent:
+            objects.remove(place.decode(), unused=REPLACED_S)
+        jobs.zrem(keys.REPLACED, place)
+    return len(set(old) - sent)
 
 
 def start(jobs: Redis, name: str, objects: Objects, ttl: Mapping[Kind, float], space: int) -> None:

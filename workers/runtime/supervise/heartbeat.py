@@ -67,6 +67,7 @@ class Beat:
                 **whole,
                 "states": place,
                 "profile": self.store.profile,
+                "methods": profile.methods(),
                 "ends": shutdown.asked(),
                 "opens": opens,
                 "at": time.time(),
