@@ -16,6 +16,7 @@ from tests.browser.conftest import FLAGS
 from tests.browser.site import Site, Visit
 
 PICTURES = Path(__file__).parent / "pictures"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 METHODS = ("gradient", "lrp", "grad_cam", "occlusion")
 PHONE = (390, 844)
 
@@ -65,6 +66,30 @@ def main(url: str) -> None:
         desk.page.wait_for_selector(".named")
         desk.wait_for_results(1)
         keep(desk, "row")
+
+        desk = site.visit()
+        desk.page.select_option("#model", "scenes")
+        desk.page.wait_for_selector(".cell.stale", state="detached")
+        desk.wait_for_results(1)
+        pixel = desk.page.locator(".input-cell > canvas")
+        pixel.click(position={"x": 100, "y": 130})
+        desk.choose("lrp")
+        desk.wait_for_results(2)
+        keep(desk, "pixel")
+
+        desk = site.visit()
+        desk.page.click("#many > summary")
+        desk.page.set_input_files("#many-files", sorted(EXAMPLES.glob("*.png")))
+        desk.page.click("#many-explain")
+        desk.page.wait_for_function("() => document.getElementById('many-sheet').naturalWidth > 0")
+        keep(desk, "many", "#many")
+
+        phone = site.visit(size=PHONE, color_scheme="dark")
+        phone.page.select_option("#model", "language")
+        phone.page.wait_for_selector(".marks .word")
+        phone.choose("lrp")
+        phone.wait_for_results(2)
+        keep(phone, "text", "#input-title")
 
         phone = site.visit(size=PHONE)
         phone.example(7)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.inputs import MEDIA, npy
-from whence.tables import read_table
+from whence.tables import Columns, read_table
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ARCHIVES = {
@@ -45,9 +45,17 @@ def name_of(given: Any) -> str | None:
     return given if DIGEST.fullmatch(given) or Path(given).suffix.lower() not in (*ARCHIVES, *MEDIA, ".csv") else None
 
 
+def is_table(given: Any) -> bool:
+    """Whether it is a file of rows, whose columns have names."""
+    return isinstance(given, str | Path) and Path(given).suffix.lower() == ".csv" and Path(given).is_file()
+
+
 @contextmanager
-def upload_of(given: Any) -> Iterator[Upload]:
-    """Raises FileNotFoundError, TypeError, and ValueError that says what in a file is wrong."""
+def upload_of(given: Any, columns: Columns | None = None) -> Iterator[Upload]:
+    """`columns` are those of the model that a table is for.
+
+    Raises FileNotFoundError, TypeError, and ValueError that says what in a file is wrong.
+    """
     if isinstance(given, str | Path):
         path = Path(given)
         if path.is_dir():
@@ -60,7 +68,8 @@ def upload_of(given: Any) -> Iterator[Upload]:
             return
         if path.suffix.lower() not in (".csv", ".npy"):
             raise ValueError(f"{path} is neither a folder nor one of .csv, .npy, {', '.join(ARCHIVES)}")
-        given, labels = read_table(path) if path.suffix.lower() == ".csv" else (np.load(path, allow_pickle=False), None)
+        table = path.suffix.lower() == ".csv"
+        given, labels = read_table(path, columns) if table else (np.load(path, allow_pickle=False), None)
         with tempfile.TemporaryFile() as file:
             yield _arrays(given, labels, file)
         return

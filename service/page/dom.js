@@ -20,9 +20,26 @@ export function show(id, text) {
   place.hidden = !text;
 }
 
-const LETTERS = /\b(cam|lime|lrp|mc|rise|shap|ssa|tcav)\b/g;
+const LETTERS = /\b(cam|lime|lrp|mc|rise|ssa|tcav)\b/g;
+// As their papers write them.
+const NAMES = {
+  deconvnet: "DeconvNet",
+  deep_dream: "DeepDream",
+  deep_lift: "DeepLIFT",
+  grad_cam: "Grad-CAM",
+  grad_cam_plus_plus: "Grad-CAM++",
+  guided_grad_cam: "Guided Grad-CAM",
+  kernel_shap: "KernelSHAP",
+  layer_cam: "LayerCAM",
+  pattern_attribution: "PatternAttribution",
+  pattern_net: "PatternNet",
+  score_cam: "Score-CAM",
+  smooth_grad: "SmoothGrad",
+  spray: "SpRAy",
+};
 
 export function titled(name) {
+  if (NAMES[name]) return NAMES[name];
   const words = name.replaceAll("_", " ").replace(LETTERS, (word) => word.toUpperCase());
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
@@ -36,6 +53,6 @@ export function pngOf(canvas) {
 export function number(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(2).replaceAll("-", "−");
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e").replaceAll("-", "−");
   return String(Number(value.toPrecision(3))).replace("-", "−");
 }

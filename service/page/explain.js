@@ -4,6 +4,8 @@
 import { Problem, ask, explain, read, withdraw } from "./api.js";
 import { byId, show } from "./dom.js";
 import { follow, unfollow } from "./follow.js";
+import { isRow } from "./input/row.js";
+import { rowOf } from "./results/bars.js";
 import { planeOf } from "./results/heat.js";
 import { lineOf } from "./results/marks.js";
 import { methodsAsked, showFieldError } from "./methods.js";
@@ -148,7 +150,9 @@ async function finish(item, known) {
     const result = known ?? (await read(item.id));
     const drawn = isImage(item.model) && result.attribution?.shape.length <= 3 && result.attribution.shape.length > 1;
     const line = isAllText(item.model, result) ? lineOf(result.texts) : null;
-    const plane = line ?? (drawn ? planeOf(parseNpy(await (await ask(result.links.npy)).arrayBuffer())) : null);
+    const row = !line && isRow(item.model) && result.attribution?.shape.length === 1;
+    const numbers = drawn || row ? parseNpy(await (await ask(result.links.npy)).arrayBuffer()) : null;
+    const plane = line ?? (row ? rowOf(numbers, result.layout) : drawn ? planeOf(numbers) : null);
     change(item, { status: "succeeded", result, plane, error: null });
   } catch (error) {
     change(item, { status: "failed", error: error.document ?? { detail: error.message } });

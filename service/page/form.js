@@ -60,7 +60,7 @@ function fieldOf(method, name, schema, given, required, changed) {
   });
   const none =
     kind.format === "dataset" && !state.datasets.length ? " No dataset is here yet: POST one to /api/v1/datasets." : "";
-  const about = el("small", { id: `${id}-about` }, (schema.description ?? "") + none);
+  const about = el("small", { id: `${id}-about` }, spelled(schema.description ?? ""), none);
   const read = () => {
     const found = control.read(name);
     if (found === undefined || same(found, schema.default ?? null)) return {};
@@ -71,6 +71,9 @@ function fieldOf(method, name, schema, given, required, changed) {
     read,
   };
 }
+
+// What stands between backticks is code.
+const spelled = (text) => text.split("`").map((part, at) => (at % 2 ? el("code", {}, part) : part));
 
 function controlFor(schema, name, optional, standard) {
   if (schema.type === "boolean") return checkbox();

@@ -33,6 +33,7 @@ function write() {
     const ids = state.items.filter((item) => item.column === column && item.id).map((item) => item.id);
     if (ids.length) said.set(name, ids.join("."));
   });
+  if (state.job) said.set("m", state.job);
   for (const [name, value] of Object.entries(look)) if (value !== STANDARD[name]) said.set(name, value);
   const { input } = state;
   const goesOn = ONGOING.includes(input?.name) && written?.name === input.name;

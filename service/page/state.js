@@ -12,6 +12,7 @@ export const state = {
   pixel: null, // {x, y} of a segmentation, which `target` has as a mask
   compare: null, // {target} | {model}
   chosen: new Map(), // method name -> parameters that are not the default
+  job: null, // the id of the many inputs that were sent as one
   items: [], // what is asked for, row by row
 };
 
@@ -62,8 +63,27 @@ export const sameTarget = (one, other) => JSON.stringify(one) === JSON.stringify
 export function labelOf(model, index) {
   if (isLone(model)) return "the output";
   if (model.output === "value") return model.classes[index] ?? `output ${index}`;
-  const label = model.classes[index];
-  return label === undefined || label === String(index) ? `class ${index}` : label.split(",")[0];
+  return shortLabels(model)[index] ?? `class ${index}`;
+}
+
+const short = new WeakMap();
+
+// The first of a class's synonyms, where no other class has it; no two classes are one word.
+function shortLabels(model) {
+  if (short.has(model)) return short.get(model);
+  const firsts = model.classes.map((label) => label.split(",")[0].trim());
+  const [counts, wholes] = [firsts, model.classes].map((all) => {
+    const found = new Map();
+    for (const one of all) found.set(one, (found.get(one) ?? 0) + 1);
+    return found;
+  });
+  const labels = model.classes.map((label, index) => {
+    if (label === String(index)) return `class ${index}`;
+    if (firsts[index] && counts.get(firsts[index]) === 1) return firsts[index];
+    return wholes.get(label) === 1 ? label : `${label} (${index})`;
+  });
+  short.set(model, labels);
+  return labels;
 }
 
 export function targetText(model, target) {

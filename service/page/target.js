@@ -1,7 +1,7 @@
 // What is explained of the model: a class, at one pixel of a segmentation, a channel; and what it is compared with.
 
 import { byId, el, show } from "./dom.js";
-import { labelOf, modelNamed, namedBy, on, sameTarget, state, targetAsked, tell } from "./state.js";
+import { isLone, labelOf, modelNamed, namedBy, on, sameTarget, state, targetAsked, tell } from "./state.js";
 
 export function beginTarget() {
   byId("more").open = matchMedia("(min-width: 56rem)").matches;
@@ -71,7 +71,7 @@ function targetFields() {
     { id: "classes" },
     model.classes.map((_, index) => el("option", { value: labelOf(model, index) })),
   );
-  const other = field("class", "Another class", {
+  const other = field("class", "Explain the class", {
     list: "classes",
     placeholder: "name or number",
     onchange: (event) => chooseClass(event.target),
@@ -87,24 +87,25 @@ function targetFields() {
     "select",
     { id: "compare", onchange: chooseCompare },
     el("option", { value: "" }, "nothing"),
-    el("option", { value: "class" }, "another class"),
+    isLone(model) ? null : el("option", { value: "class" }, "another class"),
     models
       .filter(({ name }) => name !== model.name)
       .map((one) => el("option", { value: `model ${one.name}` }, `model ${one.name}`)),
   );
-  const second = field("second", "The other class", {
+  const second = field("second", "Compared class", {
     list: "classes",
     placeholder: "name or number",
     onchange: chooseCompare,
   });
   second.hidden = true;
+  other.hidden = isLone(model);
   state.compare = null;
   state.pixel = null;
   byId("target").replaceChildren(
     known,
+    other,
     el("p", { class: "field" }, el("label", { for: "compare" }, "Compare with"), against),
     second,
-    other,
     ...pixelFields(model),
     el(
       "details",

@@ -10,6 +10,10 @@ from tests.browser.site import Site, Visit
 PHONE = (390, 844)
 
 
+def number(told: str) -> float:
+    return float(told.replace("\N{MINUS SIGN}", "-"))
+
+
 def model(visit: Visit, name: str) -> None:
     visit.page.select_option("#model", name)
     visit.page.wait_for_selector(".cell.stale", state="detached")
@@ -26,7 +30,7 @@ def test_it_opens_on_an_example_that_is_explained_in_words(visit: Visit) -> None
 def test_logits_where_the_probabilities_say_nothing(visit: Visit) -> None:
     visit.example(3)
     visit.wait_for_results(1)
-    values = [float(one.replace("\N{MINUS SIGN}", "-")) for one in visit.page.locator(".bars .value").all_inner_texts()]
+    values = [number(one) for one in visit.page.locator(".bars .value").all_inner_texts()]
     assert values == sorted(values, reverse=True)
     assert len(set(values)) == 5
     assert "In logits" in visit.page.locator("#prediction").inner_text()
@@ -53,6 +57,15 @@ def test_a_row_has_named_fields_with_their_ranges(site: Site, visit: Visit) -> N
     visit.page.wait_for_function("before => !location.hash.includes(before)", arg=before)
     visit.wait_for_results(1)
     assert not np.array_equal(site.numbers(before), site.numbers(visit.ids()[0]))
+    values = site.numbers(visit.ids()[0])
+    told = [number(one) for one in visit.page.locator(".row-bars .told").all_inner_texts()]
+    np.testing.assert_allclose(told, values, rtol=0.005)
+    widths = np.array([one.bounding_box()["width"] for one in visit.page.locator(".amount").all()])
+    np.testing.assert_allclose(widths / widths.max(), np.abs(values) / np.abs(values).max(), atol=0.02)
+    assert visit.page.locator(".row-bars .feature").nth(1).inner_text() == "age = 12.5"
+    assert visit.page.locator("#legend").inner_text() == "Red raises the output, blue lowers it."
+    for hidden in ("[name=under]", "#keys", "#class"):  # there is no picture to point at, and no class
+        assert visit.page.locator(hidden).is_hidden()
     visit.page.fill("#row-1", "")
     visit.page.wait_for_selector("#input-error:has-text('age')")
     assert visit.cells() == []

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
 
 from tests.browser.site import Site, Visit
 from tests.tree import ROOT
@@ -65,6 +70,88 @@ def test_a_table_is_rows_in_any_order_of_columns(site: Site, visit: Visit) -> No
     seen = site.numbers(items[7]["id"])
     assert seen.shape == (3,)
     assert [one["label"]["index"] for one in items[:3]] == [0, 1, 0]
+
+
+def labels_of(site: Site, key: str) -> list[str | None]:
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    return [one["label"] and one["label"]["label"] for one in items]
+
+
+def test_a_folder_is_sent_with_its_folders_as_classes(site: Site, visit: Visit, tmp_path: Path) -> None:
+    for digit in range(4):
+        place = tmp_path / "tree" / ("odd" if digit % 2 else "even") / DIGITS[digit].name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(DIGITS[digit], place)
+    (tmp_path / "tree" / "odd" / ".hidden.png").write_bytes(b"no image")
+    (tmp_path / "tree" / "notes.txt").write_text("no image")
+    opened(visit)
+    visit.page.set_input_files("#many-folder", tmp_path / "tree")
+    visit.page.click("#many-explain")
+    assert labels_of(site, finished(visit, "4 inputs are explained.")) == ["even", "even", "odd", "odd"]
+
+
+def test_archives_and_stacks_are_sent_as_they_are(site: Site, visit: Visit, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        for path in DIGITS[:3]:
+            archive.write(path, path.name)
+    stack = np.stack([np.asarray(Image.open(path).convert("L"), np.float32)[None] / 255 for path in DIGITS[:5]])
+    np.save(tmp_path / "stack.npy", stack)
+    np.save(tmp_path / "turned.npy", np.asfortranarray(stack[:4]))
+    np.savez(tmp_path / "two.npz", inputs=stack[:2], labels=np.arange(2))
+    np.save(tmp_path / "flat.npy", stack[:, 0])
+    opened(visit)
+    for name, count in (("d.zip", 3), ("stack.npy", 5), ("turned.npy", 4), ("two.npz", 2)):
+        visit.page.set_input_files("#many-files", tmp_path / name)
+        assert visit.page.inner_text("#many-about").startswith(f"{name}: Integrated gradients on digits")
+        visit.page.click("#many-explain")
+        key = finished(visit, f"{count} inputs are explained.")
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    asked = {"model": "digits", "method": "integrated_gradients", "input": {"tensor": tensor(stack[1])}}
+    alone = httpx.post(f"{site.url}/api/v1/explanations", json=asked, trust_env=False, timeout=60).json()
+    np.testing.assert_array_equal(site.numbers(items[1]["id"]), site.numbers(alone["id"]))
+    visit.page.set_input_files("#many-files", tmp_path / "flat.npy")
+    visit.page.click("#many-explain")
+    visit.page.wait_for_selector("#many-error:has-text('the model takes [1, 28, 28]')")
+    site.refusals = 1
+
+
+def tensor(values: Any) -> dict[str, Any]:
+    return {"shape": list(values.shape), "dtype": "float32", "data": values.ravel().tolist()}
+
+
+DROP = """files => {
+    const moved = new DataTransfer();
+    for (const [name, data] of files) moved.items.add(new File([new Uint8Array(data)], name));
+    document.dispatchEvent(new DragEvent("drop", {dataTransfer: moved, cancelable: true}));
+}"""
+
+
+def test_several_files_that_are_dropped_are_many(visit: Visit) -> None:
+    visit.page.evaluate(DROP, [[path.name, list(path.read_bytes())] for path in DIGITS[:3]])
+    visit.page.wait_for_selector("#many-about:has-text('3 files: ')")
+    assert visit.pressed() == "class 4", "the one that is explained stays"
+    visit.page.keyboard.press("Enter")  # the button has the focus
+    finished(visit, "3 inputs are explained.")
+    visit.page.evaluate(DROP, [["t.csv", list(b"1,2,3")]])
+    visit.page.wait_for_selector("#many-about:has-text('t.csv: ')")
+
+
+def test_what_is_shown_of_many_says_of_what_and_is_found_again(site: Site, visit: Visit) -> None:
+    opened(visit)
+    visit.page.set_input_files("#many-files", [str(path) for path in DIGITS[:2]])
+    visit.page.click("#many-explain")
+    key = finished(visit, "2 inputs are explained.")
+    assert visit.page.is_hidden("#many-was")
+    visit.page.click(".bars button >> nth=1")
+    visit.page.wait_for_selector(
+        "#many-was:has-text('Integrated gradients on digits, each for what it is predicted to be')"
+    )
+    visit.wait_for_results(1)
+    other = site.visit(visit.page.url)
+    assert finished(other, "2 inputs are explained.") == key
+    visit.page.select_option("#model", "language")
+    visit.page.wait_for_selector("#many-about:has-text('language takes texts')")
+    assert visit.page.is_disabled("#many-explain")
 
 
 def test_what_is_wrong_is_told_and_another_file_works(visit: Visit) -> None:

@@ -25,7 +25,7 @@ def test_a_drawn_digit_is_explained_four_ways(visit: Visit) -> None:
     visit.wait_for_results(1)
     assert visit.pressed() == "class 7"
     explained(visit, *FOUR[1:])
-    titles = {"Integrated gradients", "Gradient", "LRP", "Grad CAM"}
+    titles = {"Integrated gradients", "Gradient", "LRP", "Grad-CAM"}
     assert {title for title, _ in visit.cells()} == titles
     assert {target for _, target in visit.cells()} == {"class 7"}
     assert len(set(visit.pictures())) == 5  # with the input
@@ -98,7 +98,7 @@ def test_a_long_explanation_shows_its_progress_and_is_cancelled(site: Site, visi
     visit.page.wait_for_function("() => document.querySelector('.waiting progress')?.value > 0")
     (key,) = visit.ids()
     assert site.status(key) == "running"
-    visit.page.click("[aria-label='Cancel Smooth grad']")
+    visit.page.click("[aria-label='Cancel SmoothGrad']")
     visit.page.wait_for_selector("text=Cancelled.")
     visit.page.wait_for_function(
         "async key => (await (await fetch(`/api/v1/explanations/${key}`)).json()).status === 'cancelled'", arg=key

@@ -87,7 +87,21 @@ def test_an_upload_that_is_refused_leaves_no_map_as_its_own(site: Site, visit: V
     assert stale(visit) == ["Of the input before."]
     assert visit.page.locator(".bars").count() == 0
     assert visit.page.locator("#seen canvas").count() == 0
+    assert "was not taken" in visit.page.locator(".cell.stale").inner_text()
     site.refusals = 1
+
+
+def test_an_input_that_found_no_server_is_sent_again(site: Site, visit: Visit) -> None:
+    visit.page.route("**/api/v1/explanations", lambda route: route.abort())
+    visit.page.set_input_files("#file", ROOT / "examples" / "0.png")
+    visit.page.wait_for_selector("#error:has-text('cannot be reached')")
+    assert stale(visit) == ["Of the input before."]
+    visit.page.unroute("**/api/v1/explanations")
+    visit.page.click(".cell.stale .ask button")
+    visit.wait_for_results(1)
+    assert fresh(visit) == ["class 0"]
+    assert visit.page.locator("#error").is_hidden()
+    site.complaints[:] = [one for one in site.complaints if "net::ERR_FAILED" not in one]
 
 
 def test_a_stroke_greys_what_was_there_and_clearing_takes_it_away(visit: Visit) -> None:
@@ -133,10 +147,10 @@ def test_what_was_cancelled_does_not_come_back(visit: Visit) -> None:
     visit.choose("smooth_grad")
     visit.parameter("smooth_grad", "of", SLOW)
     visit.page.click("#explain")
-    visit.page.click("[aria-label='Cancel Smooth grad']")  # before the server has said its id
+    visit.page.click("[aria-label='Cancel SmoothGrad']")  # before the server has said its id
     with visit.page.expect_response(lambda answer: answer.request.method == "DELETE"):
         held.release()
-    assert visit.page.locator(".cell", has_text="Smooth grad").locator("text=Cancelled.").count() == 1
+    assert visit.page.locator(".cell", has_text="SmoothGrad").locator("text=Cancelled.").count() == 1
     assert visit.page.locator(".waiting progress").count() == 0
 
 

@@ -27,6 +27,7 @@ from tests.toys import inputs, model_of, net
 from tests.whence.test_client import png_of
 from whence import AsyncClient, Client, Collection, Refused
 from whence.datasets import name_of, upload_of
+from whence.tables import Columns, read_table
 from workers.datasets.library import Datasets
 from workers.jobs import keys
 from workers.jobs.partials import Partials
@@ -175,6 +176,45 @@ def test_a_table_is_a_row_each(tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text(text)
         with pytest.raises(ValueError, match=f"line {line}"), upload_of(tmp_path / "t.csv"):
             pass
+
+
+HOUSE = Columns(("rooms", "age", "distance"), {"age": ("new", "old")}, ("cheap", "dear"))
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "labels"),
+    [
+        ("rooms,age,distance\n3,1,2\n", [[3, 1, 2]], None),
+        ("id,distance,age,rooms,label\n7,2,old,3,dear\n8,5,0,4,0\n", [[3, 1, 2], [4, 0, 5]], [1, 0]),
+        ("rooms;age;distance\n3,5;1;2\n", [[3.5, 1, 2]], None),
+        ("3\t1\t2\n4\t5\t6\n", [[3, 1, 2], [4, 5, 6]], None),
+        ('rooms,age,distance,note\n1,2,3,"a, ""b""\nc"\n', [[1, 2, 3]], None),
+    ],
+)
+def test_columns_are_taken_by_the_names_of_the_model(
+    tmp_path: Path, text: str, rows: list[list[float]], labels: list[int] | None
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    values, found = read_table(tmp_path / "t.csv", HOUSE)
+    assert values.tolist() == rows
+    assert found == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rooms,age\n3,1\n", "no column distance; the model takes rooms, age, distance"),
+        ("rooms,rooms,age,distance\n1,2,3,4\n", "more than one column rooms"),
+        ("rooms,age,distance\n3,,2\n", "line 2: '' of the column age is no number"),
+        ("rooms,age,distance\n3,1\n", "line 2: it has 2 cells, where the first line has 3"),
+        ("rooms,age,distance\n", "a head and no lines below it"),
+        ("rooms,age,distance,label\n1,2,3,cosy\n", "label 'cosy' is no class; it may be one of cheap, dear"),
+    ],
+)
+def test_what_is_wrong_in_a_table_is_said(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        read_table(tmp_path / "t.csv", HOUSE)
 
 
 def test_a_name_is_told_from_a_file(folder: Path) -> None:

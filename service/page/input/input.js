@@ -3,7 +3,9 @@
 
 import { byId, el, show } from "../dom.js";
 import { DIGITS, DRAWINGS, fetched } from "./examples.js";
+import { filesOf } from "./dropped.js";
 import { numbersBox } from "./numbers.js";
+import { isMany } from "./pack.js";
 import { NUMBERS, isRow, rowFields } from "./row.js";
 import { DRAWING, sketchpad } from "./sketch.js";
 import { isImage, isSketch, newInput, on, severalOf, state, tell, textOf } from "../state.js";
@@ -44,11 +46,15 @@ export function beginInput() {
     byId("seen").replaceChildren(...seenPicture());
     if (pad && state.input?.pixels && state.input.name !== DRAWING) pad.put(state.input.pixels.canvas);
   });
-  document.addEventListener("paste", (event) => take(event.clipboardData.files, event));
+  document.addEventListener("paste", (event) => {
+    if (!event.clipboardData.files.length) return;
+    event.preventDefault();
+    take([...event.clipboardData.files]);
+  });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    take(event.dataTransfer.files);
+    filesOf(event.dataTransfer).then(take);
   });
 }
 
@@ -60,9 +66,10 @@ export function offer() {
   else give(null);
 }
 
-function take(files, event) {
+// Several files, a folder, an archive or a table are many inputs.
+function take(files) {
   if (!files.length) return;
-  event?.preventDefault();
+  if (files.length > 1 || files[0].webkitRelativePath || isMany(files[0])) return tell("many", files);
   if (dropped) return dropped(files[0]);
   give({ blob: files[0], name: files[0].name || "pasted.png" });
 }
@@ -112,13 +119,13 @@ function picker(model) {
     id: "file",
     type: "file",
     accept: isImage(model) ? "image/*,.npy,.safetensors" : ".npy,.safetensors",
-    onchange: () => take(file.files),
+    onchange: () => take([...file.files]),
   });
-  const what = isImage(model) ? "An image" : "A .npy or .safetensors file";
+  const what = isImage(model) ? "An image file" : "A .npy or .safetensors file";
   return el(
     "p",
     { class: "pick" },
-    el("label", { for: "file" }, what, el("small", {}, " drop or paste it anywhere, or")),
+    el("label", { for: "file" }, what, el("small", {}, " or drop, or paste one anywhere")),
     file,
   );
 }

@@ -1,16 +1,16 @@
 // Many inputs in one job: sent as one dataset, followed, and shown as a summary and contact sheets.
 
-import { Problem, addressOf, explain, itemsOf, pathOf, sendDataset, withdraw } from "../api.js";
+import { Problem, addressOf, explain, itemsOf, pathOf, read, sendDataset, withdraw } from "../api.js";
 import { byId, el, show, titled } from "../dom.js";
 import { follow, unfollow } from "../follow.js";
 import { methodsAsked } from "../methods.js";
 import { packed } from "./pack.js";
-import { on, state } from "../state.js";
+import { labelOf, on, severalOf, state, tell, textOf } from "../state.js";
 
 const PER_SHEET = 24;
 let files = [];
 let job = null; // {id} while it is computed
-let shown = null; // {id, page, last}
+let shown = null; // {id, page, last, about}
 
 export function beginMany() {
   for (const id of ["many-files", "many-folder"])
@@ -18,6 +18,13 @@ export function beginMany() {
       files = [...byId(id).files];
       describe();
     });
+  on("many", (dropped) => {
+    files = dropped;
+    byId("many").open = true;
+    byId("many").scrollIntoView();
+    describe();
+    byId("many-explain").focus();
+  });
   byId("many-explain").addEventListener("click", () => run().catch(complain));
   byId("many-withdraw").addEventListener("click", () => stop().catch(complain));
   byId("many-sort").addEventListener("change", () => turn(1).catch(complain));
@@ -30,12 +37,25 @@ export function beginMany() {
 const chosen = () => methodsAsked()[0];
 const target = () => (Number.isInteger(state.target) ? state.target : "argmax");
 
+// Why the model's inputs are not sent as one job.
+function unfit(model) {
+  if (textOf(model)) return `${model.name} takes texts; a job takes images and numbers. The Python client's explain_many sends texts.`;
+  if (severalOf(model)) return `${model.name} takes several inputs by name; a job takes one for each item. The Python client's explain_many sends them.`;
+  return null;
+}
+
+const chosenNow = () => {
+  const of = target() === "argmax" ? "each for what it is predicted to be" : `all for ${labelOf(state.model, target())}`;
+  return `${titled([...state.chosen.keys()][0] ?? "no method")} on ${state.model.name}, ${of}`;
+};
+
 function describe() {
   if (!state.model) return;
-  byId("many-explain").disabled = !files.length || job !== null;
-  const method = [...state.chosen.keys()][0];
-  const of = target() === "argmax" ? "each for what it is predicted to be" : `all for class ${state.model.classes[target()] ?? target()}`;
-  byId("many-about").textContent = `${titled(method ?? "no method")} on ${state.model.name}, ${of}.`;
+  const reason = unfit(state.model);
+  byId("many-explain").disabled = !files.length || job !== null || reason !== null;
+  const count = files.length > 1 ? `${files.length} files: ` : files.length ? `${files[0].name}: ` : "";
+  byId("many-about").textContent = reason ?? `${count}${chosenNow()}.`;
+  show("many-was", shown && shown.about !== chosenNow() ? `What stands here is of ${shown.about}.` : null);
 }
 
 function say(words, done = null, total = null) {
@@ -49,17 +69,39 @@ async function run() {
   show("many-error", null);
   if (!method || method.fault) throw new Error(method?.fault ?? "Choose a method first.");
   byId("many-shown").hidden = true;
-  job = { id: null };
+  shown = null;
+  job = { id: null, about: chosenNow() };
   describe();
   say(`Sending ${files.length === 1 ? files[0].name : `${files.length} files`} ...`);
   const dataset = await sendDataset(await packed(files, state.model));
   const asked = { model: state.model.name, method, target: target(), input: { dataset: dataset.digest } };
   const [answer] = await explain(asked, null, { wait: 0 });
-  if (!["queued", "running"].includes(answer.status)) return finished(answer.id);
+  await begun(answer, `${dataset.count} inputs wait for their turn.`, dataset.count);
+}
+
+// The address names the job, so that it is found again when the page is opened anew.
+async function begun(answer, words, count) {
+  state.job = answer.id;
+  tell("ids");
+  if (!["queued", "running"].includes(answer.status)) return hear(answer.id, answer);
   job.id = answer.id;
   byId("many-withdraw").hidden = false;
-  say(`${dataset.count} inputs wait for their turn.`, 0, dataset.count);
+  say(words, 0, count);
   follow(answer.id, (news) => hear(answer.id, news).catch(complain));
+}
+
+// What the address names.
+export async function resume(id) {
+  byId("many").open = true;
+  job = { id: null, about: null };
+  try {
+    const answer = await read(id);
+    job.about = `${titled(answer.method?.of?.name ?? "a method")} on ${answer.model.name ?? answer.model}`;
+    describe();
+    await begun(answer, "It goes on.", null);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function hear(id, { status, progress, error }) {
@@ -90,9 +132,12 @@ function complain(error) {
 }
 
 async function finished(id) {
-  const { count } = await itemsOf(id);
-  ended(count === 1 ? "1 input is explained." : `${count} inputs are explained.`);
-  shown = { id, page: 1, last: Math.ceil(count / PER_SHEET) };
+  const { about } = job;
+  const [{ count }, { info }] = await Promise.all([itemsOf(id), read(id)]);
+  shown = { id, page: 1, last: Math.ceil(count / PER_SHEET), about };
+  const failed = info.failed?.length ? ` The first that is not: item ${info.failed[0].index}, ${info.failed[0].detail}.` : "";
+  const told = info.explained < count ? `${info.explained} of ${count}` : count;
+  ended(`${told} ${count === 1 ? "input is" : "inputs are"} explained.${failed}`);
   byId("many-summary").src = await addressOf(`${pathOf(id)}/collection.png`);
   const links = [
     ["archive.zip", "All as a .zip"],

@@ -1,17 +1,21 @@
 // Many inputs as one file that the API takes as a dataset: a zip of images, or an .npz, which is a zip of arrays.
 
+import { tableOf } from "./table.js";
+
 const ARCHIVE = /\.(zip|npz|tar|tgz|tar\.gz)$/i;
 const IMAGE = /\.(png|jpe?g|webp|bmp|gif|tiff?)$/i;
-const LABEL = "label";
+
+// Whether a file by itself is many inputs.
+export const isMany = (file) => ARCHIVE.test(file.name) || /\.csv$/i.test(file.name);
 
 // Throws Error, in words, for what is none of these.
 export async function packed(files, model) {
   const [first] = files;
   if (files.length === 1 && ARCHIVE.test(first.name)) return first;
-  if (files.length === 1 && first.name.endsWith(".npy")) return zip([["inputs.npy", await bytesOf(first)]]);
-  if (files.length === 1 && first.name.endsWith(".csv")) return zip(rows(await first.text(), model));
+  if (files.length === 1 && /\.npy$/i.test(first.name)) return zip([["inputs.npy", await bytesOf(first)]]);
+  if (files.length === 1 && /\.csv$/i.test(first.name)) return zip(rows(await first.text(), model));
   const images = files.filter((file) => IMAGE.test(file.name) && !pathOf(file).split("/").some((part) => part.startsWith(".")));
-  if (!images.length) throw new Error("These are no images: take images, a folder of them, a .zip, .npz, .npy or .csv.");
+  if (!images.length) throw new Error("These are no images: take images, a folder of them, or one .zip, .tar, .npz, .npy or .csv.");
   const paths = images.map(pathOf);
   const flat = new Set(paths.map((path) => path.split("/").length)).size > 1 || paths[0].split("/").length > 2;
   const named = images.map((file, i) => [flat ? paths[i].replaceAll("/", "-") : paths[i], file]);
@@ -24,34 +28,9 @@ const pathOf = (file) => file.webkitRelativePath.split("/").slice(1).join("/") |
 const bytesOf = async (file) => new Uint8Array(await file.arrayBuffer());
 
 function rows(text, model) {
-  const { names, categories = {}, shape } = model.input;
-  const [head, ...lines] = text.split(/\r?\n/).filter((line) => line.trim()).map(cells);
-  if (!head) throw new Error("The table is empty.");
-  const titled = head.some((cell) => names.includes(cell));
-  const columns = titled ? names : head.map((_, i) => names[i] ?? String(i));
-  const at = columns.map((name, i) => (titled ? head.indexOf(name) : i));
-  if (at.includes(-1)) throw new Error(`The table has no column ${columns[at.indexOf(-1)]}; the model takes ${names.join(", ")}.`);
-  const body = titled ? lines : [head, ...lines];
-  const size = shape.reduce((product, length) => product * length, 1);
-  if (at.length !== size) throw new Error(`The table has ${at.length} columns; the model takes ${size} numbers.`);
-  const values = new Float32Array(body.length * size);
-  body.forEach((line, row) =>
-    at.forEach((column, i) => {
-      const known = categories[columns[i]]?.map(String).indexOf(line[column]) ?? -1;
-      const value = known >= 0 ? known : line[column]?.trim() ? Number(line[column]) : NaN;
-      if (!Number.isFinite(value)) throw new Error(`Row ${row + 1} of the table: ${columns[i]} is not a number.`);
-      values[row * size + i] = value;
-    }),
-  );
-  const label = titled ? head.indexOf(LABEL) : -1;
-  const labels = label < 0 ? [] : [["labels.npy", npy("<i8", [body.length], BigInt64Array.from(body, (line) => BigInt(line[label])))]];
-  return [["inputs.npy", npy("<f4", [body.length, ...shape], values)], ...labels];
-}
-
-// Of one line of CSV; a quoted cell may hold commas and doubled quotes.
-function cells(line) {
-  const found = [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)];
-  return found.map(([, quoted, plain]) => (quoted === undefined ? plain.trim() : quoted.replaceAll('""', '"')));
+  const { values, labels, shape } = tableOf(text, model);
+  const told = labels ? [["labels.npy", npy("<i8", [labels.length], labels)]] : [];
+  return [["inputs.npy", npy("<f4", shape, values)], ...told];
 }
 
 function npy(kind, shape, values) {

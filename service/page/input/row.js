@@ -48,7 +48,8 @@ function field(id, name, low, high, changed) {
   const range = ranged ? `${number(low)} to ${number(high)}` : null;
   if (range) input.setAttribute("aria-describedby", `${id}-range`);
   const write = (value) => {
-    input.value = Number(value.toPrecision(4));
+    const short = Number(value.toPrecision(4));
+    input.value = Math.abs(value) < 1e6 ? short : short.toExponential().replace("e+", "e");
     if (slider) slider.value = value;
   };
   input.addEventListener("input", () => {

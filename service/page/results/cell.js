@@ -3,11 +3,12 @@
 import { addressOf, hasKey } from "../api.js";
 import { byId, el, number, titled } from "../dom.js";
 import { cancel, isSlow, runOne, shownOf, staleness } from "../explain.js";
+import { bars } from "./bars.js";
 import { tableOf } from "./heat.js";
 import { look, lookQuery } from "./look.js";
 import { marks } from "./marks.js";
 import { curlOf, pythonOf } from "./reproduce.js";
-import { methodNamed, state, targetText } from "../state.js";
+import { methodNamed, state, targetText, tell } from "../state.js";
 import { picture } from "./view.js";
 import { sentence } from "./words.js";
 
@@ -24,7 +25,7 @@ const FILES = {
 
 export function cellOf(item) {
   const element = el("figure", { class: "cell" });
-  const cell = { element, picture: null, legend: () => {}, restyle: () => {}, update: () => fill(cell, item) };
+  const cell = { element, restyle: () => {}, update: () => fill(cell, item) };
   cell.update();
   return cell;
 }
@@ -47,6 +48,7 @@ function fill(cell, item) {
   );
   const note = old ? el("p", { class: "note" }, was ? staleness(was, item) : "Of another input.") : null;
   const now = said ? said.element : item.result ? null : item.status === "new" ? toBeAsked(item) : ended(item);
+  Object.assign(cell, { picture: null, marks: null, legend: () => {} });
   const body = item.result ? finished(cell, item) : was ? pictureOf(cell, was) : [];
   cell.element.replaceChildren(...[head, note, now, body].flat().filter(Boolean));
 }
@@ -55,10 +57,21 @@ function fill(cell, item) {
 function toBeAsked(item) {
   const { cost, takes_input: takes } = methodNamed(item.method.name);
   if (takes && !state.input) return el("p", { class: "faint" }, "It needs an input.");
+  if (takes && state.input.refused) return refusedInput();
   if (takes && !state.input.ready) return el("p", { class: "faint" }, "Waits for the input.");
   if (byId("auto").checked && !isSlow(item)) return el("p", { class: "faint" }, "At once.");
   const button = el("button", { type: "button", onclick: () => runOne(item) }, `Run ${titled(item.method.name)}`);
   return el("div", { class: "ask" }, el("p", { class: "faint" }, `Takes ${cost}, so it waits for you.`), button);
+}
+
+// Another is chosen, or the same is sent again, where the server was away.
+function refusedInput() {
+  const again = () => {
+    state.input.refused = false;
+    tell("input");
+  };
+  const button = el("button", { type: "button", onclick: again }, "Try again");
+  return el("div", { class: "ask" }, el("p", { class: "faint" }, "This input was not taken; why stands beside it."), button);
 }
 
 function waiting(item) {
@@ -86,10 +99,16 @@ function waiting(item) {
 
 function ended(item) {
   const cancelled = item.status === "cancelled";
-  const detail = cancelled ? "Cancelled." : (item.error?.detail ?? "It failed.");
+  const detail = cancelled ? "Cancelled." : (faultOf(item.error) ?? "It failed.");
   const again =
     item.error && !item.error.code ? null : el("button", { type: "button", onclick: () => runOne(item) }, "Try again");
   return el("div", { class: "waiting" }, el("p", { class: cancelled ? "faint" : "error" }, detail), again);
+}
+
+// With the name of the parameter that it is about.
+function faultOf(error) {
+  const [, field] = /^\/method\/(?:\d+\/)?([^/]+)/.exec(error?.errors?.[0]?.pointer ?? "") ?? [];
+  return field && field !== "name" ? `${titled(field)}: ${error.detail}` : error?.detail;
 }
 
 function finished(cell, item) {
@@ -105,6 +124,10 @@ function drawn(cell, item) {
   if (plane.line) {
     cell.marks = marks(result.texts, readout);
     return [cell.marks.element, ...legendOf(cell), readout];
+  }
+  if (plane.names) {
+    cell.marks = bars(plane, item.input?.tensor?.data);
+    return [cell.marks.element];
   }
   const { min, max, sum } = result.attribution;
   const label = `${titled(item.method.name)} for ${targetText(item.model, result.target)}: a map of values from ${number(min)} to ${number(max)}, in sum ${number(sum)}`;

@@ -26,11 +26,12 @@ const KEPT = {
   absolute: Math.abs,
 };
 
-// What is drawn of a plane: the values of a polarity and where their colours end, the 99.5th percentile of magnitudes.
+// What is drawn of a plane: the values of a polarity and where their colours end, the 99.5th percentile of magnitudes; of
+// bars the longest.
 export function drawnOf(plane, polarity) {
   const values = plane.values.map(KEPT[polarity]);
   const sizes = values.map(Math.abs).sort();
-  const place = 0.995 * (sizes.length - 1);
+  const place = (plane.names ? 1 : 0.995) * (sizes.length - 1);
   const low = sizes[Math.floor(place)];
   const limit = low + (sizes[Math.ceil(place)] - low) * (place % 1) || sizes[sizes.length - 1];
   return { ...plane, values, limit, signed: values.some((value) => value < 0) };

@@ -3,7 +3,7 @@
 import { Problem, explain } from "../api.js";
 import { byId, el, number, show } from "../dom.js";
 import { loadSeen } from "./seen.js";
-import { labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "../state.js";
+import { isLone, labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "../state.js";
 import { atPixel, classOfTarget } from "../target.js";
 
 const TOP = 10;
@@ -15,6 +15,12 @@ export function beginPrediction() {
   on("prediction", draw);
   on("target", draw);
   on("restored", draw);
+  on("model", () => {
+    const rows = Math.min(SHOWN, state.model.outputs[0] ?? 1);
+    byId("prediction").style.setProperty("--rows", rows); // their place is kept
+    byId("prediction").classList.toggle("lone", isLone(state.model));
+    byId("prediction-title").querySelector("small").hidden = isLone(state.model);
+  });
 }
 
 // Once the input is known to the server, with its prediction where the model has classes. Until then what is shown is of
@@ -39,7 +45,9 @@ async function predict() {
   } catch (error) {
     if (error.name === "AbortError" || state.input !== input) return;
     if (!(error instanceof Problem)) throw error;
+    input.refused = true;
     tell("refused", error, []);
+    tell("items");
     draw();
   }
 }
@@ -103,7 +111,8 @@ function scaleOf(rows) {
     return { unit: null, share: ({ probability }) => probability, say: ({ probability }) => percent(probability) };
   const unit = UNITS[state.model.output] ?? "scores";
   const [best] = rows;
-  const sum = `${labelOf(state.model, best.index)} has ${percent(best.probability)}`;
+  const most = best.probability < 1 && percent(best.probability) === percent(1) ? "over 99.9 %" : percent(best.probability);
+  const sum = `${labelOf(state.model, best.index)} has ${most}`;
   return { unit: `In ${unit}, since the probabilities say little: ${sum}.`, ...scores(rows) };
 }
 

@@ -54,7 +54,9 @@ function inputCell() {
   const places = placesOf(state.model);
   const choose = places && (({ x, y }) => choosePixel({ x: x * places[1], y: y * places[0] }));
   const rest = `${seen.width} × ${seen.height}${places ? "; click a pixel to explain it" : ""}`;
-  const { canvas } = picture({ ...seen, say, rest, choose }, "The input as the model sees it", readout);
+  const at = places && state.pixel;
+  const mark = at && { x: (at.x + 0.5) / places[1], y: (at.y + 0.5) / places[0] };
+  const { canvas } = picture({ ...seen, say, rest, choose, mark }, "The input as the model sees it", readout);
   return [el("figure", { class: "cell input-cell" }, el("figcaption", {}, el("h3", {}, "Input")), canvas, readout)];
 }
 
@@ -96,6 +98,8 @@ function repaint() {
     else paintPicture(item, cell, shown);
     cell.legend(shown);
   }
+  const pictured = [...cells.values()].some((cell) => cell.picture);
+  byId("keys").hidden = byId("look").elements.under.parentElement.hidden = !pictured;
   byId("legend").textContent = legendOf(state.items.filter((item) => item.result?.attribution));
 }
 

@@ -11,7 +11,7 @@ const pictures = new Set();
 export const clearPictures = () => pictures.clear();
 
 // A canvas that shows `source.canvas`; its read-out tells `source.say(x, y)` of a pixel, else `source.rest`. A click, or
-// Enter, is `source.choose` of the place, where there is that.
+// Enter, is `source.choose` of the place, where there is that; `source.mark` is the place that was chosen.
 export function picture(source, label, readout) {
   const scale = Math.max(1, Math.round(SIDE / Math.max(source.width, source.height)));
   const canvas = el("canvas", {
@@ -93,10 +93,12 @@ function draw(one) {
   const { left, top, width, height } = part(one);
   pen.imageSmoothingEnabled = false;
   pen.drawImage(source.canvas, left, top, width, height, 0, 0, canvas.width, canvas.height);
-  if (!view.pixel) return;
-  const size = canvas.width / width;
-  const x = (clamped(view.pixel.x * source.width, source.width) - left) * size;
-  const y = (clamped(view.pixel.y * source.height, source.height) - top) * size;
+  for (const place of [source.mark, view.pixel]) if (place) frame(pen, source, place, { left, top, size: canvas.width / width });
+}
+
+function frame(pen, source, place, { left, top, size }) {
+  const x = (clamped(place.x * source.width, source.width) - left) * size;
+  const y = (clamped(place.y * source.height, source.height) - top) * size;
   pen.lineWidth = 2;
   pen.strokeStyle = "#000";
   pen.strokeRect(x - 1, y - 1, size + 2, size + 2);

@@ -16,10 +16,13 @@ export function legendOf(items) {
   const target = targets.length === 1 ? targets[0] : "the class above each";
   const signed = items.some((item) => (item.plane ? item.drawn.signed : item.result.attribution.min < 0));
   const only = look.values === "negative" ? `${against[0].toUpperCase()}${against.slice(1)} speaks against ${target}` : null;
-  const meaning = only ?? (signed ? `${strong} speaks for ${target}, ${against} against it` : `The stronger the colour, the more it counts for ${target}`);
+  const both = items.every((item) => item.model.output === "value")
+    ? `${strong} raises ${target}, ${against} lowers it`
+    : `${strong} speaks for ${target}, ${against} against it`;
+  const meaning = only ?? (signed ? both : `The stronger the colour, the more it counts for ${target}`);
   const slopes = items.filter((item) => SLOPES.includes(item.method.name)).map((item) => titled(item.method.name));
   const steep = slopes.length && signed ? `; in ${slopes.join(", ")} ${strong.toLowerCase()} is where more of the input would raise it` : "";
-  const drawnHere = items.filter((item) => item.plane);
+  const drawnHere = items.filter((item) => item.plane && !item.plane.names); // bars of a row tell their own numbers
   if (!drawnHere.length) return `${meaning}${steep}.`;
   const [one] = drawnHere;
   const strongest = one.drawn.values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
@@ -36,7 +39,7 @@ export function legendOf(items) {
 function percent(share) {
   const value = share * 100;
   const off = Math.abs(100 - value);
-  const digits = off === 0 ? 0 : Math.max(0, Math.min(4, Math.ceil(-Math.log10(off))));
+  const digits = off < 5e-5 ? 0 : Math.max(0, Math.ceil(-Math.log10(off)));
   return `${value.toFixed(Math.max(digits, Math.abs(value) < 10 ? 1 : 0)).replace("-", "−")} %`;
 }
 

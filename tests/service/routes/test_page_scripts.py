@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +11,26 @@ import pytest
 
 from service.routes.page import FOLDER
 
+LABELS = ["tench, Tinca tinca", "pneumonia, left", "pneumonia, right", "cat", "cat", "5", "__proto__"]
+TOLD = ["tench", "pneumonia, left", "pneumonia, right", "cat (3)", "cat (4)", "class 5", "__proto__"]
+ASKING = """
+const model = {{output: "logits", outputs: [{count}], classes: {labels}}};
+console.log(JSON.stringify(model.classes.map((_, index) => labelOf(model, index))));
+"""
+without_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.parametrize("script", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+
+@without_node
+@pytest.mark.parametrize("script", sorted(FOLDER.rglob("*.js")), ids=lambda path: str(path.relative_to(FOLDER)))
 def test_a_script_is_a_module_without_a_fault(script: Path) -> None:
     source = script.read_bytes()
     read = subprocess.run(["node", "--input-type=module", "--check"], input=source, capture_output=True, check=False)
     assert read.returncode == 0, read.stderr.decode()
+
+
+@without_node
+def test_no_two_classes_have_one_name() -> None:
+    asking = ASKING.format(count=len(LABELS), labels=json.dumps(LABELS))
+    source = (FOLDER / "state.js").read_text() + asking
+    read = subprocess.run(["node", "--input-type=module"], input=source.encode(), capture_output=True, check=True)
+    assert json.loads(read.stdout) == TOLD
