@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,40 @@ def test_a_request_holds_no_more_numbers_than_a_server_may_be_sent(
     with served(Fake(sums)) as fake:
         loaded(tmp_path, fake).forward(torch.zeros(100, 3))
         assert max(fake.rows) <= 20
+
+
+def test_however_long_the_way_many_rows_share_it(tmp_path: Path) -> None:
+    """A request that takes long whatever it holds: as behind an ingress, or on a machine that is busy just then."""
+    with served(Fake(sums)) as fake:
+        model = loaded(tmp_path, fake)
+        fake.fault = lambda *_: time.sleep(0.1)
+        model.forward(torch.zeros(2, 3))
+        tried = len(fake.asked)
+        model.forward(torch.zeros(8000, 3))
+        assert len(fake.asked) - tried == 2
+
+
+def test_a_server_that_gains_nothing_by_many_rows_is_sent_few(tmp_path: Path) -> None:
+    """So that progress is told of."""
+    with served(Fake(sums)) as fake:
+        model = loaded(tmp_path, fake)
+        fake.fault = lambda number, _: time.sleep(0.13 * fake.rows[number])
+        model.forward(torch.zeros(2, 3))
+        tried = len(fake.asked)
+        model.forward(torch.zeros(12, 3))
+        assert max(fake.rows[tried:]) <= 4
+
+
+def test_rows_that_are_larger_than_those_measured_are_cut_in_two(tmp_path: Path) -> None:
+    """The limit of a body is of bytes, and numbers have more or fewer digits."""
+    with served(Fake(sums)) as fake:
+        model = loaded(tmp_path, fake)
+        model.forward(torch.zeros(2, 3))
+
+        def large(number: int, reply: Reply) -> None:
+            if len(fake.asked[number]) > 2000:
+                reply.status, reply.body = 413, b"<html>413 Request Entity Too Large</html>"
+
+        fake.fault = large
+        x = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(model.forward(x), x.sum(1, keepdim=True))

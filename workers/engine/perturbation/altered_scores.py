@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,8 +13,10 @@ from workers.engine.model.function import Function
 from workers.engine.model.outputs import chances, check_probability
 from workers.engine.model.target_masks import pick
 from workers.engine.perturbation.chunks import even
+from workers.engine.perturbation.contents import contents
 from workers.explanation.target import ClassTarget, Target, UnitTarget
 
+Run: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of copies and the numbers of their rows
 CACHED = 2**24  # numbers: outputs beyond this many are not cached for other targets
 
 
@@ -56,10 +58,10 @@ def altered_scores(
     with torch.no_grad():
         if question is None or not listed or len(copies.rows) * model.card.heads > CACHED:
 
-            def scored(at: Tensor) -> Tensor:
-                return _scores(model, copies.make(at), [wanted[row] for row in copies.rows[at].tolist()], probability)
+            def scored(x: Tensor, rows: Tensor) -> Tensor:
+                return _scores(model, x, [wanted[row] for row in rows.tolist()], probability)
 
-            return _in_chunks(model, batch, torch.arange(len(copies.rows)), copies.unit, scored)
+            return _in_chunks(model, batch, copies, torch.arange(len(copies.rows)), scored)
         outputs = _cached(model, batch, copies, question)
     if probability:
         outputs = chances(model.card, outputs, axis=2)
@@ -77,15 +79,26 @@ def twins(batch: Batch) -> list[int]:
     return [next(i for i in range(row + 1) if i == row or alike(i, row)) for row in range(len(batch))]
 
 
-def _in_chunks(model: Function, batch: Batch, chosen: Tensor, unit: str, run: Callable[[Tensor], Tensor]) -> Tensor:
-    """What `run` gives for the chosen copies, some at a time."""
+def _in_chunks(model: Function, batch: Batch, copies: Copies, chosen: Tensor, run: Run) -> Tensor:
+    """What `run` gives for the chosen copies, some at a time; equal ones of a row are asked once.
+
+    The same input in two passes differs by rounding, and whoever ranks differences would take that for an order.
+    """
     parts: list[Tensor] = []
-    done = 0
+    places: list[int] = []
+    known: dict[Hashable, int] = {}
     for at in torch.split(chosen, even(len(chosen), model.chunk)):
-        parts.append(run(at))
-        done += len(at)
-        batch.report(done, len(chosen), unit)
-    return torch.cat(parts)
+        x, rows, new = copies.make(at), copies.rows[at], []
+        for i, key in enumerate(zip(rows.tolist(), contents(x), strict=True)):
+            if key not in known:
+                known[key] = len(known)
+                new.append(i)
+            places.append(known[key])
+        if new:
+            parts.append(run(x, rows) if len(new) == len(x) else run(x[new], rows[new]))
+        batch.report(len(places), len(chosen), copies.unit)
+    found = torch.cat(parts)
+    return found if len(known) == len(places) else found[places]
 
 
 def _scores(model: Function, x: Tensor, wanted: Sequence[Target], probability: bool) -> Tensor:
@@ -105,10 +118,10 @@ def _cached(model: Function, batch: Batch, copies: Copies, question: Hashable) -
     if found is None or found.question != key:
         distinct = torch.tensor(same)[copies.rows] == copies.rows
 
-        def returned(at: Tensor) -> Tensor:
-            return model.run(copies.make(at)).reshape(len(at), -1)
+        def returned(x: Tensor, _: Tensor) -> Tensor:
+            return model.run(x).reshape(len(x), -1)
 
-        values = _in_chunks(model, batch, distinct.nonzero()[:, 0], copies.unit, returned)
+        values = _in_chunks(model, batch, copies, distinct.nonzero()[:, 0], returned)
         shape = len(set(same)), len(copies.rows) // len(batch), -1
         found = batch.cache.store(_Outputs(key, values.view(shape)))
     return found.values

@@ -29,6 +29,7 @@ class Compare(Method):
     citation = "Spearman 1904, The proof and measurement of association between two things"
     question = "Which methods agree, and which say something of their own?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

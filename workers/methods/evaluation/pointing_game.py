@@ -30,6 +30,7 @@ class PointingGame(Method):
     citation = "Zhang et al. 2018, Top-down neural attention by excitation backprop"
     question = "Does a method point at the object?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

@@ -14,6 +14,7 @@ from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.fields.judged import Box
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
+from workers.methods.nested.ranks import rounding
 
 HIGHEST = 1e6  # of a ratio: where nothing lies outside the box
 
@@ -63,7 +64,7 @@ def pointing(model: Function, batch: Batch, of: Sequence[Method], object_at: Ten
     hits = []
     for maps in attributions(model, batch, of):
         flat = by_place(maps, model.card.input).flatten(1).cpu()
-        strongest = flat == flat.amax(1, keepdim=True)
+        strongest = flat >= flat.amax(1, keepdim=True) - rounding(flat)
         hits.append((strongest & object_at.flatten(1)).sum(1) / strongest.sum(1))
     return {"scores": torch.stack(hits, 1)}
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from workers.explanation.card import InputSpec
 
-CONSTANT = 1e-9  # of the size of the values: a spread below it is rounding
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # of the largest of some values: a difference below it says nothing
+
+
+def rounding(values: Tensor) -> Tensor:
+    """How far apart values along the last axis may be by rounding alone; that axis is kept as 1."""
+    return ROUNDING * values.abs().amax(-1, keepdim=True)
 
 
 def correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Pearson's; 0 where either does not vary, for then nothing goes with anything."""
+    """Pearson's; 0 where either does not vary by more than rounding, for then nothing goes with anything."""
     a, b = (values.double() for values in (one, other))
     left, right = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)
     scale = left.norm(dim=-1) * right.norm(dim=-1)
@@ -28,13 +32,26 @@ def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
 
 
 def ranks(values: Tensor) -> Tensor:
-    """From 1, along the last axis."""
-    found: Tensor = torch.from_numpy(rankdata(values.detach().cpu().numpy(), axis=-1)).to(values.device)
-    return found
+    """From 1, along the last axis, float64: each value's mean place among those that rounding cannot tell it from.
+
+    Not linked in chains: of many values close together each shares with its own neighbours alone.
+    """
+    exact = values.detach().cpu().double()
+    within = rounding(exact)
+    ordered = exact.sort(-1).values.contiguous()
+    below = torch.searchsorted(ordered, (exact - within).contiguous())
+    upto = torch.searchsorted(ordered, (exact + within).contiguous(), right=True)
+    found: Tensor = (below + upto + 1) / 2 + 0 * within  # what is not finite has no ranks
+    return found.to(values.device)
+
+
+def places(values: Tensor, descending: bool) -> Tensor:
+    """When each value has its turn, from 0 along the last axis: the least first, or the greatest; ties as they lie."""
+    return ranks(values).argsort(stable=True, dim=-1, descending=descending).argsort(-1)
 
 
 def _flat(values: Tensor, off: Tensor) -> Tensor:
-    flat: Tensor = off.norm(dim=-1) <= CONSTANT * values.norm(dim=-1)
+    flat: Tensor = off.abs().amax(-1) <= rounding(values)[..., 0]
     return flat
 
 
@@ -49,15 +66,11 @@ def unit_ranks(values: Tensor) -> Tensor:
 
     (rank - 1/2) / number of values.
     """
-    flat = values.detach().flatten(1).double().cpu().numpy()
-    found = (rankdata(flat, axis=1) - 0.5) / flat.shape[1]
-    return torch.from_numpy(found).view(values.shape)
+    flat = values.flatten(1)
+    return ((ranks(flat) - 0.5) / flat.shape[1]).cpu().view(values.shape)
 
 
 def correlation_matrix(maps: Tensor) -> NDArray[np.float64]:
     """Pearson's correlation between maps (m, ...); 0 where one is constant."""
-    flat = maps.flatten(1).double().cpu().numpy()
-    centred = flat - flat.mean(1, keepdims=True)
-    length = np.sqrt((centred**2).sum(1, keepdims=True))
-    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
-    return np.asarray(unit @ unit.T)
+    flat = maps.detach().flatten(1).cpu()
+    return np.asarray(torch.stack([correlation(one, flat) for one in flat]).numpy())

@@ -29,6 +29,7 @@ class Consensus(Method):
     citation = "Hansen, Nielsen, Strother, Lange 2001, Consensus inference in neuroimaging; book ch. 3.3"
     question = "Which features do several methods agree on?"
     cost = "hundreds of passes"
+    revision = 2
 
     of: Annotated[tuple[Attributing, ...], Field(min_length=2, max_length=20)] = Field(
         default=("gradient", "integrated_gradients", "occlusion"),  # type: ignore[arg-type]  # validated from their names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor
 
 from workers.engine.model import prediction
-from workers.engine.model.chunk_size import fastest
 from workers.engine.model.function import Function, look
 from workers.explanation.errors import PredictorChanged, PredictorFailed
 from workers.models.remote.connection import Connection
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from workers.models.folder import Folder
 
 Value = TypeVar("Value")
+GROWTH = 4  # of the rows of a request from one that is measured to the next
+GAIN = 0.9  # of the time by row: a request of more rows that gains less has no more
+LONG_S = 0.5  # a request that takes so long is long enough: more rows would be told of less often
 LOOK_S = 0.1  # how often a wait for answers looks whether the work is still wanted
 ALIKE = 1e-4  # by how much, relative to the largest output, a server may answer one row otherwise from time to time
 
@@ -60,13 +63,19 @@ class Predictor(Function):
         }
 
     def run(self, x: Tensor) -> Tensor:
-        """The outputs (n, ...), by as many requests as it takes."""
+        """The outputs (n, ...), by as many requests as it takes: one that is refused for its size is cut in two."""
         rows = np.ascontiguousarray(x.detach().cpu().numpy(), np.float32)
-        parts = np.array_split(rows, -(-len(rows) // self._request_rows)) if len(rows) else []
-        if not parts:
+        if not len(rows):
             return torch.zeros(0, *self.card.outputs)
-        found = self._answers(parts)
-        return torch.from_numpy(np.concatenate(found)).to(x.device)
+        while True:
+            parts = np.array_split(rows, -(-len(rows) // self._request_rows))
+            try:
+                return torch.from_numpy(np.concatenate(self._answers(parts))).to(x.device)
+            except PredictorFailed as error:
+                if not error.refused or len(parts[0]) == 1:
+                    raise
+                self._answers([parts[0][:1]])  # raises where it is no matter of how many
+                self._request_rows = len(parts[0]) // 2
 
     def check(self) -> None:
         """Raise PredictorChanged where the row that was asked at first is answered otherwise now."""
@@ -84,20 +93,36 @@ class Predictor(Function):
         """A request's rows, measured; times the requests that are made at a time."""
         with self._measuring:  # of works at the same time the first measures, and the others find it done
             if not self._measured:
-                row = torch.from_numpy(self._witness)
-                most, self._request_rows = self._protocol.rows, self._protocol.rows
-                self._request_rows = min(most, fastest(self._tried, row, most)) if most > 1 else 1
+                self._measure()
                 self._measured = True
         return self._request_rows * self._protocol.section.requests
 
-    def _tried(self, x: Tensor) -> Tensor:
-        """As `run`; MemoryError where the server refuses what it may take fewer of."""
-        try:
-            return self.run(x)
-        except PredictorFailed as error:
-            if error.refused and len(x) > 1:
-                raise MemoryError(error.detail) from error
-            raise
+    def _measure(self) -> None:
+        """More rows a request while each takes less time by them, it is not refused, and answers come soon.
+
+        However long the way to the server: what a request costs by itself is what many rows share.
+        """
+        most, rows = self._protocol.rows, 1
+        took = self._seconds(rows)
+        while rows < most and took < LONG_S:
+            more = min(GROWTH * rows, most)
+            longer = self._seconds(more)
+            if longer / more > GAIN * took / rows:  # a disturbance falls on one request
+                longer = min(longer, self._seconds(more))
+            if self._request_rows < more:  # some were refused, and what is left was taken
+                return
+            if longer / more > GAIN * took / rows:
+                break
+            rows, took = more, longer
+        self._request_rows = rows
+
+    def _seconds(self, rows: int) -> float:
+        """How long a request of so many rows takes."""
+        self._request_rows = rows
+        x = torch.from_numpy(np.repeat(self._witness, rows, 0))
+        started = time.perf_counter()
+        self.run(x)
+        return time.perf_counter() - started
 
     def _answers(self, parts: Sequence[Floats]) -> list[Floats]:
         return self._awaited([partial(self._ask, part) for part in parts])

@@ -30,6 +30,7 @@ class PixelFlipping(Method):
     question = "Does the score fall when what a method calls relevant is taken away?"
     cost = "hundreds of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

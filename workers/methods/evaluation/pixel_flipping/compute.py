@@ -21,6 +21,7 @@ from workers.explanation.inputs import explained
 from workers.methods.fields.judged import Fill, patch_side
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
+from workers.methods.nested.ranks import places
 
 Order: TypeAlias = Literal["morf", "lerf", "random"]
 
@@ -31,13 +32,13 @@ def patches(spec: InputSpec, side: int | None) -> Tensor:
     Of several inputs each has its own, at all channels of its places; what is held is counted to the first, and stays.
     """
     labels, side = torch.zeros(spec.spatial_shape, dtype=torch.long), side or patch_side(spec)
-    places: list[tuple[slice, ...] | Tensor] = [
+    cut: list[tuple[slice, ...] | Tensor] = [
         columns_of(part, window) for part in explained(spec) for window in windows((1, *part.spatial_shape), side, None)
     ]
     if not spec.parts:
         flat = spec.channel_axis is None
-        places = [*windows(spec.spatial_shape if flat else (1, *spec.spatial_shape), side, None)]
-    for number, place in enumerate(places):
+        cut = [*windows(spec.spatial_shape if flat else (1, *spec.spatial_shape), side, None)]
+    for number, place in enumerate(cut):
         labels[place] = number
     return labels
 
@@ -105,8 +106,7 @@ def _ranks(model: Function, batch: Batch, of: Sequence[Method], labels: Tensor, 
     found = []
     for maps in attributions(model, batch, of):
         sums = by_patch(by_place(maps, model.card.input), labels)
-        first = sums.argsort(stable=True, dim=1, descending=order == "morf")
-        found.append(first.argsort(1).cpu())
+        found.append(places(sums, descending=order == "morf").cpu())
     return found
 
 

@@ -36,6 +36,7 @@ class Randomization(Method):
     needs = frozenset({"graph"})
     cost = "tens of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

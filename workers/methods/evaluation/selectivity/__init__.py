@@ -30,6 +30,7 @@ class Selectivity(Method):
     citation = "Mahendran, Vedaldi 2016, Salient deconvolutional networks; book ch. 8.5.2"
     question = "Is the explanation of this class, or the same whatever the class?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

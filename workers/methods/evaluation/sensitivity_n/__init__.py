@@ -32,6 +32,7 @@ class SensitivityN(Method):
     question = "Is what a method says of some features what the score loses when they are gone?"
     cost = "hundreds of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

@@ -19,7 +19,7 @@ from workers.explanation.errors import InvalidParameter
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions, by_place
-from workers.methods.nested.ranks import correlation
+from workers.methods.nested.ranks import ROUNDING, correlation, rounding
 
 LARGEST = 0.8  # of the features: larger subsets hardly differ from each other
 SIZES = 8
@@ -63,6 +63,7 @@ def sensitivity(
     maps = torch.stack([by_place(one, model.card.input).flatten(1) for one in attributions(model, batch, of)], 1)
     absent = torch.stack([_draw(maps.shape[2], sizes, subsets, source) for source in batch.generators()])
     sums = torch.einsum("nmf,nsf->nms", maps.double(), absent.to(maps.device).double())
+    sums = sums.masked_fill(sums.abs() <= rounding(maps.double()), 0)
     losses = _losses(model, batch, absent, kind, probability).double()[:, None]
     by_size = (len(batch), len(of), len(sizes), subsets)
     said, lost = (values[..., 2:].reshape(by_size) for values in (sums, losses.expand_as(sums)))
@@ -81,7 +82,7 @@ def _draw(features: int, sizes: Sequence[int], subsets: int, source: torch.Gener
 
 
 def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, probability: bool) -> Tensor:
-    """What the score loses without each subset: (n, subsets)."""
+    """What the score loses without each subset: (n, subsets); 0 where that is no more than its rounding."""
     spec, blank = model.card.input, baseline(model, batch, kind)
     rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])
     masks = absent.flatten(0, 1).view(len(rows), *spec.spatial_shape)
@@ -91,4 +92,5 @@ def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, proba
         return torch.where(gone, blank[rows[at]], batch.x[rows[at]])
 
     scores = altered_scores(model, batch, Copies(rows, without), probability).view(len(batch), -1)
-    return scores[:, :1] - scores
+    lost = scores[:, :1] - scores
+    return lost.masked_fill(lost.abs() <= ROUNDING * scores[:, :1].abs(), 0)

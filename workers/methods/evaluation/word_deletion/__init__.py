@@ -30,6 +30,7 @@ class WordDeletion(Method):
     question = "Does the score fall when the words that a method calls relevant are taken away?"
     cost = "tens of passes"
     dataset: ClassVar[None] = None
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     order: Literal["morf", "lerf", "random"] = Field(

@@ -15,6 +15,7 @@ from workers.engine.perturbation.baselines import fills
 from workers.engine.perturbation.segments import Segments, segments
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
+from workers.methods.nested.ranks import places
 
 
 class Deletion(Protocol):
@@ -53,7 +54,7 @@ def _ranks(model: Function, batch: Batch, method: Deletion, cut: Segments) -> li
         return [own.expand(len(method.of), -1) for own in drawn]
     sums = torch.stack([by_segment(maps, batch, model, cut) for maps in attributions(model, batch, method.of)], 1)
     first = [row[:, :words] for row, words in zip(sums, cut.counts, strict=True)]
-    return [row.argsort(stable=True, dim=1, descending=method.order == "morf").argsort(1).cpu() for row in first]
+    return [places(row, descending=method.order == "morf").cpu() for row in first]
 
 
 def by_segment(maps: Tensor, batch: Batch, model: Function, cut: Segments) -> Tensor:

@@ -31,6 +31,7 @@ class UnitConcepts(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     dataset: DatasetName = "training"
     layer: str | None = Field(

@@ -16,6 +16,7 @@ from workers.engine.layers.levels import Level, levels
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
+from workers.methods.nested.ranks import ranks
 
 MOST = 1000  # associations that are told
 
@@ -89,9 +90,10 @@ def associate(model: Model, batch: Batch, dataset: str, name: str | None) -> Ass
 
 
 def _tested(
-    level: Level, values: NDArray[np.float32], labels: NDArray[np.int64], names: tuple[str, ...]
+    level: Level, values: NDArray[np.floating[Any]], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> Associations:
     count = max(len(names), int(labels.max()) + 1)
+    values = ranks(torch.from_numpy(values).T).T.numpy()  # all that the test reads, and no order of rounding errors
     p, auc = np.ones((values.shape[1], count)), np.full((values.shape[1], count), 0.5)
     for concept in np.unique(labels):
         own, rest = values[labels == concept], values[labels != concept]

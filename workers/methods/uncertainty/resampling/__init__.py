@@ -29,6 +29,7 @@ class Resampling(Method):
     citation = "Strother et al. 2002, The NPAIRS data analysis framework; Hansen, Rieger 2019, book ch. 3.3"
     question = "Which parts of the map would stand if the data or the model had been another?"
     cost = "thousands of passes"
+    revision = 2
 
     of: Attributing = Field(default="pattern_attribution", description="The method whose maps are compared.")  # type: ignore[assignment]  # validated from its name
     models: Annotated[tuple[ModelName, ...], Field(max_length=100)] = Field(
