@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import email.utils
 import random
 import re
@@ -25,6 +26,7 @@ FIRST_S, LONGEST_S = 0.2, 5.0  # a pause doubles from one to the other
 MOST_WAIT_S = 60.0  # that a server may ask for by Retry-After
 MOST_BYTES = 256 * 2**20  # of an answer
 SAID = 300  # characters of a server's own words
+GRACE_S = 0.5  # that httpx's own limits have to tell of it first
 DOWN_S = 3.0  # for so long after it was given up nobody else waits for it
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+|\b\d{1,3}(\.\d{1,3}){3}(:\d+)?\b|\[[0-9a-f:]+\](:\d+)?", re.I)
 _NOT_FINITE = re.compile(rb"[\[,:]\s*-?(NaN|Infinity)\b")
@@ -42,9 +44,11 @@ class Answer:
     def json(self) -> Any:
         """Raises PredictorFailed for what is no JSON."""
         try:
-            return orjson.loads(self.body)
+            return orjson.loads(self.body.removeprefix(codecs.BOM_UTF8))
         except orjson.JSONDecodeError:
             found = "holds NaN or infinity" if _NOT_FINITE.search(self.body) else "is no JSON"
+            if "html" in self.headers.get("content-type", ""):
+                found = "is a page of HTML, as a login or a proxy has it, and no JSON"
             raise PredictorFailed(f"the predictor's answer {found}") from None
 
 
@@ -63,10 +67,17 @@ class Connection:
     requests: int
     _client: httpx.Client = field(init=False)
     _down: tuple[float, str] = (0.0, "")
+    _until: dict[int, float] = field(default_factory=dict)  # by thread, when its request must have been answered
 
     def __post_init__(self) -> None:
+        self._open()
+
+    def _open(self) -> None:
         limits = httpx.Limits(max_connections=self.requests, max_keepalive_connections=self.requests)
-        self._client = httpx.Client(timeout=self.timeout, limits=limits, headers=dict(self.headers), trust_env=False)
+        trusted = httpx.create_ssl_context()  # those of SSL_CERT_FILE, else the public authorities
+        self._client = httpx.Client(
+            timeout=self.timeout, limits=limits, headers=dict(self.headers), trust_env=False, verify=trusted
+        )
         weakref.finalize(self, self._client.close)  # a model may leave memory at any time
 
     def get(self, address: str) -> Answer:
@@ -102,6 +113,14 @@ class Connection:
     def close(self) -> None:
         self._client.close()
 
+    def break_off(self) -> None:
+        """End what is past its time, whatever still comes: httpx bounds the wait for each part, not that for all."""
+        now = time.monotonic()
+        if any(until + GRACE_S < now for until in list(self._until.values())):
+            late = self._client
+            self._open()
+            late.close()
+
     def _give_up(self, detail: str) -> NoReturn:
         self._down = time.monotonic() + DOWN_S, detail
         log.warning("a predictor is given up for now", model=self.model, reason=detail)
@@ -109,26 +128,31 @@ class Connection:
 
     def _once(self, method: str, address: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """The whole answer; raises PredictorUnavailable where there is none, PredictorFailed where it is too long."""
-        who = f"the predictor of {self.model}"
+        who, end = f"the predictor of {self.model}", time.monotonic() + self.timeout
+        late = PredictorUnavailable(f"{who} took longer than {self.timeout:g} s to answer", slow=True)
+        self._until[threading.get_ident()] = end
         try:
             with self._client.stream(method, address, content=body, headers=dict(headers)) as response:
                 found = bytearray()
-                end = time.monotonic() + self.timeout
                 for part in response.iter_bytes():
                     found += part
                     if len(found) > MOST_BYTES:
                         raise PredictorFailed(f"{who} answered with more than {MOST_BYTES} bytes")
-                    if time.monotonic() > end:  # httpx's limit is between two parts
-                        raise PredictorUnavailable(f"{who} took longer than {self.timeout:g} s to answer", slow=True)
+                    if time.monotonic() > end:
+                        raise late
                 return httpx.Response(response.status_code, headers=response.headers, content=_plain(found, response))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise PredictorUnavailable(f"{who} cannot be reached") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise PredictorUnavailable(f"{who} {_unreached(str(error))}") from None
         except httpx.TimeoutException:
-            raise PredictorUnavailable(f"{who} took longer than {self.timeout:g} s to answer", slow=True) from None
+            raise late from None
         except httpx.DecodingError:
             raise PredictorFailed(f"{who} answered with a body that cannot be decompressed") from None
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError):  # the last of a client that another's lateness closed
+            if time.monotonic() > end:
+                raise late from None
             raise PredictorUnavailable(f"the connection to {who} broke off") from None
+        finally:
+            self._until.pop(threading.get_ident(), None)
 
     def _checked(self, answer: httpx.Response) -> Answer:
         if not answer.is_success:
@@ -157,6 +181,19 @@ class Connection:
         for place in (parts.netloc, parts.hostname or ""):
             text = re.sub(rf"(?<![\w.-]){re.escape(place)}(?![\w-])", "…", text, flags=re.I) if place else text
         return text if len(text) <= SAID else text[: SAID - 1] + "…"
+
+
+def _unreached(why: str) -> str:
+    """Why there is no connection, as far as an operator can do something about it."""
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        reason = why.partition("certificate verify failed: ")[2].partition(" (_ssl")[0]
+        return (
+            f"has a certificate that is not trusted ({reason}); SSL_CERT_FILE in the worker's environment names a file "
+            "with that of the authority that signed it"
+        )
+    if "[SSL" in why:
+        return "speaks no TLS there; its address may begin with http: instead"
+    return "cannot be reached"
 
 
 def _plain(found: bytearray, response: httpx.Response) -> bytes:

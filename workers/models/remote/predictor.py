@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from workers.engine.model import prediction
 from workers.engine.model.function import Function, look
-from workers.explanation.errors import PredictorChanged, PredictorFailed
+from workers.explanation.errors import InvalidFolder, PredictorChanged, PredictorFailed
 from workers.models.remote.connection import Connection
 from workers.models.remote.protocols import Protocol
 from workers.models.remote.rows import Floats
@@ -44,6 +45,7 @@ class Predictor(Function):
         self._changed = False
         self._measured, self._measuring = False, threading.Lock()
         self._shape: tuple[int, ...] | None = None
+        self._whole = False  # whether what it answers are whole numbers
         self._version = None if folder.remote and folder.remote.version else folder.version  # as the server tells it
         rows = folder.background_rows()
         self._witness = witness(folder.input, rows)
@@ -51,6 +53,12 @@ class Predictor(Function):
         self._check_version(self._awaited([lambda _: protocol.describe(connection)])[0])
         self._first = self._answers([self._witness])[0]
         self._shape = self._first.shape[1:]
+        if self._whole and math.prod(self._shape) == 1 and folder.output != "value":
+            raise InvalidFolder(
+                "the predictor answers with one whole number a row, as the label of a class is; have it serve "
+                'probabilities or scores (with MLServer, output = "predict_proba" in [remote] of card.toml), or say '
+                'output = "value" in [model] where it is a quantity'
+            )
         card = prediction.card_of_function(folder, self._shape)
         super().__init__(card, torch.device("cpu"), torch.float32, chunk)
         self._request_rows = min(chunk or protocol.rows, protocol.rows)
@@ -138,6 +146,7 @@ class Predictor(Function):
                 for one in done:
                     one.result()
                 look()
+                self._connection.break_off()
             return [one.result() for one in asked]
         except BaseException:
             stop.set()
@@ -164,6 +173,7 @@ class Predictor(Function):
                 f"the predictor answered with {list(values.shape[1:])} numbers a row, and with {list(self._shape)} "
                 "when it was loaded"
             )
+        self._whole = values.dtype.kind in "iub"
         with np.errstate(over="ignore"):
             found = values.astype(np.float32)
         if not np.isfinite(found).all():

@@ -38,7 +38,7 @@ class Request(NamedTuple):
 class Outputs(NamedTuple):
     """What an answer holds: values (n, ...), and the version of the model that made them, where it says so."""
 
-    values: NDArray[np.float64]
+    values: NDArray[Any]  # floats, or whole numbers where the server says that they are
     version: str | None = None
 
 
@@ -79,9 +79,9 @@ class OpenInference(Protocol):
         if not isinstance(told, Mapping):
             raise PredictorFailed("the predictor describes its model with no JSON object")
         self.seen.update({key: told[key] for key in ("name", "platform", "versions") if told.get(key)})
-        self._inputs, self._outputs = told.get("inputs") or [], told.get("outputs") or []
+        self._inputs, self._outputs = (_objects(told.get(key)) for key in ("inputs", "outputs"))
         named = re.search(r"/versions/([^/]+)$", self.address)
-        versions = told.get("versions") or []
+        versions = told["versions"] if isinstance(told.get("versions"), list) else []
         return named.group(1) if named else str(versions[-1]) if versions else None
 
     _inputs: Sequence[Mapping[str, Any]] = ()
@@ -137,23 +137,36 @@ class OpenInference(Protocol):
         if not isinstance(told, Mapping) or not isinstance(told.get("outputs"), list) or not told["outputs"]:
             raise PredictorFailed("the predictor's answer has no outputs")
         version, raw = told.get("model_version"), answer.body[cut:]
-        for output in told["outputs"]:
-            size = (output.get("parameters") or {}).get("binary_data_size")
+        outputs = _objects(told["outputs"])
+        for output in outputs:
+            parameters = output.get("parameters")
+            size = parameters.get("binary_data_size") if isinstance(parameters, Mapping) else None
+            if size is not None and not (isinstance(size, int) and 0 <= size <= len(raw)):
+                raise PredictorFailed(f"the predictor's answer has {len(raw)} bytes where it says {str(size)[:40]}")
             data, raw = (raw[:size], raw[size:]) if size is not None else (None, raw)
             if self.section.output in (None, output.get("name")):
                 return Outputs(_tensor(output, data), str(version) if version else None)
-        there = ", ".join(str(output.get("name")) for output in told["outputs"])
+        there = ", ".join(str(output.get("name")) for output in outputs)
         raise PredictorFailed(f"the predictor's answer has the outputs {there[:200]}, and no {self.section.output!r}")
 
 
-def _tensor(output: Mapping[str, Any], data: bytes | None) -> NDArray[np.float64]:
-    kind, shape = TYPES.get(str(output.get("datatype"))), output.get("shape")
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    """Those of a list that are objects; of anything else none."""
+    return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
+
+
+def _tensor(output: Mapping[str, Any], data: bytes | None) -> NDArray[Any]:
+    name, shape = str(output.get("datatype")), output.get("shape")
+    kind = TYPES.get(name)
     if data is None:
         flat = numbers(output.get("data"), (), None).ravel()
+        flat = flat.astype(np.float64) if kind is None or np.dtype(kind).kind == "f" else flat
+    elif name == "BF16" and len(data) % 2 == 0:  # the upper half of a float32
+        flat = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
     elif kind is None or len(data) % np.dtype(kind).itemsize:
-        raise PredictorFailed(f"the predictor answered with binary data of the type {output.get('datatype')}")
+        raise PredictorFailed(f"the predictor answered with binary data of the type {name}")
     else:
-        flat = np.frombuffer(data, kind).astype(np.float64)
+        flat = np.frombuffer(data, kind)
     try:
         return flat.reshape([int(size) for size in shape or ()])
     except (TypeError, ValueError):

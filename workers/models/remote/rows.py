@@ -108,10 +108,10 @@ def in_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def numbers(values: Any, labels: Sequence[str], output: str | None) -> NDArray[np.float64]:
+def numbers(values: Any, labels: Sequence[str], output: str | None) -> NDArray[Any]:
     """What a server answered as an array (n, ...); of rows that are objects the named output, or the labels' values.
 
-    Raises PredictorFailed, which says what stands there instead.
+    Whole numbers stay such. Raises PredictorFailed, which says what stands there instead.
     """
     if isinstance(values, Mapping) and output in values:
         values = values[output]
@@ -122,7 +122,7 @@ def numbers(values: Any, labels: Sequence[str], output: str | None) -> NDArray[n
     except ValueError:
         raise PredictorFailed("the predictor answered with rows of different lengths") from None
     if found.dtype.kind in "biuf":
-        return found.astype(np.float64)
+        return found
     first = next((one for one in _leaves(values) if not isinstance(one, int | float)), None)
     if isinstance(first, str):
         raise PredictorFailed(
