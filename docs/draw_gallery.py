@@ -28,6 +28,7 @@ DATA = {"dataset": "digits"}
 SEVERAL = ["gradient", "integrated_gradients", "lrp", "guided_backprop", "occlusion"]
 ELSEWHERE = {"contextual_decomposition": "steps"}
 FITTED = {"patterns": {"name": "pattern_fit", **DATA}}
+ROWS, PLACES = list(range(28 * 28)), range(0, 20, 4)  # of a digit: bands of nine rows, each over the next
 PARAMETERS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("pattern_net", "pattern_attribution"), FITTED),
     "signal_quality": {**FITTED, **DATA},
@@ -56,6 +57,10 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "at_temperature": {"temperature": 2.0},
     "top_items": DATA,
     "unit_concepts": DATA,
+    "neon": {"fit": {"name": "neon_fit", **DATA, "clusters": 10}},
+    "group_sums": {
+        "groups": [{"name": f"rows {r} to {r + 8}", "features": ROWS[28 * r : 28 * (r + 9)]} for r in PLACES]
+    },
 }
 
 
@@ -97,7 +102,7 @@ def digit(method: dict[str, Any]) -> dict[str, Any]:
 
 def methods(client: httpx.Client) -> None:
     """One picture a method, on the digits."""
-    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection", "word_deletion"}:
+    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection", "word_deletion", "cell_correlation"}:
         try:
             picture = explained(client, digit({"name": name, **PARAMETERS.get(name, {})}))
         except httpx.HTTPStatusError as error:
@@ -123,6 +128,9 @@ def others(client: httpx.Client, folder: Path) -> None:
         keep(picture, PICTURES / "gallery" / f"{path.parent.name}.png")
     for name, model in ELSEWHERE.items():
         keep(explained(client, of_folder(folder / model / "input.npy", name)), PICTURES / "methods" / f"{name}.png")
+    data = client.post("/api/v1/datasets", content=(folder / "steps" / "data.npz").read_bytes()).raise_for_status()
+    cells = {"model": "steps", "method": {"name": "cell_correlation", "dataset": data.json()["digest"]}}
+    keep(explained(client, cells), PICTURES / "methods" / "cell_correlation.png")
     deletion = {"name": "word_deletion", "of": SEVERAL[:3], "steps": 6}
     asked = {"model": "language", "method": deletion, "input": {"text": "die Katze sitzt unter dem Tisch, sagte er"}}
     keep(explained(client, asked), PICTURES / "methods" / "word_deletion.png")

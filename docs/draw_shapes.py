@@ -137,6 +137,8 @@ def draw(client: httpx.Client) -> None:
     bars(beliefs, [*CLASSES, "I do not know"], "evidence", "belief in each class of a cross in noise")
     _, arrays = asking.arrays({"name": "activation_rates", "dataset": "shapes"})
     tiles(arrays["3"], "activation_rates", "how often each channel of a layer is active")
+    _, arrays = asking.arrays({"name": "neon_fit", "dataset": "shapes", "clusters": 6})
+    tiles(arrays["centres"].reshape(-1, SIDE, SIDE), "neon_fit", "the centres of six clusters")
     _, arrays = asking.arrays({"name": "pattern_fit", "dataset": "shapes"})
     tiles(arrays["0.positive"][:, 0], "pattern_fit", "the signal that each channel of the first layer detects")
     _, arrays = asking.arrays({"name": "dissection", "dataset": "shapes", "layer": "4", "quantile": 0.05})

@@ -93,10 +93,12 @@ class Steps(nn.Module):
 
 
 def steps(at: Path) -> None:
-    """Twelve numbers; whether those of the second half are the larger ones."""
+    """Twelve numbers; whether those of the second half are the larger ones. Beside them what is known of each step."""
     x = torch.randn(COUNT, 12, 1)
     y = (x[:, 6:].sum((1, 2)) > x[:, :6].sum((1, 2))).long()
     write(at / "steps", trained(Steps(), x, y), x[(y == 1).nonzero()[0, 0]], ["time", "feature"], ["fall", "rise"], [])
+    known = torch.stack([x[..., 0], x[..., 0].cumsum(1), torch.arange(12.0).expand(COUNT, 12)], 2)
+    np.savez(at / "steps" / "data.npz", inputs=x.numpy(), series=known.numpy())
 
 
 def solid(depth: str) -> tuple[Tensor, Tensor]:

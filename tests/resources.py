@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class InMemoryDataset:
     classes: tuple[str, ...] = ()
     categories: tuple[int, ...] = ()
     digest: str = "sha256:" + "d" * 64
+    series: NDArray[np.float64] | None = None
 
     @property
     def count(self) -> int:
@@ -44,6 +45,7 @@ class InMemoryDataset:
                 None if self.labels is None else self.labels[part],
                 None if self.masks is None else self.masks[part],
                 None if self.boxes is None else self.boxes[part],
+                None if self.series is None else self.series[part],
             )
 
 
@@ -112,3 +114,8 @@ def in_memory(
     """Resources whose dataset `training` is x, with further datasets by name."""
     rest = {name: InMemoryDataset(values) for name, values in more.items()}
     return InMemory({"training": InMemoryDataset(x, labels, masks), **rest})
+
+
+def with_series(found: InMemory, series: NDArray[np.float64] | None) -> InMemory:
+    """The same resources, `training` with series of each step."""
+    return replace(found, datasets={**found.datasets, "training": replace(found.datasets["training"], series=series)})

@@ -96,6 +96,7 @@ _DATASET = {
     "concepts": 0,
     "categories": 0,
     "boxes": False,
+    "series": 0,
     "bytes": 4_194_304,
     "created_at": "2026-01-01T00:00:00.000Z",
     "links": {"self": f"{DATASETS}/{DIGEST}"},

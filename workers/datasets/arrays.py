@@ -1,4 +1,4 @@
-"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box.
+"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box, its series.
 
 `categories` says of each concept that masks show of which kind it is.
 """
@@ -19,7 +19,7 @@ from workers.datasets.contents import Contents
 from workers.explanation.errors import InvalidDataset
 from workers.explanation.tensors import MAX_AXES, unread
 
-OF_ITEMS = ("inputs", "labels", "masks", "boxes")
+OF_ITEMS = ("inputs", "labels", "masks", "boxes", "series")
 ARRAYS = (*OF_ITEMS, "categories")
 CHUNK = 2**20
 
@@ -60,6 +60,7 @@ def arrays(folder: Path) -> Contents:
         masks=masks,
         categories=_categories(found["categories"], masks) if "categories" in found else (),
         boxes=_boxes(found["boxes"]) if "boxes" in found else None,
+        series=_series(found["series"]) if "series" in found else None,
     )
 
 
@@ -114,6 +115,14 @@ def _boxes(given: NDArray[Any]) -> NDArray[np.float32]:
     if not (np.all(boxes >= 0) and np.all(boxes <= 1) and np.all(boxes[:, :2] < boxes[:, 2:])):
         _refuse("boxes should lie from 0 to 1, left before right and top before bottom")
     return boxes
+
+
+def _series(given: NDArray[Any]) -> NDArray[Any]:
+    if given.ndim != 3 or given.dtype.kind not in "biuf":
+        _refuse("series should have the shape (n, steps, series), and be numbers")
+    if not np.isfinite(given).all():
+        _refuse("series holds NaN or infinity; leave such items out, or fill what is not known")
+    return given
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -22,7 +22,7 @@ class DatasetCard(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     digest: str = Field(
-        description="SHA-256 over its items in order, with their labels, masks and boxes, and the categories."
+        description="SHA-256 over its items in order, with their labels, masks, boxes and series, and the categories."
     )
     name: str | None = Field(default=None, description="Of a dataset that the operator placed; null for an upload.")
     kind: DatasetKind
@@ -32,6 +32,7 @@ class DatasetCard(BaseModel):
     concepts: int = Field(default=0, description="How many masks each item has.")
     categories: int = Field(default=0, description="In how many categories the concepts lie; 0 where it does not say.")
     boxes: bool = Field(default=False, description="Whether each item has a box.")
+    series: int = Field(default=0, description="How many series each item has: numbers that are known of each step.")
     bytes: int
     created_at: float
 

@@ -21,7 +21,8 @@ class Contents:
     """`item(i)` is an image's bytes or a tensor (*shape); nothing is read before it is asked for.
 
     `labels` (n,) int64 index `classes`; `masks` (n, concepts, H, W), whose `categories`
-    (concepts,) may be given; `boxes` (n, 4) left, top, right, bottom fractions.
+    (concepts,) may be given; `boxes` (n, 4) left, top, right, bottom fractions;
+    `series` (n, steps, series) what is known of each step.
     """
 
     kind: DatasetKind
@@ -33,6 +34,7 @@ class Contents:
     masks: NDArray[Any] | None = None
     categories: tuple[int, ...] = ()
     boxes: NDArray[np.float32] | None = None
+    series: NDArray[Any] | None = None
 
     def digest(self) -> str:
         """ "sha256:" and 64 hex digits over the items in order, with all that is said of each.
@@ -42,6 +44,8 @@ class Contents:
         head: dict[str, Any] = {"classes": self.classes, "boxes": self.boxes is not None, "concepts": self.concepts}
         if self.categories:  # what has none keeps the digest that it had before there were any
             head["categories"] = self.categories
+        if self.series is not None:
+            head["series"] = self.series.shape[1:]
         total = hashlib.sha256(orjson.dumps(head, option=orjson.OPT_SORT_KEYS))
         for i in range(self.count):
             total.update(f"\n{self._item_digest(i)}".encode())
@@ -51,6 +55,8 @@ class Contents:
                 total.update(b" masks " + hashlib.sha256((self.masks[i] != 0).tobytes()).digest())
             if self.boxes is not None:
                 total.update(b" box " + self.boxes[i].astype("<f4").tobytes())
+            if self.series is not None:
+                total.update(b" series " + np.ascontiguousarray(self.series[i], "<f8").tobytes())
         return "sha256:" + total.hexdigest()
 
     @property

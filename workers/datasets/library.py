@@ -181,6 +181,7 @@ def described(folder: Path) -> DatasetCard:
         concepts=found.concepts,
         categories=len(set(found.categories)),
         boxes=found.boxes is not None,
+        series=0 if found.series is None else found.series.shape[2],
         bytes=sum(size for _, size, _ in _state(folder)),
         created_at=folder.stat().st_mtime,
     )

@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workers.explanation.references import ModelName
+
 
 class _Prior(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -118,6 +120,37 @@ class Expert(_Prior):
     )
 
 
+class Density(_Prior):
+    """Adds weight * log p(x), which a second model gives: a restricted Boltzmann machine, say (S3 eq. 3).
+
+    That model gives one number for what is moved, the input or a generator's code: log p but for a constant, which of a
+    restricted Boltzmann machine is its free energy, negated.
+    """
+
+    kind: Literal["density"] = "density"
+    model: ModelName
+    weight: float = Field(default=1.0, ge=0, le=1e6, description="Weight of the logarithm of the density.")
+
+
+class Denoiser(_Prior):
+    """Adds weight * (R(h) - h) / noise^2 to the gradient, R(h) being h without its noise, as a second model has it.
+
+    That is the gradient of the logarithm of the density that the model was trained on, with the noise added, wherever R
+    is the best that there is: what plug and play generative networks have for a prior (S4 4.3-4.4, eq. 4.11).
+    """
+
+    kind: Literal["denoiser"] = "denoiser"
+    model: ModelName
+    noise: float = Field(
+        default=0.1,
+        gt=0,
+        le=1e6,
+        description="Standard deviation of the noise that it was trained to take off, in the units of what is moved: "
+        "the input, or a generator's code.",
+    )
+    weight: float = Field(default=1.0, ge=0, le=1e6, description="Weight of that gradient.")
+
+
 class Jitter(_Prior):
     """Shows the input to the model rolled along each axis of places, by chance anew in every step."""
 
@@ -144,6 +177,8 @@ Prior: TypeAlias = Annotated[
     | TotalVariation
     | AlphaNorm
     | Expert
+    | Density
+    | Denoiser
     | Blur
     | Bilateral
     | GradientBlur
@@ -155,4 +190,5 @@ Prior: TypeAlias = Annotated[
     | Scale,
     Field(discriminator="kind"),
 ]
+Learned: TypeAlias = Density | Denoiser
 Transform: TypeAlias = Jitter | Rotate | Scale

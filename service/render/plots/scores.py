@@ -32,7 +32,7 @@ def png(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
         return frame.png(_titled(_bars([class_name(one["index"], one.get("label")) for one in top], highest), meta))
     names = labels(meta, arrays)
     if "matrix" in arrays:
-        return frame.png(_titled(_pairs(names, arrays["matrix"]), meta))
+        return frame.png(_titled(_table(*_sides(meta, names), arrays["matrix"]), meta))
     if "curves" in arrays and arrays["curves"].shape[-1] > 1:
         info = meta.get("info", {})
         return frame.png(_titled(plot(arrays, names, info.get("axes", {}), str(info.get("measure", ""))), meta))
@@ -45,8 +45,9 @@ def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
     rows = csv_format.writer(out, lineterminator="\n")
     names = labels(meta, arrays)
     if "matrix" in arrays:
-        rows.writerow(["method", *names])
-        rows.writerows([name, *map(_exact, values)] for name, values in zip(names, arrays["matrix"], strict=True))
+        sides = _sides(meta, names)
+        rows.writerow(["method" if "methods" in meta.get("info", {}) else "name", *sides[1]])
+        rows.writerows([name, *map(_exact, values)] for name, values in zip(sides[0], arrays["matrix"], strict=True))
     elif "curves" in arrays:
         rows.writerow([meta.get("info", {}).get("axes", {}).get("x", "at"), *names])
         rows.writerows(map(_exact, (at, *values)) for at, *values in zip(arrays["at"], *arrays["curves"], strict=True))
@@ -61,7 +62,7 @@ def csv(meta: Mapping[str, Any], arrays: Arrays) -> bytes:
 def labels(meta: Mapping[str, Any], arrays: Arrays) -> list[str]:
     """What each score is of: a method, a layer, a class, or its place in the list."""
     info = meta.get("info", {})
-    for key, name in (("methods", "label"), ("layers", "layer"), ("concepts", "concept")):
+    for key, name in (("methods", "label"), ("layers", "layer"), ("concepts", "concept"), ("groups", "group")):
         found = info.get(key, ())
         if len(found) == arrays["scores"].size and all(isinstance(one, Mapping) and name in one for one in found):
             return [str(one[name]) for one in found]
@@ -95,16 +96,26 @@ def _titled(body: Image.Image, meta: Mapping[str, Any]) -> Image.Image:
     return canvas
 
 
-def _pairs(names: Sequence[str], matrix: NDArray[Any]) -> Image.Image:
-    """All pairs: blue -1, white 0, red 1."""
-    count, left = len(names), min(240, int(max(font(SMALL).getlength(name) for name in names))) + 36
-    image = Image.new("RGB", (left + CELL * count + 2, PAIR_ROW + CELL * count + 2), WHITE)
+def _sides(meta: Mapping[str, Any], names: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What the rows and the columns of a table are of: of all pairs the same."""
+    info = meta.get("info", {})
+    return info.get("rows", names), info.get("columns", names)
+
+
+def _table(rows: Sequence[str], columns: Sequence[str], matrix: NDArray[Any]) -> Image.Image:
+    """The first 40 rows: blue -1, white 0, red 1. Columns that are the rows again have their numbers at the head."""
+    pairs, rows = rows is columns, rows[:MOST_BARS]
+    left = min(240, int(max(font(SMALL).getlength(name) for name in rows))) + 36
+    image = Image.new("RGB", (left + CELL * len(columns) + 2, PAIR_ROW + CELL * len(rows) + 2), WHITE)
     draw = ImageDraw.Draw(image)
-    for row in range(count):
+    for column, name in enumerate(columns):
+        head = f"[{column + 1}]" if pairs else fitted(name, SMALL, CELL - 4)
+        write(draw, (left + CELL * column + CELL / 2, PAIR_ROW / 2), head, SMALL, anchor="mm")
+    for row, name in enumerate(rows):
         middle = PAIR_ROW + CELL * row + CELL // 2
-        write(draw, (left - 8, middle), f"{fitted(names[row], SMALL, left - 32)} [{row + 1}]", SMALL, anchor="rm")
-        write(draw, (left + CELL * row + CELL / 2, PAIR_ROW / 2), f"[{row + 1}]", SMALL, anchor="mm")
-        for column in range(count):
+        said = f"{fitted(name, SMALL, left - 32)} [{row + 1}]" if pairs else fitted(name, SMALL, left - 12)
+        write(draw, (left - 8, middle), said, SMALL, anchor="rm")
+        for column in range(len(columns)):
             value = float(matrix[row, column])
             red, green, blue = colours(np.float32([value]), "blue_red")[0].tolist()  # type: ignore[arg-type]  # a list becomes an array
             corner = left + CELL * column, PAIR_ROW + CELL * row

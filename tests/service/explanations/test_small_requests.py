@@ -21,7 +21,7 @@ from workers.contract import Extent, InvalidParameter
 from workers.explanation import request_target
 from workers.jobs import job
 from workers.methods import method
-from workers.methods.lrp.lrp.composites import MOST_ENTRIES
+from workers.methods.fields.composites import MOST_ENTRIES
 
 
 @pytest.fixture

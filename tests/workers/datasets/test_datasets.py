@@ -91,6 +91,16 @@ def test_the_categories_of_concepts_are_said_by_an_array(datasets: Datasets) -> 
     assert len({card.digest, alike.digest, sent(datasets, npz(inputs=X, masks=MASKS)).digest}) == 3
 
 
+def test_series_of_each_step_come_with_the_items(datasets: Datasets) -> None:
+    series = np.arange(18.0).reshape(3, 3, 2)
+    card = sent(datasets, npz(inputs=X, series=series.astype(np.float32)))
+    assert card.series == 2
+    assert card.digest == sent(datasets, npz(inputs=X, series=series)).digest
+    found = datasets.contents(card).series
+    assert found is not None
+    np.testing.assert_array_equal(found, series)
+
+
 def test_an_item_counts_by_its_digest_as_an_input(datasets: Datasets) -> None:
     """So the dtype and the compression of the file do not matter, as they do not for an input."""
     head = orjson.dumps({"classes": [], "boxes": False, "concepts": 0}, option=orjson.OPT_SORT_KEYS).decode()
@@ -112,6 +122,7 @@ def test_an_item_counts_by_its_digest_as_an_input(datasets: Datasets) -> None:
         {"masks": None},
         {"boxes": BOXES / 2},
         {"boxes": None},
+        {"series": np.arange(18.0).reshape(3, 3, 2)},
     ],
 )
 def test_whatever_is_said_of_an_item_is_in_the_digest(datasets: Datasets, changed: dict[str, Any]) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.resources import InMemory, in_memory, no_input
+from tests.resources import InMemory, in_memory, no_input, with_series
 from tests.toys import batch_of, inputs, model_of
-from tests.workers.methods.test_laws import taken, toys
+from tests.workers.methods.test_laws import SERIES, taken, toys
 from workers.engine.graph.graph import Graph
 from workers.engine.graph.tape import Tape
 from workers.engine.model.model import Model
@@ -90,6 +90,10 @@ ASKED: list[dict[str, Any]] = [
     {"name": "top_items"},
     {"name": "steps_of_influence", "of": STEPS},
     {"name": "unit_concepts"},
+    {"name": "cell_correlation"},
+    {"name": "group_sums", "of": STEPS},
+    {"name": "neon"},
+    {"name": "neon_fit"},
     {"name": "selectivity", "of": NOISY},
     {"name": "selectivity", "others": 1, **DATA},
     {"name": "difference", "of": STEPS, "less": NOISY},
@@ -125,7 +129,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 def resources_of() -> InMemory:
     more = {"concept": inputs(30, seed=6), "random": inputs(60, seed=7)}
-    return in_memory(inputs(16, seed=5), np.arange(16) % 3, inputs(16, seed=8) > 0, **more)
+    found = in_memory(inputs(16, seed=5), np.arange(16) % 3, inputs(16, seed=8) > 0, **more)
+    return with_series(found, SERIES)
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: " ".join(map(str, asked.values()))[:60])

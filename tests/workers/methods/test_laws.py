@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests import several
-from tests.resources import in_memory, no_input
+from tests.resources import in_memory, no_input, with_series
 from tests.toys import batch_of, inputs, model_of, net
 from tests.tree import ROOT
 from workers.engine.model.model import Model
@@ -25,6 +25,7 @@ from workers.runtime.execute.model_support import support
 NAMES = list(catalogue())
 IDS = json.loads((ROOT / "tests" / "ids.json").read_text())
 RTOL = 1e-4
+SERIES = np.random.default_rng(0).normal(size=(16, 8, 2))  # of each item, for every step of a recurrent layer
 
 
 class Pooled(nn.Module):
@@ -52,12 +53,26 @@ class Tokens(nn.Module):
         return output
 
 
+class Rows(nn.Module):
+    """An LSTM over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.fc = nn.LSTM(8, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = self.fc(self.lstm(x[:, 0])[0][:, -1])
+        return output
+
+
 @cache
 def toys() -> list[Model]:
     plain = [model_of(module, (1, 8, 8), image=True) for module in (net(), Pooled())]
     ids = {"input": torch.ones(2, 6, dtype=torch.int64)}
     tokens = several.model_of_inputs(Tokens(), {"input": several.IDS}, ids, torch.float32)
-    return [*plain, model_of(net(), (1, 8, 8), image=True, output="evidence"), tokens]
+    evidence, rows = model_of(net(), (1, 8, 8), image=True, output="evidence"), model_of(Rows(), (1, 8, 8), image=True)
+    return [*plain, evidence, tokens, rows]
 
 
 def taken(model: Model, x: torch.Tensor) -> torch.Tensor:
@@ -75,7 +90,7 @@ def model(name: str) -> Model:
 def explained(model: Model, name: str, x: torch.Tensor, seeds: list[int]) -> list[Row]:
     more = {"concept": inputs(30, seed=6), "random": inputs(60, seed=7)}
     resources = in_memory(inputs(16, seed=5), np.arange(16) % 3, inputs(16, seed=8) > 0, **more)
-    batch = no_input(model, resources)
+    batch = no_input(model, with_series(resources, SERIES))
     if takes_input(name):
         batch = batch_of(taken(model, x), seeds=seeds, resources=resources)
     if not takes_input(name) and catalogue()[name].takes_target:

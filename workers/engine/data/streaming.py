@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ def items(
     start = _restored(batch, phase, keeping)
     kept_at = time.monotonic()
     for found in dataset.batches(model.chunk, start):
-        found = Items(found.start, found.x.to(model.device, model.dtype), found.labels, found.masks, found.boxes)
+        found = replace(found, x=found.x.to(model.device, model.dtype))
         yield found
         if keeping is not None and time.monotonic() - kept_at > KEEP_S:
             after = np.array(found.start + len(found.x))

@@ -19,7 +19,7 @@ class Items:
     """Some consecutive items of a dataset as the model's input (n, *shape), with what else is known of each.
 
     `labels` (n,) index the dataset's classes; `masks` (n, concepts, H, W) are bool; `boxes` (n, 4) are left, top, right
-    and bottom as fractions of width and height.
+    and bottom as fractions of width and height; `series` (n, steps, series) are known of each step.
     """
 
     start: int
@@ -27,6 +27,7 @@ class Items:
     labels: NDArray[np.int64] | None = None
     masks: Tensor | None = None
     boxes: NDArray[np.float32] | None = None
+    series: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)

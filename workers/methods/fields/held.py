@@ -20,6 +20,7 @@ def _only(name: str) -> AfterValidator:
 
 Rates: TypeAlias = Annotated[AnyMethod, _only("activation_rates")]
 Patterns: TypeAlias = Annotated[AnyMethod, _only("pattern_fit")]
+Neon: TypeAlias = Annotated[AnyMethod, _only("neon_fit")]
 Calibration: TypeAlias = Annotated[AnyMethod, _only("temperature")]
 
 

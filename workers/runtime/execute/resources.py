@@ -225,6 +225,7 @@ class ModelDataset:
                 None if of.labels is None else of.labels[first:stop],
                 None if of.masks is None else torch.from_numpy(of.masks[first:stop] != 0).to(self.model.device),
                 None if of.boxes is None else of.boxes[first:stop],
+                None if of.series is None else of.series[first:stop],
             )
             self.report(stop, self.count, "inputs")
 

@@ -11,7 +11,7 @@ from tests.workers.methods.gradient.gradient_runs import attribution, explain
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
 from workers.methods.catalogue import parse_method
-from workers.methods.lrp.lrp.composites import PRESETS
+from workers.methods.fields.composites import PRESETS
 
 NEURON = torch.tensor([[2 * 1.0]])
 A, W, C = (1.0, 2.0, 0.5), (0.8, -0.3, 1.0), 2.0

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from workers.explanation.composite import Choices, Gate, NamedGate, Pooling, Units
 from workers.explanation.result import Attribution, Check
-from workers.methods.lrp.lrp.composites import PRESETS, Preset, Table
+from workers.methods.fields.composites import PRESETS, Preset, Table
 from workers.methods.method import Method
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from workers.explanation.priors import L2, Expert, Prior
+from workers.explanation.priors import L2, Expert, Learned, Prior
 from workers.explanation.result import Synthesis
 from workers.methods.method import DatasetName, Extent, Method, ModelName, Seed
 
@@ -119,7 +119,8 @@ class ActivationMaximization(Method):
 
     def passes(self, at: Extent, /) -> int:
         begin = at.items(self.dataset) if self.dataset else 0
-        return begin + (1 if self.generator is None else 2) * (self.steps + 2) * self.count
+        learned = self.steps * sum(isinstance(prior, Learned) for prior in self.priors or ())
+        return begin + ((1 if self.generator is None else 2) * (self.steps + 2) + learned) * self.count
 
     def refuse(self, model: Model) -> None:
         from workers.engine.graph.embeddings import check_slope

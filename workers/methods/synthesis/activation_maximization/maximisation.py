@@ -19,6 +19,7 @@ from workers.explanation.priors import Prior
 from workers.explanation.request_target import parse_targets
 from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
 from workers.methods.synthesis.activation_maximization.ascent import Ascent, Objective, activations, terms
+from workers.methods.synthesis.activation_maximization.learned_priors import learned_priors, with_graph
 from workers.methods.synthesis.activation_maximization.priors import Priors, asks_for_items
 
 
@@ -60,8 +61,9 @@ def make(model: Model, batch: Batch, wish: Wish) -> Made:
     """Inputs made up for the batch's target, by its first seed."""
     target, source = batch.targets[0], batch.generators()[0] if len(batch) else _source(batch)
     objective = Objective(model, terms(target, _also(model, wish.also)), wish.selective)
-    priors = Priors(wish.priors, model.card.input, initial_inputs.span(model))
     space = _space(model, batch, wish, target, source)
+    learned = learned_priors(batch, wish.priors, space.start.shape[1:])
+    priors = Priors(wish.priors, model.card.input, initial_inputs.span(model), learned)
     asked = asks_for_items(wish.priors)
     items = initial_inputs.moments(model, batch, wish.dataset or "", target) if asked else None
     ascent = Ascent(
@@ -137,7 +139,7 @@ def _also(model: Model, wanted: Sequence[tuple[Any, float]]) -> list[tuple[Targe
 
 def _space(model: Model, batch: Batch, wish: Wish, target: Target, source: torch.Generator) -> Space:
     if wish.generator is not None:
-        return _code(model, batch.resources.model(wish.generator), wish.count, source)
+        return _code(model, with_graph(batch, wish.generator, "/method/generator"), wish.count, source)
     width, bounds, info = float(initial_inputs.span(model).mean()), model.range(), {}
     if wish.start == "noise":
         start = initial_inputs.noise(model, wish.count, source)

@@ -25,6 +25,7 @@ from workers.explanation.priors import (
     Expert,
     GradientBlur,
     Jitter,
+    Learned,
     Noise,
     Prior,
     Rotate,
@@ -32,6 +33,7 @@ from workers.explanation.priors import (
     TotalVariation,
     Transform,
 )
+from workers.methods.synthesis.activation_maximization.learned_priors import LearnedPrior
 
 Penalty: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (what is moved, the inputs made of it) -> (n,)
 Show: TypeAlias = Callable[[Tensor], Tensor]
@@ -45,6 +47,7 @@ class Priors:
     chosen: tuple[Prior, ...]
     spec: InputSpec
     span: Tensor
+    learned: tuple[LearnedPrior, ...] = ()
 
     @property
     def axes(self) -> tuple[int, ...]:
@@ -69,7 +72,7 @@ class Priors:
                     found = found + prior.weight * _mean_square(moved if coded else x / self.span)
                 elif isinstance(prior, TotalVariation):
                     found = found + prior.weight * self._variation(x / self.span, prior.power)
-            return found
+            return sum((one.penalty(moved) for one in self.learned), found)
 
         return of
 
@@ -151,7 +154,7 @@ def check(chosen: Sequence[Prior], spec: InputSpec) -> None:
         wrong = (
             not image
             if isinstance(prior, Rotate | Scale)
-            else flat and not isinstance(prior, L2 | Noise | AlphaNorm | Expert | Clip)
+            else flat and not isinstance(prior, L2 | Noise | AlphaNorm | Expert | Clip | Learned)
         )
         if wrong:
             needs = "an image, channels first" if isinstance(prior, Rotate | Scale) else "places beside each other"
