@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -114,10 +116,20 @@ def _numbers(raw: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def _writable(models: Path) -> Path:
-    """Where what is sent goes: beside the cards, or where that cannot be written in a folder for the time being."""
+    """Where what is sent goes: beside the cards, or where that cannot be written in a folder of ours for all starts."""
     try:
         (models / PLACE / "sent").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=models / PLACE / "sent"):
             return models / PLACE / "sent"
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="whence-sent-"))
+        return _own(Path(tempfile.gettempdir()) / f"whence-sent-{hashlib.sha256(bytes(models)).hexdigest()[:16]}")
+
+
+def _own(place: Path) -> Path:
+    """A folder that nobody else writes; of another name where somebody else has made one of this."""
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    there = place.lstat()
+    if stat.S_ISDIR(there.st_mode) and there.st_uid == os.getuid() and not there.st_mode & 0o022:
+        return place
+    return Path(tempfile.mkdtemp(prefix="whence-sent-"))

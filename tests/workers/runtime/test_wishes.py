@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
 from workers.jobs import keys
@@ -42,3 +44,24 @@ def test_a_folder_of_models_that_has_gone_is_not_made(jobs: Redis, tmp_path: Pat
     jobs.hset(keys.UPLOADS, "a", "models/0123")
     assert asked.wishes()[0].failed.keys() == {"a"}
     assert not models.exists()
+
+
+def test_where_the_models_cannot_be_written_every_start_has_the_same_place(
+    jobs: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is not fetched into another folder by each of them, to lie there for good."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "file").touch()
+    models = tmp_path / "file" / "models"
+    for _ in range(2):
+        Asked(jobs, Objects(None), models, 2**20, list)
+    (place,) = (tmp_path / "tmp").iterdir()
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.chmod(0o777)  # of somebody else, who may put there what he likes
+    Asked(jobs, Objects(None), models, 2**20, list)
+    assert len(list((tmp_path / "tmp").iterdir())) == 2
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    Asked(jobs, Objects(None), models, 2**20, list)
+    assert len(list((tmp_path / "tmp").iterdir())) == 3

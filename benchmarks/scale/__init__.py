@@ -1,0 +1,1 @@
+"""What one Redis carries."""
