@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     model_deadline: float = Field(default=600.0, gt=0, description="Seconds by which such a model must be there.")
     model_unpacked: int = Field(default=16384 * MIB, gt=0, description="Bytes that a model sent may unpack to.")
     required_models: str = Field(
-        default="", description="Models without which /readyz says no, with commas; default: all of the folder."
+        default="",
+        description="Models without which an API is not ready, with commas; default: all of the folder.",
     )
     objects: str | None = Field(
         default=None, description="Folder or fsspec URL for what is too large for Redis; workers use the same one."
@@ -74,3 +75,8 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     log_json: bool = Field(default=True, description="Logs as JSON lines; else for people to read.")
     traces: bool = Field(default=False, description="OpenTelemetry traces, sent where OTEL_EXPORTER_OTLP_* say.")
+
+    @property
+    def required(self) -> list[str]:
+        """The names of the required models."""
+        return [name.strip() for name in self.required_models.split(",") if name.strip()]

@@ -73,6 +73,13 @@ async def check_serving(request: Request) -> None:
         raise NoWorker("no worker is alive")
 
 
+async def check_ready(request: Request) -> None:
+    """As `check_serving`; raises ModelLoading where a model that the operator requires is not served."""
+    await check_serving(request)
+    deps = dependencies_of(request)
+    deps.queue.models().check_required(deps.settings.required)
+
+
 async def answers(
     request: Request, card: ModelCard, methods: Sequence[Any], instances: Sequence[Instance], until: float | None = None
 ) -> list[list[Answer]]:

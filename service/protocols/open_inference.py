@@ -23,7 +23,7 @@ from service.http.negotiation import JSON
 from service.http.threads import in_thread
 from service.protocols import descriptions
 from service.protocols.flat_parameters import read_parameters
-from service.protocols.instances import answers, card_of, check_serving
+from service.protocols.instances import answers, card_of, check_ready, check_serving
 from service.protocols.rows import check_shape, classified, gives, outputs, rows, takes
 from service.protocols.tensor_encoding import LENGTH, InferenceRequest, Output, OutputAsked, read_request, written
 from workers.contract import MethodNotApplicable, ModelCard, UnknownModel, catalogue, meant
@@ -60,8 +60,8 @@ async def live() -> Response:
 
 @router.get("/health/ready", summary="Ready?", **descriptions.V2_READY)
 async def ready(request: Request) -> Response:
-    """503 where Redis does not answer or no worker is alive."""
-    await check_serving(request)
+    """503 where Redis does not answer, no worker is alive, or a model that the operator requires is not served."""
+    await check_ready(request)
     return _json({"ready": True})
 
 

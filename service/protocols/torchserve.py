@@ -20,7 +20,7 @@ from service.http.negotiation import JSON
 from service.http.threads import in_thread
 from service.protocols import descriptions
 from service.protocols.forms import Call, read_call
-from service.protocols.instances import Answer, Instance, answers, card_of, check_serving, from_data
+from service.protocols.instances import Answer, Instance, answers, card_of, check_ready, from_data
 from service.queue.served import SHOWN, Summary
 from workers.contract import ModelCard, UnknownModel, meant
 
@@ -31,8 +31,8 @@ router = APIRouter(tags=["TorchServe"])
 
 @router.get("/ping", summary="Is it healthy?", **descriptions.PING)
 async def ping(request: Request) -> Response:
-    """503 where Redis does not answer or no worker is alive."""
-    await check_serving(request)
+    """503 where Redis does not answer, no worker is alive, or a model that the operator requires is not served."""
+    await check_ready(request)
     return _json({"status": "Healthy"})
 
 

@@ -93,6 +93,14 @@ class Served:
             return name
         return self.card(name, pointer).digest
 
+    def check_required(self, names: Iterable[str]) -> None:
+        """Raise ModelLoading where one of these is not served, with the reason where there is one."""
+        missing = [name for name in names if name not in self.cards]
+        if missing:
+            failed = self.failed()
+            told = [f"{name} ({failed[name]})" if name in failed else name for name in missing]
+            raise ModelLoading(f"not served yet: {', '.join(told)}")
+
     def failed(self) -> dict[str, str]:
         """Why models cannot be served, by name."""
         return {name: one.reason or "" for name, one in self.models.items() if one.state == "failed"}

@@ -33,11 +33,10 @@ async def readyz(request: Request) -> Response:
     served = deps.queue.models()
     if not served.workers:
         raise NoWorker("no worker is alive")
-    required = [name.strip() for name in deps.settings.required_models.split(",") if name.strip()]
-    missing = [name for name in required if name not in served.cards]
+    served.check_required(deps.settings.required)
     loading = [name for name, model in served.models.items() if model.state == "loading"]
-    if missing or (not required and (loading or served.opening)):
-        raise ModelLoading(f"not served yet: {', '.join(missing or loading) or 'the models are looked for'}")
+    if not deps.settings.required and (loading or served.opening):
+        raise ModelLoading(f"not served yet: {', '.join(loading) or 'the models are looked for'}")
     failed = {name: model.reason for name, model in served.models.items() if model.state == "failed"}
     content = {"status": "ready", "workers": served.workers, "models": sorted(served.cards), "failed": failed}
     return Response(orjson.dumps(content), headers={"cache-control": "no-store"}, media_type=JSON)

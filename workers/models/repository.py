@@ -167,9 +167,9 @@ class ModelRepository:
     def _paths(self, wishes: Wishes) -> dict[str, Path]:
         try:
             found = {path.name: path for path in find_folders(self.models)}
-        except InvalidFolder as error:
+        except InvalidFolder as error:  # a mount that is away takes nothing out of service
             self._log("", error.detail)
-            found = {}
+            found = {name: path for name, (path, *_) in self._read.items() if path.parent == self.models}
         found |= {name: path for name, path in wishes.folders.items() if name not in wishes.failed}
         return {name: path for name, path in found.items() if self._serves(name)}
 
@@ -190,6 +190,8 @@ class ModelRepository:
         self._changes.forget(paths.values())
         for name, path in paths.items():
             now = signature(path)
+            if not now and not path.parent.exists():
+                continue
             number = wishes.reloads.get(name, 0)
             due = self._again.get(name, math.inf) < time.monotonic()
             same = self._read.get(name) == (path, now, number)

@@ -106,10 +106,14 @@ async def test_ready_is_when_no_model_is_loading(client: httpx.AsyncClient, queu
 
 async def test_the_required_models_are_what_it_takes(queue: FakeQueue) -> None:
     queue.told = [ModelState(name="late", state="loading")]
-    for required, status in (("digits", 200), ("digits, late", 503), ("digits,unheard-of", 503)):
+    queue.broken = {"bad": "its card is no card"}
+    for required, status in (("digits", 200), ("digits, late", 503), ("digits,unheard-of", 503), ("digits,bad", 503)):
         app = create_app(Settings(required_models=required, log_level="CRITICAL"), queue)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
-            assert (await client.get("/readyz")).status_code == status
+            for path in ("/readyz", "/v2/health/ready", "/ping"):  # who rolls out asks by the protocol that it speaks
+                assert (await client.get(path)).status_code == status
+            told = (await client.get("/readyz")).json()
+    assert told["detail"] == "not served yet: bad (its card is no card)"
 
 
 async def test_a_version_is_asked_for_by_its_digest(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:

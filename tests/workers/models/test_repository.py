@@ -18,7 +18,8 @@ from workers.models.versions import Wishes
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name in ("STILL_S", "DOUBT_S"):
         monkeypatch.setattr(repository, name, -1.0)
-    return Place(tmp_path)
+    (tmp_path / "models").mkdir()
+    return Place(tmp_path / "models")
 
 
 def test_folders_come_and_go(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,3 +223,19 @@ def test_what_was_sent_takes_the_place_of_the_folder_and_gives_it_back(place: Pl
 
 def test_a_folder_of_models_that_is_not_there_holds_none(tmp_path: Path) -> None:
     assert Place(tmp_path / "nowhere").states() == {}
+
+
+def test_a_folder_of_models_that_is_away_takes_nothing_out_of_service(place: Place) -> None:
+    place.put("a", "one")
+    place.put("b", "bad")
+    there = {"a@one": "ready", "b": "failed"}
+    assert place.states() == there
+    place.memory.held = {"sha256:one"}
+    place.models.rename(place.models.with_name("away"))
+    assert place.states() == there
+    assert place.repository.find("sha256:one") is not None
+    place.models.with_name("away").rename(place.models)
+    shutil.rmtree(place.models / "b")
+    place.reader.read = []
+    assert place.states() == {"a@one": "ready"}
+    assert place.reader.read == []
