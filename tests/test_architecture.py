@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import itertools
 import re
@@ -30,6 +31,12 @@ MOST_IN_A_FOLDER = 20
 WORDS_NOT_USED = ("manager", "helper", "utils", "handler", "processor", "base_")
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All of a file's syntax."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines())
 
@@ -37,7 +44,7 @@ def lines(path: Path) -> int:
 def names(path: Path) -> Iterator[str]:
     """The file's name, and that of every function and class in it."""
     yield path.stem
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
 
@@ -108,7 +115,7 @@ def test_files_are_small() -> None:
 def test_functions_fit_a_screen() -> None:
     found = {}
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
                 length = node.end_lineno - node.lineno + 1
                 if length > LONGEST_FUNCTION:
@@ -149,7 +156,7 @@ def test_what_no_type_checker_reads_imports_only_what_there_is() -> None:
         f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
         for folder in ("benchmarks", "docs", "models", "reproductions")
         for path in (ROOT / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS
         for alias in node.names
         if not is_there(node.module, alias.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,14 @@ class Lone(nn.Module):
         return {"pair": torch.cat([0 * z, z], 1), "squashed": z.sigmoid(), "flat": z.squeeze(1)}.get(self.form, z)
 
 
+@functools.cache
 def lone(form: str, output: str = "binary", labels: tuple[str, ...] = ()) -> Model:
     return model_of(Lone(form), (5,), torch.float64, output=output, labels=labels)
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest) -> Model:
+    return lone(*request.param)
 
 
 def pair() -> Model:
@@ -60,7 +67,7 @@ def labelled() -> InMemory:
     return in_memory(X, drawn.numpy().astype(np.int64), **more)
 
 
-@pytest.mark.parametrize("model", [lone("plain"), lone("flat"), lone("squashed", "probabilities")])
+@pytest.mark.parametrize("model", [("plain",), ("flat",), ("squashed", "probabilities")], indirect=True)
 def test_a_lone_logit_has_the_temperature_of_the_two_classes_that_it_stands_for(model: Model) -> None:
     (found,), (want,) = (run(one, "temperature", None, labelled()) for one in (model, pair()))
     assert found.info["temperature"] == pytest.approx(want.info["temperature"], rel=1e-4)
@@ -68,7 +75,7 @@ def test_a_lone_logit_has_the_temperature_of_the_two_classes_that_it_stands_for(
         assert found.info[name] == pytest.approx(want.info[name], rel=1e-4)
 
 
-@pytest.mark.parametrize("model", [lone("plain"), lone("flat"), lone("plain", "multilabel")])
+@pytest.mark.parametrize("model", [("plain",), ("flat",), ("plain", "multilabel")], indirect=True)
 def test_its_log_odds_are_the_logit(model: Model) -> None:
     """For the pair (0, z) the odds are z too, and nothing is left to be uncertain of among the others."""
     found, logit, two = (
@@ -84,7 +91,7 @@ def test_its_log_odds_are_the_logit(model: Model) -> None:
         assert both.info["log_odds"] == pytest.approx(z[row], rel=1e-6)
 
 
-@pytest.mark.parametrize("model", [lone("plain"), lone("flat"), lone("squashed", "probabilities")])
+@pytest.mark.parametrize("model", [("plain",), ("flat",), ("squashed", "probabilities")], indirect=True)
 @pytest.mark.parametrize("score", ["weight_of_evidence", "probability"])
 def test_what_a_feature_says_for_it_is_what_it_says_for_the_class(model: Model, score: str) -> None:
     found, want = (run(one, "prediction_difference", c, score=score, window=1) for one, c in ((model, 0), (pair(), 1)))
@@ -93,7 +100,7 @@ def test_what_a_feature_says_for_it_is_what_it_says_for_the_class(model: Model, 
         assert np.abs(one.arrays["attribution"]).max() > 0
 
 
-@pytest.mark.parametrize("model", [lone("plain"), lone("flat"), lone("plain", "multilabel")])
+@pytest.mark.parametrize("model", [("plain",), ("flat",), ("plain", "multilabel")], indirect=True)
 def test_an_input_is_made_up_for_its_probability(model: Model) -> None:
     more: dict[str, Any] = {"steps": 8, "priors": [], "score": "log_probability"}
     (found,), (want,) = (run(one, "activation_maximization", c, **more) for one, c in ((model, 0), (pair(), 1)))
@@ -102,7 +109,7 @@ def test_an_input_is_made_up_for_its_probability(model: Model) -> None:
     assert found.info["activation"][0] < 0
 
 
-@pytest.mark.parametrize("model", [lone("plain"), lone("flat")])
+@pytest.mark.parametrize("model", [("plain",), ("flat",)], indirect=True)
 def test_a_dataset_of_no_and_yes_is_of_its_class(model: Model) -> None:
     """Label 1 is what the logit speaks for; of items without labels, those that it finds probable."""
     more: dict[str, Any] = {"repeats": 2, "examples": 6, "images": 40}
