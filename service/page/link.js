@@ -10,11 +10,12 @@ import { NUMBERS } from "./input/row.js";
 import { loadSeen } from "./results/seen.js";
 import { INPUTS } from "./input/several.js";
 import { DRAWING } from "./input/sketch.js";
+import { TEXT } from "./input/text.js";
 import { methodNamed, modelNamed, newInput, on, state, tell } from "./state.js";
 import { showTarget } from "./target.js";
 
 const COLUMNS = ["e", "f"];
-const ONGOING = [DRAWING, NUMBERS, INPUTS];
+const ONGOING = [DRAWING, NUMBERS, INPUTS, TEXT];
 let reading = 0; // which of the links that were followed is the last
 let written = null; // the input that the address names
 

@@ -104,6 +104,44 @@ def test_an_input_that_found_no_server_is_sent_again(site: Site, visit: Visit) -
     site.complaints[:] = [one for one in site.complaints if "net::ERR_FAILED" not in one]
 
 
+def test_a_text_that_is_typed_greys_what_was_of_the_words_before(visit: Visit) -> None:
+    visit.page.select_option("#model", "language")
+    visit.page.wait_for_selector(".marks .word")
+    visit.wait_for_results(1)
+    visit.page.fill("#text", "la ragazza mangia")
+    assert stale(visit) == ["Of the input before."]
+    visit.page.wait_for_selector(".cell:not(.stale) .marks .word:has-text('ragazza')")
+    visit.wait_for_results(1)
+    visit.page.fill("#text", "  ")
+    visit.page.wait_for_selector("#input-error:has-text('no words')")
+    assert fresh(visit) == []
+    assert stale(visit) == ["Of the input before."]
+
+
+@pytest.mark.parametrize(("name", "field", "value"), [("language", "#text", "der Hund"), ("rooms", "#row-0", "3")])
+def test_what_was_typed_last_is_not_given_to_the_model_chosen_since(
+    visit: Visit, name: str, field: str, value: str
+) -> None:
+    visit.page.select_option("#model", name)
+    visit.page.wait_for_selector(".cell.stale", state="detached")
+    visit.wait_for_results(1)
+    visit.page.evaluate(
+        """([field, value]) => {
+            const typed = document.querySelector(field);
+            typed.value = value;
+            typed.dispatchEvent(new Event("input"));
+            document.getElementById("model").value = "scenes";
+            document.getElementById("model").dispatchEvent(new Event("change"));
+        }""",
+        [field, value],
+    )
+    visit.page.wait_for_timeout(600)  # longer than a field waits for the next key
+    visit.page.wait_for_selector(".input-cell")
+    visit.wait_for_results(1)
+    assert visit.page.locator("#input-error").is_hidden()
+    assert stale(visit) == []
+
+
 def test_a_stroke_greys_what_was_there_and_clearing_takes_it_away(visit: Visit) -> None:
     visit.example(4)
     visit.wait_for_results(1)

@@ -11,10 +11,11 @@ import { DRAWING, sketchpad } from "./sketch.js";
 import { isImage, isSketch, newInput, on, severalOf, state, tell, textOf } from "../state.js";
 import { seenPicture } from "../results/seen.js";
 import { severalInputs } from "./several.js";
-import { textBox } from "./text.js";
+import { TEXT, textBox } from "./text.js";
 
 const OPENING = 4; // of the digits
 
+let built = 0; // for how many models there have been fields
 let pad = null;
 let offerNumbers = null;
 let dropped = null; // who of several inputs takes a file that is dropped
@@ -74,16 +75,23 @@ function take(files) {
   give({ blob: files[0], name: files[0].name || "pasted.png" });
 }
 
-const drawing = {
+const drawing = (give) => ({
   begun: () => {
     if (state.input?.opening) pad.clear();
     give({ name: DRAWING, pending: true });
   },
   give,
   cleared: () => give(null),
-};
+});
+
+// What a field gives late, when another model has been chosen since, is of no model.
+function giver() {
+  const mine = ++built;
+  return (given) => mine === built && give(given);
+}
 
 function build() {
+  const give = giver();
   const { model } = state;
   const place = byId("input");
   dropped = null;
@@ -94,13 +102,13 @@ function build() {
     return place.replaceChildren(several.element, el("div", { id: "seen" }));
   }
   if (textOf(model)) {
-    const box = textBox(textOf(model), (text) => give({ text, name: text }));
+    const box = textBox(textOf(model), (text) => give(text === null ? { name: TEXT, pending: true } : { text, name: TEXT }));
     pad = null;
     offerNumbers = box.offer;
     return place.replaceChildren(box.element, el("div", { id: "seen" }));
   }
-  pad = isSketch(model) ? sketchpad(model, drawing) : null;
-  const typed = isImage(model) ? null : isRow(model) ? rowFields(model, giveNumbers) : numbersBox(model.input, giveNumbers);
+  pad = isSketch(model) ? sketchpad(model, drawing(give)) : null;
+  const typed = isImage(model) ? null : isRow(model) ? rowFields(model, numbersTo(give)) : numbersBox(model.input, numbersTo(give));
   offerNumbers = typed?.offer ?? null;
   place.replaceChildren(
     el(
@@ -144,5 +152,5 @@ function examples(model) {
 
 const example = ({ file, label }, opening) => giveLater(label, fetched({ file, label }), opening);
 
-const giveNumbers = (shape, data) =>
+const numbersTo = (give) => (shape, data) =>
   give(data ? { tensor: { shape, data }, name: NUMBERS } : { name: NUMBERS, pending: true });

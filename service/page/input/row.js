@@ -25,7 +25,7 @@ export function rowFields({ input }, give, id = "row") {
     const data = fields.map((one) => one.read());
     const wrong = fields.filter((_, index) => data[index] === null).map((one) => one.name);
     if (!wrong.length) give(shape, data);
-    else show("input-error", `A number is missing: ${wrong.join(", ")}.`);
+    else if (element.isConnected) show("input-error", `A number is missing: ${wrong.join(", ")}.`);
   }
   const offer = () => {
     fields.forEach((one, index) => one.offer(index));

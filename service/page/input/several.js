@@ -41,7 +41,7 @@ function blockOf(name, spec, changed, at) {
 
 function bodyOf(spec, changed, id, at) {
   if (spec.kind === "text") {
-    const box = textBox(spec, (text) => changed({ text }), id, []);
+    const box = textBox(spec, (text) => changed(text === null ? null : { text }), id, []);
     return { element: box.element, offer: () => box.offer(LINES[at % LINES.length]) };
   }
   if (spec.kind === "image") return imageBlock(changed, id, at);

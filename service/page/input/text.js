@@ -1,8 +1,9 @@
 // A text as input: typed, or one of the examples.
 
-import { el } from "../dom.js";
+import { el, show } from "../dom.js";
 
 const PAUSE = 400;
+export const TEXT = "text";
 export const LINES = [
   "le chat dort sous la grande table",
   "the children walked home through the rain",
@@ -12,16 +13,21 @@ export const LINES = [
   "ein croissant und due cappuccini, please",
 ];
 
-// `take` is given the text a moment after the last key; `offer` begins with an example.
+// `take` is given null from the first key on, and the text a moment after the last; `offer` begins with an example.
 export function textBox(spec, take, id = "text", lines = LINES) {
   const box = el("textarea", { id, rows: 3, "aria-describedby": `${id}-about`, dir: "auto" });
   let timer = 0;
-  const use = () => box.value.trim() && take(box.value);
+  const use = () => {
+    if (box.value.trim()) take(box.value);
+    else if (box.isConnected) show("input-error", "There are no words yet.");
+  };
   box.addEventListener("input", () => {
     clearTimeout(timer);
+    take(null);
     timer = setTimeout(use, PAUSE);
   });
   const offer = (line = LINES[0]) => {
+    clearTimeout(timer);
     box.value = line;
     use();
   };
