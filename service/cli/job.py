@@ -38,7 +38,9 @@ def explain_job(
             _written(made, to)
     except WhenceError as error:
         give_up(error)
-    except (FileNotFoundError, ValueError, TypeError) as error:
+    except FileNotFoundError as error:
+        fail(f"there is no file {error.filename}" if error.filename else str(error), code=USAGE)
+    except (ValueError, TypeError) as error:
         fail(str(error), code=USAGE)
     except KeyboardInterrupt:
         fail("interrupted; the job was withdrawn, and what it had explained is kept", code=INTERRUPTED)

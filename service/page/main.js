@@ -19,27 +19,30 @@ const LOOK = 10000;
 
 const READY = (one) => one.state === "ready";
 
-// Every model there is; one that cannot be asked for says why, and the one that is chosen stays.
+// Every model there is; one that cannot be asked for says why, and the one that is chosen stays, whatever becomes of it.
 function listModels(found) {
   const chosen = byId("model").value;
+  if (chosen && !found.some((one) => one.name === chosen)) found = [{ name: chosen, state: "gone" }, ...found];
   const options = found.map((one) =>
     READY(one)
       ? el("option", { value: one.name }, one.name)
       : el("option", { value: one.name, disabled: "", title: one.reason ?? "" }, `${one.name} (${one.state})`),
   );
   byId("model").replaceChildren(...options);
-  const first = found.find((one) => READY(one) && one.name === chosen) ?? found.find(READY);
-  if (first) byId("model").value = first.name;
-  return first?.name !== chosen;
+  byId("model").value = chosen || found.find(READY).name;
 }
 
 // Models come and go while the page is open.
 async function lookAgain() {
   try {
     const found = await models();
-    if (JSON.stringify(found) !== JSON.stringify(state.all) && found.some(READY)) {
+    if (JSON.stringify(found) !== JSON.stringify(state.all)) {
       Object.assign(state, { all: found, models: found.filter(READY) });
-      if (listModels(found) || modelNamed(state.model.name).digest !== state.model.digest) chooseModel();
+      listModels(found);
+      const [{ name, digest }, now] = [state.model, modelNamed(state.model.name)];
+      const reason = found.find((one) => one.name === name)?.state ?? "no longer served";
+      show("model-error", now ? null : `${name} is ${reason}. What is here stays; this page looks again.`);
+      if (now && now.digest !== digest) chooseModel();
     }
   } catch (error) {
     if (!(error instanceof Problem)) throw error;

@@ -239,6 +239,28 @@ def test_a_link_that_is_read_late_does_not_replace_what_was_chosen_since(visit: 
 
 
 @pytest.mark.slow  # the page looks for models every ten seconds
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_model_whose_worker_is_away_stays_chosen(visit: Visit, gone: bool) -> None:
+    visit.example(7)
+    visit.wait_for_results(1)
+
+    def away(route: Any) -> None:
+        found = route.fetch().json()
+        others = [one for one in found["models"] if one["name"] != "digits"]
+        digits = [{**one, "state": "loading"} for one in found["models"] if one["name"] == "digits" and not gone]
+        route.fulfill(json={"models": [*digits, *others]})
+
+    visit.page.route("**/api/v1/models", away)
+    visit.page.wait_for_selector(f"#model-error:has-text('digits is {'no longer served' if gone else 'loading'}')")
+    assert visit.page.input_value("#model") == "digits"
+    assert fresh(visit) == ["class 7"]
+    visit.page.unroute("**/api/v1/models")
+    visit.page.wait_for_selector("#model-error", state="hidden")
+    assert visit.page.input_value("#model") == "digits"
+    assert fresh(visit) == ["class 7"]
+
+
+@pytest.mark.slow  # the page looks for models every ten seconds
 def test_a_model_that_is_replaced_under_its_name_is_another(visit: Visit) -> None:
     visit.example(4)
     visit.wait_for_results(1)

@@ -138,6 +138,7 @@ def test_the_command_line_gives_files_their_names(url: str, folder: Path, tmp_pa
         (["{in}", "--method", "lrp", "--method", "cam"], "of one method"),
         (["{in}/notes.txt"], "neither a folder nor"),
         (["{in}/empty"], "holds no image"),
+        (["data.csv"], "there is no file data.csv"),
     ],
 )
 def test_what_cannot_be_one_job_is_a_usage_error(folder: Path, arguments: list[str], said: str) -> None:

@@ -30,6 +30,7 @@ from workers.explanation.spelling import meant
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 UPLOADED = re.compile(r"sha256-[0-9a-f]{64}")
+USUAL = "training"
 CARD = "dataset.json"
 STALE_S = 6 * 3600  # an upload that its process did not live to finish
 
@@ -72,7 +73,8 @@ class Datasets:
         if DIGEST.fullmatch(name):
             return "there is no dataset of this digest; send it again, by POST /api/v1/datasets"
         named = [card.name for card in self._own() if card.name]
-        return f"there is no dataset of this name; {meant(name, named)}, and uploads go by their digest"
+        which = f"called {USUAL}, which a method takes where none is named" if name == USUAL else "of this name"
+        return f"there is no dataset {which}; {meant(name, named)}, and uploads go by their digest"
 
     @contextmanager
     def room(self) -> Iterator[Path]:

@@ -179,6 +179,13 @@ def test_who_reads_a_removed_dataset_reads_on(datasets: Datasets) -> None:
         datasets.contents(card)
 
 
+def test_a_method_whose_dataset_was_not_named_is_told_which_it_takes(datasets: Datasets) -> None:
+    with pytest.raises(UnknownDataset, match="no dataset called training, which a method takes where none is named"):
+        datasets.card("training")
+    with pytest.raises(UnknownDataset, match="no dataset of this name"):
+        datasets.card("pets")
+
+
 def test_the_operators_folder_is_known_by_name_and_by_what_it_holds_now(datasets: Datasets) -> None:
     folder = placed(datasets.folder / "pets", PETS)
     before = datasets.card("pets")
