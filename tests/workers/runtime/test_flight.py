@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from workers.jobs.records import LEASE_MS, Store, Work
 from workers.jobs.stored_results import Finished, Results
 from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
+from workers.methods.structure.insens import Insens
 from workers.runtime import lease
 from workers.runtime.execute.resources import Stock
 from workers.runtime.execute.run import Outcome, run
@@ -147,27 +149,65 @@ def test_a_worker_does_not_wait_for_itself(
     assert isinstance(bench("w").explain(needing(card, 0.5)), Finished)
 
 
+@dataclass
+class Clock:
+    """Stands still until a test moves it, by so much that what a slow machine takes is nothing beside it."""
+
+    now: float = field(default_factory=time.monotonic)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That by which a lease measures what work takes."""
+    clock = Clock()
+    monkeypatch.setattr(lease, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("own", "ends"), [(3000, Finished), (4500, DeadlineExceeded)])
 def test_a_fit_costs_the_batch_none_of_its_time(
-    bench: Callable[[str], Bench], card: DatasetCard, fitting: Slow
+    bench: Callable[[str], Bench],
+    card: DatasetCard,
+    fitting: Slow,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    own: float,
+    ends: type[Outcome],
 ) -> None:
-    fitting(lambda: time.sleep(0.5))
-    assert isinstance(bench("w").explain(needing(card, 0.5), time_limit=0.4), Finished)
+    explain = Insens.explain
+
+    def explained(method: Insens, model: Model, batch: Batch) -> Any:
+        clock.pass_by(own)
+        batch.report(1, 2, "passes")
+        return explain(method, model, batch)
+
+    monkeypatch.setattr(Insens, "explain", explained)
+    fitting(lambda: clock.pass_by(5000))
+    assert isinstance(bench("w").explain(needing(card, 0.5), time_limit=4000, fit_limit=9000), ends)
 
 
-def test_a_fit_has_a_limit_of_its_own(bench: Callable[[str], Bench], card: DatasetCard, fitting: Slow) -> None:
-    fitting(lambda: time.sleep(0.3))
-    outcome = bench("w").explain(needing(card, 0.5), time_limit=0.1, fit_limit=0.2)
+def test_a_fit_has_a_limit_of_its_own(
+    bench: Callable[[str], Bench], card: DatasetCard, fitting: Slow, clock: Clock
+) -> None:
+    fitting(lambda: clock.pass_by(3000))
+    outcome = bench("w").explain(needing(card, 0.5), time_limit=1000, fit_limit=2000)
     assert isinstance(outcome, DeadlineExceeded)
-    assert "0.2 s" in outcome.detail
+    assert "2000 s" in outcome.detail
 
 
 def test_what_takes_no_input_has_the_limit_of_a_fit(
-    bench: Callable[[str], Bench], card: DatasetCard, fitting: Slow, model: Model
+    bench: Callable[[str], Bench], card: DatasetCard, fitting: Slow, model: Model, clock: Clock
 ) -> None:
-    fitting(lambda: time.sleep(0.3))
+    fitting(lambda: clock.pass_by(3000))
     job = fit_job(model, card)
     asked = Work(job.id, job, "toy", 1.0, 1.0)
-    assert isinstance(bench("w").explain(asked, time_limit=0.1), Finished)
+    assert isinstance(bench("w").explain(asked, time_limit=1000, fit_limit=9000), Finished)
 
 
 def test_who_waits_for_a_fit_can_be_stopped(
