@@ -191,11 +191,12 @@ class House:
     def ask(self, do: Do = Do.NOTHING, seconds: float = 0.0, method: Any = "predict", **fields: Any) -> str:
         """The id of an accepted explanation; one that fails sooner than the answer is written is found in the list.
 
-        Where a worker is still starting again, it is asked again, as a client does.
+        Where a worker is still starting again, or the machine too busy to hear Redis in time, it is asked again, as a
+        client does.
         """
         patience = time.monotonic() + PATIENCE_S
         while (answer := self.post(do, seconds, method, **fields)).status_code == 503:
-            assert answer.json()["code"] in ("model_loading", "no_worker"), answer.text
+            assert answer.json()["code"] in ("model_loading", "no_worker", "queue_unavailable"), answer.text
             assert time.monotonic() < patience, answer.text
             time.sleep(0.1)
         assert answer.status_code in (200, 202, 500), (answer.status_code, answer.text)

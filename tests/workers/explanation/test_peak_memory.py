@@ -71,9 +71,8 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def peak(data: bytes, place: Path) -> int:
     """Bytes, of a process of its own that does nothing else: as GNU time's maximum resident set size."""
     place.write_bytes(data)
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", PEAK, place], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout) * 1024
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, place]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
 
 
 @pytest.mark.slow
