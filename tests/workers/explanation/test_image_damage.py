@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -80,3 +82,29 @@ def test_deep_pictures_are_turned_upright_too(orientation: int) -> None:
 def test_what_is_no_image_is_told_what_it_is(data: bytes, said: str) -> None:
     with pytest.raises(InvalidImage, match=said):
         read(data)
+
+
+def in_pieces(pieces: int) -> dict[str, bytes]:
+    """Sound pictures of 8 by 8 whose metadata, or pixels, come in so many pieces."""
+    grey = np.full((8, 8), 200, np.uint8)
+    chunk = struct.pack(">I", 0) + b"abCd" + struct.pack(">I", zlib.crc32(b"abCd"))
+    whole = png(grey, 8, 0)
+    head, rest = whole[:33], whole[33:]
+    jpeg = encoded(Image.fromarray(grey), "JPEG")
+    return {
+        "chunks before the pixels": head + chunk * pieces + rest,
+        "chunks after the pixels": head + rest[:-12] + chunk * pieces + rest[-12:],
+        "comments of a JPEG": jpeg[:2] + b"\xff\xfe\x00\x02" * pieces + jpeg[2:],
+        "a comment of a PNM": b"P5\n#" + b"a" * pieces + b"\n8 8 255\n" + grey.tobytes(),
+    }
+
+
+@pytest.mark.parametrize("kind", in_pieces(1))
+def test_a_picture_in_very_many_pieces_is_refused_before_they_are_all_read(kind: str) -> None:
+    """Each takes a decoder time, and few bytes of the one who sends it."""
+    spec = ImageSpec(mean=(0,), std=(1,))
+    with pytest.raises(InvalidImage, match="more than 100000 pieces; saved anew"):
+        prepare(in_pieces(400_000)[kind], spec, (3, 8, 8))
+    _, shown = prepare(in_pieces(1000)[kind], spec, (3, 8, 8))
+    assert shown.shape == (8, 8, 3)
+    assert (np.abs(shown.astype(int) - 200) <= 1).all()

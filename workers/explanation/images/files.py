@@ -21,9 +21,24 @@ MAX_PIXELS = 25_000_000
 HELD = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 WIDEST = 4
 SMALL_STRIP = 1 / 16  # of the whole picture
+MOST_READS = 100_000  # of a file: chunks, segments, bytes of a comment, each of which takes a decoder time
 
 # Pillow warns of a bomb and decodes it all the same; here the warning ends it.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+class _Counted(io.BytesIO):
+    """The bytes of a file, for a decoder that asks for them in so many pieces at most."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > MOST_READS:
+            raise unreadable(f"it comes in more than {MOST_READS} pieces; saved anew, without its comments, it is read")
+        return super().read(size)
 
 
 @contextmanager
@@ -31,7 +46,7 @@ def opened(data: bytes, max_pixels: int) -> Iterator[ImageFile]:
     """The image, its header read; whatever Pillow raises on it, at any stage, becomes InvalidImage."""
     found = "no image"
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(_Counted(data), formats=FORMATS) as image:
             found = image.format or found
             _check_pixels(image, max_pixels)
             yield image
