@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from workers.explanation.errors import InvalidFolder, InvalidTensor, InvalidText
+from workers.explanation.errors import ExplainError, InvalidFolder, InvalidTensor, InvalidText, ModelError
 from workers.explanation.text import Token, Tokens
+from workers.models.tokenizer_growth import checked
 
 if TYPE_CHECKING:
     import tokenizers
 
 MAX_BYTES = 64 * 2**20
 PADDING = ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<PAD>")
+TRIAL = "a b"  # a text of some tokenizers at least: what panics at it panics at every text
 MASK = ("[MASK]", "<mask>", "<|mask|>", "<MASK>")
 
 
@@ -34,13 +37,14 @@ class Tokenizer:
 
     def encode(self, text: str) -> Tokens:
         """Raises InvalidText for a text of no token."""
-        encoded = self.whole.encode(text)
-        total = len(encoded.ids)
-        if total > self.length:
-            encoded = self.cut.encode(text)
+        with _failing(_unread):
+            encoded = self.whole.encode(text)
+            total = len(encoded.ids)
+            if total > self.length:
+                encoded = self.cut.encode(text)
+            tokens = _tokens(text, encoded)
         if all(encoded.special_tokens_mask):
             raise InvalidText("the text has no token that the model knows; send at least one word", pointer="/input")
-        tokens = _tokens(text, encoded)
         cut = max(token.end for token in tokens) if total > len(tokens) else None
         types = tuple(encoded.type_ids)
         return Tokens(tuple(encoded.ids), tokens, types, left_out=total - len(tokens), cut=cut)
@@ -66,6 +70,23 @@ class Tokenizer:
             tokens.append(Token(str(name), at, at + len(str(name)), word))
             at += len(str(name)) + 1
         return Tokens(tuple(ids), tuple(tokens), (0,) * len(ids), " ".join(map(str, names)))
+
+
+@contextmanager
+def _failing(told: Callable[[str], ExplainError], *, panics: bool = False) -> Iterator[None]:
+    """What the library raises is told as an error of ours; with `panics` those alone, which end a process elsewhere."""
+    try:
+        yield
+    except BaseException as error:
+        panic = type(error).__name__ == "PanicException"  # of Rust, and no Exception
+        if panic or (isinstance(error, Exception) and not panics):
+            raise told(str(error)[:200]) from None
+        if not isinstance(error, Exception):
+            raise
+
+
+def _unread(told: str) -> ModelError:
+    return ModelError(f"the model's tokenizer could not read the text: {told}")
 
 
 def _tokens(text: str, encoded: tokenizers.Encoding) -> tuple[Token, ...]:
@@ -101,14 +122,21 @@ def read_tokenizer(data: bytes, length: int, padding: int | None, mask: int | No
     """The tokenizer of the bytes of a tokenizer.json; raises InvalidFolder in words of what is wrong."""
     import tokenizers
 
+    def refused(told: str) -> InvalidFolder:
+        return InvalidFolder(f"{where}: it is no tokenizer.json that the tokenizers library reads: {told}")
+
     try:
-        whole, cut = (tokenizers.Tokenizer.from_str(data.decode("utf-8")) for _ in range(2))
-    except Exception as error:  # the library raises nothing narrower
-        told = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
-        raise InvalidFolder(f"{where}: it is no tokenizer.json that the tokenizers library reads: {told}") from None
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise refused("it is not UTF-8") from None
+    with _failing(refused):
+        text = checked(text)
+        whole, cut = (tokenizers.Tokenizer.from_str(text) for _ in range(2))
     for one in (whole, cut):
         one.no_padding()
     whole.no_truncation()
+    with _failing(refused, panics=True):
+        whole.encode(TRIAL)
     added = whole.num_special_tokens_to_add(False)
     if length <= added:
         raise InvalidFolder(

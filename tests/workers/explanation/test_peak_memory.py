@@ -71,7 +71,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def peak(data: bytes, place: Path) -> int:
     """Bytes, of a process of its own that does nothing else: as GNU time's maximum resident set size."""
     place.write_bytes(data)
-    command = [sys.executable, "-W", "ignore", "-c", PEAK, place]
+    command = [sys.executable, "-W", "ignore", "-c", PEAK, str(place)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
 
 

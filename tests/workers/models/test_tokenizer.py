@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer as Library
 from tokenizers import decoders, models, pre_tokenizers, processors
 
-from workers.explanation.errors import InputTooLarge, InvalidFolder, InvalidText
+from workers.explanation.errors import InputTooLarge, InvalidFolder, InvalidText, ModelError
 from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text, with_values
 from workers.models.tokenizer import Tokenizer, read_tokenizer
 
@@ -119,3 +121,80 @@ def test_a_text_has_another_digest_than_a_file_of_its_bytes() -> None:
 
     assert digest_text("é") != "sha256:" + hashlib.sha256("é".encode()).hexdigest()
     assert digest_text("a") != digest_text("b")
+
+
+WORDS: dict[str, Any] = {
+    "version": "1.0",
+    "truncation": None,
+    "padding": None,
+    "added_tokens": [],
+    "normalizer": None,
+    "pre_tokenizer": {"type": "Whitespace"},
+    "post_processor": None,
+    "decoder": None,
+    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 1, "b": 2}, "unk_token": "[UNK]"},
+}
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+MARK = {"SpecialToken": {"id": "[X]", "type_id": 0}}
+
+
+def replace(content: str, **pattern: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def steps(*normalizers: dict[str, Any]) -> dict[str, Any]:
+    return {"normalizer": {"type": "Sequence", "normalizers": list(normalizers)}}
+
+
+def looked_up(table: bytes) -> dict[str, Any]:
+    return {"normalizer": {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(table).decode()}}
+
+
+def template(*pieces: dict[str, Any], **tokens: Any) -> dict[str, Any]:
+    known = {"special_tokens": tokens}
+    return {"post_processor": {"type": "TemplateProcessing", "single": list(pieces), "pair": [], **known}}
+
+
+def changed(change: dict[str, Any]) -> Tokenizer:
+    return read_tokenizer(json.dumps({**WORDS, **change}).encode(), 16, None, None, "toy/tokenizer.json")
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"normalizer": replace("a" * 1000, String="a")}, "1e[+]03 characters of one"),
+    ({"normalizer": replace("a" * 1000, Regex="")}, "1e[+]03 characters of one"),
+    (steps(*[replace("aaaa", String="a")] * 5), "1.02e[+]03 characters of one"),
+    (steps(steps(*[{"type": "Prepend", "prepend": "b"}] * 9)["normalizer"]), "512 characters of one"),
+    (looked_up(bytes([4, 0, 0, 0]) + bytes(4) + b"a" * 300), "300 characters of one"),
+    (looked_up(b"\xff" * 9), "cut off or damaged"),
+    (looked_up(bytes(9)), "cut off or damaged"),
+    ({"normalizer": {"type": "Sequence"}}, "not of the form"),
+    ({"normalizer": []}, "not of the form"),
+    (template(TEXT, *[MARK] * 100), "once, among at most 100 pieces"),
+    (template(TEXT, TEXT), "the text once"),
+    (template({"Sequence": {"id": "B", "type_id": 0}}), "the text once"),
+    (template(MARK, TEXT), "no entry"),
+    ({"pre_tokenizer": {"type": "FixedLength", "length": 0}}, "chunk size"),
+])  # fmt: skip
+def test_a_tokenizer_that_could_end_the_process_is_refused(change: dict[str, Any], why: str) -> None:
+    """A panic of the library is no Exception, and what takes all memory is no error at all."""
+    with pytest.raises(InvalidFolder, match=why):
+        changed(change)
+
+
+@pytest.mark.parametrize(("change", "text"), [
+    ({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}},
+     "a" * 3000 + "!"),
+    ({"model": {"type": "WordLevel", "vocab": {"a": 1, "b": 2}, "unk_token": "[UNK]"}}, "a c"),
+    (template(MARK, TEXT, **{"[X]": {"id": "[X]", "ids": [1, 1], "tokens": ["x"]}}), "a b"),
+])  # fmt: skip
+def test_a_text_that_the_library_fails_at_is_told(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(ModelError, match="tokenizer could not read the text"):
+        changed(change).encode(text)
+
+
+def test_normalizers_as_published_ones_have_them_are_taken() -> None:
+    index = bytes(1024)  # that finds nothing
+    table = looked_up(len(index).to_bytes(4, "little") + index + b"b\0" + b"x" * 18)["normalizer"]
+    spaces = [replace("\u2581", String=" "), replace(" ", Regex=" {2,}")]
+    for kinds in ([table, *spaces[1:]], [{"type": "NFKC"}, {"type": "Prepend", "prepend": "\u2581"}, *spaces]):
+        assert changed(steps(*kinds)).encode("a b").ids
