@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.connection import Protocol
 from service.http.api_keys import KeyFileError
 from service.http.browser_guard import LONGEST_HEAD
 from service.queue.queue import Queue
@@ -80,7 +81,7 @@ def configured(api: FastAPI, host: str, port: int) -> uvicorn.Config:
         api,
         host=host,
         port=port,
-        http="h11",  # the limit of headers is its own; httptools, where it is installed, has none
+        http=Protocol,  # httptools, where it is installed, has no limit of headers
         log_config=None,
         access_log=False,
         server_header=False,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from service.connection import Protocol
 from service.http.browser_guard import LONGEST_HEAD
 
 
@@ -21,7 +22,7 @@ def serving(app: FastAPI) -> Iterator[str]:
         listening.bind(("127.0.0.1", 0))
         listening.listen(128)
         config = uvicorn.Config(
-            app, http="h11", log_config=None, access_log=False, h11_max_incomplete_event_size=LONGEST_HEAD
+            app, http=Protocol, log_config=None, access_log=False, h11_max_incomplete_event_size=LONGEST_HEAD
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
