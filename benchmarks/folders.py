@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,16 +47,16 @@ def measured(checkout: Path, models: Path, count: int) -> dict[str, float]:
     command = [sys.executable, "-W", "ignore", "-m", "service.cli.main", "up", "--port", str(port), "--models", models]
     environment = {**os.environ, **MEMORY, "PYTHONPATH": str(checkout)}
     began = time.monotonic()
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as place, ExitStack() as stack:
         log = Path(place) / "log"
         with log.open("wb") as out:
             up = subprocess.Popen(list(map(str, command)), cwd=checkout, env=environment, stdout=out, stderr=out)
         try:
-            first = _until(f"http://127.0.0.1:{port}", began, 1)
-            whole = _until(f"http://127.0.0.1:{port}", began, count)
+            http = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=90))
+            first, whole = _until(http, began, 1), _until(http, began, count)
             told = {"one ready s": first, "all ready s": whole, **_spent(up.pid)}
             asked = time.monotonic()
-            _ask(f"http://127.0.0.1:{port}", f"digits-{count - 1:03d}")
+            _ask(http, f"digits-{count - 1:03d}")
             return {**told, "first answer s": time.monotonic() - asked, "bytes after it": _spent(up.pid)["bytes"]}
         except BaseException:
             print(log.read_text()[-2000:], file=sys.stderr)
@@ -65,24 +66,22 @@ def measured(checkout: Path, models: Path, count: int) -> dict[str, float]:
             up.wait()
 
 
-def _until(url: str, began: float, count: int) -> float:
+def _until(http: httpx.Client, began: float, count: int) -> float:
     while time.monotonic() - began < LONGEST_S:
         try:
-            answer = httpx.get(f"{url}/api/v1/models", trust_env=False, timeout=60)
+            answer = http.get("/api/v1/models")
             ready = [one for one in answer.json().get("models", ()) if one.get("state", "ready") == "ready"]
             if answer.is_success and len(ready) >= count:
                 return time.monotonic() - began
         except (httpx.HTTPError, json.JSONDecodeError):
             pass
-        time.sleep(0.2)
+        time.sleep(0.5)
     raise TimeoutError(f"not {count} models within {LONGEST_S:.0f} s")
 
 
-def _ask(url: str, model: str) -> None:
+def _ask(http: httpx.Client, model: str) -> None:
     body = {"model": model, "method": "gradient", "input": {"tensor": {"shape": [1, 28, 28], "data": [0.5] * 784}}}
-    answer = httpx.post(
-        f"{url}/api/v1/explanations", json=body, headers={"Prefer": "wait=60"}, trust_env=False, timeout=90
-    )
+    answer = http.post("/api/v1/explanations", json=body, headers={"Prefer": "wait=60"})
     assert answer.status_code == 200, answer.text
 
 

@@ -157,9 +157,10 @@ class Asking:
             thread.join(PATIENCE_S)
 
     def at(self, phase: str, seconds: float) -> None:
-        """Go on so long under that name."""
+        """Go on so long under that name, and until each client has had an answer."""
         self.phase = phase
         time.sleep(seconds)
+        until(lambda: len({who for who, of, _ in [*self.told] if of == phase}) == len(self._threads), phase)
 
     def of(self, phase: str) -> dict[str, int]:
         """What all clients were told in a phase."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -94,12 +95,13 @@ def test_a_model_that_is_sent_reaches_every_worker(tmp_path: Path) -> None:
     _, admin = api_keys.add(keys, "admin", frozenset({"admin"}))
     _, plain = api_keys.add(keys, "plain", frozenset({"explain"}))
     headers = {"Authorization": f"Bearer {admin}", "Prefer": "wait=30"}
-    with fleet(tmp_path / "run") as run:
+    with fleet(tmp_path / "run") as run, ExitStack() as stack:
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             run.worker(tmp_path / name)
         url, _ = run.api(WHENCE_KEYS=str(keys))
-        http = httpx.Client(base_url=f"{url}/api/v1/models", headers=headers, timeout=PATIENCE_S, trust_env=False)
+        place = f"{url}/api/v1/models"
+        http = stack.enter_context(httpx.Client(base_url=place, headers=headers, timeout=PATIENCE_S, trust_env=False))
         until(lambda: httpx.get(f"{url}/readyz", trust_env=False).json().get("workers") == 2, "both workers")
         assert http.put("/m", content=b"", headers={"Authorization": f"Bearer {plain}"}).status_code == 403
         sent = http.put("/m", content=packed(tmp_path / "1" / "m"))

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from redis.exceptions import RedisError
 from service.cli.local.gpus import found, share
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis
 from service.cli.local.supervisor import Child, Say, Supervisor
+from service.http.errors import ModelLoading
 from workers.contract import WrongAddress, async_client, checked_redis_url
 
 # glibc gives freed tensors back to the kernel by default and faults the pages in again for each pass.
@@ -26,6 +28,7 @@ MALLOC = {
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
 REDIS_PATIENCE = 10.0
+READY = "ready"
 MODULE = (sys.executable, "-P", "-m")  # -P: a folder named `workers` where the user stands is not ours
 
 
@@ -95,8 +98,7 @@ async def _run(plan: Plan, folder: Path, say: Say, on_ready: Callable[[str], Non
         await _until(lambda: _answers(jobs_url), REDIS_PATIENCE, "Redis did not answer; is --redis-url right?")
         env = environment(plan, jobs_url, cache_url) | own
         supervisor.start(*(_worker(number, plan, env) for number in range(plan.workers)), _api(plan, env))
-        too_late = f"not ready after {plan.patience:g} s; --verbose shows what the workers and the API say"
-        await _until(lambda: _ready(plan.url()), plan.patience, too_late)
+        await _until_ready(plan)
         await asyncio.to_thread(on_ready, plan.url())
 
     await Supervisor(folder, say).run(start)
@@ -144,6 +146,17 @@ async def _until(check: Callable[[], Awaitable[bool]], seconds: float, otherwise
         raise CannotStart(otherwise) from None
 
 
+async def _until_ready(plan: Plan) -> None:
+    """However long models are loading: each has a limit of its own, after which it has failed."""
+    latest = time.monotonic() + plan.patience
+    while (told := await _told(plan.url())) != READY:
+        if told == ModelLoading.code:
+            latest = time.monotonic() + plan.patience
+        if time.monotonic() > latest:
+            raise CannotStart(f"not ready after {plan.patience:g} s; --verbose shows what the workers and the API say")
+        await asyncio.sleep(0.1)
+
+
 async def _answers(url: str) -> bool:
     client = async_client(url, most=1, timeout=2, socket_connect_timeout=2, socket_timeout=2)
     try:
@@ -156,9 +169,11 @@ async def _answers(url: str) -> bool:
         await client.aclose()
 
 
-async def _ready(url: str) -> bool:
+async def _told(url: str) -> str:
+    """READY, or the code of what the API waits for; "" while there is no answer."""
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-            return (await client.get(f"{url}/readyz")).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+            answer = await client.get(f"{url}/readyz")
+            return READY if answer.is_success else str(answer.json().get("code", ""))
+    except (httpx.HTTPError, ValueError):
+        return ""

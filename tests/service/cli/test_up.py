@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from service.cli.demo import suggestions
+from service.cli.local import up
 from service.cli.local.reaper import alive
 from service.cli.local.redis_binary import CACHE, JOBS, NoRedis, embedded_redis, find_redis_server, free_port
 from service.cli.local.up import CannotStart, Plan, check, environment
@@ -94,6 +95,26 @@ def test_the_embedded_redis_is_behind_a_password_that_only_we_can_read(tmp_path:
     assert not any(password[1] in word for word in jobs.child.command), "everybody sees a command line"
     assert config.stat().st_mode & 0o077 == 0
     assert jobs.url != cache.url
+
+
+@pytest.mark.parametrize("then", [up.READY, ""])
+async def test_what_loads_may_take_long_and_what_says_nothing_may_not(
+    then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred models that nobody has read before take longer than a start that hangs may."""
+    said = iter(["", *["model_loading"] * 5])
+
+    async def told(_: str) -> str:
+        return next(said, then)
+
+    monkeypatch.setattr(up, "_told", told)
+    waits = up._until_ready(Plan(tmp_path, patience=0.3))
+    if then == up.READY:
+        await waits
+    else:
+        with pytest.raises(CannotStart, match=r"not ready after 0\.3 s"):
+            await waits
+    assert next(said, None) is None
 
 
 class Running:
