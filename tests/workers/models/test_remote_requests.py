@@ -105,3 +105,17 @@ def test_rows_that_are_larger_than_those_measured_are_cut_in_two(tmp_path: Path)
         fake.fault = large
         x = torch.rand(300, 3, generator=torch.Generator().manual_seed(0))
         torch.testing.assert_close(model.forward(x), x.sum(1, keepdim=True))
+
+
+def test_a_server_that_was_busy_while_it_was_measured_is_sent_more_later(tmp_path: Path) -> None:
+    with served(Fake(sums)) as fake:
+        model = loaded(tmp_path, fake)
+        fake.fault = lambda *_: time.sleep(0.6)
+        model.forward(torch.zeros(2, 3))
+        assert max(fake.rows) <= 4
+        fake.fault = None
+        for _ in range(40):
+            model.forward(torch.zeros(300, 3))
+            if max(fake.rows) == 300:
+                return
+        raise AssertionError(fake.rows)

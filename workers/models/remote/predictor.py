@@ -30,6 +30,7 @@ Value = TypeVar("Value")
 GROWTH = 4  # of the rows of a request from one that is measured to the next
 GAIN = 0.9  # of the time by row: a request of more rows that gains less has no more
 LONG_S = 0.5  # a request that takes so long is long enough: more rows would be told of less often
+LATE_S = 2.0
 LOOK_S = 0.1  # how often a wait for answers looks whether the work is still wanted
 ALIKE = 1e-4  # by how much, relative to the largest output, a server may answer one row otherwise from time to time
 
@@ -44,6 +45,7 @@ class Predictor(Function):
         self._protocol, self._connection = protocol, connection
         self._changed = False
         self._measured, self._measuring = False, threading.Lock()
+        self._most = protocol.rows
         self._shape: tuple[int, ...] | None = None
         self._whole = False  # whether what it answers are whole numbers
         self._version = None if folder.remote and folder.remote.version else folder.version  # as the server tells it
@@ -76,14 +78,30 @@ class Predictor(Function):
         if not len(rows):
             return torch.zeros(0, *self.card.outputs)
         while True:
-            parts = np.array_split(rows, -(-len(rows) // self._request_rows))
+            parts, started = np.array_split(rows, -(-len(rows) // self._request_rows)), time.monotonic()
             try:
-                return torch.from_numpy(np.concatenate(self._answers(parts))).to(x.device)
+                found = self._answers(parts)
             except PredictorFailed as error:
                 if not error.refused or len(parts[0]) == 1:
                     raise
                 self._answers([parts[0][:1]])  # raises where it is no matter of how many
-                self._request_rows = len(parts[0]) // 2
+                self._request_rows = self._most = len(parts[0]) // 2
+            else:
+                self._adapt(len(parts[0]), time.monotonic() - started)
+                return torch.from_numpy(np.concatenate(found)).to(x.device)
+
+    def _adapt(self, rows: int, took: float) -> None:
+        """More rows for the next requests where these came soon, fewer where they came late.
+
+        What is measured once is of that moment, and a server that was busy then is not so for ever.
+        """
+        if not self._measured:
+            return
+        if took < LONG_S and 2 * rows > self._request_rows:
+            self._request_rows = min(GROWTH * self._request_rows, self._most)
+        elif took > LATE_S:
+            self._request_rows = max(1, rows // 2)
+        self._chunk = self._request_rows * self._protocol.section.requests
 
     def check(self) -> None:
         """Raise PredictorChanged where the row that was asked at first is answered otherwise now."""
@@ -110,10 +128,10 @@ class Predictor(Function):
 
         However long the way to the server: what a request costs by itself is what many rows share.
         """
-        most, rows = self._protocol.rows, 1
+        rows = 1
         took = self._seconds(rows)
-        while rows < most and took < LONG_S:
-            more = min(GROWTH * rows, most)
+        while rows < self._most and took < LONG_S:
+            more = min(GROWTH * rows, self._most)
             longer = self._seconds(more)
             if longer / more > GAIN * took / rows:  # a disturbance falls on one request
                 longer = min(longer, self._seconds(more))
