@@ -70,12 +70,51 @@ def test_a_neighbour_shares_what_it_has_no_part_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("features", "why"), [(["rang"], "did you mean ring"), ([4], "no feature 4; the attribution has 4")]
+    ("features", "why"),
+    [
+        (["rang"], "did you mean ring"),
+        ([4], "no feature 4; the attribution has 4"),
+        ([[0, 1]], r"no feature \[0, 1\]; the attribution has 4"),
+    ],
 )
 def test_a_feature_that_there_is_not_is_named(features: list[Any], why: str) -> None:
     with pytest.raises(InvalidParameter, match=why) as error:
         found(torch.zeros(1, 4, dtype=torch.float64), groups=[ATOMS[0], {"name": "x", "features": features}])
     assert error.value.pointer == "/method/groups/1/features"
+
+
+def test_features_of_every_step_are_one_group() -> None:
+    """captum#799: of a sequence a product's dimensions are features 0 to 2 at each of its steps."""
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.fc = nn.LSTM(5, 4, batch_first=True), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            output: torch.Tensor = self.fc(self.lstm(x)[0][:, -1])
+            return output
+
+    torch.manual_seed(0)
+    model = model_of(Steps(), (3, 5), dtype=torch.float64)
+    x = torch.randn(1, 3, 5, dtype=torch.float64)
+    groups = [
+        {"name": "dimensions", "features": [[None, 0], [None, 1], [None, 2]]},
+        {"name": "price", "features": [[None, 3], [None, 4]]},
+        {"name": "last", "features": [[2]]},
+    ]
+    batch = batch_of(x, 1)
+    (row,) = parse_method({"name": "group_sums", "groups": groups}).explain(model, batch).rows()
+    r = parse_method("integrated_gradients").explain(model, batch_of(x, 1)).arrays["attribution"][0]
+    expected = [float(r[:, :3].sum()), float(r[:, 3:].sum()), float(r[2].sum())]
+    np.testing.assert_allclose(row.arrays["scores"], expected, rtol=1e-5)
+
+
+def test_a_group_may_cancel() -> None:
+    """explainerdashboard#293: sizes summed say more than there is; what is for and against is set off here."""
+    x = torch.tensor([[2.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    (row,) = found(x, groups=[{"name": "both", "features": ["ring", "methyl"]}])
+    assert row.arrays["scores"][0] == pytest.approx(0)
 
 
 def test_names_are_of_models_that_have_some() -> None:

@@ -180,6 +180,30 @@ def test_a_node_without_a_rule_is_in_the_way_of_a_layer_above_it_alone() -> None
             method.refuse(model)
 
 
+def test_of_all_clusters_the_inputs_own_has_the_highest_answer() -> None:
+    """zennit#198, shap#1052: f_c is above 0 in cluster c alone, so that its argmax is what k-means predicts."""
+    model, data = plain(), blobs(spread=0.5)
+    x = 3 * torch.randn(8, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    answers = [[row.info["answer"] for row in asked(model, data, x, {"clusters": 3}, cluster=c, stiffness=1e4)[0]]
+               for c in range(3)]  # fmt: skip
+    rows, _ = asked(model, data, x, {"clusters": 3})
+    assert np.argmax(answers, 0).tolist() == [row.info["cluster"] for row in rows]
+    assert ((np.array(answers) > 0).sum(0) == 1).all()
+
+
+def test_the_feature_that_makes_an_outlier_has_most_of_it() -> None:
+    """pyod#5, shap#33: which column makes this row unusual?"""
+    source = torch.Generator().manual_seed(0)
+    data = torch.randn(200, 6, generator=source, dtype=torch.float64)
+    x = data[:4].clone()
+    x[range(4), (1, 4, 0, 5)] += 8
+    rows, _ = asked(plain(6), data, x, {"machine": "one_class_svm"})
+    for row, column in zip(rows, (1, 4, 0, 5), strict=True):
+        share = row.arrays["attribution"] / row.arrays["attribution"].sum()
+        assert share.argmax() == column
+        assert share[column] > 0.7
+
+
 def test_fewer_items_may_be_looked_at() -> None:
     method = parse_method({"name": "neon_fit", "items": 20, "clusters": 2})
     found = method.explain(plain(), no_input(plain(), in_memory(blobs()))).rows()[0].arrays

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from workers.engine.model.function import Function
 
 MOST_GROUPS, MOST_FEATURES = 500, 5000
-Feature = Annotated[int, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=300)]
+Place = Annotated[int, Field(ge=0)]
+Places = Annotated[tuple[Place | None, ...], Field(min_length=1, max_length=8)]
+Feature = Place | Annotated[str, Field(min_length=1, max_length=300)] | Places
 
 
 class Group(BaseModel):
@@ -27,8 +29,9 @@ class Group(BaseModel):
     features: tuple[Feature, ...] = Field(
         min_length=1,
         max_length=MOST_FEATURES,
-        description="Its features, each by the name that the model's card has for it, or by its number, counted "
-        "through the attribution row after row.",
+        description="Its features: a name of the model's card, which is an entry of the first axis and what it has; "
+        "a number, counted through the attribution row after row; or a place, by a number for each axis, null for all "
+        "along it: [null, 3] is the fourth feature at every step of a sequence.",
     )
 
 
@@ -71,7 +74,7 @@ class GroupSums(Method):
 
         (maps,) = attributions(model, batch, (self.of,))
         flat = maps.flatten(1).double()
-        weights = membership(self.groups, model.card.input, flat.shape[1]).to(flat)
+        weights = membership(self.groups, model.card.input, maps.shape[1:]).to(flat)
         within = weights.sum(0)
         if self.shared == "divided":
             weights = weights / within.clamp(min=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class FeatureGroup(Protocol):
-    """Some features, by name or number."""
+    """Some features, by name, number or place."""
 
     @property
-    def features(self) -> tuple[int | str, ...]: ...
+    def features(self) -> tuple[int | str | tuple[int | None, ...], ...]: ...
 
 
 def check(spec: InputSpec, groups: Sequence[FeatureGroup]) -> None:
@@ -35,22 +36,35 @@ def check(spec: InputSpec, groups: Sequence[FeatureGroup]) -> None:
                 )
 
 
-def membership(groups: Sequence[FeatureGroup], spec: InputSpec, size: int) -> Tensor:
-    """Which of so many features are in which group (groups, size), as 1 and 0; all in one where there are no groups.
+def membership(groups: Sequence[FeatureGroup], spec: InputSpec, shape: Sequence[int]) -> Tensor:
+    """Which features of an attribution are in which group (groups, features), as 1 and 0; without groups all in one.
 
-    Raises InvalidParameter for a number beyond the features.
+    Raises InvalidParameter for one beyond the attribution's shape.
     """
     import torch
 
     if not groups:
-        return torch.ones(1, size)
-    found = torch.zeros(len(groups), size)
+        return torch.ones(1, math.prod(shape))
+    found = torch.zeros(len(groups), *shape)
     for at, group in enumerate(groups):
-        places = [spec.names.index(one) if isinstance(one, str) else one for one in group.features]
-        if max(places) >= size:
-            raise InvalidParameter(
-                f"there is no feature {max(places)}; the attribution has {size}, counted from 0",
-                pointer=f"/method/groups/{at}/features",
-            )
-        found[at, places] = 1
-    return found
+        for feature in group.features:
+            place = (spec.names.index(feature),) if isinstance(feature, str) else feature
+            if isinstance(place, int):
+                _check([place], [math.prod(shape)], at)
+                found[at].view(-1)[place] = 1
+            else:
+                _check(place, shape, at)
+                found[at][tuple(slice(None) if one is None else one for one in place)] = 1
+    return found.flatten(1)
+
+
+def _check(place: Sequence[int | None], sizes: Sequence[int], group: int) -> None:
+    beyond = len(place) > len(sizes) or any(
+        one is not None and one >= size for one, size in zip(place, sizes, strict=False)
+    )
+    if beyond:
+        asked = place[0] if len(sizes) == 1 and len(place) == 1 else list(place)
+        raise InvalidParameter(
+            f"there is no feature {asked}; the attribution has {' x '.join(map(str, sizes))}, counted from 0",
+            pointer=f"/method/groups/{group}/features",
+        )
