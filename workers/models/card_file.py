@@ -20,6 +20,7 @@ from workers.models.remote import section as remote
 from workers.models.remote.section import RemoteSection
 
 FILE = "card.toml"
+MOST_PARTS = 20  # of a dotted key
 MAX_BYTES = 256 * 2**10
 MOST_INPUTS = 32
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # what may name an input
@@ -123,7 +124,7 @@ RIGHT = {
 def read_card(path: Path, where: str) -> CardFile:
     """The checked card; `where` names the file in errors. Raises InvalidFolder for the first mistake found."""
     try:
-        document = _shaped(tomllib.loads(read_text(path, MAX_BYTES, where)))
+        document = _shaped(tomllib.loads(_short_keys(read_text(path, MAX_BYTES, where))))
         text = json.dumps(document, allow_nan=False, default=str)
     except FileNotFoundError:
         raise InvalidFolder(f"{where}: there is no such file; it should say [model] and [input]") from None
@@ -184,6 +185,17 @@ def _filled(spec: InputSpec) -> InputSpec:
     given, channels = spec.image.model_fields_set, spec.shape[0]
     unset = {key: (value,) * channels for key, value in (("mean", 0.0), ("std", 1.0)) if key not in given}
     return spec.model_copy(update={"image": spec.image.model_copy(update=unset)})
+
+
+def _short_keys(text: str) -> str:
+    """The text itself; raises RecursionError for a key of many parts, each of which takes as long as all before it."""
+    for line in text.splitlines():
+        keys = [before.rpartition(",")[2] for before in line.split("=")[:-1]]
+        if line.lstrip().startswith("[") and "," not in line:
+            keys.append(line)
+        if any(key.count(".") > MOST_PARTS for key in keys):
+            raise RecursionError
+    return text
 
 
 def _shaped(document: dict[str, Any]) -> dict[str, Any]:
