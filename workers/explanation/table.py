@@ -85,6 +85,11 @@ def written(row: NDArray[Any], spec: InputSpec) -> list[str | float]:
 
 def rows_of_csv(text: str, spec: InputSpec, pointer: str, most: int) -> NDArray[np.float32]:
     """The rows (n, columns) of CSV (RFC 4180), whose first line names the columns; raises InvalidTensor."""
+    head = text.lstrip("\ufeff").partition("\n")[0]
+    other = "semicolons" if ";" in head else "tabs" if "\t" in head else None
+    if other is not None and "," not in head:
+        said = f"{other} stand between the columns; CSV has commas there, and a point in numbers"
+        raise InvalidTensor(said, pointer=pointer)
     try:
         lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True) if line]
     except csv.Error as error:

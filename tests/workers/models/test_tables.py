@@ -235,3 +235,10 @@ def test_a_server_is_sent_words_for_categories_and_the_background_is_in_the_dige
         assert there.card.input.background_rows == len(there.background) == 2
         (tmp_path / "b.csv").write_text("\n".join(lines[:2]))
         assert read_folder(tmp_path).digest != folder.digest
+
+
+@pytest.mark.parametrize(("mark", "said"), [(";", "semicolons"), ("\t", "tabs")])
+def test_other_marks_between_columns_are_named(mark: str, said: str) -> None:
+    """A decimal comma would make two columns of one."""
+    with pytest.raises(InvalidTensor, match=f"{said} stand between the columns"):
+        rows_of_csv(mark.join(NAMES) + "\n" + mark.join(["40,5", "smith", "42", "south"]), SPEC, "", 1)
