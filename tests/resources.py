@@ -93,7 +93,7 @@ class InMemory:
             "checks": [check.to_json() for check in row.checks],
         }
         label = None if data.labels is None else int(data.labels[number])
-        return ItemExplanation(number, f"{number:064x}", label, row.arrays[row.kind], told)
+        return ItemExplanation(number, f"{number:064x}", label, {row.kind: row.arrays[row.kind]}, told)
 
     def saved(self, phase: str) -> Mapping[str, Any] | None:
         return self.phases.get(phase)

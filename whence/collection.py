@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
 from whence.datasets import loaded_stack
 from whence.errors import Refused
 from whence.explanation import Explanation
@@ -67,17 +65,26 @@ class Collection(Explanation):
             yield from self.page(start, worst=worst)
 
     @property
-    def values(self) -> NDArray[Any]:
-        """The maps of all items along a first axis, zeros where an item has none. All of them at once."""
+    def values(self) -> Any:
+        """The maps of all items along a first axis, zeros where an item has none; of several inputs by name.
+
+        All of them at once. Of texts, which differ in length, there is none: raises Refused.
+        """
         data = self._fetch(f"{self._place()}/collection.safetensors", "application/vnd.safetensors")
         return loaded_stack(data)
 
     @property
-    def means(self) -> dict[str, NDArray[Any]]:
-        """The mean map of each class, by its name or number."""
-        found = self.array("means")
+    def means(self) -> dict[str, Any]:
+        """The mean map of each class, by its name or number; of several inputs a map for each, by its name."""
+        found = {
+            name.partition(".")[2]: self.array(name)
+            for name in self.document["arrays"]
+            if name.partition(".")[0] == "means"
+        }
         return {
-            str(one["label"] if one["label"] is not None else one["index"]): found[at]
+            str(one["label"] if one["label"] is not None else one["index"]): (
+                found[""][at] if "" in found else {name: means[at] for name, means in found.items()}
+            )
             for at, one in enumerate(self.info["classes"])
         }
 

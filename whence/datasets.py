@@ -74,19 +74,24 @@ def upload_of(given: Any, columns: Columns | None = None) -> Iterator[Upload]:
             yield _arrays(given, labels, file)
         return
     with tempfile.TemporaryFile() as file:
-        yield _arrays(given, None, file)
+        yield _by_name(given, file) if isinstance(given, Mapping) else _arrays(given, None, file)
 
 
-def loaded_stack(data: bytes) -> NDArray[Any]:
-    """What is stacked in a safetensors file, whatever kind it is of; beside it there are only the items' numbers."""
+def loaded_stack(data: bytes) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """What is stacked in a safetensors file, whatever kind it is of: of several inputs each by its name."""
     import json
 
     size = int.from_bytes(data[:8], "little")
     head: Mapping[str, Any] = json.loads(data[8 : 8 + size])
-    name = next(one for one in head if one not in ("__metadata__", "index"))
-    begin, end = head[name]["data_offsets"]
-    kind = {"F32": "<f4", "I64": "<i8"}[head[name]["dtype"]]
-    return np.frombuffer(data[8 + size + begin : 8 + size + end], kind).reshape(head[name]["shape"])
+
+    def stacked(name: str) -> NDArray[Any]:
+        begin, end = head[name]["data_offsets"]
+        kind = {"F32": "<f4", "I64": "<i8"}[head[name]["dtype"]]
+        return np.frombuffer(data[8 + size + begin : 8 + size + end], kind).reshape(head[name]["shape"])
+
+    names = [one for one in head if one not in ("__metadata__", "index")]
+    several = {name.partition(".")[2]: stacked(name) for name in names if "." in name}
+    return several or stacked(names[0])
 
 
 def _folder(folder: Path, file: IO[bytes]) -> Upload:
@@ -105,10 +110,24 @@ def _folder(folder: Path, file: IO[bytes]) -> Upload:
     return Upload(file, ARCHIVES[".zip"], tuple(str(names[name]) for name in ordered))
 
 
-def _arrays(given: Any, labels: Sequence[int] | None, file: IO[bytes]) -> Upload:
-    array = np.load(io.BytesIO(npy(given)), allow_pickle=False)
+def _by_name(given: Mapping[str, Any], file: IO[bytes]) -> Upload:
+    """Many items of several inputs: of each input an array whose first axis counts the items, or a list of texts."""
+    np.savez(file, **{f"inputs.{name}": _many(one) for name, one in given.items()})  # type: ignore[arg-type]  # as above
+    file.seek(0)
+    return Upload(file, ARCHIVES[".npz"])
+
+
+def _many(given: Any) -> NDArray[Any]:
+    if isinstance(given, Sequence) and given and all(isinstance(one, str) for one in given):
+        return np.array(given)
+    array: NDArray[Any] = np.load(io.BytesIO(npy(given)), allow_pickle=False)
     if array.ndim < 2:
         raise ValueError(f"many inputs lie along the first axis; an array of the shape {list(array.shape)} is one")
+    return array
+
+
+def _arrays(given: Any, labels: Sequence[int] | None, file: IO[bytes]) -> Upload:
+    array = _many(given)
     more = {} if labels is None else {"labels": np.asarray(labels, np.int64)}
     np.savez(file, inputs=array, **more)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for one of them
     file.seek(0)

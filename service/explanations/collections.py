@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.explanations.documents import Meta, path_of
+from workers.contract import catalogue
 
 Order: TypeAlias = Literal["index", "worst"]
 
@@ -30,6 +31,16 @@ class Collection:
     @property
     def start(self) -> int:
         return int(self.meta["method"]["start"])
+
+    @property
+    def maps(self) -> list[str]:
+        """The names of the arrays that each item has: one, or one for each of several inputs."""
+        return self.meta["info"].get("maps") or [catalogue()[self.meta["method"]["of"]["name"]].kind]
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether an input of theirs is a text."""
+        return "words" in self.meta["info"]
 
     def ids(self, rows: Sequence[int]) -> list[str]:
         return [self.arrays["ids"][row].tobytes().hex() for row in rows]

@@ -69,7 +69,7 @@ def links(meta: Mapping[str, Any]) -> dict[str, str]:
 def is_of_features(meta: Mapping[str, Any]) -> bool:
     """Whether a collection is of attributions that have one number a feature."""
     shape = meta["arrays"].get("means", {}).get("shape", ())
-    return len(shape) == 2 and catalogue()[meta["method"]["of"]["name"]].kind == "attribution"
+    return len(shape) == 2 and shape[0] > 0 and catalogue()[meta["method"]["of"]["name"]].kind == "attribution"
 
 
 def status_document(status: Status) -> dict[str, Any]:

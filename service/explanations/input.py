@@ -60,10 +60,15 @@ def read_inputs(request: ExplanationRequest, body: Body, card: ModelCard, settin
     if sum(sent) > 1:
         raise Invalid([{"pointer": "/input", "detail": "the input came twice: as bytes, and in the request"}])
     if not sent[2]:
-        if len(card.inputs) > 1 and (body.upload is not None or (request.input and request.input.digest is None)):
+        if len(card.inputs) > 1 and (body.upload is not None or _is_of_one(request.input)):
             raise InvalidTensor(f"the model takes {_named(card)}", pointer="/input")
         return read_input(request.input, body.upload, card.only, settings)
     return named_input(request.inputs or {}, body.parts, card, settings)
+
+
+def _is_of_one(given: InputField | None) -> bool:
+    """Whether a field holds one input itself: no digest, and no dataset, which are of all inputs together."""
+    return given is not None and given.digest is None and given.dataset is None
 
 
 def named_input(

@@ -211,7 +211,7 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
             return known[name]
         try:
             found = datasets.card(name)
-            check_fits(found, checked.card.input, pointer)
+            check_fits(found, checked.card.named, pointer)
         except (UnknownDataset, InvalidDataset) as error:
             raise moved(error, "/input/dataset" if name == of_input else pointer) from None
         counts[found.digest] = found.count

@@ -86,6 +86,11 @@ class Queue:
         async with answering():
             return await self._results.several(ids, *arrays)
 
+    async def metas(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The JSON of those results that are there, by id."""
+        async with answering():
+            return await self._results.metas(ids)
+
     async def stored(self, ids: Sequence[str]) -> int:
         """How many of these results are there; an id that comes twice counts twice."""
         async with answering():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
+from PIL import Image
 
 from service.render.colormaps import colours
 from service.render.frame import GAP, MARGIN, SMALL, Caption, headed, png
@@ -18,6 +20,7 @@ from service.render.thumbnails import THUMB, plane_of, seen_pixels, thumbnail
 COLUMNS, ROWS = 4, 6
 PER_SHEET = COLUMNS * ROWS
 WRONG = (170, 40, 30)
+WIDEST = 760  # of a picture of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,26 @@ class Cell:
     wrong: bool
     values: NDArray[Any] | None
     seen: NDArray[Any] | None
+
+
+def sheet_of_pictures(cells: Sequence[tuple[str, bool, bytes | None]], caption: Caption) -> bytes:
+    """A PNG of pictures of their own, one beneath the other, each with the line above it; None where there is none."""
+    shown = [(title, wrong, None if data is None else _fitting(data)) for title, wrong, data in cells]
+    heights = [SMALL + 8 + (0 if image is None else image.height) + GAP for *_, image in shown]
+    canvas, pen, y = headed(WIDEST + 2 * MARGIN, sum(heights), caption)
+    for (title, wrong, image), high in zip(shown, heights, strict=True):
+        write(pen, (MARGIN, y), fitted(title, SMALL, WIDEST), SMALL, ink=WRONG if wrong else INK)
+        if image is not None:
+            canvas.paste(image, (MARGIN, y + SMALL + 6))
+        y += high
+    return png(canvas)
+
+
+def _fitting(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    if image.width <= WIDEST:
+        return image
+    return image.resize((WIDEST, max(1, round(image.height * WIDEST / image.width))), Image.Resampling.BILINEAR)
 
 
 def contact_sheet(cells: Sequence[Cell], caption: Caption, look: Look = DEFAULT_LOOK) -> bytes:

@@ -9,7 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service.deps import Key, Wait, awaited, dependencies_of
-from service.explanations.collection_files import SHEETS, archive, beeswarm, check_there, sheet, stacked
+from service.explanations.collection_files import (
+    SHEETS,
+    archive,
+    beeswarm,
+    check_stackable,
+    check_there,
+    sheet,
+    stacked,
+)
 from service.explanations.collections import Collection, Order, collection_of, table
 from service.explanations.documents import is_of_features, path_of
 from service.explanations.representations import drawing, permanent
@@ -99,6 +107,7 @@ async def whole(request: Request, key: Key, sheets: Sheets = SHEETS, sort: Sort 
 async def safetensors(request: Request, key: Key, wait: Wait = 0) -> Response:
     """The maps along a first axis, zeros where an item has none; `index` are the items' numbers."""
     of = await _collection(request, key, wait)
+    check_stackable(of)
     queue = dependencies_of(request).queue
     await check_there(of, queue)
     return StreamingResponse(stacked(of, queue), headers={"cache-control": "no-store"}, media_type=SAFETENSORS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,18 @@ from torch import Tensor
 
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import CHUNK
-from tests.zoo.animals import ZOO
+from tests.zoo.animals import TOKENS, ZOO
 from workers.engine.model import explained_score
 from workers.engine.model.batch import Batch
+from workers.engine.model.inputs import named
 from workers.engine.model.model import Model
-from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InternalError
+from workers.explanation.inputs import ONE, fed, is_plain, joined
 from workers.explanation.result import Row
+from workers.explanation.spec import ModelSpec
 from workers.explanation.target import Target
 from workers.methods.method import Method
 from workers.models.export.program import export_module
-from workers.models.folder import Folder
-from workers.models.source import parse_source
 from workers.runtime.execute.faults import contained
 from workers.runtime.execute.model_support import check
 
@@ -73,34 +72,44 @@ def few(name: str) -> dict[str, Any]:
 
 
 @cache
-def loaded(name: str) -> Model:
+def loaded(name: str, tokens: int = TOKENS) -> Model:
     """The net, exported and loaded as a worker does, in float64: what differs is then wrong, and no rounding."""
+    rows = ZOO[name].rows(2, tokens=tokens)
+    return _of_any_length(name).sized(tuple(tuple(row.shape[1:]) for row in rows.values()))
+
+
+@cache
+def _of_any_length(name: str) -> Model:
     one = ZOO[name]
-    spec = InputSpec(kind="tensor", shape=one.shape)
-    if one.image:
-        each = (0.5,) * one.shape[0]
-        spec = InputSpec(
-            kind="image", shape=one.shape, image=ImageSpec(mode="RGB" if len(each) == 3 else "L", mean=each, std=each)
-        )
-    folder = Folder(
-        name=name, path=Path(name), source=parse_source("model.pt2", name), weights=None, output=one.output,
-        input=spec, labels=(), default_method="gradient", accuracy=None, digest="sha256:" + "0" * 64,
+    spec = ModelSpec(
+        name=name, output=one.output, input=joined(one.takes, {}), labels=(), default_method="gradient", accuracy=None,
+        digest="sha256:" + "0" * 64, inputs={} if is_plain(one.takes) else one.takes, select=one.select,
     )  # fmt: skip
-    return Model.from_program(folder, export_module(one.module(), one.shape, name), dtype=torch.float64, chunk=CHUNK)
+    tensors = fed(one.takes)
+    rows = {key: row for key, row in one.rows(2).items() if key in tensors}
+    program = export_module(one.module(), tensors, name, rows, one.select)
+    return Model.from_program(spec, program, dtype=torch.float64, chunk=CHUNK)
+
+
+def given(name: str, n: int, seed: int = 0, tokens: int = TOKENS) -> Tensor:
+    """n inputs as methods are given them: (n, *shape), or those of several inputs end to end."""
+    return loaded(name, tokens).join(ZOO[name].rows(n, seed, tokens))
 
 
 @cache
 def supplies(name: str) -> InMemory:
     """Datasets for those methods that look at many inputs."""
-    one = ZOO[name]
-    more = {"concept": one.inputs(14, 6).double(), "random": one.inputs(28, 7).double()}
-    masks = one.inputs(12, 8) > 0 if one.image else None
-    return in_memory(one.inputs(12, 5).double(), np.arange(12) % 2, masks, **more)
+    takes = ZOO[name].takes
+    more = {"concept": given(name, 14, 6), "random": given(name, 28, 7)}
+    masks = given(name, 12, 8) > 0 if list(takes) == [ONE] and takes[ONE].kind == "image" else None
+    return in_memory(given(name, 12, 5), np.arange(12) % 2, masks, **more)
 
 
-def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds: list[int]) -> Answer | Refusal:
+def asked(
+    name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds: list[int], tokens: int = TOKENS
+) -> Answer | Refusal:
     """The answer, or the refusal; anything else that is raised is a fault, and is raised here too."""
-    model = loaded(name)
+    model = loaded(name, tokens)
     try:
         with contained():
             check(model, method, targets[0] if targets and method.takes_target else None)
@@ -109,7 +118,7 @@ def asked(name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds
             else:
                 batch = no_input(model, supplies(name))
                 batch.targets = list(targets)[:1] if method.takes_target else []
-            rows = method.explain(model, batch).rows()
+            rows = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             told = explained_score.explained_scores(model, batch)[1] if method.takes_input else []
             scores: list[float | None] = [one["score"] for one in told]
             return Answer(rows, scores or [None] * len(rows))

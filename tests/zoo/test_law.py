@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.zoo import oracle, outputs, sequences, tables, vision, volumes
+from tests.zoo import oracle, outputs, sequences, several, tables, texts, vision, volumes
 from tests.zoo.animals import ZOO
-from tests.zoo.asking import Answer, Refusal, asked, few, loaded
+from tests.zoo.asking import Answer, Refusal, asked, few, given, loaded
+from workers.engine.model.inputs import named
 from workers.explanation.request_target import parse_targets
-from workers.explanation.result import Row
+from workers.explanation.result import Attribution, Row
 from workers.explanation.target import Target
 from workers.methods.catalogue import catalogue, parse_method
 from workers.methods.method import Method
 from workers.runtime.execute.model_support import support
 
-HALLS = (outputs, sequences, tables, vision, volumes)
-QUICK = ("plain", "one_logit", "time_distributed", "graph_net")
+HALLS = (outputs, sequences, several, tables, texts, vision, volumes)
+QUICK = ("plain", "one_logit", "time_distributed", "graph_net", "image_and_words", "similarity")
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.zoo) for name in ZOO]
 ROWS = 8
 ON_VALUES = "decomposes a positive score"  # of which nobody knows before there is an input
@@ -81,7 +82,7 @@ def test_alone_and_in_company_every_method_answers_alike_and_rightly(name: str) 
 
 def verdict(name: str, method: Method, target: Target | None, others: list[Target]) -> str:
     """`answered` or `refused`; raises where the answer is wrong, or where there is neither."""
-    x, seeds = ZOO[name].inputs(ROWS).double(), [3, *range(10, 9 + ROWS)]
+    x, seeds = given(name, ROWS), [3, *range(10, 9 + ROWS)]
     alone = asked(name, method, x[:1], [target] if target else [], seeds[:1])
     if isinstance(alone, Refusal):
         check_refusal(name, alone, method, target)
@@ -110,22 +111,25 @@ def verdict(name: str, method: Method, target: Target | None, others: list[Targe
 
 def check_scalar(name: str, method: Method, target: Target, answer: Answer) -> None:
     """The score told is the scalar explained, and its gradient is the gradient that autograd gives."""
-    x = ZOO[name].inputs(ROWS)[0].double()
-    scalar = oracle.scalar(name, x, target)
+    x, spec = given(name, ROWS)[0], loaded(name).card.input
+    scalar = oracle.scalar(name, x, target, spec)
     if scalar is None:
         return
     assert answer.scores[0] == pytest.approx(scalar.item(), rel=1e-6, abs=1e-9), "the score told"
     if method.name in EXACT:
-        expected = oracle.gradient(partial(oracle.scalar, name, target=target), x)
-        assert expected is not None
-        expected = expected * x if method.name == "input_times_gradient" else expected
-        found = torch.as_tensor(answer.rows[0].arrays["attribution"]).double()
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-8)
+        slope = oracle.gradient(name, x, target, spec)
+        assert slope is not None
+        slope = slope * x if method.name == "input_times_gradient" else slope
+        expected = named(Attribution({"attribution": slope[None]}), spec, maps=False).arrays
+        assert answer.rows[0].arrays.keys() == expected.keys()
+        for key, one in expected.items():
+            found = torch.as_tensor(answer.rows[0].arrays[key]).double()
+            torch.testing.assert_close(found, one[0], rtol=1e-5, atol=1e-8)
 
 
 @cache
 def refused(name: str, method: Method, target: Target) -> bool:
-    return isinstance(asked(name, method, ZOO[name].inputs(1).double(), [target], [0]), Refusal)
+    return isinstance(asked(name, method, given(name, 1), [target], [0]), Refusal)
 
 
 def check_refusal(name: str, refusal: Refusal, method: Method, target: Target | None) -> None:
@@ -139,7 +143,7 @@ def check_refusal(name: str, refusal: Refusal, method: Method, target: Target | 
 def against(name: str, method: Method, target: Target | None) -> str | None:
     """Why the method is refused, None where it answers; where that hangs on the input, any that it takes will do."""
     reason = None
-    for x in ZOO[name].inputs(ROWS).double():
+    for x in given(name, ROWS):
         answer = asked(name, method, x[None], [target] if target else [], [0])
         if isinstance(answer, Answer):
             return None

@@ -1,10 +1,12 @@
-"""Tensors in .npy files, mapped into memory: `inputs`, and of each item its label, its masks, its box, its series.
+"""Tensors and texts in .npy files, mapped into memory: `inputs`, and of each item its label, masks, box, series.
 
-`categories` says of each concept that masks show of which kind it is.
+Of several inputs each is an array of its own, `inputs.NAME`. `categories` says of each concept that masks show of which
+kind it is.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,12 +17,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from workers.datasets.card import MAX_CLASSES
-from workers.datasets.contents import Contents
+from workers.datasets.contents import Contents, One
 from workers.explanation.errors import InvalidDataset
 from workers.explanation.tensors import MAX_AXES, unread
 
-OF_ITEMS = ("inputs", "labels", "masks", "boxes", "series")
-ARRAYS = (*OF_ITEMS, "categories")
+OF_ITEMS = ("labels", "masks", "boxes", "series")
+BESIDE = (*OF_ITEMS, "categories")
+INPUTS = re.compile(r"inputs(\.[A-Za-z][A-Za-z0-9_]{0,63})?")
 CHUNK = 2**20
 
 
@@ -31,9 +34,13 @@ def is_npz(file: ZipFile) -> bool:
 
 def extract(file: ZipFile, into: Path) -> None:
     """Copy the arrays out as they are; raises InvalidDataset where the archive holds others."""
-    known = {f"{name}.npy" for name in ARRAYS}
-    if not {"inputs.npy"} <= set(file.namelist()) <= known:
-        _refuse(f"a .npz holds the array inputs, and may hold {', '.join(ARRAYS[1:])}; no others")
+    held = {name.removesuffix(".npy") for name in file.namelist()}
+    inputs = {name for name in held if INPUTS.fullmatch(name)}
+    if not inputs or ("inputs" in inputs and len(inputs) > 1) or not held - inputs <= set(BESIDE):
+        _refuse(
+            f"a .npz holds the array inputs, or an array inputs.NAME for each of several, and may hold "
+            f"{', '.join(BESIDE)}; no others"
+        )
     for name in file.namelist():
         with file.open(name) as source, (into / name).open("wb") as target:
             shutil.copyfileobj(source, target, CHUNK)
@@ -41,27 +48,58 @@ def extract(file: ZipFile, into: Path) -> None:
 
 def arrays(folder: Path) -> Contents:
     """The arrays of a folder, checked against each other; raises InvalidDataset."""
-    found = {name: _mapped(folder / f"{name}.npy", name) for name in ARRAYS if (folder / f"{name}.npy").is_file()}
-    inputs = found["inputs"]
-    if inputs.ndim < 2 or inputs.ndim > MAX_AXES + 1:
-        _refuse(f"inputs has the shape {list(inputs.shape)}; it should be (n, ...), the items along the first axis")
-    for name, array in found.items():
-        if name in OF_ITEMS and len(array) != len(inputs):
-            _refuse(f"{name} has {len(array)} items and inputs has {len(inputs)}")
+    inputs = {name: _inputs(_mapped(folder / f"{name}.npy", name), name) for name in _names(folder)}
+    found = {name: _mapped(folder / f"{name}.npy", name) for name in BESIDE if (folder / f"{name}.npy").is_file()}
+    first, like = next(iter(inputs.items()))
+    for name, array in {**inputs, **found}.items():
+        if name != "categories" and len(array) != len(like):
+            _refuse(f"{name} has {len(array)} items and {first} has {len(like)}")
+    several = {name.partition(".")[2]: array for name, array in inputs.items() if name != "inputs"}
+    if several and (wrong := sorted({"masks", "boxes"} & found.keys())):
+        _refuse(f"{wrong[0]} are of items of one input, and these have {len(several)}")
     labels = _labels(found["labels"]) if "labels" in found else None
-    masks = _masks(found["masks"], inputs.shape) if "masks" in found else None
+    masks = _masks(found["masks"], like.shape) if "masks" in found else None
     return Contents(
-        kind="tensors",
-        count=len(inputs),
-        item=lambda i: inputs[i],
+        kind="several" if several else "tensors" if _shape(like) is not None else "texts",
+        count=len(like),
+        item=lambda i: {name: _item(array, i) for name, array in several.items()} if several else _item(like, i),
         classes=tuple(str(i) for i in range(int(labels.max()) + 1)) if labels is not None else (),
-        shape=inputs.shape[1:],
+        shape=None if several else _shape(like),
+        inputs={name: _shape(array) for name, array in several.items()},
         labels=labels,
         masks=masks,
         categories=_categories(found["categories"], masks) if "categories" in found else (),
         boxes=_boxes(found["boxes"]) if "boxes" in found else None,
         series=_series(found["series"]) if "series" in found else None,
     )
+
+
+def has_arrays(folder: Path) -> bool:
+    """Whether a folder holds arrays of inputs."""
+    return bool(_names(folder))
+
+
+def _names(folder: Path) -> list[str]:
+    stems = (path.stem for path in folder.glob("inputs*.npy") if path.is_file())
+    return sorted(name for name in stems if INPUTS.fullmatch(name))
+
+
+def _inputs(array: NDArray[Any], name: str) -> NDArray[Any]:
+    if array.dtype.kind == "U":
+        if array.ndim != 1:
+            _refuse(f"{name} has the shape {list(array.shape)}; texts lie in an array (n,), a text each")
+    elif array.ndim < 2 or array.ndim > MAX_AXES + 1:
+        _refuse(f"{name} has the shape {list(array.shape)}; it should be (n, ...), the items along the first axis")
+    return array
+
+
+def _shape(array: NDArray[Any]) -> tuple[int, ...] | None:
+    """Of each item; None of texts."""
+    return None if array.dtype.kind == "U" else array.shape[1:]
+
+
+def _item(array: NDArray[Any], i: int) -> One:
+    return str(array[i]) if array.dtype.kind == "U" else array[i]
 
 
 def _mapped(path: Path, name: str) -> NDArray[Any]:
@@ -72,7 +110,7 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
         if "objects" in str(error):
             _refuse(f"{name} is not read: {unread(np.dtype(object))}")
         _refuse(f"{name} is no array of numbers, or is cut off; save it with numpy.savez")
-    if (wrong := unread(array.dtype)) is not None:
+    if (wrong := unread(array.dtype)) is not None and not (array.dtype.kind == "U" and INPUTS.fullmatch(name)):
         _refuse(f"{name} is not read: {wrong}")
     if array.ndim == 0:
         _refuse(f"{name} is a single number, without axes; it should be an array with an item for each input")

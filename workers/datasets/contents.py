@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from workers.datasets.card import DatasetKind
-from workers.explanation.errors import InvalidDataset, InvalidTensor
-from workers.explanation.tensors import as_float32, digest_image, digest_tensor
+from workers.explanation.bundle import File, Kind, bundle, digest_inputs
+from workers.explanation.errors import InputError, InvalidDataset, InvalidTensor
+from workers.explanation.tensors import as_float32, digest_image, digest_tensor, encode_npy
+from workers.explanation.text import decode_text, digest_text
+
+One: TypeAlias = bytes | str | NDArray[Any]  # an image's bytes, a text, a tensor
+Item: TypeAlias = One | Mapping[str, One]
+
+
+def sent(item: Item) -> tuple[Kind, str, bytes]:
+    """Its kind, digest and bytes where it comes as an input; raises InvalidTensor, InvalidText, InputTooLarge."""
+    if isinstance(item, Mapping):
+        files = {name: _file(one) for name, one in item.items()}
+        return "inputs", digest_inputs(files), bundle(files)
+    return _file(item)
+
+
+def _file(item: One) -> File:
+    if isinstance(item, bytes):
+        return File("image", digest_image(item), item)
+    if isinstance(item, str):
+        data = item.encode()
+        return File("text", digest_text(decode_text(data)), data)
+    row = as_float32(item)
+    return File("tensor", digest_tensor(row), encode_npy(row))
 
 
 @dataclass(frozen=True)
 class Contents:
-    """`item(i)` is an image's bytes or a tensor (*shape); nothing is read before it is asked for.
+    """`item(i)` is an image's bytes, a text, a tensor (*shape), or several of these by name, of `inputs`' shapes.
+
+    Nothing is read before it is asked for.
 
     `labels` (n,) int64 index `classes`; `masks` (n, concepts, H, W), whose `categories`
     (concepts,) may be given; `boxes` (n, 4) left, top, right, bottom fractions;
@@ -27,9 +52,10 @@ class Contents:
 
     kind: DatasetKind
     count: int
-    item: Callable[[int], bytes | NDArray[Any]]
+    item: Callable[[int], Item]
     classes: tuple[str, ...] = ()
     shape: tuple[int, ...] | None = None
+    inputs: Mapping[str, tuple[int, ...] | None] = field(default_factory=dict)
     labels: NDArray[np.int64] | None = None
     masks: NDArray[Any] | None = None
     categories: tuple[int, ...] = ()
@@ -65,9 +91,9 @@ class Contents:
 
     def _item_digest(self, i: int) -> str:
         item = self.item(i)
-        if isinstance(item, bytes):
-            return digest_image(item)
         try:
-            return digest_tensor(as_float32(item))
+            return digest_image(item) if isinstance(item, bytes) else sent(item)[1]
         except InvalidTensor:
             raise InvalidDataset(f"item {i} of inputs holds NaN, infinity or a value beyond float32") from None
+        except InputError as error:
+            raise InvalidDataset(f"item {i} of inputs: {error.detail}") from None

@@ -69,7 +69,7 @@ def placed(folder: Path) -> Contents:
     )
     paths = [path for path in files if not any(STRAY.fullmatch(part) for part in path)]
     if not paths:
-        raise InvalidDataset("the folder holds neither inputs.npy nor images")
+        raise InvalidDataset("the folder holds neither inputs.npy (or inputs.NAME.npy) nor images")
     classes, labels = sorted_out(paths)
     return Contents(
         kind="images",

@@ -20,7 +20,7 @@ import structlog
 from pydantic import ValidationError
 
 from workers.datasets.archive import unpack
-from workers.datasets.arrays import arrays
+from workers.datasets.arrays import arrays, has_arrays
 from workers.datasets.card import DatasetCard, Limits
 from workers.datasets.contents import Contents
 from workers.datasets.images import BLOB, packed, placed
@@ -166,7 +166,7 @@ class Datasets:
 def contents(folder: Path) -> Contents:
     """What a folder holds, in whichever form; raises InvalidDataset, and FileNotFoundError where there is none."""
     folder.stat()
-    if (folder / "inputs.npy").is_file():
+    if has_arrays(folder):
         return arrays(folder)
     return packed(folder) if (folder / BLOB).is_file() else placed(folder)
 
@@ -179,6 +179,7 @@ def described(folder: Path) -> DatasetCard:
         kind=found.kind,
         count=found.count,
         shape=found.shape,
+        inputs=dict(found.inputs),
         classes=found.classes,
         concepts=found.concepts,
         categories=len(set(found.categories)),

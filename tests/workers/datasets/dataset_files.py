@@ -50,6 +50,11 @@ def npz(compressed: bool = True, **arrays: Any) -> bytes:
     return out.getvalue()
 
 
+def npz_by_name(arrays: Mapping[str, Any]) -> bytes:
+    """Of arrays whose names are no words."""
+    return npz(**{"compressed": True, **arrays})
+
+
 def placed(folder: Path, files: Mapping[str, bytes]) -> Path:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

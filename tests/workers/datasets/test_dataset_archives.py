@@ -13,7 +13,7 @@ from zipfile import ZIP_LZMA, ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 import pytest
 
-from tests.workers.datasets.dataset_files import PETS, npz, png, sent, tarred, zipped
+from tests.workers.datasets.dataset_files import PETS, npz, npz_by_name, png, sent, tarred, zipped
 from tests.workers.datasets.uploads import BOXES, LABELS, MASKS, X, npy
 from tests.workers.models.archives import Bomb
 from workers.datasets.library import Datasets
@@ -77,7 +77,13 @@ REFUSED: dict[str, bytes] = {
     "an unknown array": npz(inputs=X, weights=LABELS),
     "objects": npz(inputs=np.array([Bomb(Path("/nowhere"))], object)),
     "complex numbers": npz(inputs=X.astype(complex)),
-    "text as inputs": npz(inputs=np.array(["a", "b"])),
+    "bytes as inputs": npz(inputs=np.array([b"a", b"b"])),
+    "an empty text": npz(inputs=np.array(["a", " "])),
+    "texts with axes": npz(inputs=np.array([["a", "b"]])),
+    "inputs twice": npz_by_name({"inputs": X, "inputs.row": X}),
+    "an input of no name": npz_by_name({"inputs.": X}),
+    "inputs of two lengths": npz_by_name({"inputs.a": X, "inputs.b": X[:1]}),
+    "masks of several": npz_by_name({"inputs.a": X, "inputs.b": X, "masks": np.ones((len(X), 1, *X.shape[-2:]), bool)}),
     "one number": npz(inputs=np.float32(1)),
     "no items": npz(inputs=X[:0]),
     "items without axes": npz(inputs=np.zeros(3)),

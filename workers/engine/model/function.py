@@ -64,6 +64,7 @@ class Function:
         self.background: Tensor | None = None  # rows (n, *shape) that stand for the model's usual inputs
         self.seen: Mapping[str, Any] = {}  # of what computes elsewhere, for receipts
         self.tokenizers: Mapping[str, Encoder] = {}
+        self.any_size: Function | None = None  # of a model for inputs of one size, that for all of them
 
     def run(self, x: Tensor) -> Tensor:
         """The outputs (n, ...) for x (n, *shape), by one pass."""

@@ -135,10 +135,12 @@ class Model(Function):
         if self._made is None:
             return self
         try:
-            return self._made(shapes)
+            found = self._made(shapes)
         except InvalidFolder as error:
             told = " and ".join(str(list(shape)) for shape in shapes)
             raise InvalidTensor(f"the model does not take the size {told}: {error.detail}", pointer="/input") from None
+        found.any_size = self
+        return found
 
     @property
     def ends(self) -> frozenset[int]:

@@ -32,7 +32,7 @@ class Items:
 
 @dataclass(frozen=True)
 class ItemExplanation:
-    """An item of a dataset, explained: `values` is the first array of its result, `told` the JSON of it.
+    """An item of a dataset, explained: `maps` are the arrays of its result's kind by name, `told` the JSON of it.
 
     Where it could not be explained there is an `error` instead. `label` indexes the dataset's classes.
     """
@@ -40,7 +40,7 @@ class ItemExplanation:
     index: int
     id: str
     label: int | None = None
-    values: NDArray[Any] | None = None
+    maps: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
     error: ExplainError | None = None
 

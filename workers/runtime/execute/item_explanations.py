@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.exceptions import RedisError
 
-from workers.datasets.contents import Contents
+from workers.datasets.contents import Contents, sent
 from workers.engine.model.batch import Report
 from workers.engine.model.resources import ItemExplanation
 from workers.explanation.errors import ExplainError, ResultStoreFull
 from workers.explanation.target import Target
-from workers.explanation.tensors import as_float32, digest_image, digest_tensor, encode_npy
 from workers.jobs import keys
 from workers.jobs.job import Job
 from workers.jobs.records import Work
@@ -79,15 +78,10 @@ class ItemExplanations:
             self.report.look()
 
     def _work(self, number: int) -> Work:
-        item, now = self.contents.item(number), time.time()
-        if isinstance(item, bytes):
-            digest, data = digest_image(item), item
-        else:
-            row = as_float32(item)
-            digest, data = digest_tensor(row), encode_npy(row)
+        (kind, digest, data), now = sent(self.contents.item(number)), time.time()
         card = self.model.card
         job = Job(model=card.digest, input=digest, target=self.target, method=self.method)
-        return Work(job.id, job, card.name, now, now, kind="image" if isinstance(item, bytes) else "tensor", data=data)
+        return Work(job.id, job, card.name, now, now, kind=kind, data=data)
 
     def _save(self, job_id: str, outcome: Finished) -> None:
         try:
@@ -101,8 +95,8 @@ class ItemExplanations:
         if isinstance(outcome, ExplainError):
             return ItemExplanation(number, job_id, label, error=outcome)
         kind = outcome.meta["kind"]
-        values = _loaded(outcome.arrays[kind]) if kind in outcome.arrays else None
-        return ItemExplanation(number, job_id, label, values, outcome.meta)
+        maps = {name: _loaded(data) for name, data in outcome.arrays.items() if name.partition(".")[0] == kind}
+        return ItemExplanation(number, job_id, label, maps, outcome.meta)
 
 
 def _give_way(report: Report, seconds: float) -> None:

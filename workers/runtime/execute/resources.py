@@ -18,13 +18,14 @@ from redis.exceptions import RedisError
 from torch import Tensor
 
 from workers.datasets.card import DatasetCard, check_fits
-from workers.datasets.contents import Contents
+from workers.datasets.contents import Contents, sent
 from workers.datasets.library import Datasets
 from workers.engine.model.batch import Report
 from workers.engine.model.resources import ItemExplanation, Items
-from workers.explanation.card import ImageSpec
+from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
 from workers.explanation.images.decoding import prepare
+from workers.explanation.inputs import ONE, laid
 from workers.explanation.target import Target
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
@@ -34,6 +35,7 @@ from workers.jobs.stored_results import Results
 from workers.methods.method import Method, with_datasets
 from workers.runtime.execute.given_inputs import GivenInputs, Read, nowhere
 from workers.runtime.execute.item_explanations import ItemExplanations
+from workers.runtime.execute.model_inputs import decoded
 from workers.runtime.execute.run import run
 from workers.runtime.lease import BatchReport
 
@@ -144,7 +146,7 @@ class Supplied:
     def dataset(self, name: str) -> ModelDataset:
         """Raises UnknownDataset, InvalidDataset."""
         card = self.stock.datasets.card(name)
-        check_fits(card, self.own.card.input, "/method")
+        check_fits(card, (self.own.any_size or self.own).takes, "/method")
         return ModelDataset(card, self.stock.datasets.contents(card), self.own, self.report)
 
     def model(self, name: str) -> Function:
@@ -159,13 +161,14 @@ class Supplied:
         self, model: Function, method: Method, target: Target | None, name: str, start: int, stop: int
     ) -> Iterator[list[ItemExplanation]]:
         """As Resources.explanations."""
+        whole = model.any_size or model
         return ItemExplanations(
-            model,
+            whole,
             self.dataset(name).contents,
             method,
             target,
             self.stock.results,
-            lambda works, report: run(works, lambda _: model, lambda _: report, self.stock.of),
+            lambda works, report: run(works, lambda _: whole, lambda _: report, self.stock.of),
             self.report,
         )(start, stop)
 
@@ -182,6 +185,12 @@ class Supplied:
         """Computed by this worker where it is not stored; raises InvalidParameter for a method that takes an input."""
         if method.takes_input:
             raise InvalidParameter(f"{method.name} explains an input; it cannot be held here", pointer="/method")
+        if model.any_size is not None:
+            raise InvalidParameter(
+                f"{method.name} fits something to layers of one size, and {model.card.name} takes inputs of any; say a "
+                "number in its card in place of '*'",
+                pointer="/method",
+            )
         method = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
         job = Job(model=model.card.digest, input=None, target=None, method=method)
         found = self.stock.find(job.id)
@@ -218,10 +227,11 @@ class ModelDataset:
         of = self.contents
         for first in range(start, self.count, size):
             stop = min(first + size, self.count)
-            x = torch.from_numpy(np.stack([self._row(i) for i in range(first, stop)]))
+            rows = [self._rows(i) for i in range(first, stop)]
+            inputs = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
             yield Items(
                 first,
-                x.to(self.model.device, self.model.dtype),
+                self.model.join(inputs),
                 None if of.labels is None else of.labels[first:stop],
                 None if of.masks is None else torch.from_numpy(of.masks[first:stop] != 0).to(self.model.device),
                 None if of.boxes is None else of.boxes[first:stop],
@@ -229,11 +239,26 @@ class ModelDataset:
             )
             self.report(stop, self.count, "inputs")
 
-    def _row(self, i: int) -> NDArray[np.float32]:
+    def _rows(self, i: int) -> Mapping[str, NDArray[np.float32]]:
+        """An item's inputs by name, each of the size that the model is for."""
         item, spec = self.contents.item(i), self.model.card.input
+        whole = self.model.any_size or self.model
         try:
             if isinstance(item, bytes):
-                return prepare(item, spec.image or ImageSpec(), spec.shape)[0]
-            return as_float32(item)
+                return {ONE: self._of_its_size(i, prepare(item, spec.image or ImageSpec(), spec.shape)[0], spec)}
+            if isinstance(item, np.ndarray) and not spec.parts:
+                return {ONE: self._of_its_size(i, as_float32(item), spec)}
+            kind, _, data = sent(item)
+            found = decoded(kind, data, whole.takes, whole.tokenizers).rows
         except InputError as error:
             raise InvalidDataset(f"item {i} of the dataset: {error.detail}", pointer="/method") from None
+        return {name: self._of_its_size(i, found[name], one) for name, one in laid(self.model.card.named).items()}
+
+    def _of_its_size(self, i: int, row: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+        if row.shape != spec.shape:
+            raise InvalidDataset(
+                f"item {i} of the dataset has the size {list(row.shape)}, and what looks at many inputs takes them of "
+                f"one, which is {list(spec.shape)} here; a model whose card says a number in place of '*' has but one",
+                pointer="/method",
+            )
+        return row

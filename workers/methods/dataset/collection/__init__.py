@@ -21,7 +21,8 @@ class Collection(Method):
     `collection` is 1 where an item was explained and 0 where it was not (items); `ids` (items, 32) are the bytes of
     their ids, `labels`, `predicted` and `targets` class indices, -1 where there is none; `expected`, `observed` and
     `gaps` (items, checks) are the checks, a gap of -1 where an item has none. `means` (classes, *map) are the mean maps
-    by class: that of the label, else of the target. Raises what every item of the first batch is refused with.
+    by class: that of the label, else of the target; of several inputs each has its own, `means.NAME`. Of texts `info`
+    has the words that count most. Raises what every item of the first batch is refused with.
     Source: what the method held says of one.
     """
 

@@ -15,10 +15,12 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.resources import ItemExplanation
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.inputs import ONE
 from workers.explanation.target import Target
+from workers.methods.dataset.collection.means import Means
+from workers.methods.dataset.collection.words import Words
 from workers.methods.method import Method
 
-MEANS_BYTES = 16 * 2**20  # of all mean maps together: classes that come later have none
 MOST_FAILURES = 1000  # that are told one by one
 KEEP_S = 1.0
 PHASE = "items"
@@ -33,8 +35,9 @@ class Gathered:
     classes: Sequence[str] = ()
     done: int = 0
     columns: dict[str, NDArray[Any]] = field(default_factory=dict)
-    sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    counts: dict[int, int] = field(default_factory=dict)
+    means: Means = field(default_factory=Means)
+    words: Words = field(default_factory=Words)
+    maps: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     checks: list[str] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -73,8 +76,14 @@ class Gathered:
         target = self._scores(row, one.told)
         self._check(row, one.told.get("checks", ()))
         group = one.label if one.label is not None else target
-        if one.values is not None:
-            self._mean(NONE if group is None else group, one.values)
+        self.maps = self.maps or list(one.maps)
+        texts = one.told.get("texts", {})
+        group = NONE if group is None else group
+        self.words.add(group, texts)
+        # Of a text the places are other words in each item.
+        maps = {name: one.maps[name] for name in one.maps if (name.partition(".")[2] or ONE) not in texts}
+        if one.maps:
+            self.means.add(group, maps)
 
     def _scores(self, row: int, told: Mapping[str, Any]) -> int | None:
         """The target's index, where it is a class."""
@@ -110,27 +119,12 @@ class Gathered:
             self.columns["observed"][row, at] = one["observed"]
             self.columns["gaps"][row, at] = one["gap"]
 
-    def _mean(self, group: int, values: NDArray[Any]) -> None:
-        if group not in self.sums:
-            if values.nbytes * 2 * (len(self.sums) + 1) > MEANS_BYTES:
-                return
-            self.sums[group], self.counts[group] = np.zeros(values.shape), 0
-        if self.sums[group].shape == values.shape:
-            self.sums[group] += values
-            self.counts[group] += 1
-
     def told(self) -> dict[str, NDArray[Any]]:
         """The arrays of the result: float32, as every result's."""
-        groups = sorted(self.sums)
-        shapes = {self.sums[group].shape for group in groups}
-        if len(shapes) == 1:
-            means = np.stack([self.sums[group] / max(1, self.counts[group]) for group in groups])
-        else:
-            means = np.zeros((0, 1))
         return {
             name: array.astype(np.float32) if array.dtype == np.float64 else array
             for name, array in self.columns.items()
-        } | {"means": means.astype(np.float32)}
+        } | self.means.arrays()
 
     def info(self) -> dict[str, Any]:
         """What is told in words: of the means, of the checks, of what failed."""
@@ -141,12 +135,14 @@ class Gathered:
             "checks": self.checks,
             "by": "label" if by_label else "target",
             "classes": [
-                {"index": group, "label": self._label(group, by_label), "items": self.counts[group]}
-                for group in sorted(self.sums)
+                {"index": group, "label": self._label(group, by_label), "items": count}
+                for group, count in sorted(self.means.counts.items())
             ],
             "dataset_classes": list(self.classes),
             "names": self.names,
             "failed": self.failures,
+            "maps": self.maps,
+            **self.words.info(),
         }
 
     def _label(self, group: int, by_label: bool) -> str | None:
@@ -157,17 +153,17 @@ class Gathered:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that another worker needs."""
         words = {"names": self.names, "checks": self.checks, "failures": self.failures, "done": self.done}
-        sums = {f"sum {group}": array for group, array in self.sums.items()}
-        counts = {f"count {group}": np.array([count]) for group, count in self.counts.items()}
-        return {**self.columns, **sums, **counts, "words": np.frombuffer(orjson.dumps(words), np.uint8)}
+        words |= {"maps": self.maps, "words": self.words.kept()}
+        told = orjson.dumps(words, option=orjson.OPT_NON_STR_KEYS)
+        return {**self.columns, **self.means.kept(), "words": np.frombuffer(told, np.uint8)}
 
     def restore(self, kept: Mapping[str, NDArray[Any]]) -> None:
         words = orjson.loads(np.asarray(kept["words"]).tobytes())
         self.names, self.checks = words["names"], words["checks"]
-        self.failures, self.done = words["failures"], words["done"]
+        self.failures, self.done, self.maps = words["failures"], words["done"], words["maps"]
         self.columns = {name: np.array(kept[name]) for name in self.columns}
-        self.sums = {int(n.removeprefix("sum ")): np.array(a) for n, a in kept.items() if n.startswith("sum ")}
-        self.counts = {int(n.removeprefix("count ")): int(a[0]) for n, a in kept.items() if n.startswith("count ")}
+        self.words.restore(words["words"])
+        self.means.restore(kept)
 
 
 def gather(

@@ -1,0 +1,85 @@
+"""Nets of texts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tests.zoo.animals import animal_of
+from workers.explanation.card import InputSpec
+
+VOCABULARY = 20
+TEXT = {"kind": "text", "shape": ("*",), "length": 16, "dtype": "int64", "padding": 0, "mask": 1, "axes": ("token",)}
+ALONE = InputSpec.model_validate(TEXT)
+MASKED = InputSpec.model_validate({**TEXT, "feeds": ("input_ids", "attention_mask")})
+WHOLE = InputSpec.model_validate({**TEXT, "feeds": ("input_ids", "attention_mask", "token_type_ids")})
+
+
+class Encoder(nn.Module):
+    """One block of a transformer over ids, as BERT has them: a sum of tables, attention but to fillers, layer norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.kinds = nn.Embedding(VOCABULARY, 4), nn.Embedding(40, 4), nn.Embedding(2, 4)
+        self.first, self.last = nn.LayerNorm(4), nn.LayerNorm(4)
+        self.query, self.key, self.value, self.out = (nn.Linear(4, 4) for _ in range(4))
+        self.inner, self.outer = nn.Linear(4, 8), nn.Linear(8, 4)
+
+    def forward(self, ids: Tensor, mask: Tensor, kinds: Tensor) -> Tensor:
+        h = self.words(ids) + self.kinds(kinds) + self.places(torch.arange(ids.shape[1], device=ids.device))
+        h = self.first(h)
+        q, k, v = (part(h).unflatten(2, (2, 2)).transpose(1, 2) for part in (self.query, self.key, self.value))
+        scores = q @ k.transpose(2, 3) / 2**0.5 + (1 - mask[:, None, None].to(h.dtype)) * -1e9
+        h = h + self.out((scores.softmax(3) @ v).transpose(1, 2).flatten(2))
+        output: Tensor = self.last(h + self.outer(nn.functional.gelu(self.inner(h))))
+        return output
+
+
+def mean(h: Tensor, mask: Tensor) -> Tensor:
+    """Over what is no filler."""
+    weights = mask.unsqueeze(2).to(h.dtype)
+    return (h * weights).sum(1) / weights.sum(1)
+
+
+@animal_of(ids=VOCABULARY, text=WHOLE)
+class ClassOfAText(nn.Module):
+    """By its first token, with its mask and kinds of tokens as it comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.pool, self.head = Encoder(), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, text: Tensor, mask: Tensor, kinds: Tensor) -> Tensor:
+        output: Tensor = self.head(torch.tanh(self.pool(self.encoder(text, mask, kinds)[:, 0])))
+        return output
+
+
+@animal_of(ids=VOCABULARY, one=ALONE, other=ALONE, output="value")
+class Similarity(nn.Module):
+    """The cosine of what one encoder makes of two texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+
+    def vector(self, ids: Tensor) -> Tensor:
+        mask = (ids != 0).long()
+        h = mean(self.encoder(ids, mask, torch.zeros_like(ids)), mask)
+        return h / h.square().sum(1, keepdim=True).sqrt()
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        return (self.vector(one) * self.vector(other)).sum(1)
+
+
+@animal_of(ids=VOCABULARY, text=MASKED, row=InputSpec(shape=(3,)), output="binary")
+class ReviewAndRow(nn.Module):
+    """A text, and columns beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.row, self.head = Encoder(), nn.Linear(3, 4), nn.Linear(8, 1)
+
+    def forward(self, text: Tensor, mask: Tensor, row: Tensor) -> Tensor:
+        read = mean(self.encoder(text, mask, torch.zeros_like(text)), mask)
+        output: Tensor = self.head(torch.cat([read, torch.relu(self.row(row))], 1))[:, 0]
+        return output
