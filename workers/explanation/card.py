@@ -66,6 +66,11 @@ class Part(_Frozen):
     channels: int | None = None
     held: bool = False
     embedding: bool = False
+    places: tuple[int, ...] | None = Field(
+        default=None,
+        exclude_if=lambda places: places is None,
+        description="Of an embedding that takes some ids alone, as one of each column does: which, counted from 0.",
+    )
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -158,6 +163,9 @@ class Layer(_Frozen):
         default=(),
         description="The name of each axis of `shape`, as channel, token, time, height, or part for what was merged "
         "into the batch axis; empty: not known.",
+    )
+    outputs: tuple[str, ...] = Field(
+        default=(), exclude_if=lambda names: not names, description="Which of several outputs its value is, by name."
     )
     steps: int = Field(
         default=0,

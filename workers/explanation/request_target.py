@@ -211,7 +211,7 @@ def _of_output(raw: Mapping[str, Any], card: ModelCard) -> Target:
         raise _wrong(f"the index of a number of {name} lies within its shape {list(shapes[name])}")
     if name == str(card.select) or not card.returned:
         return ElementTarget(index=tuple(index)) if shapes[name] else ValueTarget()
-    layer = next(layer for layer in card.layers if name in (layer.name, *layer.aliases))
+    layer = next(layer for layer in card.layers if name in layer.outputs)
     return UnitTarget(layer=layer.name, index=tuple(index))
 
 

@@ -13,8 +13,8 @@ from workers.engine.compile import attention_dropout, batch_norm, memory_format,
 from workers.engine.compile.constants import Constants, fold_constants
 from workers.engine.compile.dropout import Dropout, switch_on
 from workers.engine.compile.inline import inline
-from workers.engine.compile.inputs import BETWEEN, HELD, LAYER, take
-from workers.engine.compile.layer_names import Name, layer_names
+from workers.engine.compile.inputs import BETWEEN, HELD, take
+from workers.engine.compile.layer_names import WHOLE, Name, free, layer_names
 from workers.engine.compile.outputs import OUTPUT, choose
 from workers.engine.compile.precision import in_precision, unify
 from workers.engine.graph import canonizers, ops
@@ -69,6 +69,9 @@ def compile_program(
         unroll.unroll(graph, constants, names)  # where its dropout is the layer's argument, no node has it
     dropouts = switch_on(graph, constants, names, source) if dropout else ()
     stands = canonizers.drop_identity(graph)
+    for erased, stand in stands.items():
+        if OUTPUT in erased.meta:
+            stand.meta = {**stand.meta, OUTPUT: (*stand.meta.get(OUTPUT, ()), *erased.meta[OUTPUT])}
     constants = {name: _placed(value, device, dtype) for name, value in constants.items()}
     if device.type == "cpu":
         memory_format.channels_last(graph, constants)
@@ -141,7 +144,9 @@ def _compile(
     device: torch.device,
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
-    nodes = [Node(0, source.name, "input", (source.name,), "input", _identity, (), {}, (), _shape(source))]
+    taken = {WHOLE, *(name for one in names.values() for name in (one.layer, *one.aliases))}
+    aliases = (names[source].layer,)
+    nodes = [Node(0, source.name, WHOLE, aliases, "input", _identity, (), {}, (), _shape(source))]
     rows_of = _RowsOf(source.meta["val"].shape[0])
 
     def bound(argument: Any) -> Any:
@@ -158,7 +163,7 @@ def _compile(
         # the program names the device that it was exported with
         kwargs = {key: device if key == "device" else bound(value) for key, value in node.kwargs.items()}
         inputs = tuple(dict.fromkeys(references([*args, *kwargs.values()])))
-        name = _name(node, names)
+        name = names.get(node) or Name(free(node.name, taken), ())
         sizes, rows = rows_of(_sizes(node))
         nodes.append(
             Node(
@@ -201,12 +206,6 @@ class _RowsOf:
 
 def _identity(*_: Any) -> None:
     """The input node is a value, not a call."""
-
-
-def _name(node: fx.Node, names: dict[fx.Node, Name]) -> Name:
-    """A node's name, with those that it has as an input or among the outputs."""
-    found = names.get(node, Name(node.name, ()))
-    return Name(node.meta.get(LAYER, found.layer), (*found.aliases, *node.meta.get(OUTPUT, ())))
 
 
 def _carries(node: fx.Node) -> bool:

@@ -73,8 +73,10 @@ def _time(node: fx.Node) -> int:
 
 def _prefix(node: fx.Node, names: dict[fx.Node, Name]) -> str:
     """The module that makes the call, where one of its results goes by that; else the call's own name."""
-    results = [result for result in (node, *node.users) if result in names]
-    return next((names[result].layer for result in results if names[result].layer != result.name), node.name)
+    several = isinstance(node.meta["val"], list | tuple)
+    results = [result for result in (*(node.users if several else ()), node) if result in names]
+    layers = [names[result].layer for result in results]
+    return next((layer for layer, one in zip(layers, results, strict=True) if layer != one.name), layers[0])
 
 
 def _cell(node: fx.Node, write: Writer) -> State:

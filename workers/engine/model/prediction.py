@@ -34,7 +34,14 @@ def card(
     """
     axes, offered = axes_of_parts(graph, input_axes(spec.input)), graph.offered()
     layers = tuple(
-        Layer(name=n.layer, op=n.op, shape=n.part, aliases=n.aliases, axes=axes[n.index])
+        Layer(
+            name=n.layer,
+            op=n.op,
+            shape=n.part,
+            aliases=n.aliases,
+            axes=axes[n.index],
+            outputs=tuple(name for name, i in graph.returned.items() if i == n.index),
+        )
         for n in graph.nodes[1:]
         if n.part is not None and offered[n.index]
     )
@@ -47,7 +54,7 @@ def card(
             "first axis is not the batch; return (batch, classes), by a reshape or a transpose at the end"
         )
     found = card_of_function(spec, outputs)
-    shapes = {name: graph.nodes[i].part for name, i in graph.returned.items() if offered[i]}
+    shapes = {name: graph.nodes[i].part for name, i in graph.returned.items() if i and offered[i]}
     returned = {name: shape for name, shape in shapes.items() if shape is not None}
     stored = tuple(name for name in stored if name != spoken(dtype))
     return found.model_copy(update={
