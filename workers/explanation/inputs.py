@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from workers.explanation.card import IDS, OPEN, InputSpec, ModelCard, Part
 
 NOMINAL = 64  # of an axis of any length, where nothing says another
+Embedded: TypeAlias = tuple[tuple[int, ...], tuple[int, ...] | None]  # the shape, and which ids a part's vectors are of
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]  # of all inputs, in order
 ONE = "input"  # the name of an input that has none
 WORDS = ".words"
@@ -62,7 +63,7 @@ def is_plain(inputs: Mapping[str, InputSpec]) -> bool:
     return len(inputs) == 1 and all(spec.dtype == "float32" and not spec.held for spec in inputs.values())
 
 
-def joined(inputs: Mapping[str, InputSpec], embeddings: Mapping[str, Sequence[tuple[int, ...]]]) -> InputSpec:
+def joined(inputs: Mapping[str, InputSpec], embeddings: Mapping[str, Sequence[Embedded]]) -> InputSpec:
     """What methods are given: the input itself where `is_plain`, else all end to end, and then the embeddings of ids.
 
     An input with an axis of any length has no place in a list before its length is known.
@@ -73,9 +74,9 @@ def joined(inputs: Mapping[str, InputSpec], embeddings: Mapping[str, Sequence[tu
     for name, spec in _but_beside(inputs):
         held = spec.held or spec.dtype != "float32"
         parts.append(_after(parts, Part(name=name, shape=spec.shape, start=0, channels=spec.channel_axis, held=held)))
-    for name, shapes in embeddings.items():
-        for shape in shapes:
-            part = Part(name=name, shape=shape, start=0, channels=len(shape) - 1, embedding=True)
+    for name, found in embeddings.items():
+        for shape, places in found:
+            part = Part(name=name, shape=shape, start=0, channels=len(shape) - 1, embedding=True, places=places)
             parts.append(_after(parts, part))
     for name in filter(is_beside, inputs):
         parts.append(_after(parts, Part(name=name, shape=inputs[name].shape, start=0, held=True)))

@@ -6,7 +6,7 @@ them, which is a part of the list by itself. `Taken.lookup` is the graph that co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import fx
 
+from workers.engine.compile.layer_names import LAYER
+from workers.engine.compile.lookups import Lookup, lookups
 from workers.engine.compile.open_sizes import fix, nominal
 from workers.engine.graph import ops
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidFolder
-from workers.explanation.inputs import is_beside, is_plain, joined
+from workers.explanation.inputs import is_beside, is_plain, joined, words_of
 
 aten = torch.ops.aten
 HELD = "held"  # in a node's meta: neither gradients nor relevance go through it
-LAYER = "layer"  # likewise: its name
 BETWEEN = "between"  # likewise: it is no layer of the model, but stands between the list and an input
-_SAME = ops.VIEWS | {"to", "_to_copy", "contiguous", "clone", "alias", "detach", "lift_fresh_copy"}
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,17 @@ def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, Input
         (source,) = sources
         _cast(graph, source, source)
         return Taken(next(iter(inputs.values())), source, None, tables)
-    looked_up = {name: _lookups(name, by_name[name]) for name, spec in inputs.items() if _are_ids(spec)}
+    looked_up = {
+        name: lookups(name, by_name[name], sources, columns=words_of(name) not in inputs)
+        for name, spec in inputs.items()
+        if _are_ids(spec)
+    }
     plain = joined({name: inputs[name] for name in by_name}, {})
     if not looked_up:
         return Taken(plain, _laid(graph, plain.parts, by_name, batch, {}), None, tables)
-    spec = joined(inputs, {name: [_part(node) for node in nodes] for name, nodes in looked_up.items()})
-    lookup = _looking(graph, plain.parts, by_name, batch, [node for nodes in looked_up.values() for node in nodes])
+    spec = joined(inputs, {name: [(one.shape, one.places) for one in found] for name, found in looked_up.items()})
+    nodes = [one.node for found in looked_up.values() for one in found]
+    lookup = _looking(graph, plain.parts, by_name, batch, nodes)
     return Taken(spec, _laid(graph, spec.parts, by_name, batch, looked_up), lookup, tables)
 
 
@@ -114,14 +119,14 @@ def _laid(
     parts: Sequence[Part],
     sources: Mapping[str, fx.Node],
     batch: int | torch.SymInt,
-    looked_up: Mapping[str, Sequence[fx.Node]],
+    looked_up: Mapping[str, Sequence[Lookup]],
 ) -> fx.Node:
     """A placeholder of all inputs end to end, whose parts take the place of those that the graph has."""
     like = next(iter(sources.values()))
     with graph.inserting_before(next(iter(graph.nodes))):
         whole = graph.placeholder("inputs")
     whole.meta["val"] = like.meta["val"].new_empty((batch, parts[-1].stop), dtype=torch.float32)
-    embeddings = {name: list(nodes) for name, nodes in looked_up.items()}
+    embeddings = {name: [one.node for one in found] for name, found in looked_up.items()}
     last = list(sources.values())[-1]
     for part in parts:
         if is_beside(part.name):
@@ -144,7 +149,7 @@ def _sliced(graph: fx.Graph, whole: fx.Node, part: Part, like: fx.Node) -> fx.No
     steps: list[tuple[Any, tuple[Any, ...], Any]] = [
         (aten.slice.Tensor, (1, part.start, part.stop), value),
         (aten.contiguous.default, (), value.contiguous()),
-        (aten.reshape.default, ([-1, *part.shape],), shaped),
+        (aten.reshape.default, ([-1, *_part(like)],), shaped),
     ]
     if part.held:
         steps.append((aten.detach.default, (), shaped))
@@ -194,32 +199,6 @@ def _looking(
     whole = _laid(made, parts, {name: copies[source] for name, source in sources.items()}, batch, {})
     made.eliminate_dead_code()
     return made, whole
-
-
-def _lookups(name: str, source: fx.Node) -> list[fx.Node]:
-    """The embeddings that take the ids themselves, one vector for each."""
-    sizes = source.meta["val"].shape
-    found = [
-        user
-        for same in _carried(source)
-        for user in same.users
-        if ops.name(user) == "embedding" and user.args[1] is same and user.meta["val"].shape[:-1] == sizes
-    ]
-    if not found:
-        raise InvalidFolder(
-            f"the ids of the input {name} are taken by no embedding of one vector for each, so there is nothing to "
-            "explain of them; say held = true where they are context, or hand in what is looked up"
-        )
-    return list(dict.fromkeys(found))
-
-
-def _carried(source: fx.Node) -> Iterator[fx.Node]:
-    """The nodes that have the ids as they are, in other types and shapes."""
-    waiting = [source]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        waiting += [user for user in node.users if ops.name(user) in _SAME]
 
 
 def _table(source: fx.Node) -> int:

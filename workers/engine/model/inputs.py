@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
@@ -56,6 +57,7 @@ def outside(x: Tensor, spec: InputSpec, named: Mapping[str, InputSpec]) -> Tenso
             out = piece(x, held[part.name]) == padding
         else:
             continue
+        out = out if part.places is None else out.flatten(1)[:, part.places]
         found = torch.zeros_like(x, dtype=torch.bool) if found is None else found
         found[:, part.start : part.stop] = out.unsqueeze(-1).expand(-1, *part.shape).flatten(1)
     return found
@@ -94,9 +96,26 @@ def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tenso
     for part in explained(spec):
         own = piece(torch.as_tensor(array), part)
         if part.channels is not None and not own.is_floating_point():  # numbers of segments, the same in all channels
-            found[part.name] = own.select(part.channels + 1, 0)
+            own = own.select(part.channels + 1, 0)
+            found[part.name] = own if part.places is None else _at_places(own, part, spec, found.get(part.name))
             continue
         if part.channels is not None and (maps or part.embedding):
             own = own.sum(part.channels + 1, keepdim=not part.embedding)
+        if part.places is not None:
+            own = _at_places(own, part, spec)
         found[part.name] = found[part.name] + own if part.name in found else own
     return found
+
+
+def _at_places(own: Tensor, part: Part, spec: InputSpec, known: Tensor | None = None) -> Tensor:
+    """What an embedding has for each of its ids (n, ids of its own), at their places in the input (n, *shape).
+
+    Floats are added up where an id is looked up twice; whole numbers are put in place of those known before.
+    """
+    shape = next(one.shape for one in spec.parts if one.name == part.name and not one.embedding)
+    places = torch.tensor(part.places, device=own.device)
+    if own.is_floating_point():
+        return own.new_zeros(len(own), prod(shape)).index_add_(1, places, own).view(len(own), *shape)
+    kept = own.new_zeros(len(own), prod(shape)) if known is None else known.flatten(1).clone()
+    kept[:, places] = own
+    return kept.view(len(own), *shape)

@@ -1,0 +1,160 @@
+"""Lookups: which of an input's ids each embedding takes: all of them, some columns, or some that share a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx
+
+from workers.engine.graph import ops
+from workers.explanation.errors import InvalidFolder
+
+ROWS = 2  # of a batch of any size
+SAME = frozenset({"to", "_to_copy", "contiguous", "clone", "alias", "detach", "lift_fresh_copy"})
+MOVES = ops.VIEWS | {"cat", "stack", "flip", "roll"}
+SHIFTS = ops.ADDITION | {"mul", "remainder", "clamp", "clamp_min", "clamp_max", "minimum", "maximum"}
+Places: TypeAlias = dict[fx.Node, Any]  # by node, which ids its value (or each of its values) holds, rows numbered on
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """An embedding, the shape of what it looks up as a part of the list, and of which ids its vectors are.
+
+    `places` are None where they are all of the input's, in their order.
+    """
+
+    node: fx.Node
+    shape: tuple[int, ...]
+    places: tuple[int, ...] | None
+
+
+def lookups(name: str, source: fx.Node, sources: Sequence[fx.Node], *, columns: bool = True) -> list[Lookup]:
+    """The embeddings that take an input's ids, one vector for each, in the graph's order.
+
+    Those of some columns are found where these may be; raises InvalidFolder where there are none, or where columns are
+    numbers beside others that are ids.
+    """
+    placed = _placed(source, sources)
+    taken = [
+        (node, placed[node.args[1]])
+        for node in source.graph.nodes
+        if ops.name(node) == "embedding" and node.args[1] in placed
+    ]
+    known = [_lookup(node, at, source) for node, at in taken]
+    found = [one for one in known if one is not None and (columns or one.places is None)]
+    if not found:
+        raise InvalidFolder(
+            f"the ids of the input {name} are taken by no embedding of one vector for each, so there is nothing to "
+            "explain of them; say held = true where they are context, or hand in what is looked up, or let them be a "
+            'table (kind = "table", no dtype) with categories and a background, by which methods that alter columns '
+            "explain"
+        )
+    _check_numbers(name, source, placed, found)
+    return found
+
+
+def _placed(source: fx.Node, sources: Sequence[fx.Node]) -> Places:
+    """What holds the ids of the input alone, moved about or shifted, as ids of several tables in one are."""
+    rows, sizes = _rows(source), source.meta["val"].shape[1:]
+    found: Places = {source: torch.arange(rows * prod(sizes)).view(rows, *sizes)}
+    varying = _varying(sources)
+    for node in source.graph.nodes:
+        read = [one for one in node.all_input_nodes if one in found]
+        others = [one for one in node.all_input_nodes if one not in found]
+        if not read or any(one in varying for one in others):
+            continue
+        called = ops.name(node)
+        value = None
+        if called in SAME:
+            value = found[read[0]]
+        elif called in MOVES and all(isinstance(one.meta.get("val"), torch.SymInt) for one in others):
+            value = _moved(node, found, source)
+        elif called in SHIFTS and len(read) == 1:
+            value = _shifted(found[read[0]], others)
+        if value is not None:
+            found[node] = value
+    return found
+
+
+def _varying(sources: Sequence[fx.Node]) -> set[fx.Node]:
+    """The tensors that hang on the values of inputs."""
+    found, waiting = set(sources), list(sources)
+    while waiting:
+        for user in waiting.pop().users:
+            if user not in found and ops.name(user) not in ops.SHAPES:
+                found.add(user)
+                waiting.append(user)
+    return found
+
+
+def _moved(node: fx.Node, found: Places, source: fx.Node) -> Any:
+    def value_of(read: fx.Node) -> Any:
+        return found[read] if read in found else _size(read.meta["val"], source)
+
+    call: Any = node.target
+    try:
+        return call(*fx.map_arg(node.args, value_of), **fx.map_arg(node.kwargs, value_of))
+    except (RuntimeError, TypeError, ValueError, IndexError):  # such as sizes that hang on more than the rows
+        return None
+
+
+def _shifted(ids: Any, others: Sequence[fx.Node]) -> Tensor | None:
+    shapes = [one.meta["val"].shape for one in others if isinstance(one.meta.get("val"), Tensor)]
+    if len(shapes) < len(others) or not isinstance(ids, Tensor):
+        return None
+    if not all(isinstance(size, int) for shape in shapes for size in shape):
+        return None
+    return sum((ids.new_zeros(shape) for shape in shapes), ids)  # of the shape that the shifted ones have
+
+
+def _rows(source: fx.Node) -> int:
+    size = source.meta["val"].shape[0]
+    return size if isinstance(size, int) else ROWS
+
+
+def _size(value: torch.SymInt, source: fx.Node) -> int:
+    batch = source.meta["val"].shape[0]
+    return int(value.node.expr.subs(batch.node.expr, ROWS))
+
+
+def _lookup(node: fx.Node, at: Any, source: fx.Node) -> Lookup | None:
+    """What an embedding of these ids looks up; None where its first axis is not the rows'."""
+    rows, sizes = _rows(source), tuple(map(int, source.meta["val"].shape[1:]))
+    value = node.meta["val"]
+    if not isinstance(at, Tensor) or at.dim() == 0 or str(value.shape[0]) != str(source.meta["val"].shape[0]):
+        return None
+    first = torch.arange(rows).view(-1, *[1] * (at.dim() - 1)) * prod(sizes)
+    if len(at) != rows or not torch.equal(at - first, at[:1].expand_as(at)):
+        return None
+    places, width = at[0].flatten(), int(value.shape[-1])
+    if tuple(at.shape[1:]) == sizes and torch.equal(places, torch.arange(prod(sizes))):
+        return Lookup(node, (*sizes, width), None)
+    return Lookup(node, (len(places), width), tuple(places.tolist()))
+
+
+def _check_numbers(name: str, source: fx.Node, placed: Places, found: Sequence[Lookup]) -> None:
+    """Raise InvalidFolder where an id that no embedding takes is used by itself."""
+    if any(one.places is None for one in found):
+        return
+    ids = prod(map(int, source.meta["val"].shape[1:]))
+    taken = {place for one in found for place in one.places or ()}
+    used: set[int] = set()
+    for node, at in placed.items():
+        if isinstance(at, Tensor) and any(_reads(user, placed) for user in node.users):
+            own = set((at % ids).flatten().tolist())
+            used |= own if not own & taken else set()
+    if used:
+        raise InvalidFolder(
+            f"of the input {name} the ids {', '.join(map(str, sorted(used)))} (from 0) are taken by no embedding of "
+            "one vector for each, and are used in another way, so nothing would be said of them; make them an input of "
+            "their own: of numbers, or with held = true where they are context"
+        )
+
+
+def _reads(user: fx.Node, placed: Mapping[fx.Node, Any]) -> bool:
+    """Whether the node makes something else of ids."""
+    return user not in placed and ops.name(user) not in ops.EMBEDDING | ops.SHAPES and user.op != "output"
