@@ -145,8 +145,7 @@ def _compile(
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
     taken = {WHOLE, *(name for one in names.values() for name in (one.layer, *one.aliases))}
-    aliases = (names[source].layer,)
-    nodes = [Node(0, source.name, WHOLE, aliases, "input", _identity, (), {}, (), _shape(source))]
+    nodes = [_whole(source, names[source].layer)]
     rows_of = _RowsOf(source.meta["val"].shape[0])
 
     def bound(argument: Any) -> Any:
@@ -202,6 +201,10 @@ class _RowsOf:
         if key not in self.known:
             self.known[key] = of_sizes(sizes, self.batch)
         return self.known[key]
+
+
+def _whole(source: fx.Node, alias: str) -> Node:
+    return Node(0, source.name, WHOLE, (alias,), "input", _identity, (), {}, (), _shape(source))
 
 
 def _identity(*_: Any) -> None:
