@@ -144,8 +144,7 @@ def _compile(
     device: torch.device,
 ) -> Graph:
     position: dict[fx.Node, int] = {source: 0}
-    taken = {WHOLE, *(name for one in names.values() for name in (one.layer, *one.aliases))}
-    nodes = [_whole(source, names[source].layer)]
+    nodes, taken = [_whole(source, names[source].layer)], _taken(names)
     rows_of = _RowsOf(source.meta["val"].shape[0])
 
     def bound(argument: Any) -> Any:
@@ -205,6 +204,10 @@ class _RowsOf:
 
 def _whole(source: fx.Node, alias: str) -> Node:
     return Node(0, source.name, WHOLE, (alias,), "input", _identity, (), {}, (), _shape(source))
+
+
+def _taken(names: Mapping[fx.Node, Name]) -> set[str]:
+    return {WHOLE, *(name for one in names.values() for name in (one.layer, *one.aliases))}
 
 
 def _identity(*_: Any) -> None:
