@@ -86,18 +86,23 @@ def looked_up(module: nn.Module, x: Tensor, ids: Mapping[str, Tensor], parts: li
     left = list(parts)
 
     def given(_: nn.Module, arguments: Any, output: Tensor) -> Tensor:
-        name = next((name for name, one in ids.items() if torch.equal(one, arguments[0])), None)
-        part = next((part for part in left if part.name == name), None)
+        part = next((part for part in left if torch.equal(_taken(ids, part), arguments[0].reshape(1, -1))), None)
         if part is None:
             return output
         left.remove(part)
-        return piece(x[None], part)
+        return piece(x[None], part).view(output.shape)
 
     with ExitStack() as stack:
         for each in module.modules():
             if isinstance(each, nn.Embedding):
                 stack.callback(each.register_forward_hook(given).remove)
         yield
+
+
+def _taken(ids: Mapping[str, Tensor], part: Part) -> Tensor:
+    """The ids (1, n) that a part's embedding takes."""
+    own = ids[part.name].flatten(1)
+    return own if part.places is None else own[:, part.places]
 
 
 def _unit(name: str, x: Tensor, target: UnitTarget, spec: InputSpec) -> Tensor | None:

@@ -121,3 +121,31 @@ class Detector(nn.Module):
         places = torch.relu(self.conv(image)).flatten(2).transpose(1, 2)
         sizes = scale[:, None, :].expand(-1, places.shape[1], -1)
         return {"boxes": self.boxes(places), "scores": self.scores(torch.cat([places, sizes], 2))}
+
+
+@animal_of(image=GREY, prompt=InputSpec(shape=(1, 6, 6)), output="segmentation")
+class Prompted(nn.Module):
+    """A class for each pixel, by a picture and by where one has pointed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.prompt, self.head = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(1, 3, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor, prompt: Tensor) -> Tensor:
+        output: Tensor = self.head(torch.relu(self.image(image) + self.prompt(prompt)))
+        return output
+
+
+@animal_of(row=ROW, categories=InputSpec(shape=(3,), dtype="int64"), ids=5)
+class TabularLearner(nn.Module):
+    """A table as tabular learners take it: quantities normed, and an embedding for each column of categories."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList([nn.Embedding(5, 3), nn.Embedding(6, 2), nn.Embedding(7, 4)])
+        self.norm, self.inner, self.head = nn.BatchNorm1d(5), nn.Linear(14, 6), nn.Linear(6, 3)
+
+    def forward(self, row: Tensor, categories: Tensor) -> Tensor:
+        found = [table(categories[:, k]) for k, table in enumerate(self.tables)]
+        output: Tensor = self.head(torch.relu(self.inner(torch.cat([*found, self.norm(row)], 1))))
+        return output
