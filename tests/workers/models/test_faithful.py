@@ -94,6 +94,36 @@ def test_ids_reach_their_gradients_at_the_embedding(export: Any) -> None:
     assert "autograd Function Reversal" in export(Reversed, "6")
 
 
+class Categories(nn.Module):
+    """Two columns of ids and one of numbers, each column in a table of its own, or both in one by offsets."""
+
+    offsets: Tensor
+
+    def __init__(self, change: Callable[[Tensor], Tensor], shared: str = "") -> None:
+        super().__init__()
+        self.one, self.other, self.fc = nn.Embedding(12, 3), nn.Embedding(7, 3), nn.Linear(4, 2)
+        self.register_buffer("offsets", torch.tensor([0, 7]))
+        self.change, self.shared = change, shared
+
+    def forward(self, ids: Tensor, row: Tensor) -> Tensor:
+        if self.shared:
+            offsets = self.offsets if self.shared == "buffer" else torch.tensor([0, 7], device=ids.device)
+            found = self.change(self.one(ids + offsets)).prod(1)
+        else:
+            found = self.change(self.one(ids[:, 0])) * self.other(ids[:, 1])
+        output: Tensor = self.fc(torch.cat([found, row], 1))
+        return output
+
+
+@pytest.mark.parametrize("shared", ["", "buffer", "constant"])
+def test_columns_of_ids_reach_their_gradients_at_their_embeddings(export: Any, shared: str) -> None:
+    options = ("--shape", "1", "--names", "ids,row", "--ids", "ids")
+    assert "autograd Function Reversal" in export(lambda: Categories(odd.Reversal.apply, shared), "2", *options)
+    folder = export(lambda: Categories(torch.tanh, shared), "2", *options)
+    assert isinstance(folder, Path), folder
+    assert load_model(read_folder(folder)).tables == {"ids": 5 if shared else 7}
+
+
 TAKEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "padding mask": (odd.Ids, "6"),
     "other padding": (lambda: odd.Ids(padding=3), "6"),

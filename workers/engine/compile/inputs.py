@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from workers.engine.compile.constants import Constants
 from workers.engine.compile.layer_names import LAYER
-from workers.engine.compile.lookups import Lookup, lookups
+from workers.engine.compile.lookups import Lookup, lookups, smallest_table
 from workers.engine.compile.open_sizes import fix, nominal
-from workers.engine.graph import ops
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import is_beside, is_plain, joined, words_of
@@ -37,14 +37,14 @@ class Taken:
     tables: Mapping[str, int]
 
 
-def take(graph: fx.Graph, sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> Taken:
+def take(graph: fx.Graph, constants: Constants, sources: Sequence[fx.Node], inputs: Mapping[str, InputSpec]) -> Taken:
     """Let the graph take its inputs as methods are given them; raises InvalidFolder where the card has others."""
     given = {name: spec for name, spec in inputs.items() if not is_beside(name)}
     by_name = matched(sources, given)
     fix(graph, by_name, {name: spec.shape for name, spec in given.items()})
     _check_shapes(by_name, given)
     batch = _batch(by_name)
-    tables = {name: _table(source) for name, source in by_name.items() if not _is_float(source)}
+    tables = {name: smallest_table(source, constants) for name, source in by_name.items() if not _is_float(source)}
     if is_plain(inputs):
         (source,) = sources
         _cast(graph, source, source)
@@ -199,20 +199,6 @@ def _looking(
     whole = _laid(made, parts, {name: copies[source] for name, source in sources.items()}, batch, {})
     made.eliminate_dead_code()
     return made, whole
-
-
-def _table(source: fx.Node) -> int:
-    """How many different numbers the smallest table has that an input of whole numbers says where to look in."""
-    sizes, seen, waiting = [2**31], set[fx.Node](), [source]
-    while waiting:
-        node = waiting.pop()
-        for user in node.users:
-            if ops.name(user) == "embedding" and user.args[1] is node and isinstance(user.args[0], fx.Node):
-                sizes.append(int(user.args[0].meta["val"].shape[0]))
-            elif user not in seen and not _is_float(user) and "val" in user.meta:
-                seen.add(user)
-                waiting.append(user)
-    return min(sizes) if len(sizes) > 1 else 2
 
 
 def _part(node: fx.Node) -> tuple[int, ...]:

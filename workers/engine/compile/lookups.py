@@ -116,6 +116,36 @@ def _rows(source: fx.Node) -> int:
     return size if isinstance(size, int) else ROWS
 
 
+def smallest_table(source: fx.Node, constants: Mapping[str, Any]) -> int:
+    """Below which number an input of whole numbers is in all tables, behind the rows that are added to it; else 2."""
+    sizes, seen, waiting = [2**31], set[fx.Node](), [(source, 0)]
+    while waiting:
+        node, added = waiting.pop()
+        for user in node.users:
+            if ops.name(user) == "embedding" and user.args[1] is node and isinstance(user.args[0], fx.Node):
+                sizes.append(int(user.args[0].meta["val"].shape[0]) - added)
+            elif user not in seen and "val" in user.meta and not _is_float(user.meta["val"]):
+                seen.add(user)
+                waiting.append((user, added + _added(user, node, constants)))
+    return max(1, min(sizes)) if len(sizes) > 1 else 2
+
+
+def _added(call: fx.Node, node: fx.Node, constants: Mapping[str, Any]) -> int:
+    """The most that a call adds to whole numbers, as the rows of the tables before each column's."""
+    if ops.name(call) != "add":
+        return 0
+    other: Any = call.args[1] if call.args[0] is node else call.args[0]
+    while isinstance(other, fx.Node) and ops.name(other).removesuffix("_") in SAME | ops.VIEWS:
+        other = other.args[0]
+    value = constants.get(other.name) if isinstance(other, fx.Node) else other
+    most = value.max().item() if isinstance(value, Tensor) and value.numel() else value
+    return most if isinstance(most, int) else 0
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
 def _size(value: torch.SymInt, source: fx.Node) -> int:
     batch = source.meta["val"].shape[0]
     return int(value.node.expr.subs(batch.node.expr, ROWS))

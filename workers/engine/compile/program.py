@@ -55,7 +55,7 @@ def compile_program(
     """
     graph, constants, sources = _unlifted(program, select)
     constants = unify(graph, constants, dtype)
-    taken = take(graph, sources, inputs or _as_exported(sources))
+    taken = take(graph, constants, sources, inputs or _as_exported(sources))
     source = taken.source
     lookup = None
     if taken.lookup is not None:

@@ -162,8 +162,8 @@ def _difference(
         if not theirs.slopes:
             continue  # it forbids gradients as a whole, and so contradicts none
         for at, gradient in ours.gradients:
-            other = next((g for place, g in theirs.gradients if _equal(place, at, tolerance)), None)
-            if other is not None and (gap := _apart(gradient, other, tolerance)):
+            other = next((g for place, g in theirs.gradients if _equal(place.flatten(), at.flatten(), tolerance)), None)
+            if other is not None and (gap := _apart(gradient.flatten(), other.flatten(), tolerance)):
                 return Difference("gradients", *gap, row, seen)
     return None
 
