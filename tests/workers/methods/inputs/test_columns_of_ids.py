@@ -209,6 +209,26 @@ def test_a_column_taken_away_is_its_embedding_taken_away(case: Case) -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_segments_are_numbered_where_their_columns_are(case: Case) -> None:
+    _, model, rows, places = case
+    found = explained(model, rows, {"name": "kernel_shap", "samples": 64})
+    taken = sorted({place for _, at in places for place in at})
+    for row in found["segments.ids"]:
+        assert len(set(row[taken].tolist())) == len(taken)
+        assert not set(row[taken].tolist()) & set(found["segments.row"].flatten().tolist())
+
+
+@pytest.mark.parametrize("method", ["occlusion", "kernel_shap", "shapley_sampling"])
+def test_a_column_without_a_value_is_no_feature(method: str) -> None:
+    torch.manual_seed(0)
+    module, specs = Columns(by_select).eval(), {"ids": IDS.model_copy(update={"padding": 0}), "row": ROW}
+    ids = torch.tensor([[1, 0, 2], [0, 3, 0], [0, 0, 0], [4, 4, 3]])
+    rows = {"ids": ids, "row": torch.randn(4, 5, generator=torch.Generator().manual_seed(1))}
+    model = model_of_inputs(module, specs, rows)
+    found = explained(model, {**rows, "row": rows["row"].double()}, {"name": method})["attribution.ids"]
+    assert torch.equal(found == 0, ids == 0)
+
+
 class Mixed(nn.Module):
     """A column that is looked up, and another that is no lookup."""
 
