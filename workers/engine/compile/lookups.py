@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
@@ -172,9 +172,10 @@ def _check_numbers(name: str, source: fx.Node, placed: Places, found: Sequence[L
         return
     ids = prod(map(int, source.meta["val"].shape[1:]))
     taken = {place for one in found for place in one.places or ()}
+    known = {*placed, *(one.node for one in found)}
     used: set[int] = set()
     for node, at in placed.items():
-        if isinstance(at, Tensor) and any(_reads(user, placed) for user in node.users):
+        if isinstance(at, Tensor) and any(_reads(user, known) for user in node.users):
             own = set((at % ids).flatten().tolist())
             used |= own if not own & taken else set()
     if used:
@@ -185,6 +186,6 @@ def _check_numbers(name: str, source: fx.Node, placed: Places, found: Sequence[L
         )
 
 
-def _reads(user: fx.Node, placed: Mapping[fx.Node, Any]) -> bool:
+def _reads(user: fx.Node, known: Collection[fx.Node]) -> bool:
     """Whether the node makes something else of ids."""
-    return user not in placed and ops.name(user) not in ops.EMBEDDING | ops.SHAPES and user.op != "output"
+    return user not in known and ops.name(user) not in ops.SHAPES and user.op != "output"
