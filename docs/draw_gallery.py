@@ -89,6 +89,12 @@ def of_folder(path: Path, method: str) -> dict[str, Any]:
     return {"model": path.parent.name, "method": method, "input": {"tensor": tensor}}
 
 
+def tensors(folder: Path) -> dict[str, Any]:
+    """The two inputs of a gallery model that takes two."""
+    seen = {name: np.load(folder / f"{name}.npy") for name in ("one", "other")}
+    return {name: {"tensor": {"shape": list(a.shape), "data": a.ravel().tolist()}} for name, a in seen.items()}
+
+
 def digit(method: dict[str, Any]) -> dict[str, Any]:
     """A request about the four: with an input and a target where the method takes them."""
     kind = catalogue()[method["name"]]
@@ -102,7 +108,7 @@ def digit(method: dict[str, Any]) -> dict[str, Any]:
 
 def methods(client: httpx.Client) -> None:
     """One picture a method, on the digits."""
-    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection", "word_deletion", "cell_correlation"}:
+    for name in catalogue().keys() - ELSEWHERE.keys() - {"collection", "word_deletion", "cell_correlation", "bilrp"}:
         try:
             picture = explained(client, digit({"name": name, **PARAMETERS.get(name, {})}))
         except httpx.HTTPStatusError as error:
@@ -131,6 +137,8 @@ def others(client: httpx.Client, folder: Path) -> None:
     data = client.post("/api/v1/datasets", content=(folder / "steps" / "data.npz").read_bytes()).raise_for_status()
     cells = {"model": "steps", "method": {"name": "cell_correlation", "dataset": data.json()["digest"]}}
     keep(explained(client, cells), PICTURES / "methods" / "cell_correlation.png")
+    asked = {"model": "likeness", "method": {"name": "bilrp", "patch": 1}, "inputs": tensors(folder / "likeness")}
+    keep(explained(client, asked), PICTURES / "methods" / "bilrp.png")
     deletion = {"name": "word_deletion", "of": SEVERAL[:3], "steps": 6}
     asked = {"model": "language", "method": deletion, "input": {"text": "die Katze sitzt unter dem Tisch, sagte er"}}
     keep(explained(client, asked), PICTURES / "methods" / "word_deletion.png")

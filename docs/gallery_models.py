@@ -1,6 +1,6 @@
-"""Trains six small models for the gallery's pictures of what is no image. Use: python docs/gallery_models.py FOLDER
+"""Trains seven small models for the gallery's pictures of what is no image. Use: python docs/gallery_models.py FOLDER
 
-Each folder gets a model of its own and, as input.npy, one input to explain.
+Each folder gets a model of its own and, as input.npy, one input to explain; of two inputs one.npy and other.npy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tomli_w
 import torch
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_digits, load_wine
 from torch import Tensor, nn
 
 STEPS, RATE, COUNT = 150, 0.01, 512
@@ -125,10 +125,52 @@ def block() -> nn.Module:
     )  # fmt: skip
 
 
+class Likeness(nn.Module):
+    """The scalar product of what one encoder makes of two pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1, bias=False),
+            nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 24, bias=False),
+        )  # fmt: skip
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        return (self.encoder(one) * self.encoder(other)).sum(1)
+
+
+def likeness(at: Path) -> None:
+    """Two handwritten digits, and how much they are one and the same."""
+    data = load_digits()
+    x, y = torch.tensor(data.images / 16, dtype=torch.float32)[:, None], torch.tensor(data.target)
+    net = Likeness()
+    optimiser = torch.optim.Adam(net.parameters(), RATE / 4)
+    for _ in range(4 * STEPS):
+        one, other = torch.randint(len(x), (2, 256))
+        other = torch.where(torch.rand(256) < 0.4, one[torch.randperm(256)], other)
+        alike = (y[one] == y[other]).float()
+        loss = nn.functional.mse_loss(net(x[one], x[other]), 2 * alike)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    first, second = (y == 3).nonzero()[:2, 0].tolist()
+    folder = at / "likeness"
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = torch.export.Dim("batch")
+    example = torch.stack([x[first], x[first]]), torch.stack([x[second], x[second]])
+    program = torch.export.export(net.eval(), example, dynamic_shapes=({0: batch}, {0: batch}))
+    torch.export.save(program, folder / "model.pt2")
+    spec = {"kind": "tensor", "shape": [1, 8, 8], "axes": ["channel", "height", "width"]}
+    card = {"model": {"source": "model.pt2", "output": "value"}, "inputs": {"one": spec, "other": spec}}
+    (folder / "card.toml").write_text(tomli_w.dumps(card))
+    for name, i in (("one", first), ("other", second)):
+        np.save(folder / f"{name}.npy", x[i].numpy())
+
+
 if __name__ == "__main__":
     torch.manual_seed(0)
     to = Path(sys.argv[1])
-    for make in (wine, words, beats, steps):
+    for make in (wine, words, beats, steps, likeness):
         make(to)
     for name, along, kinds in (("clips", "frame", ["left", "right"]), ("scans", "depth", ["small", "large"])):
         blocks, classes = solid(along)

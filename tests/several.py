@@ -72,6 +72,22 @@ class Similarity(nn.Module):
         return (self.encode(one) * self.encode(other)).sum(1)
 
 
+class Likeness(nn.Module):
+    """The scalar product of what one encoder makes of two pictures."""
+
+    def __init__(self, bias: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 4, 3, bias=bias), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 7, bias=bias)
+        )
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        one, other = (self.encoder(picture) for picture in (left, right))
+        score: Tensor = (one * other).sum(1)
+        return score
+
+
 class Depth(nn.Module):
     """RGB and depth, stacked as channels."""
 
@@ -102,9 +118,11 @@ class ImageAndText(nn.Module):
         return output
 
 
+PLANE = InputSpec(shape=(1, 8, 8))
 NETS: dict[str, tuple[type[nn.Module], dict[str, InputSpec]]] = {
     "image and row": (ImageAndRow, {"image": IMAGE, "row": ROW}),
-    "siamese": (Siamese, {"left": InputSpec(shape=(1, 8, 8)), "right": InputSpec(shape=(1, 8, 8))}),
+    "siamese": (Siamese, {"left": PLANE, "right": PLANE}),
+    "likeness": (Likeness, {"left": PLANE, "right": PLANE}),
     "rgbd": (Depth, {"rgb": IMAGE, "depth": InputSpec(shape=(1, 8, 8), low=0.0, high=3.0)}),
     "image and text": (ImageAndText, {"image": IMAGE, "ids": IDS, "mask": MASK}),
 }

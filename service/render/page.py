@@ -33,7 +33,8 @@ def page(meta: Mapping[str, Any], picture: bytes | None) -> bytes:
     parameters = sorted(meta["method"].items())
     body = [
         f"<h1>{escape(title)}</h1>",
-        marked(meta["texts"]) if meta.get("texts") else _image(picture, title) if picture is not None else "",
+        marked(meta["texts"]) if meta.get("texts") else "",
+        _image(picture, title) if picture is not None and ("pairs" in meta["arrays"] or not meta.get("texts")) else "",
         _table("Prediction", ("class", "label", "score", "probability"), prediction),
         _table("Explained", ("target", "score", "probability"), explained),
         _table("Checks", ("what theory promises", "expected", "observed", "gap"), checks),

@@ -7,9 +7,14 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from service.render.frame import MARGIN, SMALL, TITLE, WHITE, png
-from service.render.picture import caption, draw
+from service.render.picture import caption, colour_levels, draw
+from service.render.plots.pairs import draw_pairs, side_of
 from service.render.style import Look, Picture
 from service.render.text import FAINT, fitted, number, write
+from workers.contract import decode_npy
+
+PAIRS = "pairs"  # of two inputs' pieces: an array that is drawn between them
+PLANE = ("height", "width")
 
 
 def names(meta: Mapping[str, Any]) -> tuple[str, ...]:
@@ -22,7 +27,8 @@ def drawn_arrays(meta: Mapping[str, Any]) -> tuple[str, ...]:
     found = names(meta)
     if not found:
         return ("attribution", "input")
-    return tuple(f"{what}.{name}" for name in found for what in ("attribution", "input"))
+    of_each = tuple(f"{what}.{name}" for name in found for what in ("attribution", "input"))
+    return (*of_each, PAIRS) if PAIRS in meta.get("arrays", ()) else of_each
 
 
 def picture(form: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], look: Look) -> bytes:
@@ -30,12 +36,23 @@ def picture(form: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], loo
     found = names(meta)
     if not found:
         return draw(form, meta, arrays, look)
-    pairs = [arrays[at : at + 2] for at in range(0, len(arrays), 2)]
-    panels = [
-        Image.open(BytesIO(draw(form, _of_one(meta, name), pair, look)))
-        for name, pair in zip(found, pairs, strict=True)
-    ]
+    each = {name: arrays[2 * at : 2 * at + 2] for at, name in enumerate(found)}
+    if form == "heatmap" and len(arrays) > 2 * len(found):
+        return _of_pairs(meta, each, arrays[-1], look)
+    panels = [Image.open(BytesIO(draw(form, _of_one(meta, name), pair, look))) for name, pair in each.items()]
     return png(_beside(meta, panels))
+
+
+def _of_pairs(meta: Mapping[str, Any], each: Mapping[str, Sequence[bytes]], pairs: bytes, look: Look) -> bytes:
+    """The inputs with lines between their pieces; those that are images in their colours."""
+    sides = []
+    for told in meta["info"]["pieces"]:
+        attribution, seen = (decode_npy(data) for data in each[told["input"]])
+        plane = len(told["grid"]) == len(PLANE) and told["input"] not in meta.get("texts", ())
+        levels = colour_levels(seen, attribution.shape[-2:]) if plane else None
+        sides.append(side_of(meta, told, attribution.shape, levels))
+    one, other = sides
+    return draw_pairs(decode_npy(pairs), (one, other), look, caption(meta))
 
 
 def _of_one(meta: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def inputs(kind: type[Method]) -> str:
         return "a dataset" if "dataset" in kind.needs else "none"
     if "layer" in kind.needs:
         return "one with places: images, series, volumes"
+    if kind.two_inputs:
+        return "two by name, of any kind"
     return "one alone, of any rank" if kind.one_input else "any, and several by name"
 
 

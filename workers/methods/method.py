@@ -65,6 +65,7 @@ class Method(BaseModel):
     takes_target: ClassVar[bool] = True
     places: ClassVar[bool] = False  # whether each place of the input has one number, whatever its channels
     one_input: ClassVar[str | None] = None  # what it does that several inputs cannot be given to, in words
+    two_inputs: ClassVar[bool] = False  # whether it explains what two inputs have in common
     cost: ClassVar[Cost] = "one pass"
     averages_background: ClassVar[bool] = False  # over its rows, where `fill` says so: the default for tables
     revision: ClassVar[int] = 1

@@ -28,7 +28,16 @@ from workers.runtime.execute.model_support import support
 COUNTS = {"training": 16, "concept": 30, "random": 60}
 DATA = {"dataset": "training"}
 FEW = 4  # passes that are not told: of the input itself, of a baseline, of a rank that is looked up
-BOUNDS = {"insens", "simple_taylor", "minimal_deletion", "mc_dropout", "pixel_flipping", "ssa", "counterfactual"}
+BOUNDS = {
+    "insens",
+    "simple_taylor",
+    "minimal_deletion",
+    "mc_dropout",
+    "pixel_flipping",
+    "ssa",
+    "counterfactual",
+    "bilrp",
+}
 """What says the most that it may take: it stops early, asks equal questions once, or walks back only."""
 STEPS = {"name": "integrated_gradients", "steps": 7}
 NOISY = {"name": "smooth_grad", "samples": 5}
@@ -100,6 +109,7 @@ ASKED: list[dict[str, Any]] = [
     {"name": "noisy_inputs", "samples": 9, "of": "gradient"},
     {"name": "at_temperature", "of": STEPS},
     {"name": "counterfactual", "steps": 4, "rivals": 2},
+    {"name": "bilrp"},
 ]
 
 

@@ -72,11 +72,16 @@ def toys() -> list[Model]:
     ids = {"input": torch.ones(2, 6, dtype=torch.int64)}
     tokens = several.model_of_inputs(Tokens(), {"input": several.IDS}, ids, torch.float32)
     evidence, rows = model_of(net(), (1, 8, 8), image=True, output="evidence"), model_of(Rows(), (1, 8, 8), image=True)
-    return [*plain, evidence, tokens, rows]
+    pictures = {"left": torch.ones(2, 1, 8, 8), "right": torch.ones(2, 1, 8, 8)}
+    planes = several.NETS["likeness"][1]
+    pair = several.model_of_inputs(several.Likeness(), planes, pictures, torch.float32, output="value")
+    return [*plain, evidence, tokens, rows, pair]
 
 
 def taken(model: Model, x: torch.Tensor) -> torch.Tensor:
-    """What the toy is given of an image: of one of tokens, ids made of its first values."""
+    """What the toy is given of an image: of one of tokens, ids made of its first values; of a pair, its mirror, too."""
+    if "left" in model.card.inputs:
+        return model.join({"left": x, "right": x.flip(3)})
     ids = (x.flatten(1)[:, :6].abs() * 7).floor() % 20
     return model.join({"input": ids}) if model.card.input.parts else x
 
@@ -151,7 +156,7 @@ def test_default_parameters_give_the_declared_kind_finite_and_of_the_inputs_shap
         assert all(np.isfinite(array).all() for array in row.arrays.values())
         assert json.loads(json.dumps(row.info)) == row.info
         if row.kind == "attribution":
-            assert row.arrays["attribution"].shape == (1, 8, 8)
+            assert row.arrays["attribution"].shape == model.card.input.shape
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,9 +18,11 @@ from tests.workers.models.texts import text_work
 from workers.engine.model.batch import Batch
 from workers.engine.model.inputs import named
 from workers.engine.model.model import Model
+from workers.explanation.errors import MethodNotApplicable
 from workers.explanation.target import ClassTarget, ElementTarget, Target, ValueTarget
 from workers.export import main
 from workers.methods.catalogue import parse_method
+from workers.methods.extent import Extent
 from workers.models.folder import Folder, read_folder
 from workers.models.loading import read_program
 from workers.runtime.execute.model_inputs import Prepared, prepared
@@ -222,3 +224,16 @@ def test_padding_changes_no_number(case: Case) -> None:
             key = "attribution" if name == "input" else f"attribution.{name}"
             padded = torch.as_tensor(found.arrays[key])[0]
             torch.testing.assert_close(padded[: len(mine)], mine, rtol=0, atol=1e-7, msg=f"{method} {name}")
+
+
+def test_two_texts_of_a_folder_are_paired_token_by_token(case: Case) -> None:
+    """Half of each token's pairs is its own number; a pass is told for each number of the vectors."""
+    if case.kind != "similarity":
+        with pytest.raises(MethodNotApplicable, match="takes 1: input"):
+            parse_method("bilrp").refuse(case.model)
+        return
+    maps, result = case.explained({"name": "bilrp"})
+    (pairs,) = result.arrays["pairs"]
+    for (name, own), axis in zip(maps.items(), (1, 0), strict=True):
+        torch.testing.assert_close(own, pairs.sum(axis)[: len(case.given.seen[name])] / 2)
+    assert parse_method("bilrp").passes(Extent(case.model.card)) == 1 + 16

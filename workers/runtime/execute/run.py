@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,7 +18,6 @@ from workers.engine.model.function import looking
 from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
-from workers.explanation.inputs import ONE
 from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
 from workers.explanation.target import Target
@@ -32,6 +31,7 @@ from workers.runtime.execute.faults import contained
 from workers.runtime.execute.hardware import machine
 from workers.runtime.execute.model_inputs import Prepared, together
 from workers.runtime.execute.model_support import check
+from workers.runtime.execute.own_tokens import own_tokens
 
 if TYPE_CHECKING:
     from workers.engine.model.function import Function
@@ -264,7 +264,7 @@ def _outcome(
             ready.work,
             model.card,
             place,
-            _cut(row, ready.inputs),
+            own_tokens(row, ready.inputs),
             ready.inputs.seen,
             target,
             prediction,
@@ -274,16 +274,6 @@ def _outcome(
             ready.inputs.texts,
         )
     )
-
-
-def _cut(row: Row, inputs: Prepared) -> Row:
-    """What is told of a text is of its own tokens, not of the padding behind them."""
-    arrays = dict(row.arrays)
-    for key, array in row.arrays.items():
-        name = key.partition(".")[2] or ONE
-        if name in inputs.texts and array.shape == inputs.rows[name].shape:
-            arrays[key] = array[: len(inputs.seen[name])]
-    return replace(row, arrays=arrays)
 
 
 def batches(works: Sequence[Work]) -> Iterator[list[Work]]:
