@@ -119,10 +119,10 @@ class ImageAndText(nn.Module):
 
 
 PLANE = InputSpec(shape=(1, 8, 8))
+LIKENESS: dict[str, InputSpec] = {"left": PLANE, "right": PLANE}
 NETS: dict[str, tuple[type[nn.Module], dict[str, InputSpec]]] = {
     "image and row": (ImageAndRow, {"image": IMAGE, "row": ROW}),
     "siamese": (Siamese, {"left": PLANE, "right": PLANE}),
-    "likeness": (Likeness, {"left": PLANE, "right": PLANE}),
     "rgbd": (Depth, {"rgb": IMAGE, "depth": InputSpec(shape=(1, 8, 8), low=0.0, high=3.0)}),
     "image and text": (ImageAndText, {"image": IMAGE, "ids": IDS, "mask": MASK}),
 }

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
+from service.queue.connection import ended
+
 T = TypeVar("T")
 
 
@@ -24,9 +26,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         gone.result()
         raise ClientDisconnect
     finally:
-        working.cancel()
-        gone.cancel()
-        await asyncio.gather(working, gone, return_exceptions=True)
+        await ended((working, gone))
 
 
 async def _gone(request: Request) -> None:

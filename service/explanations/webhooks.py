@@ -20,7 +20,7 @@ from service.explanations.webhook_addresses import PlaceRefused, Rules, check
 from service.explanations.webhook_delivery import LONGEST_S, secret_of, send, sender, signed
 from service.http.browser_guard import names
 from service.http.errors import Invalid, QueueFull
-from service.queue.connection import QueueUnavailable, answering, client
+from service.queue.connection import QueueUnavailable, answering, client, ended
 from service.queue.queue import Queue
 from service.queue.status import Status
 from service.settings import Settings
@@ -70,10 +70,8 @@ class Webhooks:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        tasks = [*self._sending, *([self._loop] if self._loop else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended([self._loop] if self._loop else [])  # it starts no more of the others
+        await ended(self._sending)
         await self._jobs.aclose()
 
     def check(self, url: str) -> None:

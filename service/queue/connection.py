@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -44,6 +46,17 @@ def said_of(error: Exception) -> str:
     if refuses_writes(error):
         return "the queue takes nothing new now: its store is full or takes no writes; try again in a few seconds"
     return "the queue does not answer now; try again in a few seconds"
+
+
+async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them until they have ended: one cancellation may be lost while redis-py connects or reads."""
+    every = list(tasks)
+    running = set(every)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=0.2)
+    await asyncio.gather(*every, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from service.queue.connection import ended
 from workers.contract import RECORD_TTL_S, async_script
 
 Withdrawal: TypeAlias = Literal["unknown", "finished", "withdrawn"]
@@ -43,8 +44,7 @@ class Interest:
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await ended((renewing,))
             with contextlib.suppress(RedisError, OSError):  # it lapses
                 await self._leave(args=[RECORD_TTL_S, member, 0, *ids])
 

@@ -13,7 +13,7 @@ import orjson
 from service.queue import listing
 from service.queue.admission import Caps
 from service.queue.cluster_state import PROBE_S, ClusterState
-from service.queue.connection import answering, client
+from service.queue.connection import answering, client, ended
 from service.queue.events import Events, News
 from service.queue.gauges import Gauges, Readings
 from service.queue.interest import Interest, Withdrawal
@@ -58,11 +58,7 @@ class Queue:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        running = set(self._tasks)
-        while running:  # redis-py may lose a cancellation that comes while it connects
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=0.2)
+        await ended(self._tasks)
         await self._cache.aclose()
         await self._jobs.aclose()
 

@@ -27,7 +27,7 @@ from tests.orders import MODEL
 from tests.redis_server import RedisServer
 from tests.service.through_redis import patient_queue, serving, worker_of
 from tests.service.working import WorkingQueue
-from tests.several import NETS, Likeness, model_of_inputs, rows_of
+from tests.several import LIKENESS, Likeness, model_of_inputs, rows_of
 from tests.toys import model_of, net
 from tests.tree import ROOT
 from workers.datasets.library import Datasets
@@ -69,7 +69,7 @@ class Users(nn.Module):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
-    planes = NETS["likeness"][1]
+    planes = LIKENESS
     pictures = model_of_inputs(
         Likeness(), planes, rows_of(planes), torch.float32, output="value", digest="sha256:" + "1" * 64
     )
@@ -181,7 +181,7 @@ async def test_a_worker_makes_them_and_tells_what_to_ask_where_it_cannot(
     queue: Queue, store: Store, results: Results, jobs: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through Redis: a unit of one picture alone has no pairs, and the advice is answered."""
-    planes = NETS["likeness"][1]
+    planes = LIKENESS
     model = model_of_inputs(Likeness(), planes, rows_of(planes), torch.float32, output="value", digest=MODEL)
     worker = worker_of(model, store, results, Datasets(tmp_path), jobs)
     body: dict[str, Any] = {"model": "several", "method": "bilrp", "inputs": ASKED["pictures"]}

@@ -73,7 +73,7 @@ def toys() -> list[Model]:
     tokens = several.model_of_inputs(Tokens(), {"input": several.IDS}, ids, torch.float32)
     evidence, rows = model_of(net(), (1, 8, 8), image=True, output="evidence"), model_of(Rows(), (1, 8, 8), image=True)
     pictures = {"left": torch.ones(2, 1, 8, 8), "right": torch.ones(2, 1, 8, 8)}
-    planes = several.NETS["likeness"][1]
+    planes = several.LIKENESS
     pair = several.model_of_inputs(several.Likeness(), planes, pictures, torch.float32, output="value")
     return [*plain, evidence, tokens, rows, pair]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.several import NETS, Likeness, Similarity, model_of_inputs, rows_of
+from tests.several import LIKENESS, Likeness, Similarity, model_of_inputs, rows_of
 from tests.toys import inputs
 from tests.workers.methods.lrp.towers import (
     COSINES,
@@ -82,26 +82,26 @@ def test_of_product_neurons_it_is_the_books_rule() -> None:
 
 
 def likeness(bias: bool = False) -> Model:
-    specs = NETS["likeness"][1]
+    specs = LIKENESS
     return model_of_inputs(Likeness(bias).double(), specs, doubles(rows_of(specs)), output="value")
 
 
 @pytest.mark.parametrize("composite", ["zero", "gamma", "epsilon_plus"])
 def test_pairs_sum_to_the_score_without_biases(composite: str) -> None:
     model = likeness()
-    for row in asked(model, rows_of(NETS["likeness"][1]), composite=composite):
+    for row in asked(model, rows_of(LIKENESS), composite=composite):
         assert row.checks[0].gap < 1e-4
         assert float(row.arrays["pairs"].sum()) == pytest.approx(row.checks[0].observed)
 
 
 def test_what_biases_take_is_told() -> None:
-    (row, *_) = asked(likeness(bias=True), rows_of(NETS["likeness"][1]), composite="zero")
+    (row, *_) = asked(likeness(bias=True), rows_of(LIKENESS), composite="zero")
     assert row.checks[0].gap > 1e-3
     assert row.checks[0].expected == pytest.approx(row.info["product"])
 
 
 def test_of_one_encoder_the_inputs_may_change_places() -> None:
-    rows = rows_of(NETS["likeness"][1])
+    rows = rows_of(LIKENESS)
     there = asked(likeness(), rows)
     back = asked(likeness(), {"left": rows["right"], "right": rows["left"]})
     for one, other in zip(there, back, strict=True):
@@ -109,14 +109,14 @@ def test_of_one_encoder_the_inputs_may_change_places() -> None:
 
 
 def test_half_of_each_pair_is_at_either_end() -> None:
-    for row in asked(likeness(), rows_of(NETS["likeness"][1]), patch=1):
+    for row in asked(likeness(), rows_of(LIKENESS), patch=1):
         pairs = row.arrays["pairs"]
         for name, axis in (("left", 1), ("right", 0)):
             torch.testing.assert_close(row.arrays[f"attribution.{name}"].flatten(), pairs.sum(axis) / 2)
 
 
 def test_patches_hold_the_sums_of_their_pixels() -> None:
-    fine, coarse = (asked(likeness(), rows_of(NETS["likeness"][1], 1), patch=side)[0] for side in (1, 3))
+    fine, coarse = (asked(likeness(), rows_of(LIKENESS, 1), patch=side)[0] for side in (1, 3))
     blocks = torch.tensor([3 * (r // 3) + c // 3 for r in range(8) for c in range(8)])
     expected = torch.zeros(9, 9, dtype=torch.float64)
     expected.index_put_((blocks[:, None], blocks[None]), torch.as_tensor(fine.arrays["pairs"]), accumulate=True)
@@ -156,7 +156,7 @@ def test_every_element_of_several_scores_is_explained_by_itself() -> None:
 
 def test_progress_is_told_for_each_number() -> None:
     told: list[tuple[int, int]] = []
-    model, rows = likeness(), rows_of(NETS["likeness"][1], 2)
+    model, rows = likeness(), rows_of(LIKENESS, 2)
     x = model.join(rows)
     batch = Batch(x, [ValueTarget()] * 2, report=lambda done, total, unit: told.append((done, total)))
     parse_method("bilrp").explain(model, batch)
