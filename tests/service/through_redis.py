@@ -38,7 +38,7 @@ async def serving(
     queue: Queue, model: Function, datasets: Datasets, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an app that knows this model, as a worker would have told it."""
-    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.card}, workers=1))
+    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.published}, workers=1))
     app = create_app(Settings(log_level="CRITICAL", datasets=datasets.folder), queue)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
         yield client

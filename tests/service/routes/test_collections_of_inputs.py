@@ -19,28 +19,22 @@ from PIL import Image
 from redis import Redis
 from safetensors.numpy import load
 
-from service.app import create_app
-from service.queue import connection
 from service.queue.queue import Queue
-from service.queue.served import Served
-from service.settings import Settings
-from tests.orders import serving
-from tests.patience import PATIENCE_S
+from tests import orders
 from tests.redis_server import RedisServer
 from tests.service.routes.test_collections import URL, asked, made, post
+from tests.service.through_redis import patient_queue, serving, worker_of
 from tests.several import batch_of_inputs, toy
 from tests.tree import ROOT
 from tests.workers.datasets.dataset_files import npz, npz_by_name, sent
 from workers.datasets.library import Datasets
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import named
-from workers.jobs.partials import Partials
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 from workers.methods.method import parse_method
 from workers.models.folder import read_folder
 from workers.models.loading import load as load_model
-from workers.runtime.execute.resources import Stock
 from workers.runtime.worker import Worker
 
 LINES = [
@@ -67,10 +61,7 @@ class House:
 
 @pytest.fixture
 async def queue(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
-    """On a Redis that answers, if slowly on a slow machine."""
-    for patience in ("WAIT_S", "ANSWER_S"):
-        monkeypatch.setattr(connection, patience, PATIENCE_S)
-    async with Queue(redis_server.url) as queue:
+    async with patient_queue(redis_server.url, monkeypatch) as queue:
         yield queue
 
 
@@ -81,19 +72,8 @@ async def house(
 ) -> AsyncIterator[House]:  # fmt: skip
     model: Function = request.param()
     datasets = Datasets(tmp_path)
-    monkeypatch.setattr(queue, "models", lambda: Served({model.card.name: model.published}, workers=1))
-    stock = Stock(datasets, results, Partials(jobs), lambda _: model)
-    worker = Worker(
-        "w1",
-        serving(store, model.card.digest),
-        results,
-        lambda _: model,
-        lambda _: None,
-        time_limit=60,
-        supply=stock.of,
-    )
-    app = create_app(Settings(log_level="CRITICAL", datasets=datasets.folder), queue)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+    worker = worker_of(model, orders.serving(store, model.card.digest), results, datasets, jobs)
+    async with serving(queue, model, datasets, monkeypatch) as client:
         yield House(model, worker, client, datasets)
 
 

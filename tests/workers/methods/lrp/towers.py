@@ -95,4 +95,4 @@ def doubles(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def towers_rows(n: int = 3) -> dict[str, Tensor]:
-    return {name: one.double() for name, one in rows_of(SPECS, n).items()}
+    return doubles(rows_of(SPECS, n))
