@@ -9,6 +9,7 @@ and the denoiser are written there, to be served.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
+from reproductions import mnist
 from reproductions.mc_dropout import served, trained
 from reproductions.sheets import sheet
-from tests.resources import InMemory, InMemoryDataset, no_input
+from tests.resources import InMemory, in_memory, no_input
 from tests.toys import model_of
 from workers.explanation.target import ClassTarget
 from workers.export import archive
@@ -55,21 +57,31 @@ class Rbm(nn.Module):
         return near + softplus(self.c + flat / SIGMA**2 @ self.w).sum(1, keepdim=True)
 
 
+def descended(descent: torch.optim.Optimizer, epochs: int, count: int, loss: Callable[[Tensor], Tensor]) -> None:
+    """Batches of 100 in an order of chance; `loss` is of those numbers."""
+    for _ in range(epochs):
+        for at in torch.randperm(count).split(100):
+            value = loss(at)
+            descent.zero_grad()
+            torch.autograd.backward(value)
+            descent.step()
+
+
 def contrasted(x: Tensor) -> Rbm:
-    """By contrastive divergence of one step, batches of 100."""
+    """By contrastive divergence of one step."""
     torch.manual_seed(0)
     machine = Rbm(x.mean(0))
     descent = torch.optim.SGD(machine.parameters(), 2e-4, momentum=0.9)
-    for _ in range(EPOCHS):
-        for at in torch.randperm(len(x)).split(100):
-            data = x[at]
-            with torch.no_grad():
-                hidden = torch.bernoulli(torch.sigmoid(machine.c + data.flatten(1) / SIGMA**2 @ machine.w))
-                drawn = machine.b + hidden @ machine.w.T + SIGMA * torch.randn(len(data), 784)
-            loss = machine(drawn.view_as(data)).mean() - machine(data).mean()
-            descent.zero_grad()
-            torch.autograd.backward(loss)
-            descent.step()
+
+    def loss(at: Tensor) -> Tensor:
+        data = x[at]
+        with torch.no_grad():
+            hidden = torch.bernoulli(torch.sigmoid(machine.c + data.flatten(1) / SIGMA**2 @ machine.w))
+            drawn = machine.b + hidden @ machine.w.T + SIGMA * torch.randn(len(data), 784)
+        value: Tensor = machine(drawn.view_as(data)).mean() - machine(data).mean()
+        return value
+
+    descended(descent, EPOCHS, len(x), loss)
     return machine.eval()
 
 
@@ -81,12 +93,7 @@ def denoiser(x: Tensor) -> nn.Module:
         nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 784), nn.Unflatten(1, (1, 28, 28)),
     )  # fmt: skip
     descent = torch.optim.Adam(net.parameters(), 1e-3)
-    for _ in range(EPOCHS):
-        for at in torch.randperm(len(x)).split(100):
-            loss = mse_loss(net(x[at] + NOISE * torch.randn_like(x[at])), x[at])
-            descent.zero_grad()
-            torch.autograd.backward(loss)
-            descent.step()
+    descended(descent, EPOCHS, len(x), lambda at: mse_loss(net(x[at] + NOISE * torch.randn_like(x[at])), x[at]))
     return net.eval()
 
 
@@ -95,19 +102,12 @@ def other(x: Tensor, y: Tensor) -> nn.Module:
     torch.manual_seed(1)
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 10))
     descent = torch.optim.Adam(net.parameters(), 1e-3)
-    for _ in range(5):
-        for at in torch.randperm(len(x)).split(100):
-            loss = nn.functional.cross_entropy(net(x[at]), y[at])
-            descent.zero_grad()
-            torch.autograd.backward(loss)
-            descent.step()
+    descended(descent, 5, len(x), lambda at: nn.functional.cross_entropy(net(x[at]), y[at]))
     return net.eval()
 
 
 def main() -> int:
-    stored = np.load(sys.argv[1])
-    x = torch.from_numpy(stored["x_train"][:, None]).float() / 255
-    y = torch.from_numpy(stored["y_train"]).long()
+    x, y, _, _ = mnist.read(sys.argv[1])
     model, judge = served(trained(x, y)), other(x, y)
     machine, cleaner = contrasted(x[:SEEN]), denoiser(x[:SEEN])
     digits, noise = x[SEEN : SEEN + 500], torch.rand(500, 1, 28, 28)
@@ -115,7 +115,7 @@ def main() -> int:
         apart = float(machine(digits).mean() - machine(noise).mean())
         left = float(mse_loss(cleaner(digits + NOISE * torch.randn_like(digits)), digits).sqrt())
     print(f"log p of digits less that of noise: {apart:.0f}; the denoiser leaves {left:.2f} of noise {NOISE}")
-    resources = InMemory({"training": InMemoryDataset(x[:SEEN], stored["y_train"][:SEEN].astype(np.int64))})
+    resources = in_memory(x[:SEEN], y[:SEEN].numpy())
     for name, module in (("rbm", machine), ("denoiser", cleaner)):
         resources.models[name] = model_of(module, (1, 28, 28), output="value")
         if len(sys.argv) > 2:

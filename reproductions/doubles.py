@@ -16,18 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from reproductions import mnist
+from reproductions.projections import OF
 from reproductions.sheets import sheet
-from tests.resources import InMemory, InMemoryDataset
+from tests.resources import InMemory, in_memory
 from tests.toys import batch_of, model_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.methods.catalogue import parse_method
 
 PAIRS, JUDGED, CLASSES = 5000, 40, 5
-OF: dict[str, Any] = {
-    "Insens": "insens", "gradient": "gradient", "IG": {"name": "integrated_gradients", "steps": 20},
-    "LRP": {"name": "lrp", "composite": "epsilon"}, "deep Taylor": "deep_taylor",
-}  # fmt: skip
 KINDS = {"even and odd": (0, 1), "odd alone": (None, 1), "two even": (0, 0), "two odd": (1, 1)}
 
 
@@ -134,16 +132,14 @@ def told(kind: str, found: dict[str, NDArray[np.float64]], digits: Tensor, predi
 
 def main() -> int:
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    stored = np.load(sys.argv[1])
-    x, test = (torch.from_numpy(stored[name][:, None]).float() / 255 for name in ("x_train", "x_test"))
-    y, truth = (torch.from_numpy(stored[name]).long() for name in ("y_train", "y_test"))
+    x, y, test, truth = mnist.read(sys.argv[1])
     seen, digits = pairs(x, y, (0, 1), PAIRS, 0)
     module = trained(seen, labels(digits), epochs)
     model = model_of(module, (1, 28, 56), low=0.0, high=1.0)
     shown, of = pairs(test, truth, (0, 1), 1000, 1)
     right = float((model.forward(shown).argmax(1) == labels(of)).double().mean())
     print(f"test accuracy {right:.1%} (seed 99.5 %)", flush=True)
-    resources = InMemory({"training": InMemoryDataset(seen[:500])})
+    resources = in_memory(seen[:500])
     rows = []
     for kind, parities in KINDS.items():
         given, which = pairs(test, truth, parities, JUDGED, 2)

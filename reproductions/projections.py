@@ -17,8 +17,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from benchmarks.two_conv import train
+from reproductions import mnist
 from reproductions.sheets import sheet
-from tests.resources import InMemory, InMemoryDataset
+from tests.resources import InMemory, in_memory
 from tests.toys import batch_of, model_of
 from workers.engine.model.model import Model
 from workers.explanation.target import UnitTarget
@@ -78,16 +79,15 @@ def explained(model: Model, digit: Tensor, target: int, resources: InMemory) -> 
 def under_noise(model: Model, digits: Tensor, truth: Tensor, test: Tensor, labels: Tensor, resources: InMemory) -> None:
     """Gaussian backgrounds: how near each map stays to the clean digit itself, and to its own clean map."""
     rows = []
+    before = [explained(model, digit, int(of), resources) for digit, of in zip(digits, truth, strict=True)]
     print("Insens under noise: correlation of |map| with the clean digit / of the map with that of the clean digit")
     for sigma in (0.0, *SIGMAS):
         source = torch.Generator().manual_seed(1)
         shown = clamped(digits, sigma, source)
         right = float((model.forward(clamped(test, sigma, source)).argmax(1) == labels).double().mean())
         with_digit, with_clean = np.zeros((len(digits), len(OF))), np.zeros((len(digits), len(OF)))
-        for at in range(len(digits)):
-            target = int(truth[at])
-            clean = explained(model, digits[at], target, resources)
-            own = explained(model, shown[at], target, resources) if sigma else clean
+        for at, clean in enumerate(before):
+            own = explained(model, shown[at], int(truth[at]), resources) if sigma else clean
             flat = digits[at].numpy().ravel()
             with_digit[at] = [correlation(np.abs(one).ravel(), flat) for one in own]
             with_clean[at] = [correlation(a.ravel(), b.ravel()) for a, b in zip(own, clean, strict=True)]
@@ -144,10 +144,7 @@ def adversarial(model: Model, digits: Tensor, truth: Tensor, resources: InMemory
             if at == 0:
                 rows.append((f"clean\npredicted {int(truth[at])}", [digits[at, 0].numpy(), *clean]))
             rows.append((f"attacked\npredicted {predicted}", [other[0].numpy(), *maps]))
-            halves = [
-                half(a) - half(b)
-                for a, b in zip(maps, explained(model, digits[at], int(truth[at]), resources), strict=True)
-            ]
+            halves = [half(a) - half(b) for a, b in zip(maps, clean, strict=True)]
             rows.append(("difference", [(other - digits[at])[0].numpy() / 2 + 0.5, *halves]))
     told = "  ".join(f"{name} {value:.2f}" for name, value in zip(OF, np.nanmean(alike, 0), strict=True))
     print(f"Fig. 12, 13: {deceived} of {len(digits)} deceived, moved by {np.mean(moved):.2f} at most on average")
@@ -162,14 +159,12 @@ def half(values: NDArray[Any]) -> NDArray[Any]:
 
 def main() -> int:
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    stored = np.load(sys.argv[1])
-    x, test = (torch.from_numpy(stored[name][:, None]).float() / 255 for name in ("x_train", "x_test"))
-    y, truth = (torch.from_numpy(stored[name]).long() for name in ("y_train", "y_test"))
+    x, y, test, truth = mnist.read(sys.argv[1])
     model = model_of(train(x[:SEEN], y[:SEEN], epochs), (1, 28, 28), low=0.0, high=1.0)
     right = model.forward(test[:1000]).argmax(1) == truth[:1000]
     print(f"test accuracy {float(right.double().mean()):.1%} (seed 99.4 %)", flush=True)
     chosen = right.nonzero()[:JUDGED, 0]
-    resources = InMemory({"training": InMemoryDataset(x[:500])})
+    resources = in_memory(x[:500])
     switched(model, test[chosen[:2]])
     under_noise(model, test[chosen], truth[chosen], test[:1000], truth[:1000], resources)
     adversarial(model, test[chosen], truth[chosen], resources)

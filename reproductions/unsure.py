@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import rotate
 from torch import Tensor, nn
 
+from reproductions import mnist
 from reproductions.mc_dropout import LRP, net, red, served, trained
 from reproductions.sheets import sheet
-from tests.resources import InMemory, InMemoryDataset, no_input
+from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, model_of
 from workers.engine.model.model import Model
 from workers.explanation.errors import ExplainError
@@ -147,9 +148,7 @@ def same(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 
 def main() -> int:
-    stored = np.load(sys.argv[1])
-    x, test = (torch.from_numpy(stored[name][:, None]).float() / 255 for name in ("x_train", "x_test"))
-    y, truth = (torch.from_numpy(stored[name]).long() for name in ("y_train", "y_test"))
+    x, y, test, truth = mnist.read(sys.argv[1])
     basic = served(trained(x, y))
     module = evidential(x, y)
     sure = model_of(module, (1, 28, 28), low=0.0, high=1.0, output="evidence")
@@ -157,7 +156,7 @@ def main() -> int:
     print(f"test accuracy: cross-entropy {right[0]:.1%}, evidence {right[1]:.1%}", flush=True)
     one = int((truth == 1).nonzero()[0, 0])
     evidence(basic, sure, turned(test[one, 0].numpy()))
-    resources = InMemory({"training": InMemoryDataset(test[2000:3000], truth[2000:3000].numpy())})
+    resources = in_memory(test[2000:3000], truth[2000:3000].numpy())
     deep_lift(basic, test[[7, 8]], truth[[7, 8]], resources)
     return 0
 
