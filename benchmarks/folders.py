@@ -24,10 +24,9 @@ import psutil
 from safetensors.torch import load_file, save_file
 
 from benchmarks.machine import MEMORY, announce
+from benchmarks.places import DIGITS, ROOT
 from service.cli.local.redis_binary import free_port
 
-ROOT = Path(__file__).parents[1]
-DIGITS = ROOT / "models" / "digits"
 LONGEST_S = 3600.0
 
 

@@ -13,8 +13,7 @@ from redis import Redis
 
 from benchmarks.scale.curve import processor_s
 from benchmarks.scale.hosts import end, spawned
-from benchmarks.scale.jobs import DONE, ENGINE_S, MADE, done, model, order
-from service.queue import connection, submission
+from benchmarks.scale.jobs import DONE, ENGINE_S, MADE, done, model, order, patient
 from service.queue.queue import Queue
 from workers.jobs import keys, profile, scripts
 from workers.jobs.doorbell import bell_message
@@ -96,8 +95,7 @@ def cost(url: str, rows: int, count: int = 400) -> float:
                     store.finish(one.id, "w")
                     left -= 1
 
-    vars(submission)["rows_per_batch"] = lambda *_: rows
-    connection.ANSWER_S = connection.WAIT_S = 30.0
+    patient(rows)
     jobs = Redis.from_url(url, socket_timeout=60)
     jobs.flushall()
     before = processor_s(jobs)

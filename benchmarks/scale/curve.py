@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ def curve(url: str, seconds: float, counts: Sequence[int], hosts: Sequence[str |
     jobs = Redis.from_url(url, socket_timeout=60)
     found: list[Rate] = []
     for workers in counts:
-        told = asdict(rate(jobs, url, workers, seconds, hosts))
-        alone = found[0].jobs_s / found[0].workers if found else told["jobs_s"] / workers
-        found.append(Rate(**{**told, "linear": told["jobs_s"] / (alone * workers)}))
+        one = rate(jobs, url, workers, seconds, hosts)
+        first = found[0] if found else one
+        found.append(replace(one, linear=one.jobs_s / (first.jobs_s / first.workers * workers)))
         print(found[-1].line(), flush=True)
     return [asdict(one) for one in found]
 

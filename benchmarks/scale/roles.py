@@ -9,8 +9,7 @@ import uuid
 
 from redis import Redis
 
-from benchmarks.scale.jobs import DONE, ENGINE_S, MADE, model, order, waiting
-from service.queue import connection, submission
+from benchmarks.scale.jobs import DONE, ENGINE_S, MADE, model, order, patient, waiting
 from service.queue.queue import Queue
 from workers.jobs import keys, profile
 from workers.jobs.doorbell import ring
@@ -48,7 +47,6 @@ def ask(url: str, backlog: int, replica: int) -> None:
     """A replica of the API, which keeps so many jobs waiting."""
 
     async def keep() -> None:
-        connection.ANSWER_S = connection.WAIT_S = 30.0
         numbers = itertools.count(replica, REPLICAS)
         async with Queue(url) as queue:
             jobs = Redis.from_url(url)
@@ -58,5 +56,5 @@ def ask(url: str, backlog: int, replica: int) -> None:
                 else:
                     await asyncio.gather(*(queue.submit([order(next(numbers))]) for _ in range(16)))
 
-    vars(submission)["rows_per_batch"] = lambda *_: 1  # a job is a pass
+    patient(1)
     asyncio.run(keep())
