@@ -112,9 +112,7 @@ def _folder(folder: Path, file: IO[bytes]) -> Upload:
 
 def _by_name(given: Mapping[str, Any], file: IO[bytes]) -> Upload:
     """Many items of several inputs: of each input an array whose first axis counts the items, or a list of texts."""
-    np.savez(file, **{f"inputs.{name}": _many(one) for name, one in given.items()})  # type: ignore[arg-type]  # as above
-    file.seek(0)
-    return Upload(file, ARCHIVES[".npz"])
+    return _npz({f"inputs.{name}": _many(one) for name, one in given.items()}, file)
 
 
 def _many(given: Any) -> NDArray[Any]:
@@ -127,8 +125,11 @@ def _many(given: Any) -> NDArray[Any]:
 
 
 def _arrays(given: Any, labels: Sequence[int] | None, file: IO[bytes]) -> Upload:
-    array = _many(given)
     more = {} if labels is None else {"labels": np.asarray(labels, np.int64)}
-    np.savez(file, inputs=array, **more)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for one of them
+    return _npz({"inputs": _many(given), **more}, file)
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]], file: IO[bytes]) -> Upload:
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes allow_pickle for one of them
     file.seek(0)
     return Upload(file, ARCHIVES[".npz"])

@@ -53,13 +53,14 @@ def read_table(path: Path, columns: Columns | None = None) -> tuple[NDArray[np.f
         raise ValueError(f"{path} has a head and no lines below it")
     label = head.index(LABEL) if head and LABEL in head and LABEL not in columns.names else None
     taken = _places(path, head, columns.names) if head and named else [at for at in range(len(lines[0])) if at != label]
+    words = [[str(word) for word in columns.categories.get(head[at] if head else "", ())] for at in taken]
     rows, labels = [], []
     for number, line in enumerate(lines, 1 + titled):
         if len(line) != len(head or lines[0]):
             raise ValueError(
                 f"{path}, line {number}: it has {len(line)} cells, where the first line has {len(head or lines[0])}"
             )
-        values = [_value(line[at], head[at] if head else "", columns, decimal) for at in taken]
+        values = [_value(line[at], known, decimal) for at, known in zip(taken, words, strict=True)]
         if None in values:
             at = taken[values.index(None)]
             raise ValueError(f"{path}, line {number}: {line[at]!r} of {_called(head, at)} is no number")
@@ -81,9 +82,8 @@ def _places(path: Path, head: Sequence[str], names: Sequence[str]) -> list[int]:
     return [head.index(name) for name in names]
 
 
-def _value(cell: str, name: str, columns: Columns, decimal: str) -> float | None:
+def _value(cell: str, words: Sequence[str], decimal: str) -> float | None:
     """A number, or the place of a word among those that its column may be."""
-    words = [str(word) for word in columns.categories.get(name, ())]
     return float(words.index(cell.strip())) if cell.strip() in words else _number(cell, decimal)
 
 

@@ -17,11 +17,12 @@ export function tableOf(text, model) {
   const label = names.includes(LABEL) ? -1 : (head?.indexOf(LABEL) ?? -1);
   const taken = named ? names.map((name) => placeOf(head, name, names)) : lines[0].map((_, at) => at).filter((at) => at !== label);
   if (taken.length !== size) throw new Error(`The table has ${taken.length} columns; the model takes ${size} numbers.`);
+  const words = taken.map((_, i) => (categories[names[i]] ?? []).map(String));
   const values = new Float32Array(lines.length * size);
   const labels = label < 0 ? null : new BigInt64Array(lines.length);
   lines.forEach((line, row) => {
     taken.forEach((at, i) => {
-      const known = categories[names[i]]?.map(String).indexOf(line[at]) ?? -1;
+      const known = words[i].indexOf(line[at]);
       const value = known >= 0 ? known : read(line[at] ?? "");
       const called = head?.[at] ?? names[i] ?? `number ${i + 1}`;
       if (!Number.isFinite(value)) throw new Error(`Row ${row + 1} of the table: ${called} is no number (${line[at] || "it is empty"}).`);
