@@ -14,6 +14,7 @@ export function tableOf(text, model) {
   const named = lines[0].some((cell) => names.includes(cell));
   const head = named || lines[0].some((cell) => Number.isNaN(read(cell))) ? lines.shift() : null;
   if (!lines.length) throw new Error("The table has a head and no lines below it.");
+  const width = (head ?? lines[0]).length;
   const label = names.includes(LABEL) ? -1 : (head?.indexOf(LABEL) ?? -1);
   const taken = named ? names.map((name) => placeOf(head, name, names)) : lines[0].map((_, at) => at).filter((at) => at !== label);
   if (taken.length !== size) throw new Error(`The table has ${taken.length} columns; the model takes ${size} numbers.`);
@@ -21,9 +22,11 @@ export function tableOf(text, model) {
   const values = new Float32Array(lines.length * size);
   const labels = label < 0 ? null : new BigInt64Array(lines.length);
   lines.forEach((line, row) => {
+    if (line.length !== width)
+      throw new Error(`Row ${row + 1} of the table: it has ${line.length} cells, where the first line has ${width}.`);
     taken.forEach((at, i) => {
       const known = words[i].indexOf(line[at]);
-      const value = known >= 0 ? known : read(line[at] ?? "");
+      const value = known >= 0 ? known : read(line[at]);
       const called = head?.[at] ?? names[i] ?? `number ${i + 1}`;
       if (!Number.isFinite(value)) throw new Error(`Row ${row + 1} of the table: ${called} is no number (${line[at] || "it is empty"}).`);
       values[row * size + i] = value;

@@ -34,3 +34,30 @@ def test_no_two_classes_have_one_name() -> None:
     source = (FOLDER / "state.js").read_text() + asking
     read = subprocess.run(["node", "--input-type=module"], input=source.encode(), capture_output=True, check=True)
     assert json.loads(read.stdout) == TOLD
+
+
+READING = """
+const model = {{input: {{names: ["rooms", "age"], shape: [2]}}, classes: []}};
+try {{
+  console.log(JSON.stringify([...tableOf({text}, model).values]));
+}} catch (error) {{
+  console.log(error.message);
+}}
+"""
+
+
+@without_node
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rooms,age,id\n3,5,1\n", "[3,5]"),
+        ("rooms,age\n3,5,1\n", "Row 1 of the table: it has 3 cells, where the first line has 2."),
+        ("1,2\n3,5,1\n", "Row 2 of the table: it has 3 cells, where the first line has 2."),
+        ("rooms,age,id\n3,5,1\n5,1\n", "Row 2 of the table: it has 2 cells, where the first line has 3."),
+    ],
+)
+def test_a_line_whose_cells_are_shifted_is_no_row(text: str, said: str) -> None:
+    """As of a decimal comma, or of a cell left out: the numbers would be another row's, and nothing would say so."""
+    source = (FOLDER / "input" / "table.js").read_text() + READING.format(text=json.dumps(text))
+    read = subprocess.run(["node", "--input-type=module"], input=source.encode(), capture_output=True, check=True)
+    assert read.stdout.decode().strip() == said
