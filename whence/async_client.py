@@ -15,14 +15,13 @@ import httpx
 
 from whence import flows
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
-from whence.datasets import Upload, is_table, name_of, upload_of
+from whence.datasets import Upload, name_of, upload_of
 from whence.errors import WhenceError
 from whence.explanation import AsyncExplanation
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.problems import check
 from whence.progress import bar, still
-from whence.tables import columns_of
 
 T = TypeVar("T")
 PART = 2**20
@@ -151,8 +150,7 @@ class AsyncClient:
     ) -> AsyncExplanation:
         """As Client.explain_dataset; `download` writes its archive, and `array("means")` the mean maps."""
         if (named := name_of(inputs)) is None:
-            columns = columns_of(await self.run(flows.get(f"{API}/models/{model}"))) if is_table(inputs) else None
-            with upload_of(inputs, columns) as upload:
+            with upload_of(inputs, await self.run(flows.columns(model, inputs))) as upload:
                 named = str((await self._sent(upload))["digest"])
         asked = flows.request_of(model, method, target, parameters) | {"input": flows.many(named, items)}
         ask = flows.explain(asked, None)

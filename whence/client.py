@@ -16,14 +16,13 @@ import httpx
 from whence import flows
 from whence.collection import Collection
 from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
-from whence.datasets import Upload, is_table, name_of, upload_of
+from whence.datasets import Upload, name_of, upload_of
 from whence.errors import WhenceError
 from whence.explanation import Explanation
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.problems import check
 from whence.progress import Advance, bar, still
-from whence.tables import columns_of
 
 T = TypeVar("T")
 
@@ -204,8 +203,7 @@ class Client:
         """
         names: tuple[str, ...] = ()
         if (named := name_of(inputs)) is None:
-            columns = columns_of(self.run(flows.get(f"{API}/models/{model}"))) if is_table(inputs) else None
-            with upload_of(inputs, columns) as upload:
+            with upload_of(inputs, self.run(flows.columns(model, inputs))) as upload:
                 named, names = str(self._sent(upload)["digest"]), upload.names
         asked = flows.request_of(model, method, target, parameters) | {"input": flows.many(named, items)}
         answer = self.submit(flows.explain(asked, None))

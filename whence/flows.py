@@ -13,10 +13,12 @@ from typing import IO, Any, TypeAlias, TypeVar
 
 import httpx
 
+from whence.datasets import is_table
 from whence.errors import Busy, NotFinished
 from whence.inputs import Given, files_of, plain
 from whence.inputs import parameters as own
 from whence.problems import check, failure
+from whence.tables import Columns, columns_of
 
 API = "/api/v1"
 EXPLANATIONS = f"{API}/explanations"
@@ -56,6 +58,11 @@ def get(path: str, **params: Any) -> Flow[Any]:
     """The JSON under a path of the API."""
     answer = yield Ask("GET", path, params)
     return check(answer).json()
+
+
+def columns(model: str, inputs: Any) -> Flow[Columns | None]:
+    """The model's, where inputs are a table that is sent for it."""
+    return columns_of((yield from get(f"{API}/models/{model}"))) if is_table(inputs) else None
 
 
 def fetch(path: str, accept: str, **params: Any) -> Flow[bytes]:

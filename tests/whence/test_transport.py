@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from whence import AsyncClient, Client, Unreachable
+from whence import AsyncClient, Client, Refused, Unreachable
 from whence.connection import settings
 from whence.datasets import loaded_stack
 
@@ -92,3 +93,24 @@ def test_calls_wait_for_a_connection_as_long_as_it_takes() -> None:
 def test_a_stack_is_of_whatever_kind_it_is() -> None:
     stack = save({"index": np.arange(3), "scores": ROWS})
     np.testing.assert_array_equal(loaded_stack(stack), ROWS)
+
+
+async def test_a_table_is_sent_in_the_order_of_the_model_s_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("age,rooms,label\n1,3,dear\n")
+    sent: list[dict[str, Any]] = []
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/models/toy":
+            return httpx.Response(200, json={"input": {"names": ["rooms", "age"]}, "classes": ["cheap", "dear"]})
+        if request.url.path == "/api/v1/datasets":
+            sent.append(dict(np.load(io.BytesIO(request.read()))))
+            return httpx.Response(201, json={"digest": "sha256:" + "d" * 64})
+        return httpx.Response(422, json={"code": "invalid", "detail": "enough", "status": 422})
+
+    one, other = clients(answers)
+    with one, pytest.raises(Refused, match="enough"):
+        one.explain_dataset("toy", tmp_path / "t.csv")
+    async with other:
+        with pytest.raises(Refused, match="enough"):
+            await other.explain_dataset("toy", tmp_path / "t.csv")
+    assert [(one["inputs"].tolist(), one["labels"].tolist()) for one in sent] == [([[3, 1]], [1])] * 2
