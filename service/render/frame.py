@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from service.render.colormaps import Pixels, Values
 from service.render.scale import Scaled
-from service.render.text import FAINT, INK, fitted, font, number, write
+from service.render.text import FAINT, INK, fitted, length, number, write
 
 MARGIN = 16
 GAP = 12
@@ -35,7 +35,7 @@ class Caption:
 def framed(body: Image.Image, caption: Caption, drawn: Scaled, colour: Colour) -> bytes:
     """The whole picture as PNG; `colour` draws the bar, so bar and map cannot disagree."""
     labels = bar_labels(drawn)
-    bar_width = BAR + 8 + int(max(font(SMALL).getlength(text) for _, text in labels)) + 1
+    bar_width = BAR + 8 + int(max(length(text, SMALL) for _, text in labels)) + 1
     width = body.width + GAP + bar_width + 2 * MARGIN
     top = MARGIN + TITLE + 6 + SMALL + 12
     canvas = Image.new("RGB", (width, top + body.height + MARGIN), WHITE)

@@ -14,7 +14,7 @@ from service.render.colormaps import Colormap, Values, colours
 from service.render.frame import SMALL, WHITE, Caption, framed
 from service.render.scale import Scaled, colormap_for, legend, scaled
 from service.render.style import Look
-from service.render.text import FAINT, INK, fitted, font, number, write
+from service.render.text import FAINT, INK, fitted, length, number, write
 
 WIDE, LINE, BOX, GAP = 720, 52, 26, 8
 SIZE = 15
@@ -37,7 +37,7 @@ class Word:
     @property
     def widths(self) -> list[int]:
         beside = 7 if len(self.pieces) == 1 else _WITHIN
-        found = [int(font(SIZE).getlength(fitted(one, SIZE, WIDE - 40))) + 2 * beside for one in self.pieces]
+        found = [int(length(fitted(one, SIZE, WIDE - 40), SIZE)) + 2 * beside for one in self.pieces]
         return found if sum(found) >= 36 else [found[0] + 36 - sum(found), *found[1:]]
 
 

@@ -14,6 +14,7 @@ import yaml
 from service.__main__ import SHUTDOWN_S
 from service.cli.local.redis_binary import CACHE, JOBS, find_redis_server
 from service.cli.local.up import MALLOC
+from service.render.text import BEYOND_ASCII
 from service.settings import Settings as ServiceSettings
 from tests.tree import ROOT
 from workers.runtime.settings import Settings as WorkerSettings
@@ -63,6 +64,12 @@ def test_what_is_shipped_can_neither_build_nor_install() -> None:
     assert "pip uninstall --yes setuptools wheel pip" in stage("slim")
     for name in ("slim", "api", "worker"):
         assert "apt-get" not in stage(name)
+
+
+def test_images_have_fonts_for_labels_in_other_letters() -> None:
+    assert "fonts-dejavu-core fonts-droid-fallback" in stage("fonts")
+    assert {"DejaVuSans.ttf", "DroidSansFallbackFull.ttf"} <= set(BEYOND_ASCII)
+    assert "COPY --from=fonts /usr/share/fonts/truetype /usr/share/fonts/truetype\n" in stage("slim")
 
 
 def test_images_run_as_somebody() -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from service.render.frame import GAP, SMALL, WHITE
 from service.render.plots.axes import Axis
-from service.render.text import FAINT, INK, fitted, font, number, write
+from service.render.text import FAINT, INK, fitted, length, number, write
 
 Colour: TypeAlias = tuple[int, int, int]
 
@@ -34,7 +34,7 @@ def plot(
     curves, at = np.asarray(arrays["curves"], float), np.asarray(arrays["at"], float)
     across = Axis.over(float(at.min()), float(at.max()), bool(said.get("log")))
     up = Axis.over(min(0.0, float(curves.min())), max(0.0, float(curves.max()))).rounded()
-    left = 16 + ROW + int(max(font(SMALL).getlength(number(mark)) for mark in up.marks()))
+    left = 16 + ROW + int(max(length(number(mark), SMALL) for mark in up.marks()))
     lines = Image.new("RGB", (WIDTH * FINER, HEIGHT * FINER), WHITE)
     pen = ImageDraw.Draw(lines)
     for mark in up.marks():
@@ -81,8 +81,8 @@ def _line(pen: ImageDraw.ImageDraw, points: Sequence[tuple[float, float]], colou
 
 def _legend(names: Sequence[str], scores: NDArray[Any], measure: str) -> Image.Image:
     """The lines with the names of what they are and their scores."""
-    room = min(260, max(int(font(SMALL).getlength(name)) for name in (*names, measure)) + 4)
-    widest = int(max(font(SMALL).getlength(number(score)) for score in scores))
+    room = min(260, max(int(length(name, SMALL)) for name in (*names, measure)) + 4)
+    widest = int(max(length(number(score), SMALL) for score in scores))
     image = Image.new("RGB", (36 + room + GAP + widest, ROW * (len(names) + 1)), WHITE)
     draw = ImageDraw.Draw(image)
     write(draw, (image.width - 1, ROW // 2), fitted(measure, SMALL, image.width), SMALL, ink=FAINT, anchor="rm")

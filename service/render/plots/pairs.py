@@ -15,7 +15,7 @@ from service.render.colormaps import Pixels, colours
 from service.render.frame import SMALL, WHITE, Caption, framed
 from service.render.scale import colormap_for, legend, scaled
 from service.render.style import Look
-from service.render.text import FAINT, fitted, font, write
+from service.render.text import FAINT, fitted, length, write
 from service.render.tokens import words_of
 
 SIDE, BETWEEN, ROW, EDGE = 260, 280, 24, 10
@@ -40,7 +40,7 @@ class Side:
     def size(self) -> tuple[int, int]:
         if self.picture is not None:
             return self.picture.size
-        widest = max((int(font(SMALL).getlength(label)) for label in self.labels), default=0)
+        widest = max((int(length(label, SMALL)) for label in self.labels), default=0)
         return min(SIDE, widest + 2 * EDGE), ROW * max(1, len(self.labels))
 
     def anchor(self, group: int, left: bool) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from service.render.frame import MARGIN, SMALL, TITLE, WHITE
 from service.render.picture import target_text
 from service.render.plots.axes import Axis
 from service.render.plots.lines import plot
-from service.render.text import FAINT, INK, fitted, font, number, write
+from service.render.text import FAINT, INK, fitted, length, number, write
 
 PAIR_ROW, CELL = 20, 58
 BAR_WIDTH, BAR_ROW, MOST_BARS = 560, 24, 40
@@ -105,7 +105,7 @@ def _sides(meta: Mapping[str, Any], names: Sequence[str]) -> tuple[Sequence[str]
 def _table(rows: Sequence[str], columns: Sequence[str], matrix: NDArray[Any]) -> Image.Image:
     """The first 40 rows: blue -1, white 0, red 1. Columns that are the rows again have their numbers at the head."""
     pairs, rows = rows is columns, rows[:MOST_BARS]
-    left = min(240, int(max(font(SMALL).getlength(name) for name in rows))) + 36
+    left = min(240, int(max(length(name, SMALL) for name in rows))) + 36
     image = Image.new("RGB", (left + CELL * len(columns) + 2, PAIR_ROW + CELL * len(rows) + 2), WHITE)
     draw = ImageDraw.Draw(image)
     for column, name in enumerate(columns):
@@ -130,7 +130,7 @@ def _bars(names: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> Image.Ima
     scores = np.asarray(arrays["scores"], float).ravel()
     errors = np.asarray(arrays.get("standard_error", np.zeros_like(scores)), float).ravel()
     shown = min(MOST_BARS, len(scores))
-    left = min(260, int(max(font(SMALL).getlength(name) for name in names[:shown]))) + 12
+    left = min(260, int(max(length(name, SMALL) for name in names[:shown]))) + 12
     axis = Axis.over(min(0.0, float((scores - errors).min())), max(0.0, float((scores + errors).max())))
     image = Image.new("RGB", (left + BAR_WIDTH + 80, BAR_ROW * shown), WHITE)
     draw = ImageDraw.Draw(image)

@@ -65,7 +65,8 @@ def test_globs_are_matched_where_the_shell_did_not(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["explain", "nothing*.png", "-m", "digits"], "no file, folder or match for nothing*.png"),
+        (["explain", "nothing*.png", "-m", "digits"], "no file, folder or match for nothing*.png "),
+        (["explain", "le chat dort", "-m", "language"], "le chat dort; a text is given as --input 'le chat dort'"),
         (["explain", "{in}/b/empty", "-m", "digits"], "holds no image and no tensor"),
         (["explain", "{in}", "-m", "digits", "-o", "heat.png"], "3 explanations do not fit into heat.png"),
         (

@@ -17,7 +17,6 @@ from service.render.picture import caption, draw
 from service.render.plots.bars import draw_bars
 from service.render.scale import from_its_floor, legend, plane, scaled
 from service.render.style import Look, Picture
-from service.render.text import ascii_only, fitted, font, number
 from tests.service.render.drawings import CAPTION, TOP, cell, f32, pixels, signed_map
 from workers.contract import InvalidParameter, encode_npy
 
@@ -171,13 +170,6 @@ def test_the_caption_says_what_is_explained() -> None:
     assert caption(meta).title == "smooth_grad of gradient: class 3"
     meta["target"] = {"kind": "unit", "layer": "conv", "channel": 7}
     assert caption(meta).title == "smooth_grad of gradient: channel 7 of conv"
-
-
-def test_text_is_what_the_font_can_write() -> None:
-    assert ascii_only("Caf\u00e9 \u4e2d") == "Cafe ?"
-    assert fitted("x" * 500, 17, 100).endswith("...")
-    assert font(17).getlength(fitted("x" * 500, 17, 100)) <= 100
-    assert [number(v) for v in (0.12345, 12.345, 4.5612e-6, 0)] == ["0.123", "12.3", "4.56e-06", "0"]
 
 
 def test_a_map_on_a_pedestal_is_scaled_from_its_least_value_and_says_so() -> None:
