@@ -139,8 +139,11 @@ def _version(package: str) -> str | None:
 
     Found once: a process goes on with the package that it has loaded.
     """
-    for name in _distributions().get(package, ()):
-        distribution = metadata.distribution(name)
+    for name in distributions().get(package, ()):
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
         if not origin.get("dir_info", {}).get("editable", False):
             return f"{name} {distribution.version}"
@@ -148,5 +151,6 @@ def _version(package: str) -> str | None:
 
 
 @cache
-def _distributions() -> dict[str, list[str]]:
+def distributions() -> dict[str, list[str]]:
+    """The distributions that installed each package, found once: one that came later is read by its files."""
     return dict(metadata.packages_distributions())

@@ -38,6 +38,7 @@ MOST = 8  # up to so many
 MEMORY = 4 * 2**30  # bytes that reading may take,
 PER_BYTE = 8  # and so many for each byte of the folder's files
 KNOWN, UNKNOWN = b"known", b"unknown"
+NEEDED = (__name__, "workers.models.loading", "workers.methods.catalogue", "workers.models.export.warm_up")
 FAULTS = {kind.code: kind for kind in (ModelError, InvalidFolder, PickledPayload, PredictorAway)}
 
 Outcome: TypeAlias = Whole | ModelError
@@ -53,7 +54,7 @@ def warm_up(models: Path, *modules: str) -> bool:
     """
     from multiprocessing import forkserver
 
-    _server.set_forkserver_preload(["workers.methods.catalogue", "workers.models.export.warm_up", *modules])
+    _server.set_forkserver_preload([*NEEDED, *modules])
     needed = _any_new(models)
     if needed:
         forkserver.ensure_running()

@@ -1,5 +1,7 @@
 """Importing this exports and reads back a net of one layer, so that torch has imported all that it needs for another.
 
+It also looks once at which distributions are installed, which digests name.
+
 For the process that others are forked from: what it has done, none of them does again. It starts no thread.
 """
 
@@ -11,6 +13,7 @@ import warnings
 import torch
 from torch import nn
 
+from workers.models.code_digest import distributions
 from workers.models.export.program import export_module
 
 
@@ -27,3 +30,4 @@ def _ready() -> None:
 
 
 _ready()
+distributions()
