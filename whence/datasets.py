@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whence.inputs import MEDIA, npy
+from whence.inputs import MEDIA, flattened, npy
 from whence.tables import Columns, read_table
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -101,7 +101,8 @@ def _folder(folder: Path, file: IO[bytes]) -> Upload:
     if not found:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(IMAGES)}); arrays go as one .npy or .npz")
     depths = {len(path.parts) for path in found}
-    names = {("/".join(path.parts) if depths in ({1}, {2}) else "-".join(path.parts)): path for path in found}
+    kept = depths in ({1}, {2})
+    names = dict(zip(["/".join(path.parts) for path in found] if kept else flattened(found), found, strict=True))
     ordered = sorted(names, key=lambda name: name.split("/"))
     with zipfile.ZipFile(file, "w") as archive:
         for name in ordered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -121,6 +121,18 @@ def is_text(given: str) -> bool:
     except (OSError, ValueError):  # too long for a path, or with a zero byte
         is_file = False
     return not (is_file or looks)
+
+
+def flattened(paths: Iterable[Path]) -> list[str]:
+    """A name without folders for each path, and for none the name of another: a/b-c and a-b/c are a-b-c and a-b-c-2."""
+    found: dict[str, None] = {}
+    for path in paths:
+        name, count = "-".join(path.parts), 1
+        while name in found:
+            count += 1
+            name = "-".join(path.with_stem(f"{path.stem}-{count}").parts)
+        found[name] = None
+    return list(found)
 
 
 def _encoded(image: Any) -> bytes:

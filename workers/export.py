@@ -130,6 +130,10 @@ def _given(options: argparse.Namespace) -> _Given:
     if kind == "onnx" and not options.shape:
         options.shape = onnx_shapes(Path(name))
     if not options.shape:
+        if kind == "transformers":
+            raise InvalidFolder(
+                f"{name} is no folder of save_pretrained, for it has no config.json; an id needs --weights and --shape"
+            )
         raise InvalidFolder("--shape is missing: the input without the batch axis, as 3,224,224; once for each input")
     module = _module(options)
     return _Given(module, sections_of(options, module), labels)

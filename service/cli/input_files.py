@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from whence.inputs import MEDIA, is_text
+from whence.inputs import MEDIA, flattened, is_text
 
 One: TypeAlias = Path | str  # a file, or a text
 NAMED = re.compile(r"(\w+)=(.*)", re.DOTALL)
@@ -70,8 +70,9 @@ def labels(files: Sequence[Path]) -> list[str]:
         return stems
     whole = [file.resolve() for file in files]
     shared = len(Path(*_common(whole)).parts)
-    named = ["-".join(file.with_suffix("").parts[shared:]) for file in whole]
-    return named if len(set(named)) == len(named) else ["-".join(file.parts[shared:]) for file in whole]
+    below = [Path(*file.parts[shared:]) for file in whole]
+    bare = [file.with_suffix("") for file in below]
+    return flattened(bare if len(set(bare)) == len(bare) else below)
 
 
 def _files(name: str) -> list[Path]:

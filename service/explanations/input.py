@@ -180,9 +180,19 @@ def file_input(data: bytes, spec: InputSpec, settings: Settings, at: str = "/inp
         takes = f"the model takes a tensor of the shape {spoken(spec)}"
         if (what := describe_file(data)) is not None:
             raise InvalidTensor(f"{takes}; the file is {what.removeprefix('the file is ')}", pointer=at)
-        raise InvalidImage(f"{takes}, not an image", pointer=at)
+        raise _no_tensor(data, takes, at)
     inspect(data, settings.pixel_limit)
     return Input(digest_image(data), "image", data)
+
+
+def _no_tensor(data: bytes, takes: str, pointer: str) -> InvalidImage | InvalidTensor:
+    """Why bytes are no tensor: they are an image, or nothing that is known."""
+    try:
+        inspect(data)
+    except InvalidImage:
+        told = "as a .npy or .safetensors file, or as numbers in JSON; these bytes are neither"
+        return InvalidTensor(f"{takes}, {told}; rows of a .csv go as a dataset", pointer=pointer)
+    return InvalidImage(f"{takes}, not an image", pointer=pointer)
 
 
 def text_input(data: bytes, spec: InputSpec, pointer: str) -> Input:

@@ -6,6 +6,7 @@ import { adopt } from "./explain.js";
 import { STANDARD, look, setLook } from "./results/look.js";
 import { build } from "./methods.js";
 import { predictionOf } from "./results/prediction.js";
+import { resume } from "./input/many.js";
 import { NUMBERS } from "./input/row.js";
 import { loadSeen } from "./results/seen.js";
 import { INPUTS } from "./input/several.js";
@@ -17,7 +18,7 @@ import { showTarget } from "./target.js";
 const COLUMNS = ["e", "f"];
 const ONGOING = [DRAWING, NUMBERS, INPUTS, TEXT];
 let reading = 0; // which of the links that were followed is the last
-let written = null; // the input that the address names
+let written = { input: null, job: null }; // what the address names
 
 export function beginLinks() {
   on("ids", write);
@@ -26,7 +27,7 @@ export function beginLinks() {
   window.addEventListener("hashchange", () => restore());
 }
 
-// Another input or model is another entry of the browser's history; the rest, and a drawing that goes on, changes the one.
+// Another input, model or job is another entry of the browser's history; the rest, and a drawing that goes on, changes the one.
 function write() {
   const said = new URLSearchParams();
   if (state.prediction?.id) said.set("p", state.prediction.id);
@@ -36,16 +37,19 @@ function write() {
   });
   if (state.job) said.set("m", state.job);
   for (const [name, value] of Object.entries(look)) if (value !== STANDARD[name]) said.set(name, value);
-  const { input } = state;
-  const goesOn = ONGOING.includes(input?.name) && written?.name === input.name;
-  const other = written && input && written !== input && !input.opening && !goesOn;
-  written = input;
+  const { input, job } = state;
+  const goesOn = ONGOING.includes(input?.name) && written.input?.name === input.name;
+  const otherInput = written.input && input && written.input !== input && !input.opening && !goesOn;
+  const other = otherInput || (written.job && job && written.job !== job);
+  written = { input, job };
   history[other ? "pushState" : "replaceState"](null, "", `#${said}`);
 }
 
-// Whether the address named anything.
+// Whether the address named explanations; a job of many inputs that it names is shown, too.
 export async function restore() {
   const said = new URLSearchParams(location.hash.slice(1));
+  written.job = said.get("m");
+  resume(said.get("m"));
   const ids = COLUMNS.map((name) => said.get(name)?.split(".") ?? []);
   if (!ids[0].length) return false;
   const mine = ++reading;
@@ -82,7 +86,7 @@ function place(answers, prediction) {
   state.prediction = prediction ? predictionOf(prediction) : known[0] ? { id: null, top: known[0].prediction } : null;
   state.target = known[0] ? targetOf(known[0].target) : null;
   state.compare = known[1] ? compareOf(known[1], model) : null;
-  written = input;
+  written.input = input;
   tell("restored");
   showTarget();
   adopt(answers);

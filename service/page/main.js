@@ -7,7 +7,7 @@ import { loadColours } from "./results/heat.js";
 import { beginInput, give, offer } from "./input/input.js";
 import { beginLinks, restore } from "./link.js";
 import { beginLook } from "./results/look.js";
-import { beginMany, resume } from "./input/many.js";
+import { beginMany } from "./input/many.js";
 import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./results/prediction.js";
 import { beginResults } from "./results/results.js";
@@ -118,10 +118,7 @@ async function begin() {
   on("model", () => (byId("model-about").textContent = about(state.model)));
   enter();
   document.querySelector("main").classList.remove("waiting");
-  const many = new URLSearchParams(location.hash.slice(1)).get("m");
-  state.job = many;
   if (!(await restore())) offer();
-  if (many) await resume(many);
 }
 
 function askForKey() {

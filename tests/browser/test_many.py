@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+import psutil
+import pytest
 from PIL import Image
 
 from tests.browser.site import Site, Visit
@@ -90,6 +92,41 @@ def test_a_folder_is_sent_with_its_folders_as_classes(site: Site, visit: Visit, 
     assert labels_of(site, finished(visit, "4 inputs are explained.")) == ["even", "even", "odd", "odd"]
 
 
+def dragged(visit: Visit, *paths: Path) -> None:
+    """Files and folders of the disk, dropped as a person drops them."""
+    moved = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    session = visit.page.context.new_cdp_session(visit.page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": moved})
+
+
+def test_folders_that_are_dragged_onto_the_page_are_classes(site: Site, visit: Visit, tmp_path: Path) -> None:
+    for digit in range(6):
+        place = tmp_path / ("odd" if digit % 2 else "even") / DIGITS[digit].name
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(DIGITS[digit], place)
+    dragged(visit, tmp_path / "odd", tmp_path / "even")
+    visit.page.wait_for_selector("#many-about:has-text('6 files: ')")
+    visit.page.click("#many-explain")
+    assert labels_of(site, finished(visit, "6 inputs are explained.")) == ["even"] * 3 + ["odd"] * 3
+    dragged(visit, tmp_path)
+    visit.page.wait_for_selector("#many-about:has-text('6 files: ')")
+    visit.page.click("#many-explain")
+    assert labels_of(site, finished(visit, "6 inputs are explained.")) == ["even"] * 3 + ["odd"] * 3
+
+
+def test_folders_in_folders_lose_no_file_to_the_name_of_another(site: Site, visit: Visit, tmp_path: Path) -> None:
+    for path, digit in (("a/b-c/d.png", 1), ("a/b/c-d.png", 2), ("top.png", 3)):
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(DIGITS[digit], tmp_path / "tree" / path)
+    opened(visit)
+    visit.page.set_input_files("#many-folder", tmp_path / "tree")
+    visit.page.click("#many-explain")
+    key = finished(visit, "3 inputs are explained.")
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    assert {one["prediction"]["index"] for one in items} == {1, 2, 3}
+
+
 def test_archives_and_stacks_are_sent_as_they_are(site: Site, visit: Visit, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         for path in DIGITS[:3]:
@@ -152,6 +189,64 @@ def test_what_is_shown_of_many_says_of_what_and_is_found_again(site: Site, visit
     visit.page.select_option("#model", "language")
     visit.page.wait_for_selector("#many-about:has-text('language takes texts')")
     assert visit.page.is_disabled("#many-explain")
+
+
+def test_the_browsers_back_goes_to_the_job_before(site: Site, visit: Visit) -> None:
+    """The job that the address names is what is shown, whatever was followed last."""
+    opened(visit)
+    made = []
+    for count in (2, 3):
+        visit.page.set_input_files("#many-files", [str(path) for path in DIGITS[:count]])
+        visit.page.click("#many-explain")
+        made.append(finished(visit, f"{count} inputs are explained."))
+        assert f"m={made[-1]}" in visit.page.url
+    for go, key, count in (("back", made[0], 2), ("forward", made[1], 3)):
+        visit.page.evaluate(f"() => history.{go}()")
+        assert finished(visit, f"{count} inputs are explained.") == key
+        assert f"m={key}" in visit.page.url
+    visit.page.evaluate("key => location.hash = location.hash.replace(/m=\\w+/, 'm=' + key)", made[0])
+    assert finished(visit, "2 inputs are explained.") == made[0]
+    visit.page.evaluate("() => location.hash = location.hash.replace(/&m=\\w+/, '')")
+    visit.page.wait_for_selector("#many-shown", state="hidden")
+    assert visit.page.inner_text("#many-told") == ""
+
+
+def test_a_job_that_runs_is_left_for_the_one_of_the_address(visit: Visit, tmp_path: Path) -> None:
+    opened(visit)
+    visit.page.set_input_files("#many-files", [str(path) for path in DIGITS[:2]])
+    visit.page.click("#many-explain")
+    first = finished(visit, "2 inputs are explained.")
+    visit.choose("lime")
+    visit.page.click(".method:has-text('Integrated gradients')")  # LIME is the first that is chosen
+    np.save(tmp_path / "stack.npy", np.random.default_rng(0).random((60, 1, 28, 28), np.float32))
+    visit.page.set_input_files("#many-files", tmp_path / "stack.npy")
+    visit.page.click("#many-explain")
+    visit.page.wait_for_selector("#many-told:has-text('of 60')")
+    assert f"m={first}" not in visit.page.url
+    visit.page.evaluate("() => history.back()")
+    assert finished(visit, "2 inputs are explained.") == first
+    visit.page.evaluate("() => history.forward()")
+    assert finished(visit, "60 inputs are explained.") != first
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_worker_that_dies_in_the_middle_is_not_noticed_but_by_the_time(visit: Visit, tmp_path: Path) -> None:
+    opened(visit)
+    visit.choose("lime")
+    visit.page.click(".method:has-text('Integrated gradients')")
+    np.save(tmp_path / "stack.npy", np.random.default_rng(1).random((100, 1, 28, 28), np.float32))
+    visit.page.set_input_files("#many-files", tmp_path / "stack.npy")
+    visit.page.click("#many-explain")
+    visit.page.wait_for_function("() => document.getElementById('many-progress').value > 10")
+    own = psutil.Process().children(recursive=True)
+    killed = [one for one in own if one.cmdline()[-2:] == ["-m", "workers"]]
+    assert killed
+    for one in killed:
+        one.kill()
+    visit.page.set_default_timeout(400_000)
+    finished(visit, "100 inputs are explained.")
+    visit.page.wait_for_function("() => !document.querySelector('#model-error:not([hidden])')")
 
 
 def test_what_is_wrong_is_told_and_another_file_works(visit: Visit) -> None:

@@ -33,7 +33,10 @@ def test_each_input_has_a_block_and_all_of_them_are_explained(site: Site, visit:
     (after,) = visit.ids()
     assert told(site, before)["input"] != told(site, after)["input"]
     picture = visit.page.locator(".cell img").first
-    assert picture.evaluate("image => image.naturalWidth") > 100
+    visit.page.wait_for_function("() => document.querySelector('.cell img').naturalWidth > 100")
+    visit.page.wait_for_selector(".cell.wide")
+    shown, natural = picture.evaluate("image => [image.clientWidth, image.naturalWidth]")
+    assert min(natural, 640) <= shown <= natural, "its letters can be read"
 
 
 def test_a_file_is_put_into_the_block_it_is_picked_for(site: Site, visit: Visit, tmp_path: object) -> None:

@@ -164,6 +164,18 @@ def test_a_folder_is_sent_in_the_order_that_the_service_has_it(folder: Path, tmp
     assert names_in(tmp_path / "deep") == (["a-b-c.png", "d.png"], ("a/b/c.png", "d.png"))
 
 
+def test_no_file_of_a_folder_is_lost_to_the_name_of_another(tmp_path: Path) -> None:
+    """Folders in folders are not classes, so that their names are written in one."""
+    paths = ("a/b-c/d.png", "a/b/c-d.png", "a-b/c/d.png", "a-b/c/d-2.png", "top.png")
+    for count, path in enumerate(paths):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(png_of(20 * count))
+    with upload_of(tmp_path) as upload, zipfile.ZipFile(upload.file) as archive:
+        sent = [archive.read(name) for name in sorted(archive.namelist())]
+        assert sorted(upload.names) == sorted(paths)
+        assert sent == [(tmp_path / path).read_bytes() for path in upload.names]
+
+
 def test_a_table_is_a_row_each(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("age,label,height\n30,1,1.5\n\n40,0,1.75\n")
     with upload_of(tmp_path / "t.csv") as upload:

@@ -70,13 +70,13 @@ async function run() {
   if (!method || method.fault) throw new Error(method?.fault ?? "Choose a method first.");
   byId("many-shown").hidden = true;
   shown = null;
-  job = { id: null, about: chosenNow() };
+  const mine = (job = { id: null, about: chosenNow() });
   describe();
   say(`Sending ${files.length === 1 ? files[0].name : `${files.length} files`} ...`);
   const dataset = await sendDataset(await packed(files, state.model));
   const asked = { model: state.model.name, method, target: target(), input: { dataset: dataset.digest } };
   const [answer] = await explain(asked, null, { wait: 0 });
-  await begun(answer, `${dataset.count} inputs wait for their turn.`, dataset.count);
+  if (job === mine) await begun(answer, `${dataset.count} inputs wait for their turn.`, dataset.count);
 }
 
 // The address names the job, so that it is found again when the page is opened anew.
@@ -90,21 +90,30 @@ async function begun(answer, words, count) {
   follow(answer.id, (news) => hear(answer.id, news).catch(complain));
 }
 
-// What the address names.
+// What the address names, or null, in place of what was here.
 export async function resume(id) {
+  if (id === state.job) return;
+  if (job?.id) unfollow(job.id);
+  state.job = id;
+  shown = null;
+  byId("many-shown").hidden = true;
+  ended("");
+  if (!id) return;
   byId("many").open = true;
-  job = { id: null, about: null };
+  const mine = (job = { id: null, about: null });
   try {
     const answer = await read(id);
+    if (job !== mine) return;
     job.about = `${titled(answer.method?.of?.name ?? "a method")} on ${answer.model.name ?? answer.model}`;
     describe();
     await begun(answer, "It goes on.", null);
   } catch (error) {
-    complain(error);
+    if (job === mine) complain(error);
   }
 }
 
 async function hear(id, { status, progress, error }) {
+  if (id !== state.job) return;
   if (status === "succeeded") return finished(id);
   if (status === "failed") throw new Problem(error);
   if (status === "cancelled") return ended("Withdrawn; what was explained is kept.");
@@ -134,6 +143,7 @@ function complain(error) {
 async function finished(id) {
   const { about } = job;
   const [{ count }, { info }] = await Promise.all([itemsOf(id), read(id)]);
+  if (id !== state.job) return;
   shown = { id, page: 1, last: Math.ceil(count / PER_SHEET), about };
   const failed = info.failed?.length ? ` The first that is not: item ${info.failed[0].index}, ${info.failed[0].detail}.` : "";
   const told = info.explained < count ? `${info.explained} of ${count}` : count;

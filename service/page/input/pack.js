@@ -18,9 +18,22 @@ export async function packed(files, model) {
   if (!images.length) throw new Error("These are no images: take images, a folder of them, or one .zip, .tar, .npz, .npy or .csv.");
   const paths = images.map(pathOf);
   const flat = new Set(paths.map((path) => path.split("/").length)).size > 1 || paths[0].split("/").length > 2;
-  const named = images.map((file, i) => [flat ? paths[i].replaceAll("/", "-") : paths[i], file]);
+  const names = flat ? flattened(paths) : paths;
+  const named = images.map((file, i) => [names[i], file]);
   named.sort(([a], [b]) => (a < b ? -1 : 1));
   return zip(await Promise.all(named.map(async ([name, file]) => [name, await bytesOf(file)])));
+}
+
+// A name without folders for each path, and for none the name of another: a/b-c and a-b/c are a-b-c and a-b-c-2.
+function flattened(paths) {
+  const found = new Set();
+  for (const path of paths) {
+    const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(path.replaceAll("/", "-"));
+    let [name, count] = [stem + suffix, 1];
+    while (found.has(name)) name = `${stem}-${(count += 1)}${suffix}`;
+    found.add(name);
+  }
+  return [...found];
 }
 
 // Below the folder that was chosen.

@@ -171,9 +171,10 @@ function served(cell, { result, method }) {
   const alt = `${titled(method.name)}${scores ? `: ${scores}` : ""}`;
   if (!source()) return el("p", {}, alt);
   const image = el("img", { class: "served", alt });
-  image.addEventListener("load", () =>
-    cell.element.classList.toggle("wide", image.naturalWidth > 1.4 * image.naturalHeight),
-  );
+  image.addEventListener("load", () => {
+    cell.element.classList.toggle("wide", image.naturalWidth > 1.4 * image.naturalHeight);
+    image.style.maxWidth = `${image.naturalWidth}px`; // its letters are as large as those beside it
+  });
   const link = el("a", { target: "_blank" }, image);
   cell.restyle = async () => (image.src = link.href = await addressOf(source()));
   cell.restyle();

@@ -14,6 +14,7 @@ from PIL import Image
 
 from service.cli import main
 from service.cli.contact_sheet import WIDTH
+from service.cli.input_files import labels
 from tests.service.cli.answers import ACCEPTED, ID, PLACE, PNG, problem, runner, sent
 
 
@@ -135,3 +136,9 @@ def test_a_full_service_is_asked_again_when_it_says(
     shown = runner.invoke(main.app, ["explain", str(digit), "-m", "digits", "--patience", "60"])
     assert shown.exit_code == 1
     assert "no room (queue_full)" in shown.stderr
+
+
+def test_no_file_has_the_name_of_another(tmp_path: Path) -> None:
+    paths = [tmp_path / path for path in ("a/b-c.png", "a-b/c.png", "b-c.png", "c.npy", "c.png")]
+    assert labels(paths) == ["a-b-c.png", "a-b-c-2.png", "b-c.png", "c.npy", "c.png"]
+    assert labels(paths[:3]) == ["a-b-c", "a-b-c-2", "b-c"]

@@ -151,6 +151,19 @@ async def test_json_npy_and_safetensors_of_a_tensor_are_one_input(client: httpx.
     assert {order.input.digest for order in queue.orders if order.input} == {digest_tensor(values)}
 
 
+@pytest.mark.parametrize(("content", "code", "said"), [
+    (b"1,2,3,4\n", "invalid_tensor", "these bytes are neither; rows of a .csv go as a dataset"),
+    (None, "invalid_image", "the model takes a tensor of the shape [4], not an image"),
+])  # fmt: skip
+async def test_bytes_that_are_no_tensor_are_told_for_what_they_are(
+    client: httpx.AsyncClient, png: bytes, content: bytes | None, code: str, said: str
+) -> None:
+    headers = {"content-type": "application/octet-stream"}
+    answer = await client.post(URL, content=content or png, headers=headers, params={"model": "table"})
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert said in answer.json()["detail"]
+
+
 async def test_an_input_that_is_stored_is_named_by_its_digest(
     client: httpx.AsyncClient, queue: FakeQueue, png: bytes
 ) -> None:

@@ -126,7 +126,7 @@ async def test_a_wanted_map_is_shown(client: httpx.AsyncClient) -> None:
     [
         ({"digest": "sha256:" + "9" * 64}, 422, "/method/baseline/digest", "send its bytes"),
         (tensor([1.0, 2.0]), 422, "/method/baseline", "[5]"),
-        ({"image": "AAAA"}, 422, "/method/baseline", "not an image"),
+        ({"image": "AAAA"}, 422, "/method/baseline", "these bytes are neither"),
         ({"picture": "AAAA"}, 422, "/method/baseline", "one of zero, minimum"),
         ("blac", 422, "/method/baseline", "one of zero, minimum"),
         ({"tensor": [1.0]}, 422, "/method/baseline/tensor", "a JSON object"),

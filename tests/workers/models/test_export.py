@@ -172,3 +172,9 @@ def test_a_transformers_model_becomes_a_folder(work: Path) -> None:
     config.save_pretrained(work)
     model = transformers.ViTForImageClassification(config)
     exported_library_model(work, "transformers:vit", model, "3,32,32", 7)
+
+
+def test_a_name_of_no_folder_is_told_as_such(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["transformers:nowhere", "--out", "models/toy"]) == 1
+    assert "nowhere is no folder of save_pretrained, for it has no config.json" in capsys.readouterr().err
+    assert not (work / "models" / "toy").exists()
