@@ -11,7 +11,7 @@ import pytest
 import tomli_w
 import torch
 
-from tests.workers.models.servers.fake_predictor import Fake, Reply, served
+from tests.workers.models.servers.fake_predictor import PATHS, Fake, Reply, served
 from workers.engine.model.function import Function
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder, PredictorFailed
@@ -32,6 +32,7 @@ def fake() -> Iterator[Fake]:
 
 def loaded(path: Path, source: str, **model: Any) -> Function:
     card = {"model": {"source": source, **model}, "input": {"shape": [3]}, "remote": {"retries": 0, "timeout": 30.0}}
+    card["remote"] |= {} if source.startswith("open") else {"version": "1"}
     (path / "card.toml").write_text(tomli_w.dumps(card))
     return load(read_folder(path))
 
@@ -72,6 +73,38 @@ def test_an_answer_that_is_none_is_said_to_be(
     fake.fault = fault
     with pytest.raises(PredictorFailed, match=what):
         model.run(X)
+
+
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ({"error": "model is not loaded"}, "answers 200: model is not loaded"),
+        ({"error": {"code": 7, "message": "no such tensor"}}, "answers 200: no such tensor"),
+        ({"error_code": "BAD_REQUEST", "message": "a column is missing"}, "answers 200: a column is missing"),
+        ({"code": 503, "type": "ServiceUnavailable", "message": "no worker at http://10.0.0.7/"}, "no worker at …"),
+    ],
+)
+@pytest.mark.parametrize("protocol", list(PATHS))
+def test_an_error_is_one_though_its_status_is_200(protocol: str, told: Any, what: str, tmp_path: Path) -> None:
+    with served(Fake(lambda rows: 2 * rows, protocol)) as fake:
+        model = loaded(tmp_path, fake.address)
+        fake.fault = said(lambda _: told)
+        with pytest.raises(PredictorFailed, match=what):
+            model.run(X)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"predictions": [{"1": 4.0, "0": 1.0, "2": -6.5}, {"1": -1.5, "0": 2.0, "2": 0.25}]},
+        {"predictions": {"scores": [[1.0, 4.0, -6.5], [2.0, -1.5, 0.25]]}},
+    ],
+)
+def test_columns_go_by_their_numbers_and_the_only_output_needs_no_name(told: Any, tmp_path: Path) -> None:
+    with served(Fake(lambda rows: 2 * rows, "mlflow")) as fake:
+        model = loaded(tmp_path, fake.address)
+        fake.fault = said(lambda _: told)
+        assert torch.equal(model.run(X), 2 * X)
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])

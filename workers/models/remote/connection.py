@@ -25,6 +25,7 @@ AGAIN = frozenset({429, 502, 503, 504})
 FIRST_S, LONGEST_S = 0.2, 5.0  # a pause doubles from one to the other
 MOST_WAIT_S = 60.0  # that a server may ask for by Retry-After
 MOST_BYTES = 256 * 2**20  # of an answer
+MOST_ERROR = 2**16  # of one that says what went wrong
 SAID = 300  # characters of a server's own words
 GRACE_S = 0.5  # that httpx's own limits have to tell of it first
 DOWN_S = 3.0  # for so long after it was given up nobody else waits for it
@@ -157,6 +158,8 @@ class Connection:
     def _checked(self, answer: httpx.Response) -> Answer:
         if not answer.is_success:
             raise PredictorFailed(self._refusal(answer), refused=answer.is_client_error)
+        if _is_error(answer.content):
+            raise PredictorFailed(self._refusal(answer))
         return Answer(answer.content, answer.headers)
 
     def _refusal(self, answer: httpx.Response) -> str:
@@ -219,6 +222,18 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether it says that something went wrong, whatever the status is, and nothing besides."""
+    if len(body) > MOST_ERROR or not body.lstrip().startswith(b"{"):
+        return False
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    said = told.get("error") or (told.keys() & {"code", "error_code"} and told.get("message"))
+    return isinstance(said, str | Mapping) and not told.keys() & {"predictions", "outputs"}
 
 
 def _words(answer: httpx.Response) -> str:

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import PredictorFailed
 from workers.models.remote.connection import Answer, Connection
-from workers.models.remote.rows import Floats, as_type, columns, in_base64, numbers, pngs, records, to_csv, to_json
+from workers.models.remote.rows import (
+    Floats,
+    as_type,
+    columns,
+    in_base64,
+    numbers,
+    pngs,
+    predictions,
+    records,
+    to_csv,
+    to_json,
+)
 from workers.models.remote.section import RemoteSection, Sent
 
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -188,9 +199,7 @@ class KServe(Protocol):
 
     def outputs(self, answer: Answer) -> Outputs:
         told = answer.json()
-        if not isinstance(told, Mapping) or "predictions" not in told:
-            raise PredictorFailed("the predictor's answer has no predictions")
-        return Outputs(numbers(told["predictions"], self.labels, self.section.output))
+        return Outputs(predictions(told if isinstance(told, Mapping) else {}, self.labels, self.section.output))
 
 
 class TorchServe(Protocol):
@@ -228,11 +237,8 @@ class MLflow(Protocol):
         if answer.headers.get("content-type", "").startswith("text/csv"):
             return Outputs(_of_csv(answer.body))
         told = answer.json()
-        if isinstance(told, Mapping):
-            if "predictions" not in told:
-                raise PredictorFailed("the predictor's answer has no predictions")
-            told = told["predictions"]
-        return Outputs(numbers(told, self.labels, self.section.output))
+        found = predictions if isinstance(told, Mapping) else numbers
+        return Outputs(found(told, self.labels, self.section.output))
 
 
 def _of_csv(body: bytes) -> NDArray[np.float64]:

@@ -133,6 +133,16 @@ def numbers(values: Any, labels: Sequence[str], output: str | None) -> NDArray[A
     raise PredictorFailed(f"the predictor answered with {what} where a number should be")
 
 
+def predictions(told: Mapping[str, Any], labels: Sequence[str], output: str | None) -> NDArray[Any]:
+    """The numbers of an answer's predictions, which may be an object of outputs: the named one, or the only one."""
+    if "predictions" not in told:
+        raise PredictorFailed("the predictor's answer has no predictions")
+    values = told["predictions"]
+    if output is None and isinstance(values, Mapping) and len(values) == 1:
+        values = next(iter(values.values()))
+    return numbers(values, labels, output)
+
+
 def _of_object(row: Mapping[str, Any], labels: Sequence[str], output: str | None) -> Any:
     if output is not None and output in row:
         return row[output]
@@ -140,8 +150,11 @@ def _of_object(row: Mapping[str, Any], labels: Sequence[str], output: str | None
         return [row[label] for label in labels]
     if output is None and len(row) == 1:
         return next(iter(row.values()))
+    numbered = [str(at) for at in range(len(row))]  # as a table whose columns have no names is written
+    if output is None and set(numbered) == set(row):
+        return [row[at] for at in numbered]
     there = ", ".join(sorted(map(str, row)))[:200]
-    wanted = f"no {output!r}" if output else "not all labels of the card"
+    wanted = f"no {output!r}" if output else "not all labels of the card; its [remote] output may name one of them"
     raise PredictorFailed(f"the predictor answered with objects that have {there} and {wanted}")
 
 
