@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from service.cli import keys, models
 from service.cli.console import fail, out
 from service.cli.explain import explain
-from service.cli.local.explainer import place_of_card, write_folder
+from service.cli.local.explainer import place_of_card, processes, write_folder
 from service.cli.local.launch import greet, launch
 from service.cli.local.redis_binary import free_port
 from service.cli.local.up import CannotStart, Plan
@@ -75,26 +75,28 @@ def explainer(
     predictor_protocol: Annotated[
         Literal["v1", "v2"], typer.Option("--predictor_protocol", help="What it is asked by: v2 is Open Inference.")
     ] = "v2",
-    predictor_use_ssl: Annotated[bool, typer.Option("--predictor_use_ssl", help="Ask it by https.")] = False,
+    predictor_use_ssl: Annotated[
+        Literal["true", "false"], typer.Option("--predictor_use_ssl", case_sensitive=False, help="Ask it by https.")
+    ] = "false",
     card: Annotated[
         Path | None,
         typer.Option(help="A card without a source, or its folder; default: WHENCE_CARD or /mnt/models."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes, at most one for each core; 0 is one.")] = 1,
     redis_url: Annotated[str | None, typer.Option(envvar="WHENCE_REDIS_URL", help="As of `whence up`.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print all that the processes say.")] = False,
 ) -> None:
     """Be the explainer of a KServe InferenceService, called as KServe calls its container."""
     with tempfile.TemporaryDirectory(prefix="whence-card-") as folder:
         try:
-            write_folder(
-                Path(folder), model_name, predictor_host, predictor_protocol, predictor_use_ssl, place_of_card(card)
-            )
+            tls = predictor_use_ssl == "true"
+            write_folder(Path(folder), model_name, predictor_host, predictor_protocol, tls, place_of_card(card))
         except CannotStart as error:
             fail(str(error), code=2)
         # It may be up before the predictor is, and waits for it.
-        launch(Plan(Path(folder), host, http_port, workers, redis_url, verbose, patience=3600.0), greet)
+        plan = Plan(Path(folder), host, http_port, processes(workers), redis_url, verbose, patience=3600.0)
+        launch(plan, greet)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

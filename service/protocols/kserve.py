@@ -25,6 +25,7 @@ from workers.contract import ModelCard
 
 PREFIX = "/v1"
 ROWS = ("instances", "inputs")
+TENSOR = {"name", "shape", "datatype", "data"}  # of the Open Inference Protocol
 SHOWN = ("id", "method", "target", "explained", "checks", "links")
 
 
@@ -86,6 +87,7 @@ def _read(body: bytes, card: ModelCard, settings: Settings) -> tuple[Any, list[I
     check_fields(given, "", MOST_FIELDS)
     fields = {name: one for name, one in given.items() if one is not None}
     names = [name for name in ROWS if name in fields]
+    _check_version(fields, card)
     if len(names) != 1 or fields.keys() - {*ROWS, "parameters", "signature_name"}:
         _refuse("", 'the body is {"instances": [..]} or {"inputs": [..]}, and "parameters" if need be')
     parameters = fields.get("parameters") or {}
@@ -93,6 +95,14 @@ def _read(body: bytes, card: ModelCard, settings: Settings) -> tuple[Any, list[I
         _refuse("/parameters", 'an object with "method" and "target", or one of them')
     target = parameters.get("target", "argmax")
     return parameters.get("method"), from_rows(fields[names[0]], card, settings, target, f"/{names[0]}")
+
+
+def _check_version(fields: Mapping[str, Any], card: ModelCard) -> None:
+    """Raises Invalid, which says where tensors of version 2 are taken."""
+    rows: Sequence[Any] = next((fields[name] for name in ROWS if isinstance(fields.get(name), list)), [])
+    if rows and isinstance(rows[0], Mapping) and rows[0].keys() >= TENSOR:
+        there = f"/v2/models/{card.name}/explain or /infer"
+        _refuse("/inputs", f"this is a tensor of protocol V2: send it to {there}, or lists of numbers here")
 
 
 def _shown(answer: Answer) -> dict[str, Any]:

@@ -99,6 +99,7 @@ async def infer(request: Request, name: str) -> Response:
     return await _answered(request, served, served.method or PREDICT)
 
 
+@router.post("/models/{name}:explain", include_in_schema=False)  # as KServe's other protocol has it
 @router.post("/models/{name}/versions/{version}/explain", include_in_schema=False)
 @router.post("/models/{name}/explain", summary="Explain rows", **descriptions.V2_EXPLAIN)
 async def explain(request: Request, name: str) -> Response:

@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from service.cli.local.explainer import write_folder
-from service.cli.local.up import CannotStart
+from service.cli.local.up import CannotStart, Plan
 from service.cli.main import app
 from tests.tree import ROOT
 from workers.models.card_file import read_card
@@ -91,6 +91,29 @@ def test_the_command_takes_what_kserve_adds() -> None:
     assert all(arg in told.output for arg in container["args"] if arg.startswith("--"))
     assert container["name"] == "kserve-container"
     assert 'ENTRYPOINT ["whence", "explainer"]' in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("concurrency", ["0", "1", "100"])
+@pytest.mark.parametrize("tls", ["True", "false"])
+def test_what_kserve_adds_starts_as_many_workers_as_there_is_room_for(
+    concurrency: str, tls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its `containerConcurrency` may be 0, for no limit, or hundreds; its own servers take a value after the other."""
+    plans: list[Plan] = []
+    cards: list[str] = []
+
+    def launch(plan: Plan, _: object) -> None:
+        plans.append(plan)
+        cards.append((plan.models / "m" / "card.toml").read_text())
+
+    monkeypatch.setattr("service.cli.main.launch", launch)
+    (tmp_path / "card.toml").write_text(CARD)
+    added = ["--model_name", "m", "--predictor_host", "m.ns", "--http_port", "8080", "--workers", concurrency]
+    given = ["explainer", "--card", str(tmp_path / "card.toml"), "--predictor_use_ssl", tls, *added]
+    told = CliRunner().invoke(app, given)
+    assert told.exit_code == 0, told.output
+    assert 1 <= plans[0].workers <= max(1, min(int(concurrency), len(os.sched_getaffinity(0))))
+    assert f"open-inference:http{'s' * (tls == 'True')}://m.ns/" in cards[0]
 
 
 @pytest.mark.parametrize(

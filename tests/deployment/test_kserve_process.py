@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.cli.local.redis_binary import free_port
-from tests.patience import PATIENCE_S
+from tests.deployment.kserve_explainer import explainer
 from tests.workers.models.servers.running import ABSENT, mlserver, script
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(ABSENT is not None, reason=str(ABSENT))]
@@ -47,41 +43,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def urls(place: Path) -> Iterator[tuple[str, str]]:
     """Of the explainer, which starts before its predictor, and of the predictor."""
-    port, predictor = free_port(), free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "service.cli.main",
-        "explainer",
-        "--host",
-        "127.0.0.1",
-        "--card",
-        str(place / "card"),
-    ]
-    added = ["--model_name", "eight", "--predictor_host", f"127.0.0.1:{predictor}", "--http_port", str(port)]
-    log = (place / "explainer.log").open("wb")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("WHENCE_")}
-    running = subprocess.Popen([*command, *added], stdout=log, stderr=log, env=env)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with mlserver(place / "mlserver", predictor) as far:
-            until = time.monotonic() + 4 * PATIENCE_S
-            while not _ready(f"{url}/v1/models/eight"):
-                assert running.poll() is None, (place / "explainer.log").read_text()[-2000:]
-                assert time.monotonic() < until, (place / "explainer.log").read_text()[-2000:]
-                time.sleep(0.3)
-            yield url, f"{far}/v2/models/eight"
-    finally:
-        running.terminate()
-        running.wait(30)
-        log.close()
-
-
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).is_success
-    except httpx.HTTPError:
-        return False
+    predictor = free_port()
+    given = ["--card", str(place / "card")]
+    whence = explainer("eight", f"127.0.0.1:{predictor}", place / "explainer.log", given)
+    with whence as (url, wait), mlserver(place / "mlserver", predictor) as far:
+        wait("/v1/models/eight")
+        yield url, f"{far}/v2/models/eight"
 
 
 def asked(url: str, rows: Any) -> list[float]:

@@ -45,7 +45,7 @@ def number(value: Any, name: str, spec: InputSpec, pointer: str) -> float:
     """A value of a column as the model takes it; raises InvalidTensor."""
     known = spec.categories.get(name)
     if known is not None and any(isinstance(one, str) for one in known):
-        if str(value) not in known:
+        if value is None or str(value) not in known:
             raise InvalidTensor(f"{name} has the values {_some(known)}; this is none of them", pointer=pointer)
         return float(known.index(str(value)))
     try:
@@ -105,8 +105,9 @@ def rows_of_csv(text: str, spec: InputSpec, pointer: str, most: int) -> NDArray[
 def rows_of_split(split: Mapping[str, Any], spec: InputSpec, pointer: str, most: int) -> NDArray[np.float32]:
     """The rows of pandas' `to_dict(orient="split")`: {columns, data}, an index beside them or not."""
     names, data = split.get("columns"), split.get("data")
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(type(name) in (str, int) for name in names):
         raise InvalidTensor("columns should be a list of names", pointer=f"{pointer}/columns")
+    names = [str(name) for name in names]  # a frame without names of its own numbers its columns
     if not isinstance(data, list) or not data or not all(isinstance(row, list) for row in data):
         raise InvalidTensor("data should be a list of rows, each a list of values", pointer=f"{pointer}/data")
     if len(data) > most:

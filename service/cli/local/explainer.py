@@ -54,6 +54,11 @@ def place_of_card(given: Path | None) -> Path:
     return given or Path(os.environ.get("WHENCE_CARD", MOUNTED))
 
 
+def processes(workers: int) -> int:
+    """How many there are where KServe's `containerConcurrency`, which it adds as `--workers`, may be 0 or hundreds."""
+    return max(1, min(workers, len(os.sched_getaffinity(0))))
+
+
 def _sourced(text: str, address: str) -> str:
     """The card's text with a source in [model]."""
     lines = text.splitlines()

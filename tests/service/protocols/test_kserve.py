@@ -169,3 +169,14 @@ async def test_a_failure_is_the_calls(client: httpx.AsyncClient, queue: FakeQueu
     for order in queue.orders:
         queue.put(order.job.id, "expired")
     assert error(await client.post(f"{TABLE}:predict", json={"instances": ROWS}), 410)
+
+
+@pytest.mark.parametrize("more", [{}, {"id": "a", "outputs": [{"name": "scores"}]}])
+async def test_a_tensor_of_the_other_version_is_told_where_it_is_taken(
+    client: httpx.AsyncClient, more: dict[str, Any]
+) -> None:
+    """KServe's gateway takes version 1 alone to an explainer, whatever its predictor speaks."""
+    tensor = {"name": "input", "shape": [1, 4], "datatype": "FP32", "data": ROWS[0]}
+    told = error(await client.post(f"{TABLE}:explain", json={"inputs": [tensor], **more}), 400)
+    assert "/v2/models/table/explain" in told
+    assert (await client.post("/v2/models/table/explain", json={"inputs": [tensor]})).status_code == 200

@@ -93,7 +93,15 @@ async def test_rows_are_predicted(client: httpx.AsyncClient, queue: FakeQueue) -
     assert [order.job.input for order in queue.orders] == digests(ROWS)
 
 
-@pytest.mark.parametrize("path", ["table~integrated_gradients/infer", "table/explain", "table/versions/1/explain"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "table~integrated_gradients/infer",
+        "table/explain",
+        "table:explain",
+        "table/versions/1/explain",
+    ],
+)
 async def test_rows_are_explained_each_for_its_target(client: httpx.AsyncClient, queue: FakeQueue, path: str) -> None:
     asked = body(INPUT, TARGET, parameters={"whence.steps": 7}, outputs=[{"name": "attribution"}])
     (array,) = (await client.post(f"/v2/models/{path}", json=asked)).json()["outputs"]

@@ -98,7 +98,7 @@ async def test_outputs_where_there_are_no_labels(client: httpx.AsyncClient) -> N
     [
         (b"", {}, "empty"),
         (b"{", {}, "no JSON"),
-        (b"made up", {}, "image"),
+        (b"made up", {}, "these bytes are neither"),
         (b'{"data": [1]}', {}, "shape"),
         (b'{"data": [1, 2, 3, 4], "steps": 3}', {}, "method, target, parameters, params"),
         (b'{"data": [1, 2, 3, 4], "body": 3}', {}, "data"),

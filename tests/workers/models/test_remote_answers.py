@@ -30,9 +30,9 @@ def fake() -> Iterator[Fake]:
         yield found
 
 
-def loaded(path: Path, source: str, **model: Any) -> Function:
-    card = {"model": {"source": source, **model}, "input": {"shape": [3]}, "remote": {"retries": 0, "timeout": 30.0}}
-    card["remote"] |= {} if source.startswith("open") else {"version": "1"}
+def loaded(path: Path, source: str, output: str = "logits", **remote: Any) -> Function:
+    asked = {"retries": 0, "timeout": 30.0, **({} if source.startswith("open") else {"version": "1"}), **remote}
+    card = {"model": {"source": source, "output": output}, "input": {"shape": [3]}, "remote": asked}
     (path / "card.toml").write_text(tomli_w.dumps(card))
     return load(read_folder(path))
 
@@ -147,3 +147,32 @@ def test_a_description_of_another_form_says_nothing(told: dict[str, Any]) -> Non
     asked = OpenInference("http://far", RemoteSection(), InputSpec(shape=(3,)), (), "tensor")
     assert asked.describe(Told("m", "http://far", {}, timeout=1, retries=0, requests=1)) is None
     assert json.loads(asked.request(X.numpy()).body)["inputs"][0]["shape"] == [2, 3]
+
+
+TWO = [[0.25, 0.75], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("many", "one", "expected"),
+    [
+        ("0.25,0.5", "0.25", [0.25, 0.5]),
+        ("0.25\n0.5\n", "0.25\n", [0.25, 0.5]),
+        ("0.25,0.75\n0.5,0.5", "0.25,0.75", TWO),
+        ("[0.25, 0.75],[0.5, 0.5]", "[0.25, 0.75]", TWO),
+        ("[0.25, 0.75]\n[0.5, 0.5]\n", "[0.25, 0.75]\n", TWO),
+    ],
+)
+def test_csv_comes_a_row_a_line_or_in_one_line_as_sagemakers_xgboost_has_it(
+    many: str, one: str, expected: Any, tmp_path: Path
+) -> None:
+    def csv(_: int, reply: Reply) -> None:
+        rows = len(far.asked[-1].split())
+        reply.body, reply.headers = (many if rows == 2 else one).encode(), {"Content-Type": "text/csv"}
+        reply.headers["Content-Length"] = str(len(reply.body))
+
+    with served(Fake(lambda rows: rows, protocol="mlflow", fault=csv)) as far:
+        kind = "probabilities" if expected is TWO else "value"
+        model = loaded(tmp_path, far.address, kind, send="csv-rows")
+        torch.testing.assert_close(model.run(X), torch.tensor(expected))
+        torch.testing.assert_close(model.run(X[:1]), torch.tensor(expected[:1]))
+    assert far.asked[-1] == b"0.5,2.0,-3.25\n"

@@ -150,6 +150,26 @@ def test_rows_come_as_people_write_them() -> None:
     assert written(ROW[0].numpy(), SPEC) == [40.0, "smith", 42.0, "south"]
 
 
+def test_columns_without_names_of_their_own_have_their_numbers() -> None:
+    """As pandas writes a frame that was made of an array."""
+    spec = InputSpec(shape=(3,), kind="table", names=("0", "1", "2"))
+    split = {"index": [0], "columns": [2, 0, 1], "data": [[3, 1.0, 2]]}
+    np.testing.assert_array_equal(rows_of_split(split, spec, "", 1), [[1, 2, 3]])
+    with pytest.raises(InvalidTensor, match="the columns age, job, shoe, city are missing"):
+        rows_of_split(split, SPEC, "", 1)
+    with pytest.raises(InvalidTensor, match="columns should be a list of names"):
+        rows_of_split(split | {"columns": [True, 0, 1]}, spec, "", 1)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", "NaN"])
+@pytest.mark.parametrize("column", NAMES)
+def test_a_value_that_is_missing_is_told_by_its_column(missing: Any, column: str) -> None:
+    spec = SPEC.model_copy(update={"categories": {**SPEC.categories, "city": ("None", "north", "south")}})
+    row = {"age": 40, "job": "smith", "shoe": 42, "city": "south"} | {column: missing}
+    with pytest.raises(InvalidTensor, match=rf"^{column} (has the values|should be a finite number)"):
+        row_of(list(row.values()), list(row), spec, "")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -179,7 +179,7 @@ class Predictor(Function):
         request = self._protocol.request(rows)
         answer = self._connection.post(request.address, request.body, request.headers, stop)
         try:
-            values, version = self._protocol.outputs(answer)
+            values, version = self._protocol.outputs(answer, len(rows))
         except PredictorFailed as error:
             raise PredictorFailed(self._connection.hidden(error.detail)) from None
         self._check_version(version)

@@ -78,8 +78,8 @@ class Protocol(ABC):
         """The request for some rows (n, *shape)."""
 
     @abstractmethod
-    def outputs(self, answer: Answer) -> Outputs:
-        """What it was answered with; raises PredictorFailed."""
+    def outputs(self, answer: Answer, rows: int) -> Outputs:
+        """What so many rows were answered with; raises PredictorFailed."""
 
 
 class OpenInference(Protocol):
@@ -141,7 +141,7 @@ class OpenInference(Protocol):
         datatype = "BYTES" if words else "INT64" if isinstance(values[0], int) else "FP64"
         return name, datatype, [len(values), 1], values if words else np.asarray(values, TYPES[datatype])
 
-    def outputs(self, answer: Answer) -> Outputs:
+    def outputs(self, answer: Answer, _: int) -> Outputs:
         length = answer.headers.get(HEADER_LENGTH.lower())
         cut = int(length) if length and length.isdigit() else len(answer.body)
         told = Answer(answer.body[:cut], answer.headers).json()
@@ -197,7 +197,7 @@ class KServe(Protocol):
             instances = rows if self.section.input is None else [{self.section.input: row} for row in rows]
         return Request(f"{self.address}:predict", to_json({"instances": instances}), JSON)
 
-    def outputs(self, answer: Answer) -> Outputs:
+    def outputs(self, answer: Answer, _: int) -> Outputs:
         told = answer.json()
         return Outputs(predictions(told if isinstance(told, Mapping) else {}, self.labels, self.section.output))
 
@@ -214,7 +214,7 @@ class TorchServe(Protocol):
             return Request(self.address, pngs(rows, self.spec)[0], {"Content-Type": "image/png"})
         return Request(self.address, to_json(rows if self.rows > 1 else rows[0]), JSON)
 
-    def outputs(self, answer: Answer) -> Outputs:
+    def outputs(self, answer: Answer, _: int) -> Outputs:
         told = answer.json()
         if isinstance(told, Mapping) and "predictions" in told:
             told = told["predictions"]
@@ -225,24 +225,30 @@ class MLflow(Protocol):
     """/invocations of `mlflow models serve`, and of SageMaker's containers: pandas-split, tensors or CSV."""
 
     def request(self, rows: Floats) -> Request:
-        if self.sent == "csv":
-            return Request(self.address, to_csv(rows, self.spec), {"Content-Type": "text/csv"})
+        if self.sent in ("csv", "csv-rows"):
+            text = to_csv(rows, self.spec, named=self.sent == "csv")
+            return Request(self.address, text, {"Content-Type": "text/csv"})
         if self.sent == "columns":
             table = {"columns": list(self.spec.names), "data": records(rows, self.spec)}
             return Request(self.address, to_json({"dataframe_split": table}), JSON)
         key = self.section.input
         return Request(self.address, to_json({"inputs": {key: rows} if key else rows}), JSON)
 
-    def outputs(self, answer: Answer) -> Outputs:
+    def outputs(self, answer: Answer, rows: int) -> Outputs:
         if answer.headers.get("content-type", "").startswith("text/csv"):
-            return Outputs(_of_csv(answer.body))
+            return Outputs(_of_csv(answer.body, rows))
         told = answer.json()
         found = predictions if isinstance(told, Mapping) else numbers
         return Outputs(found(told, self.labels, self.section.output))
 
 
-def _of_csv(body: bytes) -> NDArray[np.float64]:
-    lines = [line.split(",") for line in body.decode("utf-8", "replace").split("\n") if line.strip()]
+def _of_csv(body: bytes, rows: int) -> NDArray[np.float64]:
+    """A line for each row; or all in one, as SageMaker's XGBoost has it: `.1,.2` of numbers, `[.1, .9],[.2, .8]`."""
+    text = body.decode("utf-8", "replace")
+    lists = re.findall(r"\[([^][]*)\]", text)
+    lines = [line.split(",") for line in lists or text.split("\n") if line.strip()]
+    if len(lines) == 1 and rows > 1:
+        lines = [[word] for word in lines[0]]
     if len({len(line) for line in lines}) > 1:
         raise PredictorFailed("the predictor answered with lines of different lengths")
     try:

@@ -76,12 +76,12 @@ def records(rows: Floats, spec: InputSpec) -> list[list[Any]]:
     return [list(row) for row in zip(*columns(rows, spec), strict=True)]
 
 
-def to_csv(rows: Floats, spec: InputSpec) -> bytes:
-    """Lines of values, under a line of names where the columns have some."""
+def to_csv(rows: Floats, spec: InputSpec, *, named: bool) -> bytes:
+    """Lines of values, `named` under a line of names where the columns have some."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if spec.names:
-        writer.writerow(spec.names)
+        writer.writerows([spec.names] if named else [])
         writer.writerows(records(rows, spec))
     else:
         writer.writerows([[str(value) for value in row] for row in rows.reshape(len(rows), -1)])

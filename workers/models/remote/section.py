@@ -14,12 +14,12 @@ from workers.explanation.errors import InvalidFolder
 
 Protocol: TypeAlias = Literal["open-inference", "kserve", "torchserve", "mlflow"]
 PROTOCOLS: tuple[Protocol, ...] = ("open-inference", "kserve", "torchserve", "mlflow")
-Sent: TypeAlias = Literal["tensor", "columns", "csv", "image"]
+Sent: TypeAlias = Literal["tensor", "columns", "csv", "csv-rows", "image"]
 TAKES: Mapping[Protocol, tuple[Sent, ...]] = {
     "open-inference": ("tensor", "columns"),
     "kserve": ("tensor", "columns", "image"),
     "torchserve": ("tensor", "image"),
-    "mlflow": ("tensor", "columns", "csv"),
+    "mlflow": ("tensor", "columns", "csv", "csv-rows"),
 }
 Variable: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Datatype: TypeAlias = Literal["FP32", "FP64", "INT32", "INT64"]
@@ -58,7 +58,7 @@ RIGHT = {
     "remote.retries": "how often a request is made again, from 0 to 20",
     "remote.requests": "how many requests are made at a time, from 1 to 64",
     "remote.rows": "how many rows a request holds at most, from 1 to 65536",
-    "remote.send": "one of tensor, columns, csv, image",
+    "remote.send": "one of tensor, columns, csv, csv-rows, image",
     "remote.input": "the name of the server's input tensor",
     "remote.output": "the name of the server's output",
     "remote.datatype": "one of FP32, FP64, INT32, INT64",
@@ -82,8 +82,8 @@ def check_section(section: RemoteSection, kind: str, spec: InputSpec, where: str
         raise InvalidFolder(f"{where}: [remote] send is {sent}; {kind}: takes {' or '.join(takes)}")
     if sent == "columns" and (not spec.names or len(spec.shape) != 1):
         raise InvalidFolder(f"{where}: [remote] sends columns, which need their names: set names in [input]")
-    if sent == "csv" and len(spec.shape) != 1:
-        raise InvalidFolder(f'{where}: [remote] send = "csv" is for rows; the shape is {list(spec.shape)}')
+    if sent in ("csv", "csv-rows") and len(spec.shape) != 1:
+        raise InvalidFolder(f'{where}: [remote] send = "{sent}" is for rows; the shape is {list(spec.shape)}')
     if sent == "image" and spec.image is None:
         raise InvalidFolder(f'{where}: [remote] send = "image" is for kind = "image"')
     if section.binary and kind != "open-inference":

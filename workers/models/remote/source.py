@@ -39,7 +39,7 @@ def remote_version(
             if told is None:
                 request = protocol.request(row)
                 answer = connection.post(request.address, request.body, request.headers, threading.Event())
-                told = protocol.outputs(answer).version
+                told = protocol.outputs(answer, 1).version
             if told is not None:
                 return told
         except PredictorError as error:
