@@ -101,6 +101,9 @@ export function targetText(model, target) {
   return labelOf(model, target);
 }
 
+// What a result explains; a method without a target says it itself.
+export const subjectOf = (model, { info, target }) => info?.about ?? targetText(model, target);
+
 function placeText(mask) {
   const count = mask.flat(Infinity).reduce((sum, one) => sum + Number(one), 0);
   if (count !== 1) return `at ${count} places`;

@@ -81,7 +81,9 @@ def caption(meta: Mapping[str, Any]) -> Caption:
 
 
 def target_text(meta: Mapping[str, Any]) -> str:
-    """The target in words: class 7 (seven), unit 3 of conv1, output 2."""
+    """The target in words: class 7 (seven), unit 3 of conv1, output 2; without one, what the method says."""
+    if meta.get("target") is None and (about := (meta.get("info") or {}).get("about")):
+        return str(about)
     target = meta.get("target") or {}
     label = target.get("label")
     if "reduce" in target:

@@ -14,7 +14,7 @@ import yaml
 from service.__main__ import SHUTDOWN_S
 from service.cli.local.redis_binary import CACHE, JOBS, find_redis_server
 from service.cli.local.up import MALLOC
-from service.render.text import BEYOND_ASCII
+from service.render.text.fonts import BEYOND_ASCII
 from service.settings import Settings as ServiceSettings
 from tests.tree import ROOT
 from workers.runtime.settings import Settings as WorkerSettings

@@ -85,6 +85,7 @@ class ExplainError(Exception):
         self.pointer = pointer
         self.instead = tuple(instead)
         self.alternatives = tuple(alternatives)
+        self.about: Any = None  # the method that raised it, until its pointer says so
 
 
 class InputError(ExplainError):

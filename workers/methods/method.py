@@ -24,6 +24,7 @@ from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNot
 from workers.explanation.references import DatasetName, ModelName, with_datasets, with_models
 from workers.explanation.result import Kind, Result
 from workers.explanation.spelling import meant
+from workers.methods.blame import blaming
 from workers.methods.extent import Extent
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Method(BaseModel):
         cls.family = cls.__module__.rpartition(".")[0].rpartition(".")[2]
         cls.__annotations__["name"] = Literal[stem]
         cls.name = stem
+        for verb in {"explain", "refuse"} & vars(cls).keys():
+            setattr(cls, verb, blaming(vars(cls)[verb]))
         _methods[stem] = cls
 
     def explain(self, model: Asked, batch: Batch) -> Result:

@@ -8,7 +8,7 @@ import { tableOf } from "./heat.js";
 import { look, lookQuery } from "./look.js";
 import { marks } from "./marks.js";
 import { curlOf, pythonOf } from "./reproduce.js";
-import { methodNamed, state, targetText, tell } from "../state.js";
+import { methodNamed, state, subjectOf, tell } from "../state.js";
 import { picture } from "./view.js";
 import { sentence } from "./words.js";
 
@@ -44,7 +44,7 @@ function fill(cell, item) {
     "figcaption",
     {},
     el("h3", {}, titled(item.method.name)),
-    el("small", {}, targetText(shown.model, shown.result?.target ?? shown.target)),
+    el("small", {}, subjectOf(shown.model, shown.result ?? shown)),
   );
   const note = old ? el("p", { class: "note" }, was ? staleness(was, item) : "Of another input.") : null;
   const now = said ? said.element : item.result ? null : item.status === "new" ? toBeAsked(item) : ended(item);
@@ -130,7 +130,7 @@ function drawn(cell, item) {
     return [cell.marks.element];
   }
   const { min, max, sum } = result.attribution;
-  const label = `${titled(item.method.name)} for ${targetText(item.model, result.target)}: a map of values from ${number(min)} to ${number(max)}, in sum ${number(sum)}`;
+  const label = `${titled(item.method.name)} for ${subjectOf(item.model, result)}: a map of values from ${number(min)} to ${number(max)}, in sum ${number(sum)}`;
   const say = (x, y) => number(plane.values[y * plane.width + x]);
   const place = plane.values.reduce((best, value, i) => (Math.abs(value) > Math.abs(plane.values[best]) ? i : best), 0);
   const [x, y] = [place % plane.width, Math.floor(place / plane.width)];

@@ -2,7 +2,7 @@
 
 import { number, titled } from "../dom.js";
 import { look } from "./look.js";
-import { targetText } from "../state.js";
+import { subjectOf } from "../state.js";
 
 const COLOURS = { auto: ["Red", "blue"], blue_red: ["Red", "blue"], purple_green: ["Green", "purple"] };
 // Derivatives: what a change of the input would do, not what the input does.
@@ -12,7 +12,7 @@ const SLOPES = ["gradient", "guided_backprop", "deconvnet"];
 export function legendOf(items) {
   if (!items.length) return "";
   const [strong, against] = COLOURS[look.colours];
-  const targets = [...new Set(items.map((item) => targetText(item.model, item.result.target)))];
+  const targets = [...new Set(items.map((item) => subjectOf(item.model, item.result)))];
   const target = targets.length === 1 ? targets[0] : "the class above each";
   const signed = items.some((item) => (item.plane ? item.drawn.signed : item.result.attribution.min < 0));
   const only = look.values === "negative" ? `${against[0].toUpperCase()}${against.slice(1)} speaks against ${target}` : null;

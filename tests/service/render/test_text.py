@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageDraw
 
-from service.render import text
-from service.render.text import fitted, length, number, readable, write
+from service.render.text import fitted, fonts, length, number, write
+from service.render.text.fonts import readable
 
 
 def test_text_is_cut_to_its_room() -> None:
@@ -17,7 +17,7 @@ def test_text_is_cut_to_its_room() -> None:
 
 
 def test_letters_that_no_font_has_lose_their_accent_or_are_their_code_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "BEYOND_ASCII", ("there is no such font.ttf",))
+    monkeypatch.setattr(fonts, "BEYOND_ASCII", ("there is no such font.ttf",))
     assert readable("Caf\u00e9 \u4e2d\u6587, a\u200db\nc\ud800") == "Cafe U+4E2D U+6587 , ab c U+D800"
     assert readable("\u041a") == "U+041A"
     assert fitted("\u732b", 17, 100) == "U+732B"

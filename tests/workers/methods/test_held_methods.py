@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.orders import work
 from tests.toys import batch_of, model_of, net
 from tests.workers.datasets.dataset_files import PETS, npz, placed, png, sent
 from tests.workers.methods.held_runs import BOXES, MASKS, X, explained, insens, rates_of, state_job, unnamed
@@ -28,6 +29,7 @@ from workers.jobs.partials import Partials
 from workers.jobs.stored_results import Results
 from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
+from workers.runtime.execute.model_support import check
 from workers.runtime.execute.resources import Stock
 from workers.runtime.execute.run import run
 
@@ -185,3 +187,39 @@ def test_a_held_method_that_cannot_be_computed_is_tried_once_for_the_whole_batch
 def test_a_method_that_explains_an_input_cannot_be_held_so(stock: Stock, model: Model) -> None:
     with pytest.raises(InvalidParameter, match="gradient explains an input"):
         stock.of(model, silent, None).state(model, parse_method("gradient"))
+
+
+@pytest.mark.parametrize(
+    ("method", "pointer"),
+    [
+        ({"name": "neon", "fit": {"name": "neon_fit", "clusters": 11}}, "/method/fit/clusters"),
+        ({"name": "neon", "fit": {"name": "neon_fit", "layer": "nowhere"}}, "/method/fit/layer"),
+        ({"name": "neon", "fit": {"name": "neon_fit", "clusters": 2}, "cluster": 2}, "/method/cluster"),
+        ({"name": "smooth_grad", "of": {"name": "grad_cam", "layer": "nowhere"}}, "/method/of/layer"),
+        ({"name": "compare", "of": ["gradient", {"name": "grad_cam", "layer": "nowhere"}]}, "/method/of/1/layer"),
+        (
+            {"name": "compare", "of": ["gradient", {"name": "smooth_grad", "of": {"name": "grad_cam", "layer": "no"}}]},
+            "/method/of/1/of/layer",
+        ),
+        ({"name": "grad_cam", "layer": "nowhere"}, "/method/layer"),
+        ({"name": "collection", "of": {"name": "grad_cam", "layer": "nowhere"}}, "/method/layer"),
+    ],
+)
+def test_an_error_of_a_held_method_points_at_the_field_that_was_sent(
+    stock: Stock, model: Model, card: DatasetCard, method: dict[str, Any], pointer: str
+) -> None:
+    """A collection is asked for by the method that it holds."""
+    held = [method["fit"]] if "fit" in method else [method] if method["name"] == "collection" else []
+    for one in held:
+        one["dataset"] = card.digest
+    works = [work(method=method, value=value) for value in (0.1, 0.2)]
+    outcomes = dict(run(works, lambda _: model, supply=stock.of))
+    assert [getattr(outcome, "pointer", None) for outcome in outcomes.values()] == [pointer] * 2
+
+
+def test_so_does_one_that_is_found_before_any_work(model: Model) -> None:
+    method = parse_method({"name": "compare", "of": ["gradient", {"name": "grad_cam", "layer": "nowhere"}]})
+    for _ in range(2):
+        with pytest.raises(InvalidParameter) as error:
+            check(model, method)
+        assert error.value.pointer == "/method/of/1/layer"

@@ -14,6 +14,7 @@ from workers.engine.model.function import Function
 from workers.explanation.errors import ANY_FUNCTION, ExplainError, Instead, MethodNotApplicable, methods
 from workers.explanation.request_target import parse_targets
 from workers.explanation.target import Target
+from workers.methods.blame import blamed, located
 from workers.methods.catalogue import catalogue, parse_method
 from workers.methods.method import Method
 
@@ -24,14 +25,19 @@ def refuse(model: Function, method: Method) -> None:
     """As methods refuse, those first that it holds."""
     for held in method.inner():
         refuse(model, held)
-    method.check_needs(model)
-    method.check_inputs(model)
-    method.check_walk(model)
-    method.refuse(model)
+    with blamed(method):
+        method.check_needs(model)
+        method.check_inputs(model)
+        method.check_walk(model)
+        method.refuse(model)
 
 
 def advised(error: ExplainError, model: Function, method: Method, target: Target | None) -> ExplainError:
-    """The error with what the model does support of the advice that it has, or else of other methods of its kind."""
+    """The error with what the model does support of the advice that it has, or else of other methods of its kind.
+
+    Its pointer names the field of the request, be it of a method that is held.
+    """
+    located(error, method)
     if error.alternatives:
         return error
     asked = _Asked(model, method, target)

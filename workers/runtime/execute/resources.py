@@ -32,6 +32,7 @@ from workers.jobs.job import Job
 from workers.jobs.partials import Partials
 from workers.jobs.records import REMEMBERED_S, Work
 from workers.jobs.stored_results import Results
+from workers.methods.blame import blamed
 from workers.methods.method import Method, with_datasets
 from workers.runtime.execute.given_inputs import GivenInputs, Read, nowhere
 from workers.runtime.execute.item_explanations import ItemExplanations
@@ -191,10 +192,11 @@ class Supplied:
                 "number in its card in place of '*'",
                 pointer="/method",
             )
-        method = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
-        job = Job(model=model.card.digest, input=None, target=None, method=method)
-        found = self.stock.find(job.id)
-        return found if found is not None else self.stock.obtain(model, job, self.report)
+        with blamed(method):
+            named = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
+            job = Job(model=model.card.digest, input=None, target=None, method=named)
+            found = self.stock.find(job.id)
+            return found if found is not None else self.stock.obtain(model, job, self.report)
 
 
 @dataclass(frozen=True)

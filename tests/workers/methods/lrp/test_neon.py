@@ -10,6 +10,7 @@ import torch
 from sklearn.svm import OneClassSVM
 from torch import Tensor, nn
 
+from service.render.picture import caption
 from tests.resources import InMemory, in_memory, no_input
 from tests.toys import batch_of, model_of
 from workers.engine.model.model import Model
@@ -135,6 +136,16 @@ def test_from_a_layer_it_goes_on_by_rules() -> None:
     np.testing.assert_allclose(row.arrays["attribution"], expected, rtol=1e-4)
     assert all(check.gap < 1e-6 for check in row.checks)
     assert (z < 0).any()
+
+
+def test_the_picture_says_what_is_explained() -> None:
+    """No target of the model's is: `output` would say that its score is."""
+    rows, _ = asked(plain(), blobs(), blobs()[:1], {"clusters": 3})
+    said = caption({"method": {"name": "neon"}, "model": {"name": "m"}, "target": None, "info": rows[0].info})
+    assert said.title == f"neon: cluster {rows[0].info['cluster']}, by {rows[0].info['answer']:.3g}"
+    rows, _ = asked(plain(), blobs(), blobs()[:1], {"machine": "one_class_svm"})
+    said = caption({"method": {"name": "neon"}, "model": {"name": "m"}, "target": None, "info": rows[0].info})
+    assert said.title == f"neon: how unusual it is, {rows[0].info['answer']:.3g}"
 
 
 def test_clusters_of_noise_are_explained_as_well() -> None:

@@ -76,5 +76,8 @@ def _row(machine: Machine, points: Tensor, weights: Tensor, x: Tensor) -> tuple[
     answer = -logits.logsumexp(0) / machine.stiffness
     taken = (torch.xlogy(p, p) - torch.xlogy(p, weights)).sum() / machine.stiffness
     info = {"answer": float(answer), "p": [float(one) for one in p]}
-    info |= {"machine": "one_class_svm"} if own is None else {"machine": "k_means", "cluster": own}
+    if own is None:
+        info |= {"machine": "one_class_svm", "about": f"how unusual it is, {answer:.3g}"}
+    else:
+        info |= {"machine": "k_means", "cluster": own, "about": f"cluster {own}, by {answer:.3g}"}
     return (p[:, None] * apart).sum(0), answer - taken, info

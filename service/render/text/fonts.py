@@ -1,4 +1,4 @@
-"""Text in pictures: in the font that Pillow carries, which knows ASCII, or in one of the machine that has more."""
+"""Which font draws which letters: the one that Pillow carries knows ASCII, and the machine has some that know more."""
 
 import re
 import unicodedata
@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import groupby
 
-from PIL import ImageDraw, ImageFont
+from PIL import ImageFont
 
-INK = (32, 32, 36)
-FAINT = (104, 104, 112)
 # Names that Pillow looks for where the system keeps its fonts: of Linux and the images, of macOS, of Windows.
 BEYOND_ASCII = (
     "DejaVuSans.ttf",
@@ -25,7 +23,7 @@ _SPACES, _MARKS = ("Cc", "Zl", "Zp"), ("Cf", "Mn")
 
 
 @cache
-def _font(face: str | None, size: int, layout: ImageFont.Layout | None = None) -> ImageFont.FreeTypeFont | None:
+def font(face: str | None, size: int, layout: ImageFont.Layout | None = None) -> ImageFont.FreeTypeFont | None:
     """A font by its name, Pillow's own for None; None where the machine has it not."""
     try:
         loaded = ImageFont.truetype(face, size, layout_engine=layout) if face else ImageFont.load_default(size=size)
@@ -42,8 +40,8 @@ def _has(face: str | None, letter: str) -> bool:
         return letter.isascii()
     if unicodedata.category(letter) == "Cs":  # half of a letter
         return False
-    font = _font(face, 16, ImageFont.Layout.BASIC)  # the other layout adds a circle to a lone mark
-    return font is not None and tuple(font.getmask(letter)) != tuple(font.getmask(_NO_LETTER))
+    loaded = font(face, 16, ImageFont.Layout.BASIC)  # the other layout adds a circle to a lone mark
+    return loaded is not None and tuple(loaded.getmask(letter)) != tuple(loaded.getmask(_NO_LETTER))
 
 
 def _face_of(text: str) -> str | None:
@@ -77,58 +75,13 @@ def _readable(letter: str) -> str:
     return f"\x00U+{ord(letter):04X}\x00"
 
 
-def _runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
+def runs(text: str, size: int) -> Iterator[tuple[str, ImageFont.FreeTypeFont]]:
     """What of the text stands in one font, and it: all of it where one has all letters."""
     try:
         faces = [_face_of(text)] * len(text)
     except LookupError:
         faces = [_face_of(letter) for letter in text]
     for face, places in groupby(range(len(text)), lambda at: faces[at]):
-        font = _font(face, size)
-        assert font is not None, "a font that has letters can be loaded"
-        yield "".join(text[at] for at in places), font
-
-
-def length(text: str, size: int) -> float:
-    """How many pixels wide the text is drawn."""
-    return sum(font.getlength(run) for run, font in _runs(readable(text), size))
-
-
-def fitted(text: str, size: int, width: float) -> str:
-    """The text as it can be drawn, cut with an ellipsis where it is wider than `width` pixels."""
-    whole = text[: int(width) + 1]  # no letter is narrower than a pixel
-    cut = shown = readable(whole)
-    if whole == text and length(shown, size) <= width:
-        return shown
-    while cut and length(cut + "...", size) > width:
-        cut = cut[:-1]
-    return cut.rstrip() + "..."
-
-
-def write(
-    draw: ImageDraw.ImageDraw,
-    at: tuple[float, float],
-    text: str,
-    size: int,
-    *,
-    ink: tuple[int, int, int] = INK,
-    anchor: str = "la",
-) -> None:
-    """The text at a place; `anchor` is Pillow's, its letters standing on the line on which ASCII stands."""
-    text = readable(text)
-    own = _font(None, size)
-    assert own is not None, "Pillow carries a font"
-    if text.isascii():
-        draw.text(at, text, fill=ink, font=own, anchor=anchor)
-        return
-    ascent, descent = own.getmetrics()
-    x = at[0] - {"l": 0.0, "m": 0.5, "r": 1.0}[anchor[0]] * length(text, size)
-    line = at[1] + {"a": ascent, "m": (ascent - descent) / 2, "s": 0, "d": -descent}[anchor[1]]
-    for run, font in _runs(text, size):
-        draw.text((x, line), run, fill=ink, font=font, anchor="ls")
-        x += font.getlength(run)
-
-
-def number(value: float) -> str:
-    """A number in three significant digits, as short as it reads: 0.123, 12.3, 4.56e-06."""
-    return f"{value:.3g}"
+        loaded = font(face, size)
+        assert loaded is not None, "a font that has letters can be loaded"
+        yield "".join(text[at] for at in places), loaded
