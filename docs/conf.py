@@ -13,7 +13,7 @@ author = "The Whence authors"
 copyright = "The Whence authors"  # noqa: A001  Sphinx reads it by this name
 version = release = installed("whence")
 
-extensions = ["myst_parser", "building.mathml", "building.method_pages"]
+extensions = ["myst_parser", "building.beside", "building.mathml", "building.method_pages"]
 exclude_patterns = ["building"]
 html_theme = "furo"
 html_title = "Whence"

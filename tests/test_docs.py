@@ -85,6 +85,17 @@ def test_every_claim_of_a_method_is_shown_where_it_says(name: str) -> None:
         assert not claim.seed or re.fullmatch(r"S[0-4] .+", claim.seed)
 
 
+def test_what_the_pages_link_to_is_there() -> None:
+    """In the docs or beside them; headings are checked where the pages are built."""
+    broken = [
+        (str(page.relative_to(ROOT)), link)
+        for page in (*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "reproductions").glob("*.md"))
+        for link in re.findall(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)", page.read_text())
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert broken == []
+
+
 def test_the_operators_that_an_archive_may_call_are_those_of_the_page() -> None:
     assert (DOCS / "operators.md").read_text() == operators.page()
     assert not [name for name in operators.operators() if name in {"from_file", "set_", "_print", "resize_", "data"}]

@@ -31,10 +31,10 @@ def table() -> str:
 
 
 def _told(claim: Claim) -> str:
-    """The sentence, where a text says so, and what shows it: a test by its name, a page of the reproductions."""
-    where = claim.shown.rpartition("::")[2] if "::" in claim.shown else claim.shown
+    """The sentence, where a text says so, and a link to what shows it: a test, or a page of the reproductions."""
+    path, _, test = claim.shown.partition("::")
     seed = f" ({claim.seed})" if claim.seed else ""
-    return f"{claim.says}{seed}: `{where}`"
+    return f"{claim.says}{seed}: [`{test or path}`](../{path})"
 
 
 def written(page: str) -> str:
