@@ -54,6 +54,7 @@ class Server(uvicorn.Server):
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    share_port: Annotated[bool, typer.Option(help="Other processes may listen on it as well.")] = False,
 ) -> None:
     """Serve the API until SIGTERM."""
     settings = Settings()
@@ -70,9 +71,24 @@ def main(
             sys.exit(f"error: {error}")
     server = Server(configured(api, host, port), api.state.dependencies.queue)
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run([shared(host, port)] if share_port else None)
     stop_tracing()
     sys.exit(0 if server.started else 3)
+
+
+def shared(host: str, port: int) -> socket.socket:
+    """A socket on a port that others listen on too: the kernel deals connections out to all of them.
+
+    Ends the process with a sentence where it cannot be had.
+    """
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        one.bind((host, port))
+    except OSError as error:
+        sys.exit(f"error: cannot listen on {host} port {port}: {error.strerror}")
+    return one
 
 
 def configured(api: FastAPI, host: str, port: int) -> uvicorn.Config:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +19,7 @@ from service.cli import keys, models
 from service.cli.console import fail, out
 from service.cli.explain import explain
 from service.cli.local.explainer import place_of_card, processes, write_folder
+from service.cli.local.gpus import DEVICE, VISIBLE, found
 from service.cli.local.launch import greet, launch
 from service.cli.local.redis_binary import free_port
 from service.cli.local.up import CannotStart, Plan
@@ -57,6 +60,12 @@ def up(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
     models: Annotated[Path, typer.Option(envvar="WHENCE_MODELS", help="Folder of model folders.")] = Path("models"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; they share the cores.")] = 1,
+    api_workers: Annotated[
+        int, typer.Option(envvar="WHENCE_API_WORKERS", min=1, max=64, help="API processes; they share the port.")
+    ] = 1,
+    gpus: Annotated[
+        Literal["all"] | None, typer.Option(help="all: a worker on each GPU of this machine, instead of --workers.")
+    ] = None,
     redis_url: Annotated[
         str | None,
         typer.Option(envvar="WHENCE_REDIS_URL", help="A running Redis. Without it one is started, its data temporary."),
@@ -64,7 +73,20 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print all that the processes say.")] = False,
 ) -> None:
     """Start Redis, the workers and the API, and keep them running until Ctrl-C."""
-    launch(Plan(models, host, port or free_port(), workers, redis_url, verbose), greet)
+    plan = Plan(models, host, port or free_port(), workers, redis_url, verbose, api_workers=api_workers)
+    launch(plan if gpus is None else on_gpus(plan), greet)
+
+
+def on_gpus(plan: Plan) -> Plan:
+    """The plan with a worker on each GPU; ends the command where there is none."""
+    number = len(found(os.environ))
+    if not number:
+        fail(
+            f"--gpus all: no GPU is to be had here (nvidia-smi lists none, or {VISIBLE} or {DEVICE} says so); leave "
+            "--gpus out to compute on the CPU",
+            code=2,
+        )
+    return replace(plan, workers=number, device="cuda")
 
 
 @app.command()

@@ -106,7 +106,11 @@ def _repository(settings: Settings, jobs: Redis) -> ModelRepository:
 
 
 def chosen(device: str) -> str:
-    """The device that "auto" means here."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device that "auto" means here; raises RuntimeError where a GPU is named that torch cannot use."""
+    there = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    if device.startswith("cuda") and not there:
+        why = "sees none: is there one, with its driver?" if torch.version.cuda else "is built without CUDA"
+        raise RuntimeError(f"WHENCE_DEVICE is {device}, and torch {torch.__version__} {why}; cpu or auto works here")
+    return device

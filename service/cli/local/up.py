@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
-from service.cli.local.gpus import found, share
+from service.cli.local.gpus import DEVICE, found, share
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis
 from service.cli.local.supervisor import Child, Say, Supervisor
 from service.http.errors import ModelLoading
@@ -38,7 +38,10 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What `whence up` runs; `redis_url` None starts Redis too."""
+    """What `whence up` runs; `redis_url` None starts Redis too, `device` None leaves it to the environment.
+
+    All `api_workers` listen on the one port.
+    """
 
     models: Path
     host: str = "127.0.0.1"
@@ -47,6 +50,8 @@ class Plan:
     redis_url: str | None = None
     verbose: bool = False
     patience: float = 180.0
+    api_workers: int = 1
+    device: str | None = None
 
     def url(self) -> str:
         """Where a client on this machine finds the API."""
@@ -97,7 +102,8 @@ async def _run(plan: Plan, folder: Path, say: Say, on_ready: Callable[[str], Non
             cache_url, own = os.environ.get("WHENCE_CACHE_URL", jobs_url), {}
         await _until(lambda: _answers(jobs_url), REDIS_PATIENCE, "Redis did not answer; is --redis-url right?")
         env = environment(plan, jobs_url, cache_url) | own
-        supervisor.start(*(_worker(number, plan, env) for number in range(plan.workers)), _api(plan, env))
+        workers = (_worker(number, plan, env) for number in range(plan.workers))
+        supervisor.start(*workers, *(_api(number, plan, env) for number in range(plan.api_workers)))
         await _until_ready(plan)
         await asyncio.to_thread(on_ready, plan.url())
 
@@ -119,6 +125,7 @@ def environment(plan: Plan, jobs_url: str, cache_url: str) -> dict[str, str]:
         "WHENCE_MODELS": str(plan.models.resolve()),
         "WHENCE_REDIS_URL": jobs_url,
         "WHENCE_WORKERS": str(plan.workers),
+        **({DEVICE: plan.device} if plan.device else {}),
     }
 
 
@@ -133,8 +140,11 @@ def _metrics_port(number: int) -> dict[str, str]:
     return {"WHENCE_METRICS_PORT": str(int(first) + number)} if first.isdecimal() else {}
 
 
-def _api(plan: Plan, env: dict[str, str]) -> Child:
-    return Child("api", [*MODULE, "service", "--host", plan.host, "--port", str(plan.port)], env)
+def _api(number: int, plan: Plan, env: dict[str, str]) -> Child:
+    command = [*MODULE, "service", "--host", plan.host, "--port", str(plan.port)]
+    if plan.api_workers == 1:
+        return Child("api", command, env)
+    return Child(f"api-{number + 1}", [*command, "--share-port"], env)
 
 
 async def _until(check: Callable[[], Awaitable[bool]], seconds: float, otherwise: str) -> None:

@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from service.cli.local import gpus
 from service.cli.local.gpus import found, share
-from service.cli.local.up import Plan, _worker
+from service.cli.local.up import Plan, _worker, environment
+from service.cli.main import app, on_gpus
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def test_the_supervisor_tells_each_worker_its_own(listed: None) -> None:
     children = [_worker(number, plan, {"WHENCE_WORKERS": "4"}) for number in range(4)]
     assert [child.env["CUDA_VISIBLE_DEVICES"] for child in children] == ["0", "1", "2", "0"]
     assert all(child.env["WHENCE_WORKERS"] == "4" for child in children)
+
+
+def test_all_gpus_have_a_worker_each(listed: None) -> None:
+    plan = on_gpus(Plan(models=Path("models"), workers=1))
+    assert (plan.workers, environment(plan, "jobs", "cache")["WHENCE_DEVICE"]) == (3, "cuda")
+    assert "WHENCE_DEVICE" not in environment(Plan(models=Path("models")), "jobs", "cache")
+
+
+@pytest.mark.parametrize("env", [{"WHENCE_DEVICE": "cpu"}, {"CUDA_VISIBLE_DEVICES": ""}])
+def test_all_gpus_of_none_is_refused_with_what_works(
+    listed: None, monkeypatch: pytest.MonkeyPatch, env: dict[str, str]
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["up", "--gpus", "all"])
+    assert done.exit_code == 2
+    assert "no GPU is to be had here" in done.stderr
+    assert "leave --gpus out" in done.stderr

@@ -61,6 +61,14 @@ def test_workers_share_the_cores() -> None:
     assert Path(env["WHENCE_MODELS"]).is_absolute()
 
 
+def test_apis_that_share_a_port_are_told_to() -> None:
+    one = up._api(0, PLAN, {})
+    assert (one.name, "--share-port" in one.command) == ("api", False)
+    both = [up._api(number, replace(PLAN, api_workers=2), {}) for number in range(2)]
+    assert [child.name for child in both] == ["api-1", "api-2"]
+    assert all(child.command == [*one.command, "--share-port"] for child in both)
+
+
 def script(path: Path, says: str) -> Path:
     path.write_text(f"#!/bin/sh\necho '{says}'\n")
     path.chmod(0o755)
@@ -142,9 +150,11 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
     port, log = free_port(), tmp_path / "log"
-    command = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--models", str(ROOT / "models")]
+    more = getattr(request, "param", ())
+    up = ["up", "--port", str(port), "--models", str(ROOT / "models"), *more]
+    command = [sys.executable, "-m", "service.cli.main", *up]
     env = {name: value for name, value in os.environ.items() if not name.startswith("WHENCE_")}
     with (
         log.open("w") as out,
@@ -194,6 +204,23 @@ def test_all_of_it(running: Running) -> None:
     while any(alive(pid) for pid in left):  # the reaper sees its parent's end, and then ends
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("running", [("--api-workers", "2")], indirect=True)
+def test_two_apis_share_the_port_and_one_answers_while_the_other_is_away(running: Running) -> None:
+    running.until(rf"Whence listens on {running.url}")
+    before = running.children()["service"]
+    assert len(before) == 2
+    os.kill(before[1], signal.SIGKILL)
+    end = time.monotonic() + PATIENCE_S
+    while alive(before[1]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for _ in range(20):  # each on a connection of its own
+        assert httpx.get(f"{running.url}/healthz", trust_env=False, timeout=30).is_success
+    running.until(r"api-2 ended \(killed by SIGKILL\); starting it again in 0\.5 s")
+    assert explained(running.url, ROOT / "examples/7.png").status_code == 200
 
 
 def running_again(running: Running, before: dict[str, list[int]]) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from workers.runtime.execute.hardware import memory
+from workers.runtime.startup import chosen
 
 
 def test_the_process_tells_what_it_takes() -> None:
@@ -28,3 +29,13 @@ def test_a_gpu_that_is_lost_stops_no_heart(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
     assert memory("cuda") == {}
+
+
+def test_a_gpu_that_is_not_there_is_told_with_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (chosen("auto"), chosen("cpu")) == ("cpu", "cpu")
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(RuntimeError, match=rf"WHENCE_DEVICE is {device}, .* cpu or auto works here"):
+            chosen(device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [chosen(device) for device in ("auto", "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
