@@ -14,7 +14,7 @@ TEST_READY := $(VENV)/.ready-to-test
 DOCS_READY := $(VENV)/.ready-for-docs
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators table map docs bench reproduce servers clean
+.PHONY: help setup run test test-all zoo faults soak fuzz check format openapi operators table map docs bench gpu reproduce servers clean
 
 help:  ## say what there is
 	@echo "Whence: explanations of PyTorch models over HTTP"
@@ -78,6 +78,10 @@ docs: $(DOCS_READY)  ## build the documentation into out/docs; a warning is an e
 
 bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torch
 	@$(BIN)/python -m benchmarks
+
+gpu: $(TEST_READY)  ## test and measure on this machine's GPU, write benchmarks/gpu.md; says so where there is none
+	@$(BIN)/python -m pytest -q -rs tests/workers/engine/test_gpu.py
+	@$(BIN)/python -m benchmarks.gpu
 
 reproduce: $(TEST_READY)  ## run what reproduces the seeds' figures, with a table of outcomes (ONLY="S4 Fig. 14.6" for some; hours in all)
 	@$(BIN)/python -m reproductions $(if $(ONLY),"$(ONLY)")

@@ -59,13 +59,13 @@ def pictures(number: int) -> Tensor:
     )
 
 
-def ours(module: nn.Module) -> Model:
-    """The module as Whence runs it: exported, its graph read."""
+def ours(module: nn.Module, device: str = "cpu") -> Model:
+    """The module, which lies on the CPU, as Whence runs it: exported, its graph read."""
     folder = Folder(
         name="squeezenet", path=Path("squeezenet"), source=parse_source("model.pt2", "squeezenet"), weights=None,
         output="logits", input=SPEC, labels=(), default_method="gradient", accuracy=None, digest="sha256:" + "0" * 64,
     )  # fmt: skip
-    return Model.from_program(folder, export_module(module, SPEC.shape, "squeezenet"))
+    return Model.from_program(folder, export_module(module, SPEC.shape, "squeezenet"), device)
 
 
 def compare_lrp(model: Model, module: nn.Module, x: Tensor, classes: Tensor) -> None:

@@ -19,7 +19,12 @@ CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
 
 
 def model_of(
-    module: nn.Module, shape: Sequence[int], dtype: torch.dtype = torch.float32, image: bool = False, **fields: Any
+    module: nn.Module,
+    shape: Sequence[int],
+    dtype: torch.dtype = torch.float32,
+    image: bool = False,
+    device: str = "cpu",
+    **fields: Any,
 ) -> Model:
     """A module, exported and loaded as the worker would, with a folder that is not on disk."""
     spec = InputSpec(kind="tensor", shape=tuple(shape), **{k: fields.pop(k) for k in ("low", "high") if k in fields})
@@ -31,7 +36,7 @@ def model_of(
         "name": "toy", "output": "logits", "input": spec, "labels": (), "default_method": "gradient", "accuracy": None,
         "digest": "sha256:" + "0" * 64,
     }  # fmt: skip
-    return Model.from_program(ModelSpec(**{**known, **fields}), exported(module, shape), dtype=dtype, chunk=CHUNK)
+    return Model.from_program(ModelSpec(**{**known, **fields}), exported(module, shape), device, dtype, CHUNK)
 
 
 def exported(module: nn.Module, shape: Sequence[int]) -> torch.export.ExportedProgram:

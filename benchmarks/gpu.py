@@ -1,0 +1,149 @@
+"""What a GPU gives: the CPU's numbers, and our methods' time beside their peers'; written to benchmarks/gpu.md.
+
+`python -m benchmarks.gpu` needs a GPU, the repository, and the wheels of the tests. `--device cpu --out FILE` tries the
+script itself where there is none.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers import gradient, ours, pictures, whence
+from benchmarks.places import ROOT
+from benchmarks.side_by_side import alternate
+from benchmarks.vision import squeezenet
+from workers.engine.device import out_of_memory
+from workers.engine.model.model import Model
+
+NO_GPU = "no GPU: torch sees none here, so there is nothing to measure, and benchmarks/gpu.md stays as it is"
+METHODS = ("gradient", "integrated_gradients", "smooth_grad", "lrp", "occlusion")
+PARITY, AHEAD = 1e-4, 2.0
+STEPS, ROUNDS = 50, 11
+ROWS = (1, 8, 32, 64)
+
+Call = Callable[[], Any]
+
+
+def main() -> None:
+    device, out = _option("--device", "cuda"), Path(_option("--out", str(ROOT / "benchmarks" / "gpu.md")))
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print(NO_GPU)
+        return
+    began = time.perf_counter()
+    text = "\n".join([*written(device), f"\nTook {time.perf_counter() - began:.0f} s.", ""])
+    out.write_text(text)
+    print(text, f"\nwrote {out}", sep="")
+
+
+def written(device: str) -> Iterator[str]:
+    """The lines of the page: the device, parity, one input beside its peers, and batches."""
+    module, x = squeezenet(), pictures(max(ROWS))
+    classes = module(x[:1]).argmax(1)
+    here, there = ours(module), ours(module, device)
+    yield f"# On a GPU\n\n{machine(device)}; SqueezeNet 1.1 at 227 x 227, float32. By `make gpu`."
+    yield "\nOn the same input, against the CPU (of the largest value):\n\n| | apart | aim |\n|---|---|---|"
+    yield from (f"| {name} | {apart(here, there, name, x[:1], classes):.1e} | {PARITY:g} |" for name in METHODS)
+    yield f"\nOne input; the median of {ROUNDS}, in turn, with quartiles:\n"
+    yield f"| | Whence | Captum; of lrp Zennit | of Whence's time (aim {AHEAD:g}) |\n|---|---|---|---|"
+    yield from beside_peers(there, module.to(device), x[:1].to(device), classes.to(device))
+    yield "\nGradients of a batch:\n\n| rows | pictures/s | most memory of torch |\n|---|---|---|"
+    yield from (batched(there, x[:rows].to(device), device) for rows in ROWS)
+
+
+def machine(device: str) -> str:
+    """The device, its driver where it has one, and torch."""
+    if not device.startswith("cuda"):
+        return f"{platform.processor() or platform.machine()}, torch {torch.__version__} (a trial without a GPU)"
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split("\n")[0]
+    return f"{torch.cuda.get_device_name(device)}, driver {driver or 'unknown'}, torch {torch.__version__}"
+
+
+def apart(here: Model, there: Model, method: str, x: Tensor, classes: Tensor) -> float:
+    """How far the numbers of two devices are apart, of the largest."""
+    one, other = (np.asarray(_cpu(whence(model, method, x.to(model.device), classes)())) for model in (here, there))
+    return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+def beside_peers(model: Model, module: nn.Module, x: Tensor, classes: Tensor) -> Iterator[str]:
+    for name, peer in peers(module, x, classes).items():
+        calls: Mapping[str, Call] = {
+            "ours": ended(whence(model, name, x, classes), x.device),
+            "peer": ended(peer, x.device),
+        }
+        taken = alternate(calls, ROUNDS)
+        told = [_spread(taken[side]) for side in calls]
+        ratio = statistics.median(taken["peer"]) / statistics.median(taken["ours"])
+        yield f"| {name} | {told[0]} | {told[1]} | {ratio:.2f} |"
+
+
+def peers(module: nn.Module, x: Tensor, classes: Tensor) -> Mapping[str, Call]:
+    """Captum's way of each method, with as many passes; of `lrp` Zennit's, which has the same composite."""
+    from captum.attr import IntegratedGradients, NoiseTunnel, Saliency
+    from zennit.composites import EpsilonPlusFlat
+
+    hooked = squeezenet().to(x.device)
+    EpsilonPlusFlat().register(hooked)
+    integrated, saliency = IntegratedGradients(module), Saliency(module)
+    noisy = NoiseTunnel(saliency)
+    return {
+        "gradient": lambda: saliency.attribute(x.detach().requires_grad_(), target=classes, abs=False),
+        "integrated_gradients": lambda: integrated.attribute(x, target=classes, n_steps=STEPS),
+        "smooth_grad": lambda: noisy.attribute(x, target=classes, nt_samples=STEPS, stdevs=0.1, abs=False),
+        "lrp": gradient(hooked, x, classes, times_score=True),
+    }
+
+
+def batched(model: Model, x: Tensor, device: str) -> str:
+    """Pictures a second of a gradient of so many rows at once; where they do not fit, that."""
+    gpu = device.startswith("cuda")
+    if gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    run = ended(whence(model, "gradient", x, torch.zeros(len(x), dtype=torch.int64)), x.device)
+    try:
+        seconds = statistics.median(alternate({"ours": run}, ROUNDS)["ours"])
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return f"| {len(x)} | out of memory | |"
+    most = f"{torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB" if gpu else ""
+    return f"| {len(x)} | {len(x) / seconds:.1f} | {most} |"
+
+
+def ended(call: Call, device: torch.device) -> Call:
+    """The call until the device has done it."""
+
+    def whole() -> None:
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return whole
+
+
+def _cpu(found: Any) -> Any:
+    return found.detach().cpu() if isinstance(found, Tensor) else found
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    low, middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return f"{middle * 1e3:.2f} ms ({low * 1e3:.2f}-{high * 1e3:.2f})"
+
+
+def _option(name: str, otherwise: str) -> str:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else otherwise
+
+
+if __name__ == "__main__":
+    main()

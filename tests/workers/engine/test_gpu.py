@@ -1,0 +1,48 @@
+"""On a GPU as on the CPU: the same numbers, and the ways out where its memory ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.toys import model_of, net
+from workers.engine.model.batch import Batch
+from workers.explanation.target import RankTarget
+from workers.methods.method import parse_method
+from workers.runtime.execute.hardware import machine, memory
+
+SHAPE = (1, 8, 8)
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here"))
+METHODS = (
+    "gradient", "input_times_gradient", "integrated_gradients", "smooth_grad", "lrp", "deep_lift", "guided_backprop",
+    "occlusion", "lime", "kernel_shap", "rise", "grad_cam",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_device_finds_what_the_cpu_finds_in_float64(device: str, method: str) -> None:
+    x = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(1))
+    found = [
+        explained(method, x.to(dtype), "cpu" if dtype is torch.float64 else device, dtype)
+        for dtype in (torch.float64, torch.float32)
+    ]
+    largest = np.abs(found[0]).max()
+    assert largest > 0
+    assert np.abs(found[0] - found[1]).max() < 1e-4 * largest
+
+
+def explained(method: str, x: torch.Tensor, device: str, dtype: torch.dtype) -> np.ndarray:
+    model = model_of(net(), SHAPE, dtype, image=True, device=device)
+    targets = [RankTarget(rank=0)] * len(x)
+    rows = parse_method(method).explain(model, Batch(x.to(device), targets, list(range(len(x))))).rows()
+    return np.stack([np.asarray(row.arrays["attribution"], np.float64) for row in rows])
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_the_receipt_names_the_gpu_and_the_heartbeat_its_memory(device: str) -> None:
+    model = model_of(net(), SHAPE, device=device)
+    told = machine(model, 1)
+    assert (told["name"], told["instructions"][:3]) == (torch.cuda.get_device_name(), "sm_")
+    assert 0 < memory(device)["allocated"] <= memory(device)["reserved"] < memory(device)["total"]
