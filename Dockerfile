@@ -59,7 +59,7 @@ COPY --from=worker-installed /opt/whence /opt/whence
 ENV WHENCE_MODELS=/models \
     MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 VOLUME /models
-HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "workers.alive"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "workers.alive", "--or-unheard"]
 CMD ["python", "-m", "workers"]
 
 # Whence whole in one container, as the explainer of a KServe InferenceService: docker build --target explainer.

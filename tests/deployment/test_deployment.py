@@ -96,7 +96,7 @@ def test_an_image_runs_a_module_that_exists(name: str) -> None:
 
 
 def test_health_is_asked_of_what_exists() -> None:
-    assert 'CMD ["python", "-m", "workers.alive"]' in stage("worker")
+    assert 'CMD ["python", "-m", "workers.alive", "--or-unheard"]' in stage("worker")
     assert (ROOT / "workers" / "alive.py").is_file()
     assert "/healthz" in stage("api")
 

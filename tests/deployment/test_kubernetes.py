@@ -136,8 +136,9 @@ def test_probes_ask_what_exists() -> None:
     for probe in probes("api"):
         assert probe["httpGet"] == {"path": "/healthz", "port": "http"}
     for probe in probes("worker"):
-        assert probe["exec"]["command"] == ["python", "-m", "workers.alive"]
+        assert probe["exec"]["command"][:3] == ["python", "-m", "workers.alive"]
     living = container("worker")["livenessProbe"]
+    assert living["exec"]["command"][3:] == ["--or-unheard"], "a Redis that is away is not cured by another worker"
     assert living["periodSeconds"] * living["failureThreshold"] >= 600, (
         "an absence of Redis is no reason to start again"
     )
