@@ -85,8 +85,12 @@ def _bar(canvas: Image.Image, at: tuple[int, int], height: int, drawn: Scaled, c
     ramp = np.linspace(highest, lowest, height, dtype=np.float32)[:, None]
     canvas.paste(Image.fromarray(np.repeat(colour(ramp), BAR, axis=1)), at)
     draw.rectangle((x - 1, y - 1, x + BAR, y + height), outline=(200, 200, 204))
-    for value, text in bar_labels(drawn):
+    taken: list[float] = []
+    for value, text in sorted(bar_labels(drawn), key=lambda one: -abs(one[0] + 0.1)):  # the ends first
         down = y + (highest - value) / max(highest - lowest, 1e-9) * (height - 1)
         draw.line((x + BAR, down, x + BAR + 3, down), fill=INK)
         inside = min(max(down, y + SMALL / 2), y + height - SMALL / 2)
+        if any(abs(inside - other) < SMALL for other in taken):
+            continue  # a picture of one bar has room for one number
+        taken.append(inside)
         write(draw, (x + BAR + 7, inside), text, SMALL, anchor="lm")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from service.render.text import number
+
 MARKS = 6
 
 
@@ -46,7 +48,14 @@ class Axis:
             return [mark for mark in found if self.low <= mark <= self.high * (1 + 1e-9)]
         step = max(self._step(), 1.0) if whole else self._step()
         first = math.ceil(self.low / step - 1e-9)
-        return [round(i * step, 12) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+        return [float(f"{i * step:.12g}") for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+    def written(self, value: float) -> str:
+        """A number on it, in as many digits as tell one mark from the next: 1000.02 where they are hundredths apart."""
+        if self.log:
+            return number(value)
+        largest = max(abs(self.low), abs(self.high))
+        return number(value, max(3, math.floor(math.log10(largest)) - math.floor(math.log10(self._step())) + 1))
 
     def _step(self) -> float:
         span = self.high - self.low

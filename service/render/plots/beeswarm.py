@@ -13,12 +13,12 @@ from service.render.frame import BAR, GAP, MARGIN, SMALL, WHITE, Caption, headed
 from service.render.plots.axes import Axis
 from service.render.plots.lines import FINER, GRID
 from service.render.plots.shades import shade, shades
-from service.render.text import FAINT, fitted, number, write
+from service.render.text import FAINT, fitted, room, write
 
 MOST = 20  # features
 DOTS = 2000  # inputs
 ROW = 34
-NAMES, PLOT = 150, 460
+NAMES, MOST_NAMES, PLOT = 150, 320, 460
 DOT = 3  # radius
 
 
@@ -29,7 +29,8 @@ def draw_beeswarm(values: NDArray[np.floating], seen: NDArray[np.floating], layo
         caption = caption.adding(f"the {MOST} strongest of {values.shape[1]} features")
     across = Axis.over(min(0.0, float(values.min())), max(0.0, float(values.max()))).rounded()
     height = ROW * len(order)
-    width = NAMES + PLOT + GAP + BAR + 40 + 2 * MARGIN
+    beside = room((layout.name(feature) for feature in order), SMALL, NAMES, MOST_NAMES)
+    width = beside + PLOT + GAP + BAR + 40 + 2 * MARGIN
     canvas, pen, top = headed(width, height + 2 * SMALL + 2 * GAP, caption)
     plot = Image.new("RGB", (PLOT * FINER, height * FINER), WHITE)
     fine = ImageDraw.Draw(plot)
@@ -43,25 +44,25 @@ def draw_beeswarm(values: NDArray[np.floating], seen: NDArray[np.floating], layo
             middle = (row + 0.5) * ROW + lift
             box = [one * FINER for one in (x - DOT, middle - DOT, x + DOT, middle + DOT)]
             fine.ellipse(box, fill=ink)
-        at = (MARGIN + NAMES - 10, top + (row + 0.5) * ROW)
-        write(pen, at, fitted(layout.name(feature), SMALL, NAMES - 12), SMALL, anchor="rm")
-    left = MARGIN + NAMES
+        at = (MARGIN + beside - 10, top + (row + 0.5) * ROW)
+        write(pen, at, fitted(layout.name(feature), SMALL, beside - 12), SMALL, anchor="rm")
+    left = MARGIN + beside
     canvas.paste(plot.resize((PLOT, height), Image.Resampling.LANCZOS), (left, top))
     for mark in across.marks():
         x = left + across.share(mark) * (PLOT - 1)
-        write(pen, (x, top + height + 6), number(mark), SMALL, ink=FAINT, anchor="ma")
+        write(pen, (x, top + height + 6), across.written(mark), SMALL, ink=FAINT, anchor="ma")
     beneath = (left + PLOT / 2, top + height + SMALL + GAP)
     write(pen, beneath, "attribution", SMALL, ink=FAINT, anchor="ma")
     _key(canvas, (left + PLOT + GAP, top), height)
     return png(canvas)
 
 
-def swarm(places: Sequence[float], room: float) -> list[float]:
-    """How far above or below its line each dot lies: next to those already there, all within `room`."""
+def swarm(places: Sequence[float], space: float) -> list[float]:
+    """How far above or below its line each dot lies: next to those already there, all within `space`."""
     columns: dict[int, int] = {}
     found = []
     crowd = max(np.bincount([int(x // DOT) for x in places]).tolist(), default=1) if places else 1
-    step = min(2.0 * DOT, 2 * room / max(crowd, 1))
+    step = min(2.0 * DOT, 2 * space / max(crowd, 1))
     for x in places:
         nth = columns[int(x // DOT)] = columns.get(int(x // DOT), -1) + 1
         found.append((nth + 1) // 2 * step * (1 if nth % 2 else -1))

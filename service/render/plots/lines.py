@@ -34,7 +34,7 @@ def plot(
     curves, at = np.asarray(arrays["curves"], float), np.asarray(arrays["at"], float)
     across = Axis.over(float(at.min()), float(at.max()), bool(said.get("log")))
     up = Axis.over(min(0.0, float(curves.min())), max(0.0, float(curves.max()))).rounded()
-    left = 16 + ROW + int(max(length(number(mark), SMALL) for mark in up.marks()))
+    left = 16 + ROW + int(max(length(up.written(mark), SMALL) for mark in up.marks()))
     lines = Image.new("RGB", (WIDTH * FINER, HEIGHT * FINER), WHITE)
     pen = ImageDraw.Draw(lines)
     for mark in up.marks():
@@ -53,11 +53,11 @@ def plot(
     draw = ImageDraw.Draw(body)
     draw.rectangle((left - 1, 7, left + WIDTH, 8 + HEIGHT), outline=(200, 200, 204))
     for mark in up.marks():
-        write(draw, (left - 8, 8 + (1 - up.share(mark)) * (HEIGHT - 1)), number(mark), SMALL, anchor="rm")
+        write(draw, (left - 8, 8 + (1 - up.share(mark)) * (HEIGHT - 1)), up.written(mark), SMALL, anchor="rm")
     for mark in _readable(across, bool((at == at.round()).all())):
         x = left + across.share(mark) * (WIDTH - 1)
         draw.line((x, 8 + HEIGHT, x, 12 + HEIGHT), fill=INK)
-        write(draw, (x, 16 + HEIGHT), number(mark), SMALL, anchor="ma")
+        write(draw, (x, 16 + HEIGHT), across.written(mark), SMALL, anchor="ma")
     write(draw, (left + WIDTH / 2, 16 + HEIGHT + ROW), said.get("x", ""), SMALL, ink=FAINT, anchor="ma")
     _upright(body, said.get("y", ""), 8 + HEIGHT // 2)
     return body

@@ -14,11 +14,11 @@ from service.render.frame import GAP, MARGIN, SMALL, Caption, headed, png
 from service.render.plots.axes import Axis
 from service.render.plots.lines import GRID
 from service.render.plots.steps import Step, check, score_of, steps, suits
-from service.render.text import FAINT, INK, fitted, number, write
+from service.render.text import FAINT, INK, fitted, number, room, write
 from workers.contract import InvalidParameter
 
 ROW = 24
-NAMES, PLOT, NUMBERS = 170, 420, 64
+NAMES, MOST_NAMES, PLOT, NUMBERS = 170, 340, 420, 64
 _MORE, _LESS = (tuple(int(part) for part in colours(np.array(share, np.float32), "blue_red")) for share in (0.7, -0.7))
 
 
@@ -39,36 +39,41 @@ def draw_waterfall(values: NDArray[np.floating], labels: Sequence[str], meta: Ma
     ends = [start, score, *(step.end for step in found)]
     across = Axis.over(min(ends), max(ends)).rounded()
     height = ROW * (len(found) + 2)
-    width = NAMES + PLOT + NUMBERS + 2 * MARGIN
+    beside = room((step.name for step in found), SMALL, NAMES, MOST_NAMES)
+    width = beside + PLOT + NUMBERS + 2 * MARGIN
     fill = meta["method"].get("fill") or meta["method"].get("baseline")
     usual = "the background's mean" if fill == "background" else "the baseline"
     canvas, pen, top = headed(width, height + SMALL + GAP, of.adding(f"from {usual} to the score"))
 
     def at(value: float) -> float:
-        return MARGIN + NAMES + across.share(value) * PLOT
+        return MARGIN + beside + across.share(value) * PLOT
 
     for mark in across.marks():
         pen.line((at(mark), top, at(mark), top + height), fill=GRID)
-        write(pen, (at(mark), top + height + 6), number(mark), SMALL, ink=FAINT, anchor="ma")
-    _end(pen, top, usual, start, at)
+        write(pen, (at(mark), top + height + 6), across.written(mark), SMALL, ink=FAINT, anchor="ma")
+    _end(pen, top, beside, usual, across.written(start), at(start))
     for row, step in enumerate(found, 1):
-        _bar(pen, top + row * ROW, step, at)
-    _end(pen, top + (len(found) + 1) * ROW, "score", score, at)
+        _bar(pen, top + row * ROW, beside, step, at)
+    _end(pen, top + (len(found) + 1) * ROW, beside, "score", across.written(score), at(score))
     return png(canvas)
 
 
-def _bar(pen: ImageDraw.ImageDraw, top: int, step: Step, at: Any) -> None:
+def _bar(pen: ImageDraw.ImageDraw, top: int, beside: int, step: Step, at: Any) -> None:
     left, right = sorted((at(step.start), at(step.end)))
     more, middle = step.end >= step.start, top + ROW // 2
-    write(pen, (MARGIN + NAMES - 10, middle), fitted(step.name, SMALL, NAMES - 12), SMALL, anchor="rm")
+    write(pen, (MARGIN + beside - 10, middle), fitted(step.name, SMALL, beside - 12), SMALL, anchor="rm")
     fill = FAINT if step.name == "not attributed" else _MORE if more else _LESS
     pen.rectangle((left, middle - 8, max(right, left + 1), middle + 8), fill=fill)
     pen.line((at(step.end), middle + 8, at(step.end), middle + ROW - 8), fill=FAINT)
-    write(pen, (right + 6, middle), f"{step.end - step.start:+.3g}", SMALL, ink=FAINT, anchor="lm")
+    write(pen, (right + 6, middle), _signed(step.end - step.start), SMALL, ink=FAINT, anchor="lm")
 
 
-def _end(pen: ImageDraw.ImageDraw, top: int, name: str, value: float, at: Any) -> None:
+def _end(pen: ImageDraw.ImageDraw, top: int, beside: int, name: str, value: str, x: float) -> None:
     middle = top + ROW // 2
-    write(pen, (MARGIN + NAMES - 10, middle), fitted(name, SMALL, NAMES - 12), SMALL, ink=FAINT, anchor="rm")
-    pen.line((at(value), middle - 8, at(value), middle + ROW - 8 if name != "score" else middle + 8), fill=INK, width=2)
-    write(pen, (at(value) + 6, middle), number(value), SMALL, anchor="lm")
+    write(pen, (MARGIN + beside - 10, middle), fitted(name, SMALL, beside - 12), SMALL, ink=FAINT, anchor="rm")
+    pen.line((x, middle - 8, x, middle + ROW - 8 if name != "score" else middle + 8), fill=INK, width=2)
+    write(pen, (x + 6, middle), value, SMALL, anchor="lm")
+
+
+def _signed(value: float) -> str:
+    return f"+{number(value)}" if value > 0 else number(value)

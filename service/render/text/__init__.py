@@ -1,11 +1,14 @@
 """Text in pictures, in room and in letters that can be drawn."""
 
+from collections.abc import Iterable
+
 from PIL import ImageDraw
 
 from service.render.text.fonts import font, readable, runs
 
 INK = (32, 32, 36)
 FAINT = (104, 104, 112)
+WHOLE = 1e6  # below it a number is written without a power of ten
 
 
 def length(text: str, size: int) -> float:
@@ -48,6 +51,12 @@ def write(
         x += face.getlength(run)
 
 
-def number(value: float) -> str:
-    """A number in three significant digits, as short as it reads: 0.123, 12.3, 4.56e-06."""
-    return f"{value:.3g}"
+def number(value: float, digits: int = 3) -> str:
+    """A number in so many significant digits, as short as it reads: 0.123, 12.3, 1234, 4.56e-06."""
+    shown = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in shown and abs(value) < WHOLE else shown
+
+
+def room(labels: Iterable[str], size: int, least: int, most: int) -> int:
+    """The pixels that the longest of these takes beside a plot, within bounds."""
+    return max(least, min(most, int(max((length(label[:most], size) for label in labels), default=0)) + 14))

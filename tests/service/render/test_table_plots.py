@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from service.render.axis_kinds import Layout
 from service.render.picture import draw
+from service.render.plots.axes import Axis
 from service.render.plots.beeswarm import NAMES, PLOT, ROW, draw_beeswarm, swarm
 from service.render.plots.shades import shades
 from service.render.plots.steps import MOST, steps, suits
-from service.render.style import Look
+from service.render.style import Look, Picture
+from service.render.text import number
 from tests.service.render.drawings import CAPTION, f32, pixels
 from workers.contract import InvalidParameter, encode_npy
 
@@ -69,6 +71,49 @@ def test_bars_that_add_are_red_and_those_that_take_away_blue() -> None:
     red, blue = picture[..., 0] - picture[..., 2] > 60, picture[..., 2] - picture[..., 0] > 60
     assert np.argwhere(red)[:, 0].max() < np.argwhere(blue)[:, 0].min()  # of two alike the first comes first
     assert set(np.argwhere(red)[:, 1]) == set(np.argwhere(blue)[:, 1])  # there, and the same way back
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "first", "last"),
+    [
+        (999.98, 1000.01, "999.98", "1000.01"),
+        (-1e-14, 2e-14, "-1e-14", "2e-14"),
+        (0, 5000, "0", "5000"),
+        (-2.5e7, 0, "-2.5e+07", "0"),
+        (0.5, 0.9, "0.5", "0.9"),
+    ],
+)
+def test_the_marks_of_an_axis_are_told_from_each_other(low: float, high: float, first: str, last: str) -> None:
+    axis = Axis.over(low, high).rounded()
+    marks = axis.marks()
+    assert (axis.written(marks[0]), axis.written(marks[-1])) == (first, last)
+    assert len({axis.written(mark) for mark in marks}) == len(marks)
+    assert [float(axis.written(mark)) for mark in marks] == marks
+
+
+def test_a_number_is_as_short_as_it_reads() -> None:
+    values = [0.1234, 12.34, 999.9, 1234.5, -99999, 1e6, 4.56e-6, 0.0, float("inf")]
+    told = ["0.123", "12.3", "1000", "1234", "-99999", "1e+06", "4.56e-06", "0", "inf"]
+    assert [number(value) for value in values] == told
+
+
+@pytest.mark.parametrize("picture", ["waterfall", "heatmap"])
+def test_a_long_name_widens_the_picture_up_to_a_bound(picture: Picture) -> None:
+    def width(name: str) -> int:
+        values, layout = f32([0.5, -0.5]), {"names": [name, "b"], "categories": {}, "axes": ["feature"]}
+        return len(pixels(draw(picture, said(values, layout=layout), [encode_npy(values)] * 2, Look()))[0])
+
+    short, long, longest = (width(name) for name in ("a", "the mean of the radius", "a" * 10_000))
+    assert short < long or picture == "waterfall"
+    assert long < longest == width("a" * 100)
+
+
+def test_the_numbers_beside_a_single_bar_do_not_lie_upon_each_other() -> None:
+    values = f32([-0.4])
+    picture = pixels(draw("heatmap", said(values), [encode_npy(values)] * 2, Look()))
+    beside = picture[:, -40:].min(axis=2) < 128
+    lines = np.flatnonzero(beside.any(axis=1))
+    assert lines.max() - lines.min() < 14  # one line of digits
 
 
 def test_a_value_is_written_as_its_people_write_it() -> None:
