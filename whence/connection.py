@@ -15,10 +15,14 @@ AT_ONCE = 32  # asked for before the first is waited for, so that the service ca
 
 
 def settings(url: str | None, key: str | None) -> dict[str, Any]:
-    """What an httpx client is made with; address and API key come from WHENCE_URL and WHENCE_KEY where not given."""
+    """What an httpx client is made with; address and API key come from WHENCE_URL and WHENCE_KEY where not given.
+
+    Raises Unreachable where the address is none.
+    """
     address = (url or os.environ.get("WHENCE_URL") or HERE).rstrip("/")
     if not address.startswith(("http://", "https://")):
         address = f"http://{address}"
+    _check(address)
     key = key or os.environ.get("WHENCE_KEY")
     return {
         "base_url": address,
@@ -27,6 +31,15 @@ def settings(url: str | None, key: str | None) -> dict[str, Any]:
         "limits": httpx.Limits(max_connections=AT_ONCE),
         "trust_env": False,
     }
+
+
+def _check(address: str) -> None:
+    """Not repeated where it is wrong: it may hold a password."""
+    try:
+        httpx.URL(address).host.encode("idna")
+    except (httpx.InvalidURL, UnicodeError):
+        why = f"the address that was given, or WHENCE_URL, is none; it is one as {HERE}"
+        raise Unreachable(why, code="unreachable") from None
 
 
 def unreachable(url: httpx.URL, error: httpx.TransportError) -> Unreachable:

@@ -28,7 +28,10 @@ LAST = ("succeeded", "failed", "cancelled")
 
 def connect(url: str, patience: float = 60) -> Client:
     """Its API key, where it needs one, is in the environment variable WHENCE_KEY."""
-    return Client(url, patience=patience)
+    try:
+        return Client(url, patience=patience)
+    except Unreachable as error:
+        give_up(error)
 
 
 def in_commands(sentence: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from service.http.errors import Invalid
 LONGEST = 2000
 PORTS = {"https": 443, "http": 80}
 POINTER = "/webhook/url"
+_NAME = re.compile(r"(?=.{1,253}\.?\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?", re.ASCII)  # what a resolver can be asked
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # IANA's special-purpose registries of 2026, whole: no receiver of a webhook is in any of them. And multicast.
@@ -54,20 +56,23 @@ def check(url: str, rules: Rules) -> httpx.URL:
     """The URL, of which no name has been looked up yet; raises Invalid."""
     try:
         place = httpx.URL(url if len(url) <= LONGEST else "")
-    except httpx.InvalidURL:
+        host = place.host
+    except (httpx.InvalidURL, UnicodeError):
         raise _wrong("this is no URL") from None
     schemes = ("https", "http") if rules.inside else ("https",)
-    if place.scheme not in schemes or not place.host:
+    if place.scheme not in schemes or not host:
         raise _wrong(f"a webhook has a URL of at most {LONGEST} characters that begins with {schemes[0]}://")
     if place.userinfo or place.fragment:
         raise _wrong("a webhook's URL holds no user, password or fragment")
     if not rules.inside and place.port not in (None, PORTS["https"]):
         raise _wrong("a webhook goes to port 443")
-    if rules.hosts and place.host.lower() not in rules.hosts:
+    if rules.hosts and host.lower() not in rules.hosts:
         raise _wrong("webhooks do not go to this host; the operator lists those they go to")
     try:
-        literal = ipaddress.ip_address(place.host)
+        literal = ipaddress.ip_address(host)
     except ValueError:
+        if not _NAME.fullmatch(place.raw_host.decode("ascii")):
+            raise _wrong("the host is no name: 1 to 63 letters, digits or hyphens between dots, 253 in all") from None
         return place
     if not rules.inside and not public(literal):
         raise _wrong("a webhook goes to a public address")
@@ -85,9 +90,9 @@ def public(address: Address) -> bool:
 
 async def resolve(place: httpx.URL, rules: Rules) -> str:
     """The one address to connect to; raises PlaceRefused where any address of the host is not public, or none is."""
-    port = place.port or PORTS[place.scheme]
+    host, port = place.raw_host.decode("ascii"), place.port or PORTS[place.scheme]  # the name that the certificate has
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(place.host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise PlaceRefused(f"the host has no address ({error.strerror})") from None
     addresses = [ipaddress.ip_address(str(one[4][0]).partition("%")[0]) for one in found]

@@ -114,3 +114,13 @@ async def test_a_table_is_sent_in_the_order_of_the_model_s_columns(tmp_path: Pat
         with pytest.raises(Refused, match="enough"):
             await other.explain_dataset("toy", tmp_path / "t.csv")
     assert [(one["inputs"].tolist(), one["labels"].tolist()) for one in sent] == [([[3, 1]], [1])] * 2
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b", "http://[::", "http://xn--", "http://user:secret@" + "a" * 64 + ".example"]
+)
+@pytest.mark.parametrize("make", [Client, AsyncClient])
+def test_an_address_that_is_none_is_told_in_a_sentence(make: type[Client | AsyncClient], url: str) -> None:
+    with pytest.raises(Unreachable, match="WHENCE_URL, is none; it is one as http://127") as error:
+        make(url)
+    assert "secret" not in str(error.value)

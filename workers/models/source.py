@@ -67,6 +67,7 @@ def _address(text: str, kind: str, where: str) -> str:
     try:
         parts = urlsplit(text.strip())
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
     except ValueError:
         host = None
     if (

@@ -124,3 +124,10 @@ def test_nothing_there_is_3() -> None:
     assert shown.exit_code == 3
     assert "nothing answers at http://127.0.0.1:1" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def test_an_address_that_is_none_is_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHENCE_URL", "http://[::")
+    shown = runner.invoke(main.app, ["status"])
+    assert shown.exit_code == 3
+    assert "it is one as http://127.0.0.1:8000" in shown.stderr

@@ -65,6 +65,11 @@ def test_addresses_that_are(address: str) -> None:
         "//a.example",         "https://u:p@a.example/", "https://u@a.example/", "https://a.example:22/", "https://a.example/#x",
         "https://127.0.0.1/", "https://[::1]/", "https://[::ffff:10.0.0.1]/", "https://a.example/" + "x" * 2000,
         "https://a.example:99999/", "gopher://a.example", "https://a\nb.example/", "", "https://[fe80::1%25eth0]/",
+        "https://xn--/", "https://xn--a.example/", "https://a..b/", "https://.a.example/", "https://.../",
+        "https://" + "a" * 64 + ".example/", "https://" + "a." * 127 + "example/", "https://a%00b.example/",
+        "https://a%2f.example/", "https://*.example/", "https://0177.0.0.1/", "https://127\u30020\u30020\u30021/",
+        "https://a.example\\@127.0.0.1/", "https://\uff11\uff12\uff17.0.0.1/", "https://[::1%25lo]/",
+        "https://a.example:0/", "https://a.example;127.0.0.1/", "https://\u202e127.0.0.1/",
     ],
 )  # fmt: skip
 def test_what_is_no_place_for_a_webhook(url: str) -> None:
@@ -73,9 +78,30 @@ def test_what_is_no_place_for_a_webhook(url: str) -> None:
 
 
 async def test_numbers_that_resolvers_take_for_addresses_lead_nowhere() -> None:
-    for url in ("https://2130706433/", "https://0x7f.1/", "https://127.1/", "https://localhost/"):
+    for url in (
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://127.1/",
+        "https://localhost/",
+        "https://0x7f000001/",
+        "https://017700000001/",
+        "https://0/",
+    ):
         with pytest.raises((PlaceRefused, Invalid)):
             await resolve(check(url, Rules()), Rules())
+
+
+async def test_the_name_that_is_looked_up_is_the_one_that_the_certificate_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python makes of a sharp s, when it looks it up itself, is another name, with another owner."""
+    asked: list[object] = []
+
+    async def listening(host: object, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 443))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", listening)
+    assert await resolve(check("https://fa\u00df.example/", Rules()), Rules()) == "93.184.216.34"
+    assert asked == ["xn--fa-hia.example"]
 
 
 def test_only_listed_hosts_where_some_are() -> None:

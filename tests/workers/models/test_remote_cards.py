@@ -52,6 +52,8 @@ def test_the_digest_is_of_what_is_served_and_not_of_how_it_is_waited_for(fake: F
         ("kserve:ftp://host/m", {}, "should be kserve: and an address"),
         ("kserve:http://", {}, "should be kserve: and an address"),
         ("mlflow:http://user:secret@host/invocations", {}, "holds a password"),
+        ("mlflow:http://a..b/invocations", {}, "should be mlflow: and an address"),
+        ("mlflow:http://" + "a" * 64 + "/invocations", {}, "should be mlflow: and an address"),
         ("mlflow:http://host/invocations?key=1", {}, "without [?] and #"),
         ("kserve:http://host/v1/models/m", {"version": ""}, "version is wrong"),
         ("kserve:http://host/v1/models/m", {"token": "NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE, which the worker has not"),
