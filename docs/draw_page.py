@@ -68,6 +68,19 @@ def main(url: str) -> None:
         keep(desk, "row")
 
         desk = site.visit()
+        desk.page.select_option("#model", "house")
+        desk.wait_for_results(1)
+        desk.page.wait_for_selector(".cell.wide")
+        keep(desk, "several")
+
+        desk = site.visit(color_scheme="dark")
+        unread = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no image"}
+        desk.page.set_input_files(".pick input[type=file]", unread)
+        desk.page.wait_for_selector("#input-error:not([hidden])")
+        site.refusals += 1
+        keep(desk, "error")
+
+        desk = site.visit()
         desk.page.select_option("#model", "scenes")
         desk.page.wait_for_selector(".cell.stale", state="detached")
         desk.wait_for_results(1)

@@ -113,7 +113,7 @@ function scaleOf(rows) {
   const [best] = rows;
   const most = best.probability < 1 && percent(best.probability) === percent(1) ? "over 99.9 %" : percent(best.probability);
   const sum = `${labelOf(state.model, best.index)} has ${most}`;
-  return { unit: `In ${unit}, since the probabilities say little: ${sum}.`, ...scores(rows) };
+  return { unit: `In ${unit}; ${sum} probability.`, ...scores(rows) };
 }
 
 function scores(rows) {
