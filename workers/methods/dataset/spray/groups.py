@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from workers.methods.dataset.spray.heatmaps import Heatmaps
 from workers.methods.dataset.spray.spectral_clustering import cluster, neighbour_map
+from workers.methods.nested.ranks import ranks
 
 NAMED = 12  # items of each cluster that the info names
 
@@ -47,10 +49,11 @@ def _told(label: int, at: NDArray[np.int64], shapes: Any, centres: Any, numbers:
     far = np.linalg.norm(shapes[at] - centres[label], axis=1)
     others = np.linalg.norm(np.delete(centres, label, 0) - centres[label], axis=1)
     width = float(far.mean())
+    nearest = ranks(torch.tensor([*far.tolist(), 1.0]))[:-1].argsort(stable=True)  # 1 is the length of a shape
     return {
         "cluster": label,
         "size": len(at),
         "width": width,
         "distance": float(others.min()) if len(others) else None,
-        "items": numbers[at[np.argsort(far, kind="stable")[:NAMED]]].tolist(),
+        "items": numbers[at[nearest[:NAMED].numpy()]].tolist(),
     }

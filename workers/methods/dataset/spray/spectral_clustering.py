@@ -6,13 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csgraph, identity
+from scipy.sparse import csgraph, csr_matrix, identity
 from scipy.sparse.linalg import eigsh
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
-from sklearn.neighbors import kneighbors_graph
+from sklearn.metrics import pairwise_distances_chunked
+
+from workers.methods.nested.ranks import ROUNDING
 
 Floats = NDArray[np.float64]
+ALIKE = 1e-9  # of the largest: eigenvalues, and entries of their vectors, that differ by less are equal
 DENSE = 1500  # items: up to so many, all eigenvalues are computed at once
 
 
@@ -33,7 +36,7 @@ def cluster(features: Floats, neighbours: int, count: int | None, most: int, see
     total = len(features)
     if total < 3:
         return Clusters(np.zeros(total, np.int64), np.zeros(total), np.zeros((total, 2)))
-    near = kneighbors_graph(features, min(neighbours, total - 1), mode="connectivity")
+    near = joined(features, min(neighbours, total - 1))
     values, vectors = spectrum(csgraph.laplacian((near + near.T) / 2, normed=True), min(most + 1, total - 1), seed)
     groups = min(count or eigengap(values[: most + 1]), total)
     length = np.linalg.norm(vectors[:, :groups], axis=1, keepdims=True)
@@ -45,8 +48,29 @@ def cluster(features: Floats, neighbours: int, count: int | None, most: int, see
     return Clusters(np.argsort(order)[labels].astype(np.int64), values, plane)
 
 
+def joined(features: Floats, count: int) -> Any:
+    """The sparse graph (n, n) of each item's `count` nearest; of those that are equally far the first ones.
+
+    What rounding cannot tell apart is equally far: else each size of pass would join items that are alike anew.
+    """
+    margin = ROUNDING * float(np.linalg.norm(features, axis=1).max())
+
+    def nearest(far: Floats, start: int) -> NDArray[np.intp]:
+        far[np.arange(len(far)), start + np.arange(len(far))] = np.inf
+        edge = np.partition(far, count - 1, axis=1)[:, count - 1 : count]
+        rank = (far >= edge - margin).astype(np.int8) + (far > edge + margin)
+        return np.argsort(rank, axis=1, kind="stable")[:, :count]
+
+    found = np.concatenate(list(pairwise_distances_chunked(features, reduce_func=nearest)))
+    rows = np.repeat(np.arange(len(features)), count)
+    return csr_matrix((np.ones(found.size), (rows, found.ravel())), shape=(len(features), len(features)))
+
+
 def spectrum(laplacian: Any, count: int, seed: int) -> tuple[Floats, Floats]:
-    """The smallest eigenvalues, ascending, and their vectors (n, count), each with its largest entry positive."""
+    """The smallest eigenvalues, ascending, and their vectors (n, count).
+
+    Each vector has its largest entry positive, the first of equal ones.
+    """
     size = laplacian.shape[0]
     if size <= DENSE or count >= size - 1:
         values, vectors = np.linalg.eigh(laplacian.toarray())
@@ -57,7 +81,9 @@ def spectrum(laplacian: Any, count: int, seed: int) -> tuple[Floats, Floats]:
         values, vectors = eigsh(2 * identity(size) - laplacian, count, which="LA", v0=start)
         order = np.argsort(-values)
         values, vectors = 2 - values[order], vectors[:, order]
-    signs = np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
+    size_of = np.abs(vectors)
+    first = (size_of >= (1 - ALIKE) * size_of.max(0)).argmax(0)
+    signs = np.sign(vectors[first, np.arange(vectors.shape[1])])
     return np.maximum(values, 0), vectors * np.where(signs == 0, 1, signs)
 
 
@@ -70,5 +96,6 @@ def neighbour_map(features: Floats, seed: int) -> Floats:
 
 
 def eigengap(values: Floats) -> int:
-    """How many eigenvalues lie before the widest gap between neighbouring ones."""
-    return int(np.argmax(np.diff(values))) + 1
+    """How many eigenvalues lie before the widest gap between neighbouring ones, the first of equal ones."""
+    gaps = np.diff(values)
+    return int(np.argmax(gaps >= gaps.max() - ALIKE * np.abs(values).max())) + 1
