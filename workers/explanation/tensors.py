@@ -100,7 +100,7 @@ def decode_safetensors(data: bytes, max_bytes: int = MAX_BYTES) -> NDArray[Any]:
     try:
         (array,) = load(data).values()
     except Exception:
-        _refuse("the safetensors file is damaged or cut off: its offsets do not fit its bytes")
+        _refuse("the safetensors file is damaged or cut off: its header does not fit its bytes")
     _check(array.shape, array.dtype.name)
     return from_bfloat16(array) if dtypes[0] == "BF16" else array
 

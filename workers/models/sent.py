@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tarfile
 import tempfile
@@ -10,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from stat import S_IFDIR, S_IFMT, S_IFREG
-from typing import IO, TypeAlias
+from typing import IO, BinaryIO, TypeAlias
 from zlib import error as zlib_error
 
 from workers.explanation.errors import InvalidFolder
@@ -18,6 +19,7 @@ from workers.models.card_file import FILE, read_card
 from workers.models.source import parse_source
 
 MOST_FILES = 1000
+ENCRYPTED = 0x1
 File: TypeAlias = tuple[PurePosixPath, int, IO[bytes]]
 Files: TypeAlias = Iterator[File]
 _BROKEN = (
@@ -45,8 +47,7 @@ def unpack(archive: Path, folder: Path, most: int) -> None:
                 if left < 0 or count > MOST_FILES:
                     raise InvalidFolder(f"it unpacks to more than {most} bytes, or to more than {MOST_FILES} files")
                 place = folder / path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("xb") as out:
+                with _opened(place, path) as out:
                     shutil.copyfileobj(stream, out)
                 if place.stat().st_size != size:
                     raise InvalidFolder(f"its file {path} is not of the size that the archive says")
@@ -56,10 +57,21 @@ def unpack(archive: Path, folder: Path, most: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, InvalidFolder):
             raise InvalidFolder(f"{folder.name}: {error.detail.removeprefix(folder.name + ': ')}") from None
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = "there is no room here to unpack it; whoever runs this Whence can make some"
+            raise InvalidFolder(f"{folder.name}: {what}") from None
         if isinstance(error, _BROKEN):
             what = "it is no readable zip or tar of a model's folder"
             raise InvalidFolder(f"{folder.name}: {what} ({type(error).__name__}); pack it again") from None
         raise
+
+
+def _opened(place: Path, path: PurePosixPath) -> BinaryIO:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place.open("xb")
+    except (FileExistsError, NotADirectoryError):
+        raise InvalidFolder(f"its entry {str(path)[:100]!r} comes twice, or is a file and a folder") from None
 
 
 def check_data(folder: Path) -> None:
@@ -87,6 +99,8 @@ def _zipped(packed: zipfile.ZipFile) -> Generator[File, None, None]:
     for info in packed.infolist():
         if S_IFMT(info.external_attr >> 16) not in (0, S_IFREG, S_IFDIR):
             raise InvalidFolder("it holds a link or a device; it may hold plain files alone")
+        if info.flag_bits & ENCRYPTED:
+            raise InvalidFolder("it is encrypted; pack it without a password")
         if not info.is_dir():
             with packed.open(info) as stream:
                 yield _plain(info.filename), info.file_size, stream

@@ -120,8 +120,8 @@ def damaged(entry: Any) -> bytes:
         (struct.pack("<Q", 2**40) + b"{}", "no safetensors file, or its header is longer"),
         (struct.pack("<Q", 4) + b"null", "damaged"),
         (damaged({"dtype": "F8_E4M3", "shape": [16], "data_offsets": [0, 16]}), "dtype should be one of F16"),
-        (damaged({"dtype": "F32", "shape": [400], "data_offsets": [0, 1600]}), "offsets do not fit"),
-        (damaged({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}), "offsets do not fit"),
+        (damaged({"dtype": "F32", "shape": [400], "data_offsets": [0, 1600]}), "header does not fit"),
+        (damaged({"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}), "header does not fit"),
         (damaged({"shape": [4]}), "damaged"),
         (damaged(["F32"]), "damaged"),
     ],
@@ -129,6 +129,49 @@ def damaged(entry: Any) -> bytes:
 def test_wrong_safetensors_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(InvalidTensor, match=told):
         decode_safetensors(data)
+
+
+SIX = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
+LIES: list[Any] = [
+    {"x": {**SIX, "dtype": "F64"}},
+    {"x": {**SIX, "dtype": "F16"}},
+    {"x": {**SIX, "dtype": ["F32"]}},
+    {"x": {**SIX, "shape": [-2, -3]}},
+    {"x": {**SIX, "shape": [2.0, 3]}},
+    {"x": {**SIX, "shape": [2**32, 2**32, 6]}},
+    {"x": {**SIX, "shape": [1] * 20_000 + [2, 3]}},
+    {"x": {**SIX, "shape": None}},
+    {"x": {**SIX, "data_offsets": [24, 0]}},
+    {"x": {**SIX, "data_offsets": [-24, 0]}},
+    {"x": {**SIX, "data_offsets": [0, 2**64]}},
+    {"x": {**SIX, "data_offsets": [0, 24, 1]}},
+    {"x": SIX, "y": SIX},
+    {"__metadata__": {"a": 1}, "x": SIX},
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("header", LIES)
+def test_safetensors_whose_header_lies_are_refused(header: Any) -> None:
+    text = json.dumps(header).encode()
+    with pytest.raises(InvalidTensor, match="safetensors"):
+        decode_safetensors(struct.pack("<Q", len(text)) + text + VALUES.tobytes())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"__metadata__": {}, "__metadata__": {}, "x": ' + json.dumps(SIX).encode() + b"}",
+        b'{"x": {"dtype": "F32", "shape": [6], "shape": [2, 3], "data_offsets": [0, 24]}}',
+        b'{"x": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 24]}}',
+        b'{"x": ' * 10_000 + b"1" + b"}" * 10_000,
+        b'{"__metadata__": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    ],
+)
+def test_safetensors_whose_header_is_odd_text_are_refused(text: bytes) -> None:
+    with pytest.raises(InvalidTensor, match="safetensors"):
+        decode_safetensors(struct.pack("<Q", len(text)) + text + VALUES.tobytes())
 
 
 def test_bfloat16_is_read_to_the_last_bit() -> None:
