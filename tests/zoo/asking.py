@@ -75,11 +75,11 @@ def few(name: str) -> dict[str, Any]:
 def loaded(name: str, tokens: int = TOKENS) -> Model:
     """The net, exported and loaded as a worker does, in float64: what differs is then wrong, and no rounding."""
     rows = ZOO[name].rows(2, tokens=tokens)
-    return _of_any_length(name).sized(tuple(tuple(row.shape[1:]) for row in rows.values()))
+    return any_length(name).sized(tuple(tuple(row.shape[1:]) for row in rows.values()))
 
 
 @cache
-def _of_any_length(name: str) -> Model:
+def any_length(name: str) -> Model:
     one = ZOO[name]
     spec = ModelSpec(
         name=name, output=one.output, input=joined(one.takes, {}), labels=(), default_method="gradient", accuracy=None,
@@ -97,12 +97,12 @@ def given(name: str, n: int, seed: int = 0, tokens: int = TOKENS) -> Tensor:
 
 
 @cache
-def supplies(name: str) -> InMemory:
+def supplies(name: str, tokens: int = TOKENS) -> InMemory:
     """Datasets for those methods that look at many inputs."""
     takes = ZOO[name].takes
-    more = {"concept": given(name, 14, 6), "random": given(name, 28, 7)}
+    more = {"concept": given(name, 14, 6, tokens), "random": given(name, 28, 7, tokens)}
     masks = given(name, 12, 8) > 0 if list(takes) == [ONE] and takes[ONE].kind == "image" else None
-    return in_memory(given(name, 12, 5), np.arange(12) % 2, masks, **more)
+    return in_memory(given(name, 12, 5, tokens), np.arange(12) % 2, masks, **more)
 
 
 def asked(
@@ -114,9 +114,9 @@ def asked(
         with contained():
             check(model, method, targets[0] if targets and method.takes_target else None)
             if method.takes_input:
-                batch = Batch(x, list(targets) if method.takes_target else [], seeds, resources=supplies(name))
+                batch = Batch(x, list(targets) if method.takes_target else [], seeds, resources=supplies(name, tokens))
             else:
-                batch = no_input(model, supplies(name))
+                batch = no_input(model, supplies(name, tokens))
                 batch.targets = list(targets)[:1] if method.takes_target else []
             rows = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             told = explained_score.explained_scores(model, batch)[1] if method.takes_input else []

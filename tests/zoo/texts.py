@@ -48,6 +48,11 @@ def mean(h: Tensor, mask: Tensor) -> Tensor:
     return (h * weights).sum(1) / weights.sum(1)
 
 
+def of_tokens(output: Tensor, mask: Tensor) -> Tensor:
+    """What is told of each token (n, tokens, k) as (n, k, tokens), nothing of fillers."""
+    return (output * mask.unsqueeze(2).to(output.dtype)).transpose(1, 2)
+
+
 @animal_of(ids=VOCABULARY, text=WHOLE)
 class ClassOfAText(nn.Module):
     """By its first token, with its mask and kinds of tokens as it comes."""
@@ -71,8 +76,7 @@ class ClassOfEachToken(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         mask = (ids != 0).long()
-        output: Tensor = self.head(self.encoder(ids, mask, torch.zeros_like(ids))).transpose(1, 2)
-        return output
+        return of_tokens(self.head(self.encoder(ids, mask, torch.zeros_like(ids))), mask)
 
 
 @animal_of(ids=VOCABULARY, input=MASKED, output="value")
@@ -84,8 +88,7 @@ class Answers(nn.Module):
         self.encoder, self.head = Encoder(), nn.Linear(4, 2)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        output: Tensor = self.head(self.encoder(ids, mask, torch.zeros_like(ids))).transpose(1, 2)
-        return output
+        return of_tokens(self.head(self.encoder(ids, mask, torch.zeros_like(ids))), mask)
 
 
 @animal_of(ids=VOCABULARY, one=ALONE, other=ALONE, output="value")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.several import model_of_inputs
+from tests.several import model_of_inputs, toy
 from workers.engine.graph.graph import Graph
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
@@ -211,3 +211,12 @@ def test_an_output_is_reached_by_its_name_though_a_module_has_it(select: str) ->
         found = parse_method("gradient").explain(model, Batch(x.detach(), [target] * 2)).arrays["attribution"]
         (slope,) = torch.autograd.grad(module.get_submodule(path)(x)[:, 1].sum(), x)
         torch.testing.assert_close(torch.as_tensor(found), slope)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("image and row", ["image", "row_1"]), ("siamese", ["left", "right"]), ("rgbd", ["rgb", "depth"])],
+)
+def test_inputs_are_listed_in_the_order_in_which_the_model_takes_them(name: str, first: list[str]) -> None:
+    _, model, _ = toy(name)
+    assert [layer.name for layer in model.card.layers[:2]] == first

@@ -132,8 +132,7 @@ def _laid(
         if is_beside(part.name):
             continue
         old = embeddings[part.name].pop(0) if part.embedding else sources[part.name]
-        with graph.inserting_after(last):
-            last = new = _sliced(graph, whole, part, old)
+        last = new = _sliced(whole, part, old, last)
         old.replace_all_uses_with(new)
         if not part.embedding:
             last = _cast(graph, old, new)
@@ -142,8 +141,8 @@ def _laid(
     return whole
 
 
-def _sliced(graph: fx.Graph, whole: fx.Node, part: Part, like: fx.Node) -> fx.Node:
-    """A part of the list in its own shape and memory, under its name."""
+def _sliced(whole: fx.Node, part: Part, like: fx.Node, last: fx.Node) -> fx.Node:
+    """A part of the list in its own shape and memory, under its name, behind the node that is `last` by now."""
     value = whole.meta["val"][:, part.start : part.stop]
     shaped = like.meta["val"].new_empty(like.meta["val"].shape, dtype=torch.float32)
     steps: list[tuple[Any, tuple[Any, ...], Any]] = [
@@ -155,10 +154,10 @@ def _sliced(graph: fx.Graph, whole: fx.Node, part: Part, like: fx.Node) -> fx.No
         steps.append((aten.detach.default, (), shaped))
     node = whole
     for call, args, found in steps:
-        after = graph.create_node("call_function", call, (node, *args))
+        after = whole.graph.create_node("call_function", call, (node, *args))
         after.meta = {"val": found, BETWEEN: True, HELD: part.held}
-        node.append(after)
-        node = after
+        last.append(after)
+        node = last = after
     own = like.meta if part.embedding else {LAYER: part.name}
     node.meta = {**own, "val": shaped, HELD: part.held}
     return node

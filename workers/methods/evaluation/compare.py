@@ -48,14 +48,18 @@ class Compare(Method):
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
-        from workers.methods.nested.attributions import attributions, by_place
+        from workers.methods.nested.attributions import attributions, by_place, own_places
         from workers.methods.nested.evaluation import judge
         from workers.methods.nested.ranks import correlation, ranks
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
-            maps = [by_place(values, model.card.input).flatten(1) for values in attributions(model, rows, self.of)]
-            order = ranks(torch.stack([values.abs() if self.magnitudes else values for values in maps], 1))
-            matrix = correlation(order[:, :, None], order[:, None])
+            found = attributions(model, rows, self.of)
+            maps = [own_places(by_place(values, model.card.input), rows, model) for values in found]
+            each = [
+                torch.stack([values.abs() if self.magnitudes else values for values in own])
+                for own in zip(*maps, strict=True)
+            ]
+            matrix = torch.stack([correlation(order[:, None], order[None]) for order in map(ranks, each)])
             others = max(1, len(maps) - 1)
             alone = len(maps) == 1
             own = matrix.diagonal(dim1=1, dim2=2)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from workers.explanation.card import Output
 from workers.explanation.errors import InvalidFolder
 from workers.models.export.pretrained_images import image_section
-from workers.models.export.pretrained_modules import ImageModel, Similarity, TextModel
+from workers.models.export.pretrained_modules import ImageModel, Similarity, TextModel, of_tokens
 from workers.models.export.pretrained_text import (
     LONGEST,
     TOKENIZER,
@@ -92,15 +92,16 @@ def _sequences(model: Any, folder: Path, length: int | None) -> Pretrained:
 def _tokens(model: Any, folder: Path, length: int | None) -> Pretrained:
     """Classes first, then tokens, as a segmentation of the text."""
     labels = _labels(model.config)
-    return _of_text(model, folder, length, lambda out, _: out.logits.transpose(1, 2), "segmentation", labels)
+    return _of_text(model, folder, length, lambda out, there: of_tokens(out.logits, there), "segmentation", labels)
 
 
 def _answers(model: Any, folder: Path, length: int | None) -> Pretrained:
     """Where the answer starts and where it ends: (2, tokens)."""
-    return _of_text(
-        model, folder, length, lambda out, _: torch.stack([out.start_logits, out.end_logits], 1), "value",
-        ("start", "end"),
-    )  # fmt: skip
+
+    def both(out: Any, there: Tensor) -> Tensor:
+        return of_tokens(torch.stack([out.start_logits, out.end_logits], 2), there)
+
+    return _of_text(model, folder, length, both, "value", ("start", "end"))
 
 
 def _encoder(model: Any, folder: Path, length: int | None, pair: bool) -> Pretrained:

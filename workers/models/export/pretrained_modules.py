@@ -22,6 +22,11 @@ class TextModel(nn.Module):
         return self.head(self.model(input_ids=ids, attention_mask=there.long(), return_dict=True), there)
 
 
+def of_tokens(logits: Tensor, there: Tensor) -> Tensor:
+    """The logits of each token (n, tokens, k) as (n, k, tokens), 0 of padding: a sum over tokens is of the text's."""
+    return (logits * there.unsqueeze(2).to(logits.dtype)).transpose(1, 2)
+
+
 class Similarity(nn.Module):
     """The cosine of the angle between the vectors of two texts, by one encoder: (n,)."""
 

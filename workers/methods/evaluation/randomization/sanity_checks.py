@@ -12,7 +12,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.methods.evaluation.randomization.shuffled_weights import Stranger
 from workers.methods.method import Method
-from workers.methods.nested.attributions import attributions
+from workers.methods.nested.attributions import attributions, own_places
 from workers.methods.nested.ranks import rank_correlation
 
 
@@ -53,10 +53,10 @@ class Sanity:
                 resources=stranger.resources,
             )
             found = attributions(stranger.model, there, self.of)
-            columns.append(torch.stack([self._rho(a, b) for a, b in zip(own, found, strict=True)], 1))
+            columns.append(torch.stack([self._rho(batch, a, b) for a, b in zip(own, found, strict=True)], 1))
             batch.report(done + 1, len(strangers), "models")
         return torch.stack(columns, 2)
 
-    def _rho(self, one: Tensor, other: Tensor) -> Tensor:
-        a, b = (values.flatten(1).abs() if self.magnitudes else values.flatten(1) for values in (one, other))
-        return rank_correlation(a, b)
+    def _rho(self, batch: Batch, one: Tensor, other: Tensor) -> Tensor:
+        maps = (own_places(values.abs() if self.magnitudes else values, batch, self.model) for values in (one, other))
+        return torch.stack([rank_correlation(a, b) for a, b in zip(*maps, strict=True)])

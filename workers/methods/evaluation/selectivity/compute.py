@@ -13,7 +13,7 @@ from workers.engine.model.function import Function
 from workers.explanation.errors import Instead, InvalidTarget, MethodNotApplicable, methods
 from workers.explanation.target import ClassTarget, RankTarget, Target
 from workers.methods.method import Method
-from workers.methods.nested.attributions import attributions, by_place
+from workers.methods.nested.attributions import attributions, by_place, own_places
 from workers.methods.nested.ranks import correlation, ranks
 
 
@@ -38,15 +38,19 @@ def correlations(model: Function, batch: Batch, of: Sequence[Method], others: in
     own = _order(model, batch, wanted, of, magnitudes)
     found = []
     for rivals in _rivals(model, batch, wanted, min(others, model.card.heads - 1)):
-        found.append(correlation(own, _order(model, batch, rivals, of, magnitudes)))
+        other = _order(model, batch, rivals, of, magnitudes)
+        found.append(torch.stack([correlation(one, another) for one, another in zip(own, other, strict=True)]))
     return torch.stack(found, 2)
 
 
-def _order(model: Function, batch: Batch, wanted: Sequence[Target], of: Sequence[Method], magnitudes: bool) -> Tensor:
-    """The ranks within each map, (n, methods, places)."""
+def _order(
+    model: Function, batch: Batch, wanted: Sequence[Target], of: Sequence[Method], magnitudes: bool
+) -> list[Tensor]:
+    """For each row the ranks within each map, (methods, places)."""
     asked = batch.sharing(wanted, batch.seeds, batch.report)
-    maps = [by_place(values, model.card.input).flatten(1) for values in attributions(model, asked, of)]
-    return ranks(torch.stack([values.abs() if magnitudes else values for values in maps], 1))
+    found = attributions(model, asked, of)
+    maps = [own_places(by_place(values, model.card.input), asked, model) for values in found]
+    return [ranks(torch.stack([one.abs() if magnitudes else one for one in own])) for own in zip(*maps, strict=True)]
 
 
 def _rivals(model: Function, batch: Batch, wanted: Sequence[Target], count: int) -> list[list[Target]]:
