@@ -3,8 +3,8 @@
 In the method there is the digest of each in place of what was sent; the bytes go along, to be kept beside the input's.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -22,27 +22,44 @@ FIELDS = ("baseline", "fill", "other", "shift", "wanted")  # of methods, that an
 SENT = frozenset({"image", "tensor", "table", "text", "inputs"})
 
 
-def taken(raw: Any, card: ModelCard, settings: Settings, kept: dict[str, Input], pointer: str, depth: int = 0) -> Any:
-    """A method as JSON with the digest of each input that was sent in it, which is added to `kept`.
+Read: TypeAlias = Callable[[Mapping[str, Any], str], str]  # of an input that was sent, and where: its digest
+
+
+def reading(card: ModelCard, settings: Settings, kept: dict[str, Input]) -> Read:
+    """Adds what it reads to `kept`, by digest."""
+
+    def read(raw: Mapping[str, Any], at: str) -> str:
+        given = _read(raw, card, settings, at)
+        kept[given.digest] = given
+        return given.digest
+
+    return read
+
+
+def unread(_: Mapping[str, Any], __: str) -> str:
+    """In place of reading, to count what a method holds beside its inputs."""
+    return ""
+
+
+def taken(raw: Any, read: Read, pointer: str, depth: int = 0) -> Any:
+    """A method as JSON with the digest of each input that was sent in it.
 
     Raises Invalid, and what reading an input raises, pointing into the method.
     """
     if depth > DEEPEST:
         return raw  # which is refused for that
     if isinstance(raw, list):
-        inside = [taken(one, card, settings, kept, f"{pointer}/{at}", depth + 1) for at, one in enumerate(raw)]
+        inside = [taken(one, read, f"{pointer}/{at}", depth + 1) for at, one in enumerate(raw)]
         return inside if any(isinstance(one, dict | list) for one in raw) else raw
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         return raw
     found = {}
     for name, one in raw.items():
         at = f"{pointer}/{name}"
-        if name in FIELDS and isinstance(one, Mapping) and len(one) == 1 and SENT & one.keys():
-            given = _read(one, card, settings, at)
-            kept[given.digest] = given
-            found[name] = {"digest": given.digest}
+        if name in FIELDS and isinstance(one, dict) and len(one) == 1 and SENT & one.keys():
+            found[name] = {"digest": read(one, at)}
         else:
-            found[name] = taken(one, card, settings, kept, at, depth + 1)
+            found[name] = taken(one, read, at, depth + 1)
     return found
 
 

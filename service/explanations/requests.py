@@ -10,7 +10,7 @@ from anyio import to_thread
 from pydantic import ValidationError
 from starlette.requests import Request
 
-from service.explanations.given_inputs import given_inputs, taken
+from service.explanations.given_inputs import given_inputs, reading, taken, unread
 from service.explanations.input import input_shapes, read_inputs
 from service.explanations.request_schema import ExplanationRequest, InputField, parse_request
 from service.http.access import caller_of
@@ -115,8 +115,8 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     card = models.card(request.model)
     named = request.method if request.method is not None else card.default_method
     sent: dict[str, Input] = {}
-    named = taken(named, card, settings, sent, "/method")
-    parsed = parse_methods(named, settings.most_explanations)
+    check_methods(taken(named, unread, "/method"), settings.most_explanations)
+    parsed = parse_methods(taken(named, reading(card, settings, sent), "/method"))
     methods, places = [one.suited(card.input) for one in parsed], tuple(parsed.values())
     given, sized = None, card
     if is_open(card.named):
@@ -139,17 +139,20 @@ def _over_items(method: Method, given: InputField) -> Method:
     return parse_method({"name": COLLECTION, "of": method, "dataset": given.dataset, "start": start, "stop": stop})
 
 
-def parse_methods(raw: Any, most: int) -> dict[Method, str]:
-    """The methods of a request, at most so many, each once, with where it stands first.
-
-    Raises Invalid, UnknownMethod, InvalidParameter.
-    """
-    several = isinstance(raw, list)
-    if several and not 0 < len(raw) <= most:
+def check_methods(raw: Any, most: int) -> None:
+    """Raises Invalid where there are more than so many, or more values in them than methods have."""
+    if isinstance(raw, list) and not 0 < len(raw) <= most:
         detail = f"a list of methods names 1 to {most} of them; this one holds {len(raw)}"
         raise Invalid([{"pointer": "/method", "detail": detail}])
     check_small(raw, "/method")
-    if not several:
+
+
+def parse_methods(raw: Any) -> dict[Method, str]:
+    """The methods of a request, each once, with where it stands first.
+
+    Raises Invalid, UnknownMethod, InvalidParameter.
+    """
+    if not isinstance(raw, list):
         return {_parse(raw, "/method"): "/method"}
     found: dict[Method, str] = {}
     for index, one in enumerate(raw):

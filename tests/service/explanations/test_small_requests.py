@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.explanations import orders, requests
+from service.explanations import given_inputs, orders, requests
 from service.http import negotiation
 from service.http.errors import LONGEST_POINTER, MOST_ERRORS
 from service.http.json_text import DEEPEST, MOST_VALUES
@@ -56,6 +56,17 @@ async def test_methods_are_counted_before_one_is_made(
     answer = await client.post(URL, json=asked(method=value))
     assert (answer.status_code, len(made)) == (422, 0)
     assert why in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_methods_are_counted_before_one_of_their_own_inputs_is_read(
+    client: httpx.AsyncClient, counted: Counted, inside: bool
+) -> None:
+    read = counted(given_inputs, "read_input")
+    many = [{"name": "integrated_gradients", "baseline": TENSOR}] * 5000
+    answer = await client.post(URL, json=asked(method={"name": "consensus", "of": many} if inside else many))
+    assert (answer.status_code, len(read)) == (422, 0)
+    assert (f"at most {MOST_VALUES} values" if inside else "holds 5000") in answer.json()["detail"]
 
 
 async def test_methods_held_in_each_other_are_counted_whole(client: httpx.AsyncClient) -> None:

@@ -19,7 +19,7 @@ WORDS = "there is no field of this name; did you mean"
 
 def faults(method: Any) -> dict[str, str]:
     with pytest.raises(Invalid) as caught:
-        parse_methods(method, 10)
+        parse_methods(method)
     return {one["pointer"]: one["detail"] for one in caught.value.errors}
 
 
@@ -70,7 +70,7 @@ def test_a_wrong_name_anywhere_is_told_with_the_right_one(method: Any, pointer: 
 
 def test_a_method_is_meant() -> None:
     with pytest.raises(UnknownMethod, match=r"there is no such method; did you mean integrated_gradients\?"):
-        parse_methods("integrated_gradient", 10)
+        parse_methods("integrated_gradient")
 
 
 @pytest.mark.parametrize(
