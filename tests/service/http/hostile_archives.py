@@ -28,6 +28,13 @@ def linked(kind: bytes, name: str = "cat/a.png", to: str = "/etc/passwd") -> tar
     return member
 
 
+def changed(data: bytes, mark: bytes, at: int, form: str, value: int) -> bytes:
+    """A field of the first record with that mark overwritten."""
+    found = bytearray(data)
+    struct.pack_into(form, found, data.index(mark) + at, value)
+    return bytes(found)
+
+
 def archives() -> Iterator[Hostile]:
     def dataset(name: str, data: bytes, expected: frozenset[int] = TOO_LARGE) -> Hostile:
         return Hostile(
@@ -68,6 +75,22 @@ def archives() -> Iterator[Hostile]:
     yield dataset("zip without its table", whole[: whole.index(b"PK\1\2")])
     yield dataset("zip with a flag of encryption", whole.replace(b"PK\1\2\x14\x03\x14\0\0", b"PK\1\2\x14\x03\x14\0\1"))
     yield dataset("zip that says it is larger", whole.replace(struct.pack("<I", len(pixels)), b"\xff\xff\xff\x7f"))
+    local, central, end = b"PK\3\4", b"PK\1\2", b"PK\5\6"
+    lies = {
+        "a compression that nobody reads": (central, 10, "<H", 99),
+        "another checksum": (central, 16, "<I", 1),
+        "strong encryption": (central, 8, "<H", 0x41),
+        "an entry behind its end": (central, 42, "<I", 2**30),
+        "a directory behind its end": (end, 16, "<I", 2**31),
+        "a directory longer than it": (end, 12, "<I", 2**31),
+    }
+    for name, lie in lies.items():
+        yield dataset(f"zip with {name}", changed(whole, *lie))
+    yield dataset("zip whose entry has another name in its place", whole.replace(b"cat/a.png", b"../../x.p", 1))
+    yield dataset("zip whose entries lie in one place", changed(whole, central, 42, "<I", whole.rindex(local)))
+    yield dataset("zip of folders without end", archive({"a/" * 2000 + "x.png": pixels}))
+    yield dataset("zip behind a program", b"MZ" * 5000 + whole)
+    yield dataset("zip whose end is repeated", whole[:-2] + b"\xff\xff" + end * 16_000)
     yield dataset("rar", b"Rar!\x1a\x07\x00" + bytes(100))
     yield dataset("7z", b"7z\xbc\xaf\x27\x1c" + bytes(100))
     yield dataset("a pickle", pickle.dumps(Evil()))

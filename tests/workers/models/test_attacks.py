@@ -146,6 +146,14 @@ ATTACKS: dict[str, Edit] = {
         '[1, {{"type": "builtins.dict", "context": "[{{\\"__enum__\\": true, \\"fqn\\": \\"os.x\\"}}]", '
         f'"children_spec": [{LEAF}]}}}}]'
     ),
+    "10 a factory in a tree": signature(
+        '[1, {{"type": "collections.defaultdict", "context": "{{\\"default_factory_module\\": \\"os\\", '
+        '\\"default_factory_name\\": \\"getcwd\\", \\"dict_context\\": [\\"x\\"]}}", '
+        f'"children_spec": [{LEAF}]}}}}]'
+    ),
+    "10 a class in a tree": signature(
+        f'[1, {{{{"type": "collections.namedtuple", "context": "\\"os.x\\"", "children_spec": [{LEAF}]}}}}]'
+    ),
     "10 a tree of another protocol": signature('[2, {{"type": null, "context": null, "children_spec": []}}]'),
     "10 a tree without end": signature('{{"children_spec": ' * 3000),
     "11 a verifier by name": put("verifiers", value=["os.system"]),
