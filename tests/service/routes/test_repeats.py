@@ -198,3 +198,11 @@ def test_the_parts_of_a_request_are_kept_apart() -> None:
     assert (
         known.of(b"a", b"bc", b"", served) != known.of(b"ab", b"c", b"", served) != known.of(b"ab", b"", b"c", served)
     )
+
+
+async def test_without_redis_a_hit_is_told_so_at_once(client: httpx.AsyncClient, queue: FakeQueue, png: bytes) -> None:
+    made = await client.post(URL, json=body(png))
+    queue.alive = False
+    for answer in (await client.post(URL, json=body(png)), await client.get(made.headers["content-location"])):
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+        assert "retry-after" in answer.headers
