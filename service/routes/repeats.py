@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -11,6 +11,9 @@ from service.queue.served import Served
 from service.queue.submission import Order
 
 MOST = 4096  # of the latest
+LARGEST = 2**19  # bytes of a body: they are hashed in the time in which they arrive
+_TOLD = frozenset({b"cache-control", b"whence-deadline", b"whence-priority"})  # headers that a hit would have to check
+_UNREAD = b"multipart/"  # each has a boundary of its own, so none comes twice
 
 
 @dataclass
@@ -69,3 +72,14 @@ def lasting(checked: CheckedRequest, orders: Sequence[Order]) -> bool:
     asked = checked.request
     alone = len(orders) == 1 and not asked.many and asked.webhook is None
     return came and alone and not checked.given and not checked.names_datasets
+
+
+def may_repeat(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a body of known, small size comes, with no header that asks for more than a stored result."""
+    size = 0
+    for name, value in headers:
+        if name in _TOLD or (name == b"content-type" and value.lstrip().lower().startswith(_UNREAD)):
+            return False
+        if name == b"content-length":
+            size = int(value) if value.isdigit() and len(value) < 20 else 0
+    return 0 < size <= LARGEST
