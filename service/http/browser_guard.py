@@ -52,11 +52,8 @@ def put_on(headers: MutableHeaders, wanted: Mapping[str, str]) -> None:
 def refusal(scope: Scope, hosts: Sequence[str]) -> tuple[str, str] | None:
     """Code and detail of what is wrong with the head of a request; None where nothing is."""
     headers = scope["headers"]
-    size = (
-        len(scope.get("raw_path") or b"")
-        + len(scope["query_string"])
-        + sum(len(name) + len(value) for name, value in headers)
-    )
+    address = (scope.get("raw_path") or b"") + scope["query_string"]
+    size = len(address) + sum(len(name) + len(value) for name, value in headers)
     if size > LONGEST_HEAD:  # h11 limits only what comes in pieces
         return HeadTooLarge.code, f"the address and the headers have more than {LONGEST_HEAD} bytes"
     if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:

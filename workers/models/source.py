@@ -70,11 +70,8 @@ def _address(text: str, kind: str, where: str) -> str:
         (host or "").encode("idna")
     except ValueError:
         host = None
-    if (
-        not host
-        or parts.scheme not in ("http", "https")
-        or any(c.isspace() or not c.isprintable() for c in text.strip())
-    ):
+    odd = any(c.isspace() or not c.isprintable() for c in text.strip())
+    if not host or odd or parts.scheme not in ("http", "https"):
         raise InvalidFolder(f"{where}: [model] source should be {kind}: and an address, as {kind}:{EXAMPLES[kind]}")
     if parts.username is not None or parts.password is not None:
         raise InvalidFolder(

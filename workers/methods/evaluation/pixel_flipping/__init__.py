@@ -56,8 +56,7 @@ class PixelFlipping(Method):
 
     def passes(self, at: Extent, /) -> int:
         gone = min(self.steps, at.windows(self.patch or patch_side(at.input), None))
-        one = sum(method.passes(at) + gone for method in self.of) + 1
-        return one * at.items(self.dataset)
+        return (sum(method.passes(at) + gone for method in self.of) + 1) * at.items(self.dataset)
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
