@@ -196,6 +196,9 @@ def test_lrp_conserves_but_for_what_biases_and_stabilisers_take(case: Case) -> N
     ours, result = case.explained({"name": "lrp", "composite": "epsilon"})
     (check,) = result.checks[0]
     assert check.observed == pytest.approx(float(sum(one.sum() for one in ours.values())), abs=1e-6)
+    (row,) = result.info
+    kept = sum(layer["given"] - layer["handed"] for layer in row["layers"])
+    assert check.observed + kept == pytest.approx(check.expected, abs=1e-4)
 
 
 def test_deep_lift_is_complete(case: Case) -> None:

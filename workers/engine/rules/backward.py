@@ -25,9 +25,9 @@ def propagate(
     """Relevance of the nodes in `to`, from the relevance of the nodes in `start`.
 
     `masks` multiplies the relevance of nodes on the way (conditional relevance). `watch(local, relevance, parts)` sees
-    every node that is passed, with what it was given and what it hands to each input. A node of `to` that none of the
-    start depends on gets zeros; of one of several values it is that of the first. Raises MethodNotApplicable for the
-    input of a model of tokens.
+    every node that is passed, with what it was given and what goes on from it to each input. A node of `to` that none
+    of the start depends on gets zeros; of one of several values it is that of the first. Raises MethodNotApplicable for
+    the input of a model of tokens.
     """
     if 0 in to:
         check_slope(tape.graph)
@@ -48,11 +48,12 @@ def propagate(
         if local.item is not None and isinstance(relevance, Tensor):
             _add(arrived, local.inputs[0], {local.item: relevance})
             continue
-        parts = rule_of(local).backward(local, relevance)
+        handed = zip(local.inputs, rule_of(local).backward(local, relevance), strict=True)
+        parts = [part if needed[i] or i in to else None for i, part in handed]
         if watch is not None:
             watch(local, relevance, parts)
         for i, part in zip(local.inputs, parts, strict=True):
-            if part is not None and (needed[i] or i in to):
+            if part is not None:
                 _add(arrived, i, part)
     for index in set(to) - result.keys():
         result[index] = torch.zeros_like(_first(tape.values[index]))
