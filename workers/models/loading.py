@@ -14,7 +14,9 @@ from workers.engine.device import out_of_memory
 from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder, ModelError
+from workers.models.archive.arguments import check_arguments
 from workers.models.archive.entries import open_archive
+from workers.models.archive.transforms import check_transforms
 from workers.models.export import comparison
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.program import export_module
@@ -123,10 +125,13 @@ def read_program(folder: Folder) -> ExportedProgram:
     with open_archive(folder.path / folder.source.name, where) as archive:
         copy = archive.copy()
     try:
-        return torch.export.load(copy)
+        program = torch.export.load(copy)
     except Exception as error:
         log.debug("torch.export.load failed on %s", where, exc_info=True)
         raise InvalidFolder(
             f"{where}: torch {torch.__version__} cannot read it ({type(error).__name__}); export the model again "
             "with this or an earlier torch"
         ) from None
+    check_arguments(program, where)
+    check_transforms(program, where)
+    return program
