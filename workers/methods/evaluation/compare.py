@@ -22,7 +22,8 @@ class Compare(Method):
     """Spearman's rank correlation between the attributions of each two methods, channels summed.
 
     `matrix` (methods, methods) holds the correlations, `scores` each method's mean with the others (1 of one alone). A
-    map without variation correlates 0 with all. Source: Spearman 1904; used so in S0 Fig. 7.
+    map without variation correlates 0 with all. Of texts their own tokens are compared. Source: Spearman 1904; used
+    so in S0 Fig. 7.
     """
 
     kind = "scores"
@@ -48,20 +49,17 @@ class Compare(Method):
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
-        from workers.methods.nested.attributions import attributions, by_place, own_places
+        from workers.methods.nested.attributions import attributions
         from workers.methods.nested.evaluation import judge
-        from workers.methods.nested.ranks import correlation, ranks
+        from workers.methods.nested.own_places import ranked
+        from workers.methods.nested.ranks import correlation
+
+        others = max(1, len(self.of) - 1)
+        alone = len(self.of) == 1
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
-            found = attributions(model, rows, self.of)
-            maps = [own_places(by_place(values, model.card.input), rows, model) for values in found]
-            each = [
-                torch.stack([values.abs() if self.magnitudes else values for values in own])
-                for own in zip(*maps, strict=True)
-            ]
-            matrix = torch.stack([correlation(order[:, None], order[None]) for order in map(ranks, each)])
-            others = max(1, len(maps) - 1)
-            alone = len(maps) == 1
+            order = ranked(model, rows, attributions(model, rows, self.of), self.magnitudes, channels=True)
+            matrix = torch.stack([correlation(one[:, None], one[None]) for one in order])
             own = matrix.diagonal(dim1=1, dim2=2)
             return {"scores": own if alone else (matrix.sum(2) - own) / others, "matrix": matrix}
 

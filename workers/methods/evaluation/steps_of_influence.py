@@ -23,12 +23,13 @@ class StepsOfInfluence(Method):
 
     Attributions are summed over all but the axis of time; they move where a step's sum differs from that of the step
     before it (of the first, from 0) by more than `threshold`, in units of score. `scores` is T - n, 0 where they never
-    move; `curves` (methods, steps) are the sums. Over a dataset, means of these. Raises MethodNotApplicable for an
-    input without that axis. Source: S4 19.2.4, eq. 19.7, l.6088.
+    move; `curves` (methods, steps) are the sums. T of a text is its tokens without padding. Over a dataset, means of
+    these. Raises MethodNotApplicable for an input without that axis. Source: S4 19.2.4, eq. 19.7, l.6088.
     """
 
     kind = "scores"
     citation = "Kratzert et al. 2019, NeuralHydrology: interpreting LSTMs in hydrology; book ch. 19"
+    revision = 2
     question = "How many steps back in time does this prediction reach?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
 
@@ -51,29 +52,27 @@ class StepsOfInfluence(Method):
 
     def refuse(self, model: Function) -> None:
         from workers.methods.nested.attributions import refuse
-        from workers.methods.nested.steps import axis_of
+        from workers.methods.nested.steps import steps_of
 
         refuse(model, self.of)
-        axis_of(model.card, self.axis)
+        steps_of(model.card, self.axis)
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
         from workers.methods.nested.attributions import attributions
         from workers.methods.nested.evaluation import judge
-        from workers.methods.nested.steps import axis_of
+        from workers.methods.nested.steps import steps_of
 
-        axis = axis_of(model.card, self.axis)
-        steps = model.card.input.shape[axis]
+        steps = steps_of(model.card, self.axis)
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
-            maps = attributions(model, rows, self.of)
-            sums = torch.stack(
-                [each.movedim(axis + 1, 1).flatten(2).sum(2) if each.dim() > 2 else each for each in maps], 1
-            )
+            sums = torch.stack([steps.sums(each) for each in attributions(model, rows, self.of)], 1)
             moves = sums.diff(dim=2, prepend=torch.zeros_like(sums[:, :, :1])).abs() > self.threshold
+            last = steps.lengths(model.card, rows.x).to(sums.device)[:, None]
+            moves &= torch.arange(steps.count, device=sums.device) < last.unsqueeze(2)
             first = moves.to(torch.int8).argmax(2)
-            return {"scores": torch.where(moves.any(2), steps - first, 0).double(), "curves": sums}
+            return {"scores": torch.where(moves.any(2), last - first, 0).double(), "curves": sums}
 
         about = {"better": None, "measure": "steps of influence", "axes": {"x": "step", "y": "relevance"}}
-        return judge(model, batch, self, measure, about, {"at": torch.arange(steps).double()})
+        return judge(model, batch, self, measure, about, {"at": torch.arange(steps.count).double()})

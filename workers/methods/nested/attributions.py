@@ -10,7 +10,6 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.model.inputs import outside, shares
 from workers.engine.perturbation.chunks import even
 from workers.explanation.card import InputSpec
 from workers.methods.method import Method
@@ -54,20 +53,6 @@ def by_place(maps: Tensor, spec: InputSpec) -> Tensor:
     """Attributions (n, ...) summed over the channels: (n, *places)."""
     axis = spec.channel_axis
     return maps if axis is None else maps.sum(axis + 1)
-
-
-def own_places(maps: Tensor, batch: Batch, model: Function) -> list[Tensor]:
-    """What a map (n, ...) has of each row's own, a list of numbers; of texts those of the tokens of words.
-
-    What is held, and tokens that are there without the text, padding among them, would agree in all maps.
-    """
-    spec = model.card.input
-    if not spec.parts:
-        return list(maps.flatten(1))
-    kept = outside(batch.x, spec, model.card.named)
-    own = (shares(spec, maps) > 0).expand(len(maps), -1)
-    own = own if kept is None else own & ~kept.to(own.device)
-    return [row[here] for row, here in zip(maps, own, strict=True)]
 
 
 def _explained(model: Function, batch: Batch, method: Method) -> Tensor:

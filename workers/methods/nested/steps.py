@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import MethodNotApplicable
-from workers.explanation.inputs import explained
+from workers.explanation.inputs import explained, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +41,24 @@ class Steps:
         flat = own.reshape(len(inside), -1)
         found[:, self.start : self.start + flat.shape[1]] = flat
         return found
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Of what the inputs' features have (n, ...), the sum at each step, (n, steps)."""
+        own = values if self.start is None else values[:, self.start : self.start + prod(self.shape)]
+        return own.reshape(len(values), *self.shape).movedim(self.axis + 1, 1).flatten(2).sum(2)
+
+    def lengths(self, card: ModelCard, x: Tensor) -> Tensor:
+        """How many steps each input has, (n,): of a text without the padding behind it."""
+        import torch
+
+        whole = torch.full((len(x),), self.count, device=x.device)
+        held = {part.name: part for part in card.input.parts if part.held}
+        name = next((part.name for part in explained(card.input) if words_of(part.name) in held), None)
+        if name is None:
+            return whole
+        ids, words = (x[:, held[key].start : held[key].stop] for key in (name, words_of(name)))
+        fillers = (ids == (card.named[name].padding or 0)) & (words < 0)
+        return whole - fillers.flip(1).to(torch.int64).cumprod(1).sum(1)
 
     def spread(self, values: Tensor, like: Tensor) -> Tensor:
         """The number of each step (n, steps) shared evenly by its features, shaped like the input."""

@@ -51,10 +51,17 @@ class MinimalDeletion(Method):
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
+        from workers.explanation.errors import MethodNotApplicable, methods
         from workers.methods.nested.attributions import refuse
 
         check_score(model, self.score)
         refuse(model, self.of)
+        if model.card.input.parts:
+            raise MethodNotApplicable(
+                f"{self.name} looks for a box in one array, and {model.card.name} takes several inputs or ids",
+                pointer="/method",
+                instead=methods("pixel_flipping"),
+            )
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch

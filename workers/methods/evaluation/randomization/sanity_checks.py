@@ -12,8 +12,8 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.methods.evaluation.randomization.shuffled_weights import Stranger
 from workers.methods.method import Method
-from workers.methods.nested.attributions import attributions, own_places
-from workers.methods.nested.ranks import rank_correlation
+from workers.methods.nested.attributions import attributions
+from workers.methods.nested.own_places import likeness, ranked
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,9 @@ class Sanity:
                 resources=stranger.resources,
             )
             found = attributions(stranger.model, there, self.of)
-            columns.append(torch.stack([self._rho(batch, a, b) for a, b in zip(own, found, strict=True)], 1))
+            columns.append(likeness(self._ranks(batch, own), self._ranks(batch, found)))
             batch.report(done + 1, len(strangers), "models")
         return torch.stack(columns, 2)
 
-    def _rho(self, batch: Batch, one: Tensor, other: Tensor) -> Tensor:
-        maps = (own_places(values.abs() if self.magnitudes else values, batch, self.model) for values in (one, other))
-        return torch.stack([rank_correlation(a, b) for a, b in zip(*maps, strict=True)])
+    def _ranks(self, batch: Batch, maps: Sequence[Tensor]) -> list[Tensor]:
+        return ranked(self.model, batch, maps, self.magnitudes, channels=False)

@@ -13,8 +13,8 @@ from workers.engine.model.function import Function
 from workers.explanation.errors import Instead, InvalidTarget, MethodNotApplicable, methods
 from workers.explanation.target import ClassTarget, RankTarget, Target
 from workers.methods.method import Method
-from workers.methods.nested.attributions import attributions, by_place, own_places
-from workers.methods.nested.ranks import correlation, ranks
+from workers.methods.nested.attributions import attributions
+from workers.methods.nested.own_places import likeness, ranked
 
 
 def check(model: Function) -> None:
@@ -38,8 +38,7 @@ def correlations(model: Function, batch: Batch, of: Sequence[Method], others: in
     own = _order(model, batch, wanted, of, magnitudes)
     found = []
     for rivals in _rivals(model, batch, wanted, min(others, model.card.heads - 1)):
-        other = _order(model, batch, rivals, of, magnitudes)
-        found.append(torch.stack([correlation(one, another) for one, another in zip(own, other, strict=True)]))
+        found.append(likeness(own, _order(model, batch, rivals, of, magnitudes)))
     return torch.stack(found, 2)
 
 
@@ -48,9 +47,7 @@ def _order(
 ) -> list[Tensor]:
     """For each row the ranks within each map, (methods, places)."""
     asked = batch.sharing(wanted, batch.seeds, batch.report)
-    found = attributions(model, asked, of)
-    maps = [own_places(by_place(values, model.card.input), asked, model) for values in found]
-    return [ranks(torch.stack([one.abs() if magnitudes else one for one in own])) for own in zip(*maps, strict=True)]
+    return ranked(model, asked, attributions(model, asked, of), magnitudes, channels=True)
 
 
 def _rivals(model: Function, batch: Batch, wanted: Sequence[Target], count: int) -> list[list[Target]]:
