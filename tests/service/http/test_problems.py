@@ -59,7 +59,7 @@ def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
         ({"model": "digits", "input": {"image": "x", "tensor": {}}}, "invalid_request", "/input"),
         ({"model": "digits", "input": {"image": SECRET + "!"}}, "invalid_image", "/input/image"),
         ({"model": "digits", "input": {"image": "AAAA"}}, "invalid_image", "/input"),
-        ({"model": "table", "input": {"image": "AAAA"}}, "invalid_image", "/input"),
+        ({"model": "table", "input": {"image": "AAAA"}}, "invalid_tensor", "/input"),
         ({"model": "digits", "input": {"digest": SECRET}}, "invalid_request", "/input/digest"),
         ({"model": "digits", "input": {"tensor": {"shape": [4], "data": [1] * 4}}}, "invalid_tensor", "/input/tensor"),
         ({"model": "digits", "input": {"tensor": TENSOR | {"data": [SECRET]}}}, "invalid_tensor", "/input/tensor/data"),

@@ -45,7 +45,8 @@ class Steps:
     def sums(self, values: Tensor) -> Tensor:
         """Of what the inputs' features have (n, ...), the sum at each step, (n, steps)."""
         own = values if self.start is None else values[:, self.start : self.start + prod(self.shape)]
-        return own.reshape(len(values), *self.shape).movedim(self.axis + 1, 1).flatten(2).sum(2)
+        each = own.reshape(len(values), *self.shape).movedim(self.axis + 1, 1)
+        return each.reshape(len(values), self.count, -1).sum(2)
 
     def lengths(self, card: ModelCard, x: Tensor) -> Tensor:
         """How many steps each input has, (n,): of a text without the padding behind it."""
