@@ -16,7 +16,7 @@ from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidFolder, ModelError
 from workers.models.archive.arguments import check_arguments
 from workers.models.archive.entries import open_archive
-from workers.models.archive.transforms import check_transforms
+from workers.models.archive.transforms import replace_transforms
 from workers.models.export import comparison
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.program import export_module
@@ -133,5 +133,5 @@ def read_program(folder: Folder) -> ExportedProgram:
             "with this or an earlier torch"
         ) from None
     check_arguments(program, where)
-    check_transforms(program, where)
+    replace_transforms(program, where)
     return program

@@ -12,6 +12,7 @@ from workers.engine.model.function import Function
 from workers.engine.model.inputs import outside, piece
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.inputs import explained
+from workers.methods.nested.attributions import by_place
 from workers.methods.nested.ranks import ROUNDING, correlation, ranks
 
 
@@ -38,8 +39,7 @@ def at_places(maps: Tensor, spec: InputSpec, channels: bool) -> Tensor:
     Embeddings are summed over, and channels where asked.
     """
     if not spec.parts:
-        axis = spec.channel_axis if channels else None
-        return (maps if axis is None else maps.sum(axis + 1)).flatten(1)
+        return (by_place(maps, spec) if channels else maps).flatten(1)
     found = []
     for part in explained(spec):
         axis = _axis(part, channels)

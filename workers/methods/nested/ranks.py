@@ -26,11 +26,6 @@ def correlation(one: Tensor, other: Tensor) -> Tensor:
     return torch.where(flat, 0.0, (left * right).sum(-1) / scale.clamp(min=1e-300)).clamp(-1, 1)
 
 
-def rank_correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Spearman's: that of the ranks, equal values sharing the mean of theirs."""
-    return correlation(ranks(one), ranks(other))
-
-
 def ranks(values: Tensor) -> Tensor:
     """From 1, along the last axis, float64: each value's mean place among those that rounding cannot tell it from.
 

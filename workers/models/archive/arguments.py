@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from typing import Any
 
 import torch
 from torch import fx
@@ -14,23 +16,28 @@ from workers.explanation.errors import InvalidFolder
 CODED = {"ScalarType": torch.dtype, "Layout": torch.layout, "MemoryFormat": torch.memory_format}
 
 
-def check_arguments(program: ExportedProgram, where: str) -> None:
-    """Raises InvalidFolder for a number, given or computed, where a type, a layout or a memory format should be."""
+def calls(program: ExportedProgram) -> Iterator[fx.Node]:
+    """The nodes of a program that call an operator, those of its regions too."""
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
-            for name, kind, value in _given(node):
-                if (wanted := CODED.get(kind)) is not None and not isinstance(value, wanted | None):
-                    raise InvalidFolder(
-                        f"{where}: the graph calls {node.target} with {str(value)[:40]!r} as its {name}, which is no "
-                        f"{str(wanted.__name__).replace('_', ' ')} that torch.export writes"
-                    )
+            if isinstance(node.target, torch._ops.OpOverload):
+                yield node
 
 
-def _given(node: fx.Node) -> Iterator[tuple[str, str, object]]:
-    """Of each argument of an operator its name, the kind that it is declared as, and what is given."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return
-    for at, declared in enumerate(node.target._schema.arguments):
-        value = node.args[at] if at < len(node.args) else node.kwargs.get(declared.name)
-        kind = str(declared.real_type).removeprefix("Optional[").removesuffix("]")
-        yield declared.name, kind, value
+def check_arguments(program: ExportedProgram, where: str) -> None:
+    """Raises InvalidFolder for a number, given or computed, where a type, a layout or a memory format should be."""
+    for node in calls(program):
+        for at, name, wanted in _coded(node.target):
+            value = node.args[at] if at < len(node.args) else node.kwargs.get(name)
+            if not isinstance(value, wanted | None):
+                raise InvalidFolder(
+                    f"{where}: the graph calls {node.target} with {str(value)[:40]!r} as its {name}, which is no "
+                    f"{str(wanted.__name__).replace('_', ' ')} that torch.export writes"
+                )
+
+
+@cache
+def _coded(operator: Any) -> list[tuple[int, str, Any]]:
+    """Those arguments of an operator: which it is, its name, and what it should be."""
+    declared = [str(one.real_type).removeprefix("Optional[").removesuffix("]") for one in operator._schema.arguments]
+    return [(at, operator._schema.arguments[at].name, CODED[kind]) for at, kind in enumerate(declared) if kind in CODED]

@@ -10,26 +10,26 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from workers.explanation.errors import InvalidFolder
+from workers.models.archive.arguments import calls
 
 aten = torch.ops.aten
 FORWARD = ("backward", "ortho", "forward")  # by torch's number: scaled not at all, by the root, by the count
 INVERSE = ("forward", "ortho", "backward")
 
 
-def check_transforms(program: ExportedProgram, where: str) -> None:
+def replace_transforms(program: ExportedProgram, where: str) -> None:
     """Puts the checking form in place; raises InvalidFolder for a transform whose numbers are not what torch writes."""
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, fx.GraphModule) else ():
-            if node.target in (aten._fft_r2c.default, aten._fft_c2c.default, aten._fft_c2r.default):
-                try:
-                    _check(node)
-                except (TypeError, ValueError, IndexError, AttributeError):
-                    raise InvalidFolder(
-                        f"{where}: the graph calls {node.target} otherwise than torch.export writes it"
-                    ) from None
+    for node in calls(program):
+        if node.target in (aten._fft_r2c.default, aten._fft_c2c.default, aten._fft_c2r.default):
+            try:
+                _replace(node)
+            except (TypeError, ValueError, IndexError, AttributeError):
+                raise InvalidFolder(
+                    f"{where}: the graph calls {node.target} otherwise than torch.export writes it"
+                ) from None
 
 
-def _check(node: fx.Node) -> None:
+def _replace(node: fx.Node) -> None:
     given: tuple[Any, ...] = (*node.args, *node.kwargs.values())
     x, dim, normalization, how = given
     if not isinstance(dim, Sequence) or not all(type(one) is int for one in (*dim, normalization)):

@@ -148,12 +148,8 @@ class Connection:
             raise late from None
         except httpx.DecodingError:
             raise PredictorFailed(f"{who} answered with a body that cannot be decompressed") from None
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            UnicodeError,
-            RuntimeError,
-        ):  # the last of a client that another's lateness closed
+        # the last of a client that another's lateness closed
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, RuntimeError):
             if time.monotonic() > end:
                 raise late from None
             raise PredictorUnavailable(f"the connection to {who} broke off") from None

@@ -43,7 +43,7 @@ class Sanity:
         if seed not in self.known:
             self.known[seed] = self.made(seed)
         strangers, wanted = self.known[seed], self.model.resolve(batch)
-        own, columns = attributions(self.model, batch, self.of), []
+        own, columns = self._ranks(batch, attributions(self.model, batch, self.of)), []
         for done, stranger in enumerate(strangers):
             there = Batch(
                 batch.x,
@@ -53,7 +53,7 @@ class Sanity:
                 resources=stranger.resources,
             )
             found = attributions(stranger.model, there, self.of)
-            columns.append(likeness(self._ranks(batch, own), self._ranks(batch, found)))
+            columns.append(likeness(own, self._ranks(batch, found)))
             batch.report(done + 1, len(strangers), "models")
         return torch.stack(columns, 2)
 
