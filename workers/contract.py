@@ -52,6 +52,7 @@ from workers.explanation.tensors import (
 )
 from workers.explanation.text import MAX_CHARACTERS, decode_text, digest_text
 from workers.jobs.blobs import SMALLEST, Objects, ObjectsAway
+from workers.jobs.disk import no_room
 from workers.jobs.doorbell import bell_message
 from workers.jobs.fingerprints import comparable, distance, seal
 from workers.jobs.job import Job, canonical_json
@@ -209,6 +210,7 @@ __all__ += [
     "methods_name",
     "needs",
     "new_key",
+    "no_room",
     "pace_field",
     "partial_key",
     "public_key",

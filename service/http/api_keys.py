@@ -134,10 +134,16 @@ def _alone(path: Path) -> Iterator[None]:
 def _write(path: Path, keys: tuple[Key, ...]) -> None:
     """In place of the old, whole or not at all, for its owner's eyes alone."""
     with tempfile.NamedTemporaryFile("w", dir=path.absolute().parent, delete=False) as file:
-        file.write(_File(keys=keys).model_dump_json(indent=2) + "\n")
-    if path.exists():
-        Path(file.name).chmod(path.stat().st_mode & 0o777)  # the service may read it by its group
-    Path(file.name).replace(path)
+        draft = Path(file.name)
+        try:
+            file.write(_File(keys=keys).model_dump_json(indent=2) + "\n")
+            file.flush()
+            if path.exists():
+                draft.chmod(path.stat().st_mode & 0o777)  # the service may read it by its group
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -22,12 +23,14 @@ from service.http.errors import (
     StillRunning,
 )
 from service.http.pointers import pointers
-from workers.contract import ExplainError
+from workers.contract import ExplainError, no_room
 
 MEDIA_TYPE = "application/problem+json"
 NO_PATH = "there is no such path; /docs lists those there are"
 RETRY_SECONDS = 2
 CLIENT_GONE = 499  # as nginx logs it
+
+log = structlog.get_logger()
 
 
 class Kind(NamedTuple):
@@ -79,6 +82,7 @@ KINDS: Mapping[str, Kind] = {
     "invalid_model_folder": Kind(500, "The model's folder is wrong"),
     "pickled_payload": Kind(500, "The model's archive is refused"),
     "internal_error": Kind(500, "Something went wrong on our side"),
+    "storage_full": Kind(507, "There is no room on the server's disk"),
     "deadline_exceeded": Kind(503, "The work could not start before its deadline"),
     "predictor_error": Kind(502, "The model's predictor does not answer as it should"),
     "predictor_failed": Kind(502, "The model's predictor does not answer as it should"),
@@ -190,6 +194,16 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     return problem_response(code, detail, headers=headers)
 
 
+async def on_os_error(_: Request, error: Exception) -> Response:
+    """A full disk is the operator's to mend, and for a client no reason to ask again at once."""
+    assert isinstance(error, OSError)
+    if not no_room(error):
+        raise error
+    log.error("a disk is full", path=error.filename)
+    detail = "there is no room on the server's disk for what was sent; whoever runs this Whence can make some"
+    return problem_response("storage_full", detail)
+
+
 async def on_disconnect(_: Request, __: Exception) -> Response:
     """For the log alone: nobody gets it."""
     return Response(status_code=CLIENT_GONE)
@@ -220,5 +234,6 @@ ANSWERS: dict[int | type[Exception], Any] = {
     RequestValidationError: on_validation_error,
     HTTPException: on_http_error,
     ClientDisconnect: on_disconnect,
+    OSError: on_os_error,
     AllSeen: on_all_seen,
 }

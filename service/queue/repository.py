@@ -23,6 +23,7 @@ from workers.contract import (
     ObjectsAway,
     async_script,
     meant,
+    no_room,
 )
 
 LOOK_S = 0.1
@@ -54,11 +55,13 @@ class Repository:
         self.served = served
 
     async def send(self, name: str, packed: Path) -> Sent:
-        """Have a packed folder served under a name; raises QueueUnavailable."""
+        """Have a packed folder served under a name; raises QueueUnavailable, and OSError where there is no room."""
         try:
             place = await asyncio.to_thread(self.objects.put_file, "models", packed)
         except ObjectsAway as away:
             log.error("a model that was sent could not be kept", model=name, error=str(away))
+            if no_room(away):
+                raise
             raise QueueUnavailable("the store for what is sent takes nothing now; try again in a few seconds") from None
         before, _ = await self._become(name, place) or ("", False)
         return Sent(name, place, before)

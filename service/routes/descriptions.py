@@ -198,7 +198,7 @@ SEND_DATASET: dict[str, Any] = {
     "responses": {
         200: _json("It was here already.", DatasetDocument),
         201: _json("It is kept: Location says where.", DatasetDocument),
-        **problems(408, 413, 422),
+        **problems(408, 413, 422, 507),
     },
     "openapi_extra": {"requestBody": {"required": True, "content": dict.fromkeys(_ARCHIVES, _BINARY)}},
 }
@@ -207,7 +207,7 @@ SEND_MODEL: dict[str, Any] = {
     "responses": {
         200: _json("It is served.", ModelDocument, ModelStates),
         202: _json(_LATER, ModelDocument, ModelStates),
-        **problems(403, 408, 413, 422, 503),
+        **problems(403, 408, 413, 422, 503, 507),
     },
     "openapi_extra": {
         "requestBody": {"required": True, "content": dict.fromkeys(_FOLDERS, _BINARY)},

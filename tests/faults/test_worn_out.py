@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import resource
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -19,6 +18,7 @@ from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.proxy import Proxy
 from tests.redis_server import RedisServer
+from tests.small_disk import filled, small_disk
 from workers.jobs import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -151,37 +151,15 @@ def test_a_redis_whose_append_only_file_may_not_grow(house: House, fault: Fault)
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of some megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a small file system")
-    try:
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "16m") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
 
 
-@contextlib.contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    rest = disk / "rest"
-    with contextlib.suppress(OSError), rest.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)):
-            pass
-    try:
-        yield
-    finally:
-        rest.unlink()
-
-
-def test_a_redis_whose_disk_is_full(small_disk: Path, open_house: Callable[..., House], fault: Fault) -> None:
+def test_a_redis_whose_disk_is_full(disk: Path, open_house: Callable[..., House], fault: Fault) -> None:
     """The disk of Redis's append-only file full."""
-    house = open_house(options=("--appendonly", "yes", "--dir", str(small_disk)))
-    survive(house, fault, filled(small_disk))
+    house = open_house(options=("--appendonly", "yes", "--dir", str(disk)))
+    survive(house, fault, filled(disk))
 
 
 @pytest.fixture

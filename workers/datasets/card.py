@@ -13,7 +13,6 @@ from workers.explanation.errors import InvalidDataset
 from workers.explanation.inputs import fits, spoken
 
 DatasetKind: TypeAlias = Literal["images", "tensors", "texts", "several"]
-MAX_RATIO = 100
 MAX_CLASSES = 50_000
 MIB = 2**20
 
@@ -98,6 +97,7 @@ class Limits:
     items: int = 100_000
     space: int = 16384 * MIB
 
-    def unpacked_from(self, size: int) -> int:
-        """Bytes that an archive of this size may unpack to."""
-        return min(self.unpacked, max(MAX_RATIO * size, MIB))
+    @property
+    def entries(self) -> int:
+        """Most of an archive: folders and headers come on top of items."""
+        return 4 * self.items

@@ -14,6 +14,7 @@ from workers.datasets.card import MAX_CLASSES, Limits
 from workers.datasets.contents import Contents
 from workers.explanation.errors import InputError, InputTooLarge, InvalidDataset
 from workers.explanation.images.decoding import inspect
+from workers.explanation.tensors import encode_npy
 
 BLOB, SPANS, LABELS, CLASSES = "inputs.bin", "spans.npy", "labels.npy", "classes.json"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm")
@@ -41,9 +42,9 @@ def pack(entries: Iterable[tuple[str, bytes]], into: Path, limits: Limits) -> No
         raise InvalidDataset("the archive holds no image")
     paths = sorted(spans)
     classes, labels = sorted_out(paths)
-    np.save(into / SPANS, np.array([spans[path] for path in paths], np.int64))
+    (into / SPANS).write_bytes(encode_npy(np.array([spans[path] for path in paths], np.int64)))
     if classes:
-        np.save(into / LABELS, np.array(labels, np.int64))
+        (into / LABELS).write_bytes(encode_npy(np.array(labels, np.int64)))
     (into / CLASSES).write_bytes(orjson.dumps(classes))
 
 

@@ -103,8 +103,11 @@ class Datasets:
         if card.bytes + sum(one.bytes for one in self.cards() if one.name is None) > limits.space:
             raise InputTooLarge("there is no room for it beside the datasets kept here; DELETE those no longer needed")
         (whole / CARD).write_text(card.model_dump_json())
-        with suppress(OSError):  # another upload of the same items came first
+        try:
             whole.rename(self._place(card.digest))
+        except OSError:
+            if not self._place(card.digest).is_dir():  # else another upload of the same items came first
+                raise
         return self.card(card.digest), True
 
     def remove(self, digest: str) -> bool:

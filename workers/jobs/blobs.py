@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -67,31 +67,27 @@ class Objects:
 
     def put(self, kind: Kind, data: bytes) -> str:
         """The name under which the bytes now lie; raises ObjectsAway."""
-        name = f"{kind}/{hashlib.sha256(data).hexdigest()}"
-        place = f"{self.root}/{name}"
+        return self._put(kind, hashlib.sha256(data).hexdigest(), lambda draft: self.fs.pipe_file(draft, data))
+
+    def put_file(self, kind: Kind, path: Path) -> str:
+        """As `put`, of a file that may not fit into memory."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._put(kind, digest, lambda draft: self.fs.put_file(str(path), draft))
+
+    def _put(self, kind: Kind, digest: str, write: Callable[[str], object]) -> str:
+        place = f"{self.root}/{kind}/{digest}"
         draft = f"{place}.{uuid.uuid4().hex}.part"
         with _reached():
             try:
                 self._store().makedirs(f"{self.root}/{kind}", exist_ok=True)
-                self.fs.pipe_file(draft, data)
+                write(draft)
                 self.fs.mv(draft, place)
             except BaseException:
                 with contextlib.suppress(Exception):
                     self.fs.rm_file(draft)
                 raise
-        return name
-
-    def put_file(self, kind: Kind, path: Path) -> str:
-        """As `put`, of a file that may not fit into memory."""
-        with path.open("rb") as file:
-            name = f"{kind}/{hashlib.file_digest(file, 'sha256').hexdigest()}"
-        place = f"{self.root}/{name}"
-        draft = f"{place}.{uuid.uuid4().hex}.part"
-        with _reached():
-            self._store().makedirs(f"{self.root}/{kind}", exist_ok=True)
-            self.fs.put_file(str(path), draft)
-            self.fs.mv(draft, place)
-        return name
+        return f"{kind}/{digest}"
 
     def get_file(self, name: str, path: Path) -> bool:
         """Write the bytes to a file; False where they are gone, or are not those of the name. Raises ObjectsAway."""

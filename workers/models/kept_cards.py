@@ -109,10 +109,13 @@ class KeptCards:
 
     def _write(self, name: str, text: bytes) -> None:
         draft = self._place / f"{uuid.uuid4().hex}.part"
-        with contextlib.suppress(OSError):  # a folder that cannot be written; Redis has it
+        try:
             self._place.mkdir(exist_ok=True)
             draft.write_bytes(text)
             draft.replace(self._place / f"{name}.json")
+        except OSError:  # a folder that cannot be written, or is full; Redis has it
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def name_of(folder: Folder) -> str:

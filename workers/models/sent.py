@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from stat import S_IFDIR, S_IFMT, S_IFREG
-from typing import IO, BinaryIO, TypeAlias
-from zlib import error as zlib_error
+from typing import BinaryIO, TypeAlias
+from zipfile import ZipFile
 
-from workers.explanation.errors import InvalidFolder
+from workers.explanation.archives.bounds import GZIP, check_unpacked, gunzipped
+from workers.explanation.archives.errors import InvalidArchive
+from workers.explanation.archives.tar import BLOCK, PART, looks_like_tar, tar_members
+from workers.explanation.archives.zip import ZIP, open_zip
+from workers.explanation.errors import InputTooLarge, InvalidFolder
 from workers.models.card_file import FILE, read_card
 from workers.models.source import parse_source
 
 MOST_FILES = 1000
-ENCRYPTED = 0x1
-File: TypeAlias = tuple[PurePosixPath, int, IO[bytes]]
-Files: TypeAlias = Iterator[File]
-_BROKEN = (
-    zipfile.BadZipFile, tarfile.TarError, zlib_error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError,
-)  # fmt: skip
+LONGEST_NAME = 255  # bytes, of a path and of what is in it, as file systems have it
+MOST_ENTRIES = 200_000  # what looks like one: those of the archive in the archive, one a weight, do too
+Member: TypeAlias = tuple[str, int, Iterator[bytes]]
 
 
 def check_sent(archive: Path, name: str, most: int) -> None:
-    """Raise InvalidFolder, naming what is wrong, where it could not be unpacked, or its card names a source but a .pt2.
+    """Raise where it could not be unpacked, or its card names a source but a .pt2: InvalidFolder, InputTooLarge.
 
     `most`: bytes that it may unpack to. What the .pt2 holds is for who reads it to say.
     """
@@ -37,33 +35,32 @@ def check_sent(archive: Path, name: str, most: int) -> None:
 
 
 def unpack(archive: Path, folder: Path, most: int) -> None:
-    """Make the folder of what was sent; raises InvalidFolder, and leaves nothing behind."""
+    """Make the folder of what was sent; raises InvalidFolder, InputTooLarge, OSError, and leaves nothing behind."""
     folder.mkdir()
-    left, count = most, 0
     try:
-        with _files(archive) as files:
-            for path, size, stream in files:
-                left, count = left - size, count + 1
-                if left < 0 or count > MOST_FILES:
-                    raise InvalidFolder(f"it unpacks to more than {most} bytes, or to more than {MOST_FILES} files")
-                place = folder / path
-                with _opened(place, path) as out:
-                    shutil.copyfileobj(stream, out)
-                if place.stat().st_size != size:
-                    raise InvalidFolder(f"its file {path} is not of the size that the archive says")
+        with _members(archive, most) as members:
+            for count, (name, size, parts) in enumerate(members, 1):
+                if count > MOST_FILES:
+                    raise InputTooLarge(f"it holds more than {MOST_FILES} files")
+                _write(folder, _plain(name), size, parts)
         _rooted(folder)
         check_data(folder)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, InvalidFolder):
+        if isinstance(error, InvalidArchive | InvalidFolder):
             raise InvalidFolder(f"{folder.name}: {error.detail.removeprefix(folder.name + ': ')}") from None
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what = "there is no room here to unpack it; whoever runs this Whence can make some"
-            raise InvalidFolder(f"{folder.name}: {what}") from None
-        if isinstance(error, _BROKEN):
-            what = "it is no readable zip or tar of a model's folder"
-            raise InvalidFolder(f"{folder.name}: {what} ({type(error).__name__}); pack it again") from None
+        if isinstance(error, InputTooLarge):
+            raise InputTooLarge(f"{folder.name}: {error.detail}") from None
         raise
+
+
+def _write(folder: Path, path: PurePosixPath, size: int, parts: Iterator[bytes]) -> None:
+    place = folder / path
+    with _opened(place, path) as out:
+        for part in parts:
+            out.write(part)
+    if place.stat().st_size != size:
+        raise InvalidFolder(f"its file {path} is not of the size that the archive says")
 
 
 def _opened(place: Path, path: PurePosixPath) -> BinaryIO:
@@ -86,38 +83,34 @@ def check_data(folder: Path) -> None:
 
 
 @contextmanager
-def _files(archive: Path) -> Iterator[Files]:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed, closing(_zipped(packed)) as files:
-            yield files
-    else:
-        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-            yield _tarred(tar)
+def _members(archive: Path, most: int) -> Iterator[Iterator[Member]]:
+    with archive.open("rb") as file:
+        head, size = file.read(BLOCK), archive.stat().st_size
+        file.seek(0)
+        if head.startswith(ZIP):
+            with open_zip(archive, MOST_ENTRIES, most) as packed, closing(_zipped(packed)) as members:
+                yield members
+        elif head.startswith(GZIP):
+            with gunzipped(file, size, most) as stream:
+                yield tar_members(stream, MOST_ENTRIES)
+        elif looks_like_tar(head):
+            check_unpacked(size, size, most)
+            yield tar_members(file, MOST_ENTRIES)
+        else:
+            raise InvalidFolder("it is no readable zip or tar (.tar, .tar.gz) of a model's folder; pack it again")
 
 
-def _zipped(packed: zipfile.ZipFile) -> Generator[File, None, None]:
+def _zipped(packed: ZipFile) -> Generator[Member, None, None]:
     for info in packed.infolist():
-        if S_IFMT(info.external_attr >> 16) not in (0, S_IFREG, S_IFDIR):
-            raise InvalidFolder("it holds a link or a device; it may hold plain files alone")
-        if info.flag_bits & ENCRYPTED:
-            raise InvalidFolder("it is encrypted; pack it without a password")
         if not info.is_dir():
             with packed.open(info) as stream:
-                yield _plain(info.filename), info.file_size, stream
-
-
-def _tarred(tar: tarfile.TarFile) -> Files:
-    for member in tar:
-        if not (member.isfile() or member.isdir()) or member.issparse():
-            raise InvalidFolder("it holds a link or a device; it may hold plain files alone")
-        if member.isfile():
-            stream = tar.extractfile(member)
-            assert stream is not None
-            yield _plain(member.name), member.size, stream
+                yield info.filename, info.file_size, iter(partial(stream.read, PART), b"")
 
 
 def _plain(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
+    if max(len(name), *(len(part.encode()) for part in path.parts), 0) > LONGEST_NAME:
+        raise InvalidFolder(f"its entry {name[:100]!r} has a longer name than {LONGEST_NAME} bytes")
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or not name.isprintable():
         raise InvalidFolder(f"its entry {name[:100]!r} is no plain path in the folder")
     return path

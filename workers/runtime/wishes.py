@@ -16,14 +16,16 @@ from typing import cast
 import structlog
 from redis import Redis
 
-from workers.explanation.errors import ModelError
+from workers.explanation.errors import ExplainError
 from workers.jobs import keys
 from workers.jobs.blobs import Objects, ObjectsAway
+from workers.jobs.disk import no_room
 from workers.models.kept_cards import PLACE
 from workers.models.sent import unpack
 from workers.models.versions import Wishes
 
 OLD_S = 3600.0  # that a folder nobody serves any more stays
+NO_ROOM = "there is no room on the worker's disk to unpack it; whoever runs this Whence can make some"
 AGAIN_S = 5.0  # after which what could not be fetched is tried again
 
 log = structlog.get_logger()
@@ -89,10 +91,10 @@ class Asked:
                 unpack(packed, Path(draft) / name, self.most)
                 folder.parent.mkdir(exist_ok=True)
                 (Path(draft) / name).replace(folder)
-        except (ObjectsAway, ModelError, OSError, LookupError) as error:
+        except (ExplainError, OSError, LookupError) as error:
             if folder.exists():  # another worker of this machine was first
                 return None
-            reason = error.detail if isinstance(error, ModelError) else str(error)
+            reason = error.detail if isinstance(error, ExplainError) else NO_ROOM if no_room(error) else str(error)
             log.error("a model that was sent cannot be had", model=name, reason=reason)
             self._failed[name, place] = time.monotonic() + AGAIN_S, reason
             return reason

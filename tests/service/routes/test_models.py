@@ -22,6 +22,7 @@ from workers.explanation.model_state import ModelState
 OLD = DIGITS.model_copy(update={"digest": "sha256:" + "0" * 64})
 CARD = b'[model]\nsource = "model.pt2"\n[input]\nkind = "tensor"\nshape = [4]\n'
 URL = "/api/v1/models"
+MOST = 50_000  # bytes that a model may unpack to
 
 
 def zipped(**files: bytes) -> bytes:
@@ -55,7 +56,7 @@ def open_to_uploads(queue: FakeQueue, settings: Settings, tmp_path: Path) -> htt
     """As behind a key of scope admin."""
     queue.repository.objects = Objects(str(tmp_path / "objects"))
     app = create_app(settings, queue)
-    keyed = settings.model_copy(update={"keys": tmp_path / "keys.json", "model_unpacked": 1000})
+    keyed = settings.model_copy(update={"keys": tmp_path / "keys.json", "model_unpacked": MOST})
     app.state.dependencies = replace(app.state.dependencies, settings=keyed)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence")
 
@@ -189,9 +190,8 @@ async def test_a_model_is_sent_and_removed(open_to_uploads: httpx.AsyncClient, q
         (zipped(card_toml=CARD.replace(b"model.pt2", b"python:net.py:build"), net_py=b"1"), "data alone"),
         (zipped(card_toml=CARD.replace(b"model.pt2", b"torchvision:resnet18")), "data alone"),
         (zipped(card_toml=CARD.replace(b"model.pt2", b"open-inference:http://elsewhere/v2/models/m")), "data alone"),
-        (tarred(link="/etc/passwd"), "a link or a device"),
+        (tarred(link="/etc/passwd"), "a link, a device or a sparse file"),
         (zipped(__etc__x=b"1", card_toml=CARD), "no plain path"),
-        (zipped(card_toml=CARD, model_pt2=bytes(2000)), "more than 1000 bytes"),
     ],
 )
 async def test_what_is_no_exported_model_is_refused_before_any_worker_sees_it(
@@ -204,6 +204,14 @@ async def test_what_is_no_exported_model_is_refused_before_any_worker_sees_it(
         assert queue.repository.uploads == {}  # type: ignore[attr-defined]
         wrong = await client.put(f"{URL}/..mine", content=zipped(card_toml=CARD))
         assert wrong.status_code == 422
+
+
+async def test_what_unpacks_to_too_much_is_told_the_limit(open_to_uploads: httpx.AsyncClient, queue: FakeQueue) -> None:
+    async with open_to_uploads as client:
+        answer = await client.put(f"{URL}/mine", content=zipped(card_toml=CARD, model_pt2=bytes(MOST)))
+        assert (answer.status_code, answer.json()["code"]) == (413, "input_too_large"), answer.text
+        assert f"; {MOST} are allowed" in answer.json()["detail"]
+        assert queue.repository.uploads == {}  # type: ignore[attr-defined]
 
 
 def test_only_keys_of_scope_admin_change_models() -> None:

@@ -145,7 +145,7 @@ LARGE: dict[str, tuple[bytes, dict[str, int]]] = {
     "more images than allowed": (zipped(PETS), {"items": 5}),
     "more images in a tar": (tarred(PETS), {"items": 5}),
     "more tensors than allowed": (npz(inputs=X), {"items": 2}),
-    "more entries than items": (zipped({f"{i}/": b"" for i in range(12)}), {"items": 5}),
+    "more entries than items": (zipped({f"{i}/": b"" for i in range(22)}), {"items": 5}),
     "more pixels than allowed": (zipped(PETS), {"pixels": 63}),
     "an image of too many bytes": (zipped(PETS), {"item": 20}),
     "a file of a tar of too many bytes": (tarred(PETS), {"item": 20}),

@@ -15,13 +15,13 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from zlib import error as zlib_error
 
+from workers.explanation.archives.bounds import MAX_RATIO
 from workers.explanation.errors import InvalidFolder
 from workers.models.archive.graph_text import check_program
 from workers.models.archive.payloads import check_table, pickled
 
 BEFORE_2_7 = "serialized_exported_program.json"  # lay at the root of what older versions wrote
 MAX_ENTRIES = 100_000
-MAX_RATIO = 100
 MAX_JSON = 128 * 2**20
 MAX_NAME = 500
 LOCAL_HEADER = 30  # bytes before an entry's name
