@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.deps import Key, Wait, awaited, dependencies_of
-from service.explanations.documents import MEDIA, Meta
-from service.explanations.representations import RENDERING, drawing, matches, permanent, represent
+from service.explanations.documents import MEDIA, Meta, offers
+from service.explanations.representations import RENDERING, arrays_for, drawing, matches, permanent, represent
 from service.explanations.responses import checked_id, stored_result
 from service.http.addresses import API
 from service.http.errors import NotFound
@@ -69,12 +69,13 @@ async def npy(request: Request, key: Key, name: str, wait: Wait = 0) -> Response
     return _file(request, f'"{key}.{name}.npy"', arrays[0], NPY)
 
 
-@router.get("/attribution.safetensors", summary="The attribution as safetensors", **descriptions.SAFETENSORS)
-async def safetensors(request: Request, key: Key, wait: Wait = 0) -> Response:
-    """The attribution with its id, model and method in the header of the file."""
+@router.get("/{name}.safetensors", summary="The numbers as safetensors", **descriptions.SAFETENSORS)
+async def safetensors(request: Request, key: Key, name: str, wait: Wait = 0) -> Response:
+    """What the result is named for (`attribution`, `scores`), with its id, model and method in the file's header."""
     meta, _ = await _stored(request, key, wait=wait)
-    several = [f"attribution.{name}" for name in side_by_side.names(meta)]
-    _, arrays = await _stored(request, key, *(several or ["attribution"]), wait=0)
+    if meta["kind"] != name or SAFETENSORS not in offers(meta):
+        raise _of_another_kind(meta)
+    _, arrays = await _stored(request, key, *arrays_for(SAFETENSORS, meta), wait=0)
     return represent(meta, arrays, SAFETENSORS)
 
 
@@ -89,13 +90,17 @@ async def _drawing(request: Request, key: Key, kind: str, form: Form, query: Pic
     """What is drawn of a result that is no attribution; raises NotFound where it is of another kind."""
     meta, _ = await _stored(request, key, wait=query.wait)
     if meta["kind"] != kind or form not in drawn(meta):
-        raise NotFound(f"this result is of the kind {meta['kind']}; its links name what there is of it")
+        raise _of_another_kind(meta)
     tag = f'"{key}.{kind}.{form}.{RENDERING}"'
     if _known(request, tag):
         return Response(status_code=304, headers=permanent(tag))
     _, arrays = await _stored(request, key, *sorted(meta["arrays"]), wait=0)
     content = await to_thread.run_sync(drawing, meta, arrays, form, query)
     return Response(content, headers=permanent(tag), media_type=MEDIA[form])
+
+
+def _of_another_kind(meta: Meta) -> NotFound:
+    return NotFound(f"this result is of the kind {meta['kind']}; its links name what there is of it")
 
 
 async def _stored(request: Request, key: Key, *arrays: str, wait: float) -> tuple[Meta, list[bytes]]:

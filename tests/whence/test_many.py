@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,57 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from redis import Redis
 from typer.testing import CliRunner
 
-from service.app import create_app
 from service.cli.main import app as cli
-from service.queue.queue import Queue
-from service.queue.served import Served
-from service.settings import Settings
-from tests.orders import serving as offering
 from tests.redis_server import RedisServer
-from tests.service.live import serving
+from tests.service.whole import whole
 from tests.toys import inputs, model_of, net
 from tests.whence.test_client import png_of
 from whence import AsyncClient, Client, Collection, Refused
 from whence.datasets import name_of, upload_of
 from whence.tables import Columns, read_table
-from workers.datasets.library import Datasets
-from workers.jobs import keys
-from workers.jobs.partials import Partials
-from workers.jobs.records import Store
-from workers.jobs.stored_results import Results
-from workers.runtime.execute.resources import Stock
-from workers.runtime.worker import Worker
 
 COUNT = 40
 
 
 @pytest.fixture
-def url(redis_server: RedisServer, tmp_path: Path, jobs: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A Whence with a worker in a thread."""
-    model, datasets = model_of(net(), (1, 8, 8), image=True), Datasets(tmp_path / "datasets")
-    monkeypatch.setattr(Queue, "models", lambda _: Served({"toy": model.card}, workers=1))
-    results = Results(jobs, ttl=60)
-    stock = Stock(datasets, results, Partials(jobs), lambda _: model)
-    rung, over = threading.Event(), threading.Event()
-    worker = Worker("w1", offering(Store(jobs)), results, lambda _: model, lambda _: rung.set(), 60, stock.of)
-
-    def work() -> None:
-        while not over.wait(0.05):
-            for bell in keys.PRIORITIES:
-                worker.answer(bell)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    settings = Settings(log_level="CRITICAL", redis_url=redis_server.url, datasets=datasets.folder)
-    try:
-        with serving(create_app(settings)) as url:
-            yield url
-    finally:
-        over.set()
-        thread.join()
+def url(redis_server: RedisServer, tmp_path: Path) -> Iterator[str]:
+    with whole({"toy": model_of(net(), (1, 8, 8), image=True)}, redis_server.url, tmp_path / "datasets") as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load
 
 from tests.orders import work
 from tests.resources import InMemory, in_memory
@@ -37,17 +38,17 @@ def put(queue: FakeQueue, model: Model, resources: InMemory, **method: object) -
     return asked.id
 
 
-@pytest.mark.parametrize(
-    ("method", "kind", "forms"),
-    [
-        ({"name": "pixel_flipping", "steps": 3}, "scores", {"png", "csv"}),
-        ({"name": "compare"}, "scores", {"png", "csv"}),
-        ({"name": "ssa", "dataset": None}, "graph", {"png", "svg"}),
-        ({"name": "activation_maximization", "steps": 2}, "synthesis", {"png"}),
-        ({"name": "spray", "of": "gradient", "clusters": 2}, "clustering", {"png", "csv"}),
-        ({"name": "ssa_clusters"}, "clustering", {"png", "csv"}),
-    ],
-)
+ASKED: list[tuple[dict[str, object], str, set[str]]] = [
+    ({"name": "pixel_flipping", "steps": 3}, "scores", {"png", "csv"}),
+    ({"name": "compare"}, "scores", {"png", "csv"}),
+    ({"name": "ssa", "dataset": None}, "graph", {"png", "svg"}),
+    ({"name": "activation_maximization", "steps": 2}, "synthesis", {"png"}),
+    ({"name": "spray", "of": "gradient", "clusters": 2}, "clustering", {"png", "csv"}),
+    ({"name": "ssa_clusters"}, "clustering", {"png", "csv"}),
+]
+
+
+@pytest.mark.parametrize(("method", "kind", "forms"), ASKED)
 async def test_a_result_is_drawn_in_the_forms_of_its_kind(
     client: httpx.AsyncClient,
     queue: FakeQueue,
@@ -74,6 +75,25 @@ async def test_a_result_is_drawn_in_the_forms_of_its_kind(
             assert addressed.status_code in (404, 422)
     page = await client.get(f"{URL}/{key}", headers={"accept": "text/html"})
     assert b"data:image/png;base64," in page.content
+
+
+@pytest.mark.parametrize("method", [method for method, *_ in ASKED] + [{"name": "gradient"}, {"name": "predict"}])
+async def test_every_link_leads_somewhere(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory, method: dict[str, object]
+) -> None:
+    key = put(queue, model, resources, **method)
+    told = (await client.get(f"{URL}/{key}")).json()
+    for name, link in [*told["links"].items(), *((array, one["npy"]) for array, one in told["arrays"].items())]:
+        assert (await client.get(link)).status_code == 200, name
+    if "safetensors" in told["links"]:
+        by_link = await client.get(told["links"]["safetensors"])
+        by_accept = await client.get(f"{URL}/{key}", headers={"accept": "application/vnd.safetensors"})
+        (one,), (other,) = (load(answer.content).items() for answer in (by_link, by_accept))
+        assert one[0] == other[0] == told["kind"]
+        np.testing.assert_array_equal(one[1], other[1])
+        wrong = await client.get(f"{URL}/{key}/other.safetensors")
+        assert wrong.status_code == 404
+        assert f"of the kind {told['kind']}" in wrong.json()["detail"]
 
 
 async def test_the_table_of_scores_has_a_column_for_each_method(
