@@ -123,6 +123,7 @@ def _given(options: argparse.Namespace) -> _Given:
     kind, _, name = options.source.partition(":")
     if kind == "transformers" and is_pretrained(name) and options.weights is None:
         found = read_pretrained(Path(name), options.length, options.pair)
+        options.select = found.select if options.select is None else options.select
         own = {LABELS: ("\n".join(found.labels) + "\n").encode()} if found.labels else {}
         tokenizer = {TOKENIZER: found.tokenizer} if found.tokenizer else {}
         sections = {input_name: dict(section) for input_name, section in found.inputs.items()}

@@ -16,7 +16,8 @@ from service.render.tokens import is_dark
 
 STYLE = """
 .text { line-height: 2.6 } .text b { font-weight: 400; border-radius: 3px; padding: .15em .1em; color: #17171a }
-.text b.dark { color: #fff } .text .word { position: relative; cursor: pointer; border-radius: 3px }
+.text b.dark { color: #fff } .text b.framed { outline: 2px solid }
+.text .word { position: relative; cursor: pointer; border-radius: 3px }
 .text .special { opacity: .6; font-size: .8em }
 .text output { display: none; position: absolute; left: 50%; top: 1.9em; transform: translateX(-50%);
   font-size: .75em; line-height: 1.3; background: #202024; color: #fff; border-radius: 3px; padding: 0 .4em; z-index: 1;
@@ -25,8 +26,8 @@ STYLE = """
 """
 
 
-def marked(texts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The texts, one paragraph each; what was cut off is said behind it."""
+def marked(texts: Mapping[str, Mapping[str, Any]], framed: int | None = None) -> str:
+    """The texts, one paragraph each; what was cut off is said behind it. The token `framed` has a frame."""
     values = np.asarray([token["value"] for told in texts.values() for token in told["tokens"]], np.float32)
     drawn = scaled(values, DEFAULT_LOOK.model_copy(update={"clip": 100.0}))
     shades = colours(drawn.values[None], colormap_for(drawn, DEFAULT_LOOK))[0].tolist()
@@ -34,12 +35,14 @@ def marked(texts: Mapping[str, Mapping[str, Any]]) -> str:
     for name, told in texts.items():
         tokens = told["tokens"]
         head = f"<h2>{escape(name)}</h2>" if len(texts) > 1 else ""
-        parts.append(f'{head}<p class="text" dir="auto">{_words(told, shades[at : at + len(tokens)])}</p>{_cut(told)}')
+        parts.append(
+            f'{head}<p class="text" dir="auto">{_words(told, shades[at : at + len(tokens)], framed)}</p>{_cut(told)}'
+        )
         at += len(tokens)
     return "".join(parts)
 
 
-def _words(told: Mapping[str, Any], shades: Sequence[Sequence[int]]) -> str:
+def _words(told: Mapping[str, Any], shades: Sequence[Sequence[int]], framed: int | None) -> str:
     """Pieces of one word stand together; between words is a space where the text has one."""
     found: list[str] = []
     tokens = told["tokens"]
@@ -50,7 +53,7 @@ def _words(told: Mapping[str, Any], shades: Sequence[Sequence[int]]) -> str:
             stop += 1
         if found and (tokens[at]["start"] > tokens[at - 1]["end"] or None in (word, tokens[at - 1]["word"])):
             found.append(" ")
-        pieces = "".join(_piece(tokens[i], shades[i]) for i in range(at, stop))
+        pieces = "".join(_piece(tokens[i], shades[i], i == framed) for i in range(at, stop))
         value = number(sum(token["value"] for token in tokens[at:stop]))
         kind = "word special" if word is None else "word"
         found.append(f'<span class="{kind}" tabindex="0">{pieces}<output>{value}</output></span>')
@@ -58,11 +61,12 @@ def _words(told: Mapping[str, Any], shades: Sequence[Sequence[int]]) -> str:
     return "".join(found)
 
 
-def _piece(token: Mapping[str, Any], shade: Sequence[int]) -> str:
+def _piece(token: Mapping[str, Any], shade: Sequence[int], framed: bool) -> str:
     red, green, blue = shade
     title = escape(number(token["value"]))
+    kinds = " ".join(name for name, so in (("dark", is_dark(shade)), ("framed", framed)) if so)
     return (
-        f'<b{" class=dark" if is_dark(shade) else ""} style="background:rgb({red},{green},{blue})" title="{title}">'
+        f'<b class="{kinds}" style="background:rgb({red},{green},{blue})" title="{title}">'
         f"{escape(token['text'].strip())}</b>"
     )
 

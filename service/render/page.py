@@ -7,7 +7,7 @@ from typing import Any
 
 from service.render.marked_text import STYLE as TEXT_STYLE
 from service.render.marked_text import marked
-from service.render.picture import caption, target_text
+from service.render.picture import caption, target_text, token_explained
 from service.render.text import number
 
 _STYLE = """
@@ -33,7 +33,7 @@ def page(meta: Mapping[str, Any], picture: bytes | None) -> bytes:
     parameters = sorted(meta["method"].items())
     body = [
         f"<h1>{escape(title)}</h1>",
-        marked(meta["texts"]) if meta.get("texts") else "",
+        marked(meta["texts"], token_explained(meta)) if meta.get("texts") else "",
         _image(picture, title) if picture is not None and ("pairs" in meta["arrays"] or not meta.get("texts")) else "",
         _table("Prediction", ("class", "label", "score", "probability"), prediction),
         _table("Explained", ("target", "score", "probability"), explained),

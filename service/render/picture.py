@@ -31,7 +31,7 @@ def draw(picture: Picture, meta: Mapping[str, Any], arrays: Sequence[bytes], loo
     Raises InvalidParameter where the look would hide the sign, and where a waterfall would not end at the score.
     """
     if meta.get("texts"):
-        return draw_texts(meta["texts"], look, caption(meta))
+        return draw_texts(meta["texts"], look, caption(meta), token_explained(meta))
     attribution, seen = (decode_npy(data) for data in arrays)
     layout = Layout.of(meta)
     suited = layout.suited(attribution.ndim)
@@ -89,7 +89,9 @@ def target_text(meta: Mapping[str, Any]) -> str:
     if "reduce" in target:
         return f"{target['reduce']} of the outputs"
     if target.get("kind") == "element":
-        return f"output {label or ', '.join(map(str, target['index']))}"
+        first, *places = target["index"] if label else (", ".join(map(str, target["index"])),)
+        place = f"token {places[0]} ({target['token']})" if "token" in target else ", ".join(map(str, places))
+        return f"output {label or first}" + (f" at {place}" if places else "")
     if "layer" in target:
         word = next((key for key in ("channel", "token") if key in target), None)
         place = f"{word} {target[word]}" if word else f"unit {list(target['index'])}"
@@ -98,6 +100,12 @@ def target_text(meta: Mapping[str, Any]) -> str:
         name = f"class {target['index']}" + (f" ({label})" if label not in (None, str(target["index"])) else "")
         return f"{name} in a mask" if "mask" in target else name
     return "output"
+
+
+def token_explained(meta: Mapping[str, Any]) -> int | None:
+    """The place of the token whose output was explained."""
+    target = meta.get("target") or {}
+    return target["index"][-1] if target.get("kind") == "element" and "token" in target else None
 
 
 def _score(meta: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,13 @@ def draw_tokens(attribution: NDArray[np.floating], tokens: Sequence[str], look: 
     return _drawn([("", words)], np.asarray(attribution, np.float32), look, caption)
 
 
-def draw_texts(texts: Mapping[str, Mapping[str, Any]], look: Look, caption: Caption) -> bytes:
-    """A PNG of texts by name, as answers tell them: words of their pieces, beneath each word its sum."""
+def draw_texts(
+    texts: Mapping[str, Mapping[str, Any]], look: Look, caption: Caption, framed_token: int | None = None
+) -> bytes:
+    """A PNG of texts by name, as answers tell them: words of their pieces, beneath each word its sum.
+
+    `framed_token` is the place of one with a frame.
+    """
     found: list[tuple[str, list[Word]]] = []
     values: list[float] = []
     for name, told in texts.items():
@@ -56,7 +62,7 @@ def draw_texts(texts: Mapping[str, Mapping[str, Any]], look: Look, caption: Capt
         values.extend(token["value"] for token in told["tokens"])
         if (cut := told.get("truncated")) is not None:
             caption = caption.adding(f"{'' if len(texts) == 1 else name + ': '}{cut['tokens']} of {cut['of']} tokens")
-    return _drawn(found, np.asarray(values, np.float32), look, caption)
+    return _drawn(found, np.asarray(values, np.float32), look, caption, framed_token)
 
 
 def words_of(tokens: Sequence[Mapping[str, Any]], first: int = 0) -> list[Word]:
@@ -78,7 +84,13 @@ def is_dark(shade: Sequence[int]) -> bool:
     return 0.299 * red + 0.587 * green + 0.114 * blue <= _DARK
 
 
-def _drawn(texts: Sequence[tuple[str, list[Word]]], values: Values, look: Look, caption: Caption) -> bytes:
+def _drawn(
+    texts: Sequence[tuple[str, list[Word]]],
+    values: Values,
+    look: Look,
+    caption: Caption,
+    framed_token: int | None = None,
+) -> bytes:
     if len(values) > MOST:
         caption = caption.adding(f"the first {MOST} of {len(values)} tokens")
     drawn = scaled(values, look.model_copy(update={"clip": 100.0}))
@@ -98,7 +110,7 @@ def _drawn(texts: Sequence[tuple[str, list[Word]]], values: Values, look: Look, 
     for title, down in heads:
         write(pen, (GAP, down), fitted(title, SMALL, WIDE - 2 * GAP), SMALL, ink=FAINT)
     for word, x, y in placed:
-        _draw_word(pen, word, (x, y), drawn, name)
+        _draw_word(pen, word, (x, y), drawn, name, framed_token)
     return framed(body, caption.adding(legend(drawn, look, name)), drawn, lambda ramp: colours(ramp, name))
 
 
@@ -114,12 +126,15 @@ def _places(words: Sequence[Word]) -> list[tuple[int, int]]:
     return found
 
 
-def _draw_word(pen: ImageDraw.ImageDraw, word: Word, at: tuple[int, int], drawn: Scaled, name: Colormap) -> None:
+def _draw_word(
+    pen: ImageDraw.ImageDraw, word: Word, at: tuple[int, int], drawn: Scaled, name: Colormap, framed_token: int | None
+) -> None:
     x, y = at
     own = drawn.values[word.first : word.first + len(word.pieces)]
-    for piece, value, width in zip(word.pieces, own, word.widths, strict=False):
+    for place, piece, value, width in zip(count(word.first), word.pieces, own, word.widths, strict=False):
         shade = colours(np.asarray([value], np.float32), name)[0].tolist()
-        pen.rounded_rectangle((x, y + 4, x + width, y + 4 + BOX), 4, fill=tuple(shade), outline=_EDGE)
+        edge, thick = (INK, 2) if place == framed_token else (_EDGE, 1)
+        pen.rounded_rectangle((x, y + 4, x + width, y + 4 + BOX), 4, fill=tuple(shade), outline=edge, width=thick)
         ink = WHITE if is_dark(shade) else FAINT if word.special else INK
         text = fitted(piece, SIZE, WIDE - 40)
         write(pen, (x + width / 2, y + 4 + BOX / 2), text, SIZE, ink=ink, anchor="mm")

@@ -243,9 +243,9 @@ class ModelCard(_Frozen):
         return next(iter(self.named.values()))
 
     @property
-    def numbers(self) -> int:
-        """How many numbers the output holds for one input."""
-        return prod(self.outputs)
+    def is_number(self) -> bool:
+        """Whether the output holds one number for one input, of any size."""
+        return all(size == 1 for size in self.outputs)
 
     @property
     def heads(self) -> int:

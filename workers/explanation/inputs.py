@@ -6,7 +6,7 @@ list, a path or a sum over all of them is one over the list, and their own shape
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from workers.explanation.card import IDS, OPEN, InputSpec, ModelCard, Part
@@ -102,9 +102,19 @@ def is_open(inputs: Mapping[str, InputSpec]) -> bool:
     return any(OPEN in spec.shape for spec in inputs.values())
 
 
-def doubled(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
-    """The shape of an input twice as long along its open axes."""
-    return tuple(2 * size if want == OPEN else size for size, want in zip(shape, spec.shape, strict=True))
+def other_sizes(shapes: Shapes, inputs: Mapping[str, InputSpec]) -> Iterator[Shapes]:
+    """The shapes of inputs twice as long along their open axes, and half as long; none longer than an input may be."""
+    for factor in (2.0, 0.5):
+        found = tuple(
+            tuple(
+                max(int(factor * own), 1) if want == OPEN else own for own, want in zip(shape, spec.shape, strict=True)
+            )
+            for shape, spec in zip(shapes, inputs.values(), strict=True)
+        )
+        if all(
+            spec.length is None or shape[0] <= spec.length for shape, spec in zip(found, inputs.values(), strict=True)
+        ):
+            yield found
 
 
 def opened(card: ModelCard, other: ModelCard, named: Mapping[str, InputSpec]) -> ModelCard:
@@ -149,4 +159,9 @@ def fits(spec: InputSpec, shape: Sequence[int]) -> bool:
 
 def spoken(spec: InputSpec) -> str:
     """Its shape as a card says it: `[3, *, *]`."""
-    return f"[{', '.join('*' if size == OPEN else str(size) for size in spec.shape)}]"
+    return sizes(spec.shape)
+
+
+def sizes(shape: Sequence[int]) -> str:
+    """A shape as a card says it, an axis of any length by a star."""
+    return f"[{', '.join('*' if size == OPEN else str(size) for size in shape)}]"

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from workers.explanation.card import OPEN, Layer, ModelCard
 from workers.explanation.errors import InvalidTarget
+from workers.explanation.inputs import sizes
 from workers.explanation.spelling import closest, meant
 from workers.explanation.target import (
     ClassTarget,
@@ -121,9 +122,9 @@ def _value(card: ModelCard) -> ValueTarget:
             f"'value' is for models whose output is a value; the output of {card.name} is {card.output}, of the "
             f"classes 0 to {card.heads - 1}: the target is one of these, or 'argmax'"
         )
-    if card.numbers > 1:
+    if not card.is_number:
         raise _wrong(
-            f"the output of {card.name} is {card.numbers} numbers of the shape {list(card.outputs)}, and 'value' names "
+            f"the output of {card.name} is numbers of the shape {sizes(card.outputs)}, and 'value' names "
             f"none of them; {_right_value(card)}"
         )
     return ValueTarget()
@@ -142,14 +143,14 @@ def _element(raw: Any, card: ModelCard) -> Target:
         elif _is_index(raw):
             raw = int(raw)
         else:
-            near = closest(raw, card.labels)
+            near = closest(raw, card.labels) if len(card.outputs) == 1 else None
             right = f"did you mean {near}?" if near else _right_value(card)
             raise _wrong(f"no number of the output of {card.name} has that name; {right}")
     index = (raw,) if isinstance(raw, int) and not isinstance(raw, bool) else raw
     shape = card.outputs or (1,)
     if not _is_inside(index, shape):
-        raise _wrong(f"the index of a number of {card.name} lies within its shape {list(shape)}; {_right_value(card)}")
-    return ElementTarget(index=tuple(index)) if card.numbers > 1 else ValueTarget()
+        raise _wrong(f"the index of a number of {card.name} lies within its shape {sizes(shape)}; {_right_value(card)}")
+    return ValueTarget() if card.is_number else ElementTarget(index=tuple(index))
 
 
 def _reduced(raw: Any, card: ModelCard) -> Target:
@@ -159,11 +160,11 @@ def _reduced(raw: Any, card: ModelCard) -> Target:
             'target is a class, as {"class": 0}'
         )
     target = _checked({"kind": "reduced", "reduce": raw})
-    return target if card.numbers > 1 else ValueTarget()
+    return ValueTarget() if card.is_number else target
 
 
 def _right_value(card: ModelCard) -> str:
-    if card.numbers == 1:
+    if card.is_number:
         return "the target is 'value'"
     first = [0] * len(card.outputs) if len(card.outputs) > 1 else 0
     return (
@@ -196,7 +197,7 @@ def _unit(raw: Mapping[str, Any], card: ModelCard) -> UnitTarget:
             _integer(place, f"the {key} of {layer.name}", 0, MOST_OPEN if most == OPEN else most - 1)
             target = target.model_copy(update={"axis": axis})
     if target.index is not None and not _is_inside(target.index, layer.shape):
-        raise _wrong(f"the index of a unit of {layer.name} lies within its shape {list(layer.shape)}")
+        raise _wrong(f"the index of a unit of {layer.name} lies within its shape {sizes(layer.shape)}")
     return target
 
 
@@ -208,7 +209,7 @@ def _of_output(raw: Mapping[str, Any], card: ModelCard) -> Target:
         raise _wrong(f"{card.name} has no such output; {meant(name, shapes)}")
     index = [index] if type(index) is int else index
     if not _is_inside(index, shapes[name]):
-        raise _wrong(f"the index of a number of {name} lies within its shape {list(shapes[name])}")
+        raise _wrong(f"the index of a number of {name} lies within its shape {sizes(shapes[name])}")
     if name == str(card.select) or not card.returned:
         return ElementTarget(index=tuple(index)) if shapes[name] else ValueTarget()
     layer = next(layer for layer in card.layers if name in layer.outputs)
@@ -226,15 +227,15 @@ def _is_inside(index: Any, shape: Sequence[int]) -> bool:
 def check_target(target: Target | None, card: ModelCard) -> None:
     """Raise InvalidTarget where a target of a model of open sizes lies beyond what it has for an input of this size."""
     if isinstance(target, ElementTarget) and not _is_inside(target.index, card.outputs):
-        raise _wrong(f"the output for an input of this size has the shape {list(card.outputs)}")
+        raise _wrong(f"the output for an input of this size has the shape {sizes(card.outputs)}")
     if isinstance(target, MaskTarget) and target.shape != card.outputs[1:]:
-        raise _wrong(f"the output for an input of this size has the places {list(card.outputs[1:])}, unlike the mask")
+        raise _wrong(f"the output for an input of this size has the places {sizes(card.outputs[1:])}, unlike the mask")
     if isinstance(target, UnitTarget):
         shape = next((layer.shape for layer in card.layers if layer.name == target.layer), ())
         place = target.channel if target.channel is not None else target.token
         inside = place is None or place < (*shape, 1)[target.axis]
         if not inside or (target.index is not None and not _is_inside(target.index, shape)):
-            raise _wrong(f"{target.layer} has the shape {list(shape)} for an input of this size")
+            raise _wrong(f"{target.layer} has the shape {sizes(shape)} for an input of this size")
 
 
 def axis_of(layer: Layer, word: Literal["channel", "token"]) -> int:
@@ -249,7 +250,7 @@ def axis_of(layer: Layer, word: Literal["channel", "token"]) -> int:
     instead = f'{{"layer": "{layer.name}", "{right[0]}": 0}}' if right else None
     unit = f'{{"layer": "{layer.name}", "index": {[0] * len(layer.shape)}}}'
     raise _wrong(
-        f"{layer.name} of the shape {list(layer.shape)} has no {word}s: {known}; "
+        f"{layer.name} of the shape {sizes(layer.shape)} has no {word}s: {known}; "
         f"send one unit by its place, {unit}{', or ' + instead if instead else ''}"
     )
 
@@ -258,14 +259,14 @@ def _mask(raw: Mapping[str, Any], card: ModelCard) -> MaskTarget:
     if card.output == "value" or len(card.outputs) < 2:
         raise _wrong(
             f"a mask is for segmentation outputs, whose classes have places; the output of {card.name} is "
-            f"{card.output} of the shape {list(card.outputs)}"
+            f"{card.output} of the shape {sizes(card.outputs)}"
         )
     found, places = _class(raw["class"], card), card.outputs[1:]
     shape = first_lengths(raw["mask"], len(places))
     if len(shape) != len(places) or any(want not in (OPEN, size) for want, size in zip(places, shape, strict=True)):
-        raise _wrong(f"the mask has the shape {list(shape)}; the output's is {list(places)}")
+        raise _wrong(f"the mask has the shape {list(shape)}; the output's is {sizes(places)}")
     if rows_of(raw["mask"], shape) is None:
-        raise _wrong(f"the mask's lists differ in length; its shape is the output's, {list(places)}")
+        raise _wrong(f"the mask's lists differ in length; its shape is the output's, {sizes(places)}")
     target = _checked({"kind": "mask", "index": found.index, "mask": raw["mask"]})
     assert isinstance(target, MaskTarget)
     if not np.any(target.mask):

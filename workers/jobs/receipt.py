@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def finished(explained: Explained) -> Finished:
         "model": {"name": explained.card.name, "digest": job.model},
         "input": job.input,
         "method": job.method.to_json(),
-        "target": described(explained.target, explained.card),
+        "target": described(explained.target, explained.card, explained.texts),
         "prediction": list(explained.prediction),
         "explained": explained.explained and dict(explained.explained),
         **headline,
@@ -152,15 +153,30 @@ def summary(array: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def described(target: Target | None, card: ModelCard) -> dict[str, Any] | None:
-    """A target as JSON, with the class's label where it is a class."""
+def described(
+    target: Target | None, card: ModelCard, texts: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> dict[str, Any] | None:
+    """A target as JSON, with its label where it is a class, or a number of one, and the token that that is at."""
     if target is None:
         return None
     told = target.model_dump(mode="json", exclude_none=True)
     told.pop("axis", None)  # the card's, and no part of what was asked
-    number = told["index"][0] if told["kind"] == "element" and len(told["index"]) == 1 else told.get("index")
+    number = told["index"][0] if told["kind"] == "element" else told.get("index")
     label = card.label(number) if isinstance(number, int) else None
-    return told if label is None else {**told, "label": label}
+    if label is None:
+        return told
+    token = _token(told["index"], card, texts) if told["kind"] == "element" else None
+    return {**told, "label": label, **({} if token is None else {"token": token})}
+
+
+def _token(index: Sequence[int], card: ModelCard, texts: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The token that an output's number is at, of a model of one text that has so many numbers for each token."""
+    if len(texts) != 1 or len(index) != 2:
+        return None
+    ((name, told),) = texts.items()
+    length = next((part.shape[0] for part in card.input.parts if part.name == name), None)
+    tokens = told["tokens"]
+    return tokens[index[1]]["text"] if card.outputs[1] == length and index[1] < len(tokens) else None
 
 
 @cache

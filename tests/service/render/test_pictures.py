@@ -170,6 +170,14 @@ def test_the_caption_says_what_is_explained() -> None:
     assert caption(meta).title == "smooth_grad of gradient: class 3"
     meta["target"] = {"kind": "unit", "layer": "conv", "channel": 7}
     assert caption(meta).title == "smooth_grad of gradient: channel 7 of conv"
+    for target, words in (
+        ({"index": [1, 2]}, "output 1, 2"),
+        ({"index": [1, 2], "label": "dog"}, "output dog at 2"),
+        ({"index": [1, 2], "label": "verb", "token": "sat"}, "output verb at token 2 (sat)"),
+        ({"index": [1], "label": "height"}, "output height"),
+    ):
+        meta["target"] = {"kind": "element", **target}
+        assert caption(meta).title == f"smooth_grad of gradient: {words}"
 
 
 def test_a_map_on_a_pedestal_is_scaled_from_its_least_value_and_says_so() -> None:

@@ -61,6 +61,16 @@ def test_words_are_drawn_in_the_colour_of_their_sign() -> None:
     assert not (alone[..., 2] - alone[..., 0] > 60).any()
 
 
+def test_the_token_that_is_explained_has_a_frame() -> None:
+    told = {**meta(input=ONE), "target": {"kind": "element", "index": [0, 2], "label": "verb", "token": "kind"}}
+    apart = (drawn(told) != drawn(meta(input=ONE))).any(axis=2)[60:]
+    places = np.argwhere(apart)[:, 1]
+    left, right = places.min(), places.max()
+    assert min(apart[:, left].sum(), apart[:, right].sum()) > 15  # two uprights, around the second piece
+    assert 100 < left < right < 200
+    assert re.findall(r'<b class="[a-z ]*framed"[^>]*>([^<]*)', marked({"input": ONE}, 2)) == ["kind"]
+
+
 def test_two_texts_are_drawn_one_below_the_other() -> None:
     assert drawn(meta(one=ONE, other=ONE)).shape[0] > drawn(meta(one=ONE)).shape[0] + 40
 

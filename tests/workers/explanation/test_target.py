@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from workers.engine.model.outputs import has_chances
-from workers.explanation.card import InputSpec, ModelCard, Output
+from workers.explanation.card import OPEN, InputSpec, ModelCard, Output
 from workers.explanation.card_checks import check_output
 from workers.explanation.errors import InvalidFolder, InvalidTarget
 from workers.explanation.request_target import parse_targets
@@ -28,7 +28,8 @@ ADVISED = re.compile(r"as (\{.*?\})|or (\{.*?\})")
 
 def card(output: Output, *outputs: int, labels: tuple[str, ...] = ()) -> ModelCard:
     named = check_output(output, outputs, labels)
-    return ModelCard(name="toy", digest="", output=output, input=InputSpec(shape=(1,)), outputs=outputs, labels=named)
+    found = ModelCard(name="toy", digest="", output=output, input=InputSpec(shape=(1,)), outputs=(), labels=named)
+    return found.model_copy(update={"outputs": outputs})
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,9 @@ def card(output: Output, *outputs: int, labels: tuple[str, ...] = ()) -> ModelCa
         (card("value", 2, labels=("width", "height")), "height", ElementTarget(index=(1,))),
         (card("value", 2, 3, 3), {"index": [1, 0, 2]}, ElementTarget(index=(1, 0, 2))),
         (card("value", 2, 3, 3), {"reduce": "mean"}, ReducedTarget(reduce="mean")),
+        (card("value", 2, OPEN), {"index": [1, 40]}, ElementTarget(index=(1, 40))),
+        (card("value", OPEN, OPEN), {"index": [0, 0]}, ElementTarget(index=(0, 0))),
+        (card("value", OPEN), {"reduce": "sum"}, ReducedTarget(reduce="sum")),
         (card("value", 1), {"reduce": "sum"}, ValueTarget()),
         (card("value"), {"index": 0}, ValueTarget()),
         (card("value", 1), 0, ValueTarget()),
@@ -68,7 +72,7 @@ def test_a_request_names(known: ModelCard, raw: Any, target: Target) -> None:
 @pytest.mark.parametrize(
     "raw", ["value", "argmax", {"index": [9, 9]}, {"index": 9}, 9, "height", {"class": 0}, {"top_k": 1}]
 )
-@pytest.mark.parametrize("outputs", [(4,), (2, 3, 3)])
+@pytest.mark.parametrize("outputs", [(4,), (2, 3, 3), (2, OPEN, 3)])
 def test_several_numbers_want_one_named_and_what_the_refusal_advises_is_taken(
     outputs: tuple[int, ...], raw: Any
 ) -> None:

@@ -47,7 +47,7 @@ def classes_of(dataset: Dataset, card: ModelCard) -> NDArray[np.int64]:
 
 def is_binary(card: ModelCard) -> bool:
     """Whether the output is one number that says whether the input is of a class: datasets have a second."""
-    return card.numbers == 1 and card.output in ("binary", "multilabel", "probabilities")
+    return card.is_number and card.output in ("binary", "multilabel", "probabilities")
 
 
 def _binary(names: Sequence[str], card: ModelCard) -> NDArray[np.int64]:

@@ -13,11 +13,9 @@ from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.model import Model
-from workers.engine.model.outputs import has_chances, target_chances
+from workers.engine.model.outputs import has_chances, has_share, target_chances
 from workers.explanation.target import (
-    ClassTarget,
     ElementTarget,
-    MaskTarget,
     ReducedTarget,
     Target,
     UnitTarget,
@@ -41,7 +39,7 @@ def explained_scores(model: Function, batch: Batch) -> tuple[list[list[dict[str,
         for row, score in enumerate(scores)
     ]
     for row, target in enumerate(wanted):
-        if (own := _own(model, target, scores[row])) is not None:
+        if (own := _own(model, target, scores[row], found[row]["probability"])) is not None:
             prediction[row] = [own]
     return prediction, found
 
@@ -62,19 +60,20 @@ def _scores(model: Function, batch: Batch, wanted: list[Target]) -> Tensor:
 
 def _shares(model: Function, batch: Batch, wanted: list[Target]) -> dict[int, float]:
     """The probability of each row's target by row, of those that are a class's."""
-    rows = [row for row, target in enumerate(wanted) if isinstance(target, ClassTarget | MaskTarget)]
+    rows = [row for row, target in enumerate(wanted) if has_share(model.card, target)]
     if not rows or not has_chances(model.card):
         return {}
     found = target_chances(model.card, [wanted[row] for row in rows], model.outputs(batch)[rows])
     return dict(zip(rows, found.tolist(), strict=True))
 
 
-def _own(model: Function, target: Target, score: float) -> dict[str, Any] | None:
+def _own(model: Function, target: Target, score: float, share: float | None) -> dict[str, Any] | None:
     """The entry of a prediction that is the target itself, where that is no class."""
     if isinstance(target, ValueTarget):
         return prediction.entry(model.card, 0, score)
     if isinstance(target, ElementTarget):
-        return prediction.entry(model.card, target.index[0] if len(target.index) == 1 else list(target.index), score)
+        index = target.index[0] if len(target.index) == 1 else list(target.index)
+        return prediction.entry(model.card, index, score, share)
     if isinstance(target, ReducedTarget):
         return {"index": None, "label": target.reduce, "score": score, "probability": None}
     return None

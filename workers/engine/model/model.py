@@ -24,6 +24,7 @@ from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.sizes import NOT_TAKEN, first_taken, not_taken
 from workers.engine.rules import assign
 from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient
@@ -31,15 +32,12 @@ from workers.engine.rules.entry import Table
 from workers.engine.rules.rule import Rule
 from workers.explanation.composite import DEFAULT, Choices
 from workers.explanation.errors import (
-    ExplainError,
     Instead,
-    InvalidFolder,
     InvalidParameter,
     InvalidTarget,
-    InvalidTensor,
     methods,
 )
-from workers.explanation.inputs import Shapes, doubled, is_open, of_laid, opened
+from workers.explanation.inputs import Shapes, is_open, of_laid, opened, other_sizes
 from workers.explanation.spec import ModelSpec, of_shapes
 from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
@@ -124,10 +122,7 @@ class Model(Function):
         shapes = of_laid(spec.laid, traced_shapes(program, spec.fed))
         model = copy.copy(made(shapes))
         model.takes, model._made = spec.named, made
-        try:
-            other = made(tuple(doubled(shape, one) for shape, one in zip(shapes, spec.laid.values(), strict=True)))
-        except ExplainError:
-            other = model
+        other = first_taken(made, other_sizes(shapes, spec.laid)) or model
         model.published = opened(model.card, other.card, spec.named)
         return model
 
@@ -136,9 +131,8 @@ class Model(Function):
             return self
         try:
             found = self._made(shapes)
-        except InvalidFolder as error:
-            told = " and ".join(str(list(shape)) for shape in shapes)
-            raise InvalidTensor(f"the model does not take the size {told}: {error.detail}", pointer="/input") from None
+        except NOT_TAKEN as error:
+            raise not_taken(error, shapes, self.device) from None
         found.any_size = self
         return found
 

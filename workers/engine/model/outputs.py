@@ -20,7 +20,7 @@ from workers.engine.graph.rows import by_row, shares
 from workers.engine.model import target_masks
 from workers.explanation.card import ModelCard, Output
 from workers.explanation.errors import Instead, InvalidTarget, MethodNotApplicable
-from workers.explanation.target import ClassTarget, MaskTarget, RankTarget, Target
+from workers.explanation.target import ClassTarget, ElementTarget, MaskTarget, RankTarget, Target
 
 SQUASHED = ("softmax", "_softmax", "sigmoid")
 SUM = 1e-3  # how far from 1 the probabilities of classes that exclude each other may add up
@@ -121,6 +121,13 @@ def sums_to_one(chances: Tensor) -> bool:
     return bool(((chances.sum(1) - 1).abs() <= SUM).all())
 
 
+def has_share(card: ModelCard, target: Target) -> bool:
+    """Whether a target has a probability, in outputs that have some: a class, of a segmentation also one at a place."""
+    if isinstance(target, ElementTarget):
+        return card.output == "segmentation"
+    return isinstance(target, ClassTarget | MaskTarget | RankTarget)
+
+
 def check_probability(card: ModelCard, wanted: Sequence[Target] = ()) -> None:
     """Raise MethodNotApplicable where the outputs have no probability, InvalidTarget where a target has none."""
     logit = Instead(parameters={"score": "logit"})
@@ -134,7 +141,7 @@ def check_probability(card: ModelCard, wanted: Sequence[Target] = ()) -> None:
         )
         detail = f"the output of {card.name} ({last}) {hint}"
         raise MethodNotApplicable(detail, pointer="/method/score", instead=[logit])
-    if not all(isinstance(target, ClassTarget | MaskTarget | RankTarget) for target in wanted):
+    if not all(has_share(card, target) for target in wanted):
         raise InvalidTarget(
             f"a probability is that of a class, which this target is not ({last} gives the classes)",
             pointer="/target",

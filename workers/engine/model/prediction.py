@@ -144,7 +144,7 @@ def predictions(card: ModelCard, outputs: Tensor, top: int) -> list[list[dict[st
 
 def entry(card: ModelCard, index: int | list[int], score: float, probability: float | None = None) -> dict[str, Any]:
     """One of the numbers that a prediction tells."""
-    label = card.label(index) if isinstance(index, int) else None
+    label = card.label(index if isinstance(index, int) else index[0])
     return {"index": index, "label": label, "score": score, "probability": probability}
 
 

@@ -105,7 +105,9 @@ def elements(target: Target, like: Tensor) -> Tensor:
     elif isinstance(target, ClassTarget):
         mask[target.index if mask.dim() else ()] = 1
     elif isinstance(target, MaskTarget):
-        mask[target.index] = torch.as_tensor(target.mask, dtype=like.dtype, device=like.device)
+        given = torch.as_tensor(target.mask, dtype=like.dtype, device=like.device)
+        own = tuple(slice(size) for size in given.shape)  # of a text that is padded its own tokens alone
+        mask[target.index][own] = given
     elif isinstance(target, UnitTarget) and target.index is not None:
         mask[target.index] = 1
     elif isinstance(target, UnitTarget) and like.dim():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from workers.explanation.card import Output
 from workers.explanation.errors import InvalidFolder
 from workers.models.export.pretrained_images import image_section
-from workers.models.export.pretrained_modules import ImageModel, Similarity, TextModel, of_tokens
+from workers.models.export.pretrained_modules import Detector, ImageModel, Similarity, TextModel, of_tokens
 from workers.models.export.pretrained_text import (
     LONGEST,
     TOKENIZER,
@@ -27,13 +27,17 @@ from workers.models.export.pretrained_text import (
 
 @dataclass(frozen=True)
 class Pretrained:
-    """`inputs` are the card's tables by name, in the order of the module's arguments; `tokenizer` its file's bytes."""
+    """`inputs` are the card's tables by name, in the order of the module's arguments; `tokenizer` its file's bytes.
+
+    `select` names the output that is explained, where there are several.
+    """
 
     module: nn.Module
     inputs: Mapping[str, Mapping[str, Any]]
     output: Output
     labels: tuple[str, ...] = ()
     tokenizer: bytes | None = None
+    select: str | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -147,9 +151,17 @@ def _images(model: Any, folder: Path, _: int | None) -> Pretrained:
     return Pretrained(ImageModel(model).eval(), {"input": section}, *_classes(model.config))
 
 
+def _detector(model: Any, folder: Path, _: int | None) -> Pretrained:
+    """Classes first, then boxes; the last class is that of a box that holds nothing."""
+    section = image_section(model.config, folder)
+    labels = (*_labels(model.config), "no object")
+    return Pretrained(Detector(model).eval(), {"input": section}, "segmentation", labels, select="scores")
+
+
 _KINDS: Mapping[str, Callable[[Any, Path, int | None], Pretrained]] = {
     "ForSequenceClassification": _sequences,
     "ForTokenClassification": _tokens,
     "ForQuestionAnswering": _answers,
     "ForImageClassification": _images,
+    "ForObjectDetection": _detector,
 }

@@ -41,6 +41,18 @@ class Similarity(nn.Module):
         return cosine
 
 
+class Detector(nn.Module):
+    """Of each box that a detector finds its corners (n, boxes, 4), and the logits of its classes (n, k, boxes)."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        found = self.model(pixel_values=pixels, return_dict=True)
+        return {"scores": found.logits.transpose(1, 2), "boxes": found.pred_boxes}
+
+
 class ImageModel(nn.Module):
     """The logits of a model of images."""
 

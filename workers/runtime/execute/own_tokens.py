@@ -5,9 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from workers.explanation.card import OPEN, ModelCard
 from workers.explanation.inputs import ONE
 from workers.explanation.result import Row
 from workers.runtime.execute.model_inputs import Prepared
+
+
+def card_of_tokens(card: ModelCard, published: ModelCard, inputs: Prepared) -> ModelCard:
+    """The card for a text's padded length with its own length in its place, where `published` has an axis of any."""
+    if len(inputs.texts) != 1:
+        return card
+    (name,) = inputs.texts
+    padded, own = len(inputs.rows[name]), len(inputs.seen[name])
+
+    def cut(shape: tuple[int, ...], open_: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(own if (size, most) == (padded, OPEN) else size for size, most in zip(shape, open_, strict=True))
+
+    lengths = {layer.name: layer.shape for layer in published.layers}
+    layers = (one.model_copy(update={"shape": cut(one.shape, lengths.get(one.name, one.shape))}) for one in card.layers)
+    return card.model_copy(update={"outputs": cut(card.outputs, published.outputs), "layers": tuple(layers)})
 
 
 def own_tokens(row: Row, inputs: Prepared) -> Row:

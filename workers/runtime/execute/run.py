@@ -31,7 +31,7 @@ from workers.runtime.execute.faults import contained
 from workers.runtime.execute.hardware import machine
 from workers.runtime.execute.model_inputs import Prepared, together
 from workers.runtime.execute.model_support import check
-from workers.runtime.execute.own_tokens import own_tokens
+from workers.runtime.execute.own_tokens import card_of_tokens, own_tokens
 
 if TYPE_CHECKING:
     from workers.engine.model.function import Function
@@ -139,7 +139,7 @@ class _Shift:
             return
         for row in rows if own is not model else ():
             try:
-                check_target(row.work.job.target, own.card)
+                check_target(row.work.job.target, card_of_tokens(own.card, model.published, row.inputs))
             except InputError as error:
                 fitting.remove(row)
                 yield [(row.work, error)]

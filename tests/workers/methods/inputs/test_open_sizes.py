@@ -95,6 +95,27 @@ def test_what_a_size_has_not_is_refused() -> None:
     check_target(UnitTarget(layer="bottom", index=(5, 7, 0)), model.sized(((3, 16, 16),)).card)
 
 
+@pytest.mark.parametrize("most", [20, 100])
+def test_a_table_of_places_says_how_long_an_input_may_be(most: int) -> None:
+    """Longer ones are refused as the input's fault; the card's open axes are told by a size that the table has."""
+
+    class Placed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.places, self.head = nn.Embedding(9, 4), nn.Embedding(most, 4), nn.Linear(4, 3)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            output: Tensor = self.head(torch.relu(self.tokens(ids) + self.places(torch.arange(ids.shape[1]))).mean(1))
+            return output
+
+    spec = InputSpec.model_validate({"shape": ("*",), "dtype": "int64", "axes": ("token",)})
+    model = model_of_inputs(Placed(), {"input": spec}, {"input": torch.ones(2, min(most, 64)).long()})
+    assert next(layer for layer in model.published.layers if layer.name == "tokens").shape == (OPEN, 4)
+    assert model.sized(((most,),)).card.outputs == (3,)
+    with pytest.raises(InvalidTensor, match=rf"does not take the size \[{most + 1}\]"):
+        model.sized(((most + 1,),))
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
 def test_what_is_shorter_than_a_kernel_is_told_as_the_inputs_fault(length: int) -> None:
     class Valid(nn.Module):

@@ -85,7 +85,7 @@ def _logits(model: Function, outputs: Tensor) -> Tensor:
 def check(model: Function) -> None:
     """Raise MethodNotApplicable for an output without logits or probabilities of classes that exclude each other."""
     card = model.card
-    listed = len(card.outputs) <= 1 or card.numbers == 1
+    listed = len(card.outputs) <= 1 or card.is_number
     if card.output not in ("logits", "binary", "probabilities") or not listed or not has_chances(card):
         raise MethodNotApplicable(
             f"a temperature divides the logits of classes that exclude each other, and the output of {card.name} is "
