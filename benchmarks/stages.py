@@ -24,7 +24,7 @@ import psutil
 from redis import Redis
 
 from benchmarks.load import Run, Side
-from benchmarks.machine import announce
+from benchmarks.machine import announce, spent
 from benchmarks.places import CASES, MEDIA, PHOTOGRAPHS, ROOT, variants
 from benchmarks.serving import PYTHON, Processes, pings, serves, shelf
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis, free_port
@@ -53,27 +53,29 @@ STAGES: Mapping[str, Mapping[str, Sequence[str]]] = {
 
 @dataclass(frozen=True)
 class Checkout:
-    """A running service of one checkout: the processes whose time is read, and how it is asked."""
+    """A running service of one checkout: the processes whose time is read, how it is asked, where its results lie."""
 
     name: str
     side: Side
     processes: Mapping[str, Sequence[psutil.Process]]
     stores: Sequence[Redis]
+    results: str
+    folder: Path
 
     def taken(self) -> dict[str, float]:
         """Processor seconds of each part until now, and how often Redis has read from a connection."""
-        spent = {part: sum(sum(one.cpu_times()[:2]) for one in some) for part, some in self.processes.items()}
-        return {**spent, "readings": float(sum(_readings(store) for store in self.stores))}
+        taken = {part: sum(spent(one.pid) for one in some) for part, some in self.processes.items()}
+        return {**taken, "readings": float(sum(_readings(store) for store in self.stores))}
 
 
 def main() -> None:
     announce("where a request's time goes; `gradient`, each picture new, .npy back")
     name, (model, picture) = list(CASES.items())[0 if "--digits" in sys.argv else -1]
-    flames = _option("--flames")
+    flames = option("--flames")
     with ExitStack() as stack:
         folders = {
             "this checkout": ROOT,
-            **({"beside": Path(other).resolve()} if (other := _option("--beside")) else {}),
+            **({"beside": Path(other).resolve()} if (other := option("--beside")) else {}),
         }
         running = [
             stack.enter_context(checkout(title, folder, model, MEDIA[picture.suffix]))
@@ -96,14 +98,14 @@ def compare(running: Sequence[Checkout], picture: Path, clients: int, number: in
             before = one.taken()
             run = one.side.run("gradient", asked, clients)
             time.sleep(0.3)  # what follows an answer is the request's too
-            found[one.name].append((run, {part: spent - before[part] for part, spent in one.taken().items()}))
+            found[one.name].append((run, {part: now - before[part] for part, now in one.taken().items()}))
     print(f"\n   {model}, {clients} clients, {number} requests; load {os.getloadavg()[0]:.1f}")
     print(f"   {'':16} {'req/s':>7} {'p50':>8} {'p99':>8}" + "".join(f"{part:>17}" for part in (*PARTS, "readings")))
     for title, turns in found.items():
         each = [seconds for run, _ in turns for seconds in run.each]
         rate = len(each) / sum(run.seconds for run, _ in turns)
-        spent = {part: sum(taken[part] for _, taken in turns) / len(each) for part in (*PARTS, "readings")}
-        told = "".join(f"{spent[part] * 1e3:14.2f} ms" for part in PARTS) + f"{spent['readings']:17.1f}"
+        mean = {part: sum(taken[part] for _, taken in turns) / len(each) for part in (*PARTS, "readings")}
+        told = "".join(f"{mean[part] * 1e3:14.2f} ms" for part in PARTS) + f"{mean['readings']:17.1f}"
         middle, late = statistics.median(each), float(np.quantile(each, 0.99))
         print(f"   {title:16} {rate:7.1f} {middle * 1e3:5.0f} ms {late * 1e3:5.0f} ms{told}")
 
@@ -119,9 +121,9 @@ def burn(one: Checkout, picture: Path, folder: Path) -> None:
         spy += ["--format", "raw"]
         spying = subprocess.Popen(spy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(1)
-        before = sum(process.cpu_times()[:2])
+        before = spent(process.pid)
         one.side.run("gradient", files(picture, len(asked), 8 if part == "api" else 9), max(LOADS))
-        spent = (sum(process.cpu_times()[:2]) - before) / len(asked)
+        each = (spent(process.pid) - before) / len(asked)
         spying.send_signal(2)
         spying.wait()
         stacks = [line.rpartition(" ") for line in raw.read_text().splitlines()]
@@ -129,7 +131,7 @@ def burn(one: Checkout, picture: Path, folder: Path) -> None:
         for stack, _, samples in stacks:
             counts[_stage(stack, stages)] += int(samples)
         total = sum(counts.values())
-        print(f"\n   {part}, {one.name}, {max(LOADS)} clients: {spent * 1e3:.2f} ms of processor a request, of it")
+        print(f"\n   {part}, {one.name}, {max(LOADS)} clients: {each * 1e3:.2f} ms of processor a request, of it")
         for stage, samples in counts.most_common():
             print(f"      {stage:24} {samples / total:6.1%}")
 
@@ -166,7 +168,8 @@ def checkout(name: str, folder: Path, model: Path, media: str) -> Iterator[Check
         headers = {"accept": "application/x-npy", "prefer": "wait=600", "content_type": media}
         path = f"/api/v1/explanations?model={model.name}&method="
         side = Side(name, port, lambda method: path + method, headers)
-        yield Checkout(name, side, {**_processes(group), "redis": [psutil.Process(pid) for pid in redis]}, clients)
+        found = {**_processes(group), "redis": [psutil.Process(pid) for pid in redis]}
+        yield Checkout(name, side, found, clients, stores[1].url, scratch)
 
 
 def _processes(group: int) -> dict[str, list[psutil.Process]]:
@@ -186,7 +189,7 @@ def _readings(store: Redis) -> int:
     return reads["total_reads_processed"]
 
 
-def _option(name: str) -> str | None:
+def option(name: str) -> str | None:
     return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
 
 

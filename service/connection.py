@@ -5,6 +5,7 @@ h11 takes some fifty microseconds for a piece, and the event loop answers nobody
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import h11
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_PIECES = 4096  # of a body, unless they hold on average as much as this:
 PIECE = 64  # bytes
+JOINED = 2**16  # bytes that are worth copying for one call of the kernel less
 
 
 class Guarded(h11.Connection):
@@ -36,6 +38,42 @@ class Guarded(h11.Connection):
         return event
 
 
+class Joined:
+    """A transport that sends the head of an answer together with its body, where that comes at once."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._held: list[bytes] = []
+        self._size = 0
+        self._sending: asyncio.Handle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Nothing is the end of a body; what is followed by nothing is sent once the event loop comes round."""
+        self._held.append(data)
+        self._size += len(data)
+        if not data or self._size > JOINED:
+            self._send()
+        elif self._sending is None:
+            self._sending = asyncio.get_running_loop().call_soon(self._send)
+
+    def close(self) -> None:
+        """Close it once all is sent."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+        held = self._held if self._size > JOINED else [b"".join(self._held)]
+        self._held, self._size = [], 0
+        for data in held:
+            self._transport.write(data)
+
+
 class Protocol(H11Protocol):
     """Of a connection of uvicorn's."""
 
@@ -44,6 +82,10 @@ class Protocol(H11Protocol):
         most_head = self.config.h11_max_incomplete_event_size
         assert most_head is not None
         self.conn = Guarded(most_head)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport = Joined(transport)  # type: ignore[assignment]
 
     def send_400_response(self, msg: str) -> None:
         """As uvicorn's; where an answer has begun there is no room for another, and the connection ends."""

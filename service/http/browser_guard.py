@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
@@ -22,14 +21,14 @@ CONTENT = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-HEADERS: Mapping[str, str] = {
-    "content-security-policy": CONTENT,
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-}
-SHARED: Mapping[str, str] = {**HEADERS, "cross-origin-resource-policy": "cross-origin"}  # where other origins may read
+_EVERY = (
+    (b"content-security-policy", CONTENT.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+HEADERS = (*_EVERY, (b"cross-origin-resource-policy", b"same-origin"))
+SHARED = (*_EVERY, (b"cross-origin-resource-policy", b"cross-origin"))  # where other origins may read
 
 LONGEST_HEAD = 16384
 
@@ -43,10 +42,10 @@ def names(listed: str) -> tuple[str, ...]:
     return tuple(name for one in listed.split(",") if (name := one.strip().lower()))
 
 
-def put_on(headers: MutableHeaders, wanted: Mapping[str, str]) -> None:
-    """What a route has said itself stays."""
-    for name, value in wanted.items():
-        headers.setdefault(name, value)
+def unsaid(headers: Iterable[tuple[bytes, bytes]], wanted: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Those that are wanted of every answer and that the route has not said itself."""
+    said = {name for name, _ in headers}
+    return [one for one in wanted if one[0] not in said]
 
 
 def refusal(scope: Scope, hosts: Sequence[str]) -> tuple[str, str] | None:

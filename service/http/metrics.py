@@ -20,6 +20,7 @@ class Metrics:
     seconds: Histogram = field(init=False)
     explanations: Counter = field(init=False)
     problems: Counter = field(init=False)
+    _counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         of = self.registry
@@ -31,6 +32,16 @@ class Metrics:
         object.__setattr__(self, "seconds", timed)
         object.__setattr__(self, "problems", refused)
         object.__setattr__(self, "explanations", by_outcome)
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An answer, and the time that it took."""
+        counter = self._counters.get((method, route, status))
+        if counter is None:
+            counter = self.requests.labels(method, route, status), self.seconds.labels(route)
+            self._counters[method, route, status] = counter
+        counted, timed = counter
+        counted.inc()
+        timed.observe(seconds)
 
     def count_explanations(self, outcomes: Iterable[str]) -> None:
         """What became of each explanation that was asked for."""

@@ -13,11 +13,12 @@ import orjson
 from service.queue import listing
 from service.queue.admission import Caps
 from service.queue.cluster_state import PROBE_S, ClusterState
-from service.queue.connection import answering, client, ended
+from service.queue.connection import ANSWER_S, answering, client, ended
 from service.queue.events import Events, News
 from service.queue.gauges import Gauges, Readings
 from service.queue.interest import Interest, Withdrawal
 from service.queue.listing import Page
+from service.queue.pipelined import Pipelined
 from service.queue.repository import Repository
 from service.queue.served import Served
 from service.queue.status import State, Status, status_of
@@ -40,12 +41,15 @@ class Queue:
     ) -> None:
         self._jobs = client(redis_url)
         self._cache = client(cache_url) if cache_url else self._jobs
+        quick = Pipelined(self._jobs, ANSWER_S)
+        cached = Pipelined(self._cache, ANSWER_S) if cache_url else quick
+        self._closing = (quick, cached, self._cache, self._jobs)
         limits = limits or StorageLimits()
         self._inputs = Inputs(self._jobs, limits)
-        self._results = Results(self._cache, limits.objects)
+        self._results = Results(self._cache, cached, limits.objects)
         self._events = Events(self._jobs)
         self._cluster = ClusterState(self._jobs)
-        self._submission = Submission(self._jobs, self._cluster, self._inputs, self._results, caps or Caps())
+        self._submission = Submission(self._jobs, quick, self._cluster, self._inputs, self._results, caps or Caps())
         self._interest = Interest(self._jobs)
         self._status = async_script(self._jobs, "status")
         self._gauges = Gauges(self._jobs, self._cache)
@@ -59,8 +63,8 @@ class Queue:
 
     async def __aexit__(self, *error: object) -> None:
         await ended(self._tasks)
-        await self._cache.aclose()
-        await self._jobs.aclose()
+        for one in self._closing:
+            await one.aclose()
 
     async def submit(self, orders: Sequence[Order], *, wait: float = 0, arrays: Sequence[str] = ()) -> list[Ticket]:
         """Create or join the jobs of one request, which are claimed together, and ring the doorbell.

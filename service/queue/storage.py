@@ -11,6 +11,7 @@ import orjson
 from redis.asyncio import Redis
 
 from service.queue.connection import QueueUnavailable
+from service.queue.pipelined import Pipelined
 from workers.contract import InputKind, Objects, UnknownInput, async_script, blobs_of, input_key, result_key
 
 
@@ -101,14 +102,15 @@ class Inputs:
 class Results:
     """Results by id in the cache Redis. One of which a blob is gone is gone as a whole, and is forgotten."""
 
-    def __init__(self, cache: Redis, objects: Objects) -> None:
+    def __init__(self, cache: Redis, quick: Pipelined, objects: Objects) -> None:
         self._cache = cache
+        self._quick = quick
         self._objects = objects
 
     async def read(self, job_id: str, *arrays: str) -> tuple[dict[str, Any], list[bytes | None]] | None:
         """The JSON and the .npy bytes of the named arrays, by one round trip; None where there is no result."""
         fields = ["meta", "objects", *(f"a:{name}" for name in arrays)]
-        meta, objects, *found = cast("list[bytes | None]", await self._cache.hmget(result_key(job_id), fields))
+        meta, objects, *found = cast("list[bytes | None]", await self._quick.one("HMGET", result_key(job_id), *fields))
         if meta is None:
             return None
         if objects is not None:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from service.queue.admission import Caps, Quota, estimate, priority, refusal
 from service.queue.cluster_state import ClusterState
+from service.queue.pipelined import Command, Pipelined
 from service.queue.storage import Input, Inputs, Results
 from workers.contract import (
     INTERACTIVE,
@@ -75,8 +76,10 @@ class Ticket:
 class Submission:
     """Looks up results, keeps inputs, writes jobs, rings bells."""
 
-    def __init__(self, jobs: Redis, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps) -> None:
-        self._jobs = jobs
+    def __init__(
+        self, jobs: Redis, quick: Pipelined, cluster: ClusterState, inputs: Inputs, results: Results, caps: Caps
+    ) -> None:
+        self._quick = quick
         self._submit = async_script(jobs, "submit")
         self._cluster = cluster
         self._inputs = inputs
@@ -134,15 +137,13 @@ class Submission:
         self, inputs: Sequence[Input], asked: bytes, orders: Mapping[str, Order], wait: float
     ) -> dict[str, Any] | None:
         """Inputs and records by one round trip; None, and nothing is queued, where an input takes more than that."""
-        keeping = [self._inputs.small(given) for given in inputs]
-        arguments = self._arguments(asked, wait, inputs_here=True)
-        async with self._jobs.pipeline(transaction=False) as pipe:
-            for each in keeping:
-                if each is None:
-                    return None
-                pipe.evalsha(self._inputs.script.sha, 0, *each)
-            pipe.evalsha(self._submit.sha, 0, *arguments)
-            answers = await pipe.execute(raise_on_error=False)
+        commands: list[Command] = []
+        for given in inputs:
+            if (keeping := self._inputs.small(given)) is None:
+                return None
+            commands.append(("EVALSHA", self._inputs.script.sha, 0, *keeping))
+        commands.append(("EVALSHA", self._submit.sha, 0, *self._arguments(asked, wait, inputs_here=True)))
+        answers = await self._quick.ask(*commands)
         if any(isinstance(answer, Exception) for answer in answers):
             return None  # asked one by one, a Redis that has forgotten the scripts is told them, and a master is found
         answer = self._read(answers[-1], orders)
