@@ -14,7 +14,7 @@ from tests.toys import model_of
 from whence import Client
 from workers.engine.model.model import Model
 
-STEPS, CELLS, RECENT = 6, 4, 3
+STEPS, CELLS, RECENT, WEEKS = 6, 4, 3, 52
 SERIES = np.random.default_rng(0).normal(size=(12, STEPS, 2)).astype(np.float32)
 WEIGHTS = np.array([1.0, -0.25], np.float32)
 
@@ -32,6 +32,19 @@ class Recurrent(nn.Module):
         return output
 
 
+class Year(nn.Module):
+    """A number of every week; without biases, so that relevance is conserved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lstm, self.head = nn.LSTM(1, 3, batch_first=True, bias=False), nn.Linear(3, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.head(self.lstm(x)[0][:, -1])[:, 0]
+        return output
+
+
 class Recent(nn.Module):
     """The sum of the last steps' values, by a weight for each feature."""
 
@@ -46,6 +59,7 @@ class Recent(nn.Module):
 def models() -> dict[str, Model]:
     return {
         "lstm": model_of(Recurrent(), (STEPS, 2), digest=f"sha256:{1:064d}"),
+        "year": model_of(Year(), (WEEKS, 1), digest=f"sha256:{3:064d}", output="value"),
         "recent": model_of(Recent(), (STEPS, 2), digest=f"sha256:{2:064d}", output="value"),
     }
 
@@ -79,6 +93,15 @@ def test_a_state_sees_no_later_step(client: Client) -> None:
     found = asked(client, "input_times_gradient", {"layer": "lstm.l0.t2.h", "channel": 0})
     assert (found.map[:3] != 0).all()
     assert (found.map[3:] == 0).all()
+
+
+def test_a_year_of_weeks_is_explained_by_week(client: Client) -> None:
+    """LRP-all hands on through 52 steps what it is given, the score."""
+    x = np.random.default_rng(1).normal(size=(WEEKS, 1))
+    found = answered(client, "year", {"name": "lrp", "composite": "zero"}, "value", input=tensor(x))
+    score = Year()(torch.from_numpy(x.astype(np.float32))[None]).item()
+    assert found.map.shape == (WEEKS, 1)
+    assert found.map.sum() == pytest.approx(score, rel=1e-3)
 
 
 def test_a_phrase_and_what_is_left_are_the_output(client: Client) -> None:
