@@ -85,6 +85,19 @@ def test_every_claim_of_a_method_is_shown_where_it_says(name: str) -> None:
         assert not claim.seed or re.fullmatch(r"S[0-4] .+", claim.seed)
 
 
+def test_what_the_seeds_add_has_tests_that_are_there() -> None:
+    """Of its closed form, and of it over HTTP."""
+    rows = [line.split(" | ") for line in (DOCS / "seeds.md").read_text().splitlines() if "](../tests/" in line]
+    assert len(rows) > 20
+    for what, closed_form, over_http, *_ in rows:
+        for shown, root in ((closed_form, "tests/workers/"), (over_http, "tests/service/")):
+            tests = re.findall(r"\[`(\w+)`\]\(\.\./([\w/]+\.py)\)", shown)
+            assert tests, what
+            for test, path in tests:
+                assert path.startswith(root), what
+                assert f"def {test}(" in (ROOT / path).read_text(), test
+
+
 def test_what_the_pages_link_to_is_there() -> None:
     """In the docs or beside them; headings are checked where the pages are built."""
     broken = [
