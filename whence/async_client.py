@@ -18,6 +18,7 @@ from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
 from whence.datasets import Upload, name_of, upload_of
 from whence.errors import WhenceError
 from whence.explanation import AsyncExplanation
+from whence.files import new_file
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.problems import check
@@ -165,7 +166,7 @@ class AsyncClient:
                 if answer.is_error:
                     await answer.aread()
                 check(answer)
-                with Path(to).open("wb") as file:
+                with new_file(to) as file:
                     async for part in answer.aiter_bytes():
                         file.write(part)
         except httpx.TransportError as error:

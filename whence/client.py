@@ -19,6 +19,7 @@ from whence.connection import AT_ONCE, PATIENCE_S, settings, unreachable
 from whence.datasets import Upload, name_of, upload_of
 from whence.errors import WhenceError
 from whence.explanation import Explanation
+from whence.files import new_file
 from whence.flows import API, JSON, Ask, Flow, Pause, Tell
 from whence.inputs import Given
 from whence.problems import check
@@ -218,7 +219,7 @@ class Client:
                 if answer.is_error:
                     answer.read()
                 check(answer)
-                with to.open("wb") as file:
+                with new_file(to) as file:
                     for part in answer.iter_bytes():
                         file.write(part)
         except httpx.TransportError as error:

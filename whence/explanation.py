@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whence.errors import Refused
+from whence.files import write
 from whence.flows import EXPLANATIONS, NPY
 from whence.notebook import shown
 from whence.values import Check, Picture, Prediction
@@ -129,7 +130,7 @@ class Explanation(Told):
 
     def save(self, path: str | Path) -> None:
         """Write it in the form that the file's name asks for: .npy, .safetensors, .png, .json, .html, .svg or .csv."""
-        Path(path).write_bytes(self._fetch(self._place(), accept_of(path)))
+        write(path, self._fetch(self._place(), accept_of(path)))
 
     def receipt(self) -> bytes:
         """What determines the numbers and proves them, as `whence verify` reads it."""
@@ -170,7 +171,7 @@ class AsyncExplanation(Told):
 
     async def save(self, path: str | Path) -> None:
         """As Explanation.save."""
-        Path(path).write_bytes(await self._fetch(self._place(), accept_of(path)))
+        write(path, await self._fetch(self._place(), accept_of(path)))
 
     async def receipt(self) -> bytes:
         """As Explanation.receipt."""

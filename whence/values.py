@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from whence.files import write
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -30,7 +32,7 @@ class Picture(bytes):
     """A PNG, which a notebook shows by itself."""
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_bytes(self)
+        write(path, self)
 
     def _repr_png_(self) -> bytes:
         return bytes(self)

@@ -11,6 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
+from typer.core import TyperGroup
+
+from workers.contract import no_room
 
 WIDE = 400  # columns of a file, or of what another program reads: it wraps nothing
 
@@ -29,6 +32,19 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a sentence for people."""
     err.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
     raise typer.Exit(code)
+
+
+class Commands(TyperGroup):
+    """Where a file cannot be read or written, a sentence says which and why."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # typer's context is click's
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            why = "there is no room left on its disk" if no_room(error) else error.strerror or str(error)
+            fail(f"{error.filename or 'what was to be written'}: {why}")
 
 
 DONE: Mapping[str, Any] = {"status": "done"}

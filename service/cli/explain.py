@@ -22,6 +22,7 @@ from service.cli.input_files import NoSuchFiles, NotOneInput, labels, named_file
 from service.cli.job import explain_job
 from whence import Client, Unreachable, WhenceError
 from whence.explanation import ACCEPT
+from whence.files import write
 from whence.flows import Tell, finish, id_of, place_of, request_of
 from whence.flows import explain as asking
 from whence.inputs import Given
@@ -86,7 +87,7 @@ class Place:
             told |= {"error": said}
         elif to:
             to.parent.mkdir(parents=True, exist_ok=True)
-            to.write_bytes(made.content)
+            write(to, made.content)
             err.print(f"wrote {to} ({len(made.content)} bytes)", soft_wrap=True, markup=False)
             told |= {"id": id_of(made.place), "written": str(to)}
         elif self.many or self.as_json:
@@ -269,6 +270,6 @@ def _sheet(made: Sequence[Made], columns: int, to: Path) -> None:
     rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
     if not any(one.content for one in shown):
         return
-    to.write_bytes(contact_sheet([(row[0].wanted.label, [one.content or None for one in row]) for row in rows]))
+    write(to, contact_sheet([(row[0].wanted.label, [one.content or None for one in row]) for row in rows]))
     left_out = f"; it shows the first {len(shown)} of {len(made)}" if len(shown) < len(made) else ""
     err.print(f"wrote {to}{left_out}", soft_wrap=True, markup=False)

@@ -14,6 +14,7 @@ from service.cli.asking import connect, give_up
 from service.cli.console import err, fail, out
 from whence import Collection, WhenceError
 from whence.collection import FORMS
+from whence.files import new_file, write
 
 USAGE, INTERRUPTED = 2, 130
 
@@ -67,7 +68,7 @@ def _written(made: Collection, to: Path | None) -> None:
 def _unpacked(file: zipfile.ZipFile, made: Collection, to: Path) -> None:
     """The archive with the names of the files that the items came from, as an archive or as a folder."""
     if to.suffix.lower() == ".zip":
-        with zipfile.ZipFile(to, "w") as whole:
+        with new_file(to) as out_file, zipfile.ZipFile(out_file, "w") as whole:
             for name, info in _renamed(file, made):
                 data = _table(file, made) if name == "index.csv" else file.read(info)
                 whole.writestr(name, data, compress_type=info.compress_type, compresslevel=1)
@@ -77,7 +78,7 @@ def _unpacked(file: zipfile.ZipFile, made: Collection, to: Path) -> None:
         if not path.resolve().is_relative_to(to.resolve()):
             raise ValueError(f"the archive holds {name!r}, which does not lie in {to}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_table(file, made) if name == "index.csv" else file.read(info))
+        write(path, _table(file, made) if name == "index.csv" else file.read(info))
 
 
 def _renamed(file: zipfile.ZipFile, made: Collection) -> Iterator[tuple[str, zipfile.ZipInfo]]:

@@ -32,7 +32,7 @@ def add(
     scopes: frozenset[api_keys.Scope] = frozenset({"explain", "admin"} if admin else {"explain"})
     try:
         key, token = api_keys.add(file, name, scopes)
-    except (api_keys.KeyFileError, OSError) as error:
+    except api_keys.KeyFileError as error:
         fail(str(error))
     err.print(f"key {key.id} for {name} is in {file}; keep what follows, it is not shown again:", markup=False)
     out.print(token, soft_wrap=True)
@@ -55,7 +55,7 @@ def revoke(
     """Take a key away; running services notice within about a second."""
     try:
         key = api_keys.revoke(file, identity)
-    except (api_keys.KeyFileError, OSError) as error:
+    except api_keys.KeyFileError as error:
         fail(str(error))
     if key is None:
         fail(f"{file} has no key of this id; whence keys list shows those it has")

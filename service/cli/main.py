@@ -16,7 +16,7 @@ import typer
 from rich.table import Column, Table
 
 from service.cli import keys, models
-from service.cli.console import fail, out
+from service.cli.console import Commands, fail, out
 from service.cli.explain import explain
 from service.cli.local.explainer import place_of_card, processes, write_folder
 from service.cli.local.gpus import DEVICE, VISIBLE, found
@@ -28,6 +28,7 @@ from service.cli.verify import verify
 from workers.contract import UnknownMethod, catalogue, method_type
 
 app = typer.Typer(
+    cls=Commands,
     help="Whence this prediction? It explains what PyTorch models predict, over HTTP.",
     epilog="Begin with: whence up; then, in another terminal: whence explain FILE --model digits -o heat.png",
     no_args_is_help=True,

@@ -16,6 +16,7 @@ from service.cli import main
 from service.cli.contact_sheet import WIDTH
 from service.cli.input_files import labels
 from tests.service.cli.answers import ACCEPTED, ID, PLACE, PNG, problem, runner, sent
+from tests.small_disk import filled, small_disk
 
 
 def asked(request: httpx.Request) -> str:
@@ -142,3 +143,22 @@ def test_no_file_has_the_name_of_another(tmp_path: Path) -> None:
     paths = [tmp_path / path for path in ("a/b-c.png", "a-b/c.png", "b-c.png", "c.npy", "c.png")]
     assert labels(paths) == ["a-b-c.png", "a-b-c-2.png", "b-c.png", "c.npy", "c.png"]
     assert labels(paths[:3]) == ["a-b-c", "a-b-c-2", "b-c"]
+
+
+def test_a_disk_that_is_full_is_told_in_a_sentence(answer: Callable[..., list[httpx.Request]], tmp_path: Path) -> None:
+    (tmp_path / "3.png").write_bytes(PNG)
+    with small_disk(tmp_path / "disk", "64k") as disk, filled(disk):
+        answer(real_png())
+        to = disk / "heat.png"
+        shown = runner.invoke(main.app, ["explain", str(tmp_path / "3.png"), "-m", "digits", "-o", str(to)])
+        assert shown.exit_code == 1
+        assert shown.stderr == f"error: {to}: there is no room left on its disk\n"
+        assert not to.exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(answer: Callable[..., list[httpx.Request]], tmp_path: Path) -> None:
+    (tmp_path / "3.png").write_bytes(PNG)
+    answer(real_png())
+    to = tmp_path / "3.png" / "heat.png"
+    shown = runner.invoke(main.app, ["explain", str(tmp_path / "3.png"), "-m", "digits", "-o", str(to)])
+    assert (shown.exit_code, shown.stderr) == (1, f"error: {tmp_path / '3.png'}: File exists\n")
