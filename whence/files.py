@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 @contextmanager
 def new_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Opened to be written; it is removed where it does not come to its end, as on a full disk, which the error names."""
+    """Opened to be written, and removed where it does not come to its end, as on a full disk; an error names it."""
     file = Path(path).open("wb")  # noqa: SIM115  # closed below: a full disk fails again where its rest is written
     try:
         yield file

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.explanations.documents import Meta, path_of
 from workers.contract import catalogue
 
-Order: TypeAlias = Literal["index", "worst"]
+Order: TypeAlias = Literal["index", "worst", "mistaken"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class Collection:
         return [int(row) for row in np.flatnonzero(self.arrays["collection"])]
 
     def ordered(self, by: Order) -> list[int]:
-        """Rows by their number, or the largest gap first and what has none last."""
+        """Rows by their number; the largest gap first and what has none last; or the mistaken predictions first."""
+        if by == "mistaken":
+            return sorted(range(self.count), key=lambda row: not self._mistaken(row))
         if by == "index" or not self.arrays["gaps"].size:
             return list(range(self.count))
         worst = self.arrays["gaps"].max(axis=1)
@@ -100,6 +102,12 @@ class Collection:
             for at, name in enumerate(self.meta["info"]["checks"])
             if self.arrays["gaps"][row, at] >= 0
         ]
+
+    def _mistaken(self, row: int) -> bool:
+        """Whether it was predicted, and not to be what the dataset says."""
+        label = self._class(self.arrays["labels"][row], self.meta["info"]["dataset_classes"])
+        explained = bool(self.arrays["collection"][row])
+        return explained and label is not None and _named(label) != _named(self._class(self.arrays["predicted"][row]))
 
     def title(self, row: int) -> tuple[str, bool]:
         """The line above an item on a sheet, and whether what was predicted is not its label."""

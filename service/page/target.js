@@ -99,6 +99,7 @@ function targetFields() {
   });
   second.hidden = true;
   other.hidden = isLone(model);
+  byId("more").firstElementChild.textContent = isLone(model) ? "A comparison, a channel" : "Another class, a comparison, a channel";
   state.compare = null;
   state.pixel = null;
   byId("target").replaceChildren(
@@ -110,7 +111,7 @@ function targetFields() {
     el(
       "details",
       {},
-      el("summary", {}, "A channel instead of a class"),
+      el("summary", {}, `A channel instead of ${isLone(model) ? "the output" : "a class"}`),
       el("p", { class: "field" }, el("label", { for: "layer" }, "Layer"), layers),
       el("p", { class: "field" }, el("label", { for: "channel" }, "Channel"), channel),
     ),

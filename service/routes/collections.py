@@ -32,7 +32,10 @@ MOST_SHEETS = 10_000
 
 router = APIRouter(prefix=API + "/explanations/{id}", tags=["many inputs"])
 
-Sort = Annotated[Order, Query(description="By their number, or the worst checks first.")]
+Sort = Annotated[
+    Order,
+    Query(description="By their number, the worst checks first, or those first whose prediction is not their label."),
+]
 Start = Annotated[int, Query(ge=0, description="How many items lie before the page.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of the page.")]
 Sheets = Annotated[

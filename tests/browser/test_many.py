@@ -54,6 +54,7 @@ def test_images_are_one_job_with_a_summary_and_sheets(site: Site, visit: Visit) 
     assert items[3]["id"] == alone["id"], "each is the explanation that it is alone"
     visit.page.select_option("#many-sort", "worst")
     visit.page.wait_for_function("() => document.getElementById('many-sheet').src.endsWith('sort=worst')")
+    assert visit.page.locator("#many-sort option[value=mistaken]").is_hidden(), "nobody said what they are"
 
 
 def test_a_table_is_rows_in_any_order_of_columns(site: Site, visit: Visit) -> None:
@@ -90,6 +91,11 @@ def test_a_folder_is_sent_with_its_folders_as_classes(site: Site, visit: Visit, 
     visit.page.set_input_files("#many-folder", tmp_path / "tree")
     visit.page.click("#many-explain")
     assert labels_of(site, finished(visit, "4 inputs are explained.")) == ["even", "even", "odd", "odd"]
+    visit.page.select_option("#many-sort", "mistaken")
+    visit.page.wait_for_function("""() => {
+        const sheet = document.getElementById('many-sheet');
+        return sheet.src.endsWith('sort=mistaken') && sheet.complete && sheet.naturalWidth > 0;
+    }""")
 
 
 def dragged(visit: Visit, *paths: Path) -> None:

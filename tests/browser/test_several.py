@@ -27,6 +27,7 @@ def test_each_input_has_a_block_and_all_of_them_are_explained(site: Site, visit:
     arrays = told(site, before)["arrays"]
     assert isinstance(arrays, dict)
     assert {"attribution.photo", "attribution.rooms"} <= arrays.keys()
+    assert visit.page.inner_text("#legend").startswith("Red speaks for class")
     visit.page.fill("#in-1-1", "12.5")
     visit.page.wait_for_function("before => !location.hash.includes(before)", arg=before)
     visit.wait_for_results(1)

@@ -62,7 +62,7 @@ def test_a_slow_map_of_another_input_is_greyed_and_asks(visit: Visit) -> None:
     visit.wait_for_results(2)
     assert fresh(visit) == ["class 0", "class 0"]
     assert stale(visit) == []
-    assert visit.page.locator("#told").inner_text() == "All 2 explanations are here."
+    assert visit.page.locator("#told").inner_text() == "Both explanations are here."
 
 
 def test_a_new_input_greys_all_before_the_server_answers(visit: Visit) -> None:

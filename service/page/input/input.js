@@ -129,11 +129,11 @@ function picker(model) {
     accept: isImage(model) ? "image/*,.npy,.safetensors" : ".npy,.safetensors",
     onchange: () => take([...file.files]),
   });
-  const what = isImage(model) ? "An image file" : "A .npy or .safetensors file";
+  const what = isImage(model) ? "Choose an image" : "Choose a .npy or .safetensors file";
   return el(
     "p",
     { class: "pick" },
-    el("label", { for: "file" }, what, el("small", {}, " or drop, or paste one anywhere")),
+    el("label", { for: "file" }, what, el("small", {}, ", or drop or paste one anywhere")),
     file,
   );
 }

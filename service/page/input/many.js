@@ -145,6 +145,10 @@ async function finished(id) {
   const [{ count }, { info }] = await Promise.all([itemsOf(id), read(id)]);
   if (id !== state.job) return;
   shown = { id, page: 1, last: Math.ceil(count / PER_SHEET), about };
+  const sort = byId("many-sort");
+  const labelled = info.dataset_classes.length > 0; // else nobody knows which are mistaken
+  sort.querySelector("[value=mistaken]").hidden = !labelled;
+  if (!labelled && sort.value === "mistaken") sort.value = "index";
   const failed = info.failed?.length ? ` The first that is not: item ${info.failed[0].index}, ${info.failed[0].detail}.` : "";
   const told = info.explained < count ? `${info.explained} of ${count}` : count;
   ended(`${told} ${count === 1 ? "input is" : "inputs are"} explained.${failed}`);

@@ -78,5 +78,5 @@ function filePicker(accept, take, id) {
     accept,
     onchange: () => file.files.length && take({ blob: file.files[0], name: file.files[0].name }),
   });
-  return { element: el("p", { class: "pick" }, el("label", { for: id }, "A file"), file) };
+  return { element: el("p", { class: "pick" }, el("label", { for: id }, "Or a file"), file) };
 }

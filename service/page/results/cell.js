@@ -178,7 +178,7 @@ function served(cell, { result, method }) {
   const link = el("a", { target: "_blank" }, image);
   cell.restyle = async () => (image.src = link.href = await addressOf(source()));
   cell.restyle();
-  return link;
+  return el("div", {}, link, el("p", { class: "faint swipe" }, "Wider than this screen: swipe it, or touch it to see it whole."));
 }
 
 function timing({ result }) {

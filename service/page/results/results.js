@@ -8,7 +8,7 @@ import { look } from "./look.js";
 import { on, state, targetText } from "../state.js";
 import { choosePixel, placesOf } from "../target.js";
 import { clearPictures, picture, redraw } from "./view.js";
-import { legendOf } from "./words.js";
+import { legendOf, mapsOf } from "./words.js";
 
 const cells = new Map();
 
@@ -74,7 +74,8 @@ function count(item) {
   const here = items.filter((one) => one.result).length;
   const asking = items.filter((one) => one.status === "new" && one.input?.ready && isSlow(one)).length;
   const rest = asking ? `; ${asking} ${asking === 1 ? "waits" : "wait"} for you` : "";
-  const all = here === items.length ? `All ${here} explanations are here.` : `${here} of ${items.length} explanations are here${rest}.`;
+  const some = items.length === 1 ? `The explanation is not here${rest}.` : `${here || "None"} of ${items.length} explanations are here${rest}.`;
+  const all = here < items.length ? some : here === 2 ? "Both explanations are here." : `All ${here} explanations are here.`;
   const failed = item?.status === "failed" ? `${titled(item.method.name)} failed. ` : "";
   const now = cells.size ? failed + (items.length === 1 && here ? "The explanation is here." : all) : "";
   if (now !== byId("told").textContent) byId("told").textContent = now;
@@ -100,7 +101,7 @@ function repaint() {
   }
   const pictured = [...cells.values()].some((cell) => cell.picture);
   byId("keys").hidden = byId("look").elements.under.parentElement.hidden = !pictured;
-  byId("legend").textContent = legendOf(state.items.filter((item) => item.result?.attribution));
+  byId("legend").textContent = legendOf(state.items.filter((item) => item.result && mapsOf(item.result).length));
 }
 
 function paintPicture(item, cell, shown) {

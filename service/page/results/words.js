@@ -8,13 +8,16 @@ const COLOURS = { auto: ["Red", "blue"], blue_red: ["Red", "blue"], purple_green
 // Derivatives: what a change of the input would do, not what the input does.
 const SLOPES = ["gradient", "guided_backprop", "deconvnet"];
 
+// What is told of each map of a result: of one input, or of each of several.
+export const mapsOf = ({ attribution, attributions = {} }) => (attribution ? [attribution] : Object.values(attributions));
+
 // What the colours of the maps mean, in one line.
 export function legendOf(items) {
   if (!items.length) return "";
   const [strong, against] = COLOURS[look.colours];
   const targets = [...new Set(items.map((item) => subjectOf(item.model, item.result)))];
   const target = targets.length === 1 ? targets[0] : "the class above each";
-  const signed = items.some((item) => (item.plane ? item.drawn.signed : item.result.attribution.min < 0));
+  const signed = items.some((item) => (item.plane ? item.drawn.signed : mapsOf(item.result).some(({ min }) => min < 0)));
   const only = look.values === "negative" ? `${against[0].toUpperCase()}${against.slice(1)} speaks against ${target}` : null;
   const both = items.every((item) => item.model.output === "value")
     ? `${strong} raises ${target}, ${against} lowers it`
@@ -35,11 +38,11 @@ export function legendOf(items) {
   return `${meaning}${steep}; ${end}.`;
 }
 
-// At most 100 % where anything is missing, and no more digits than say something.
+// No more digits than say something, and two at most: what a stabiliser takes is nothing.
 function percent(share) {
   const value = share * 100;
   const off = Math.abs(100 - value);
-  const digits = off < 5e-5 ? 0 : Math.max(0, Math.ceil(-Math.log10(off)));
+  const digits = off < 5e-3 ? 0 : Math.max(0, Math.ceil(-Math.log10(off)));
   return `${value.toFixed(Math.max(digits, Math.abs(value) < 10 ? 1 : 0)).replace("-", "−")} %`;
 }
 

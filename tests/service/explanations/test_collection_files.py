@@ -43,8 +43,8 @@ def collection(count: int) -> Collection:
     zeros, numbers = np.zeros(count), np.zeros(count, int)
     per_check = {name: np.linspace(0, 1, count)[:, None] for name in ("gaps", "expected", "observed")}
     arrays = {
-        "collection": there, "ids": ids, "labels": numbers, "targets": numbers, "predicted": numbers, "scores": zeros,
-        "probabilities": zeros, "explained": zeros, **per_check,
+        "collection": there, "ids": ids, "labels": numbers, "targets": numbers, "predicted": numbers.copy(),
+        "scores": zeros, "probabilities": zeros, "explained": zeros, **per_check,
     }  # fmt: skip
     info = {"failed": [], "dataset_classes": [], "names": {}, "checks": ["c"], "explained": count, "items": count}
     method = {"start": 0, "of": {"name": "lrp"}}
@@ -84,6 +84,16 @@ async def test_sheets_may_be_of_the_worst_checks() -> None:
         for sort in ("index", "worst")
     ]
     assert drawn[0] != drawn[1]
+
+
+def test_mistaken_predictions_come_first_by_their_names() -> None:
+    """The dataset numbers its classes otherwise; the last item was not explained, so nothing was predicted."""
+    of = collection(7)
+    of.arrays["labels"][:] = [0, 1, 0, 1, 0, -1, 1]
+    of.arrays["predicted"][:] = [5, 5, 3, 3, 5, 3, 5]
+    of.meta["info"] |= {"dataset_classes": ["cat", "dog"], "names": {"3": "dog", "5": "cat"}}
+    assert of.ordered("mistaken") == [1, 2, 0, 3, 4, 5, 6]
+    assert [of.title(row)[1] for row in (0, 1, 5)] == [False, True, False]
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 2), (1, 60, 60), (1, 200, 200)])
