@@ -34,6 +34,7 @@ MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
 PICTURE = ROOT / "docs" / "pictures" / "insens.png"
 SEED = {"clean": (99.4, 17), "gauss": (31.7, 25), "outline": (86.0, 27), "frame": (44.9, 23)}  # accuracy, active, in %
 COLUMNS = ("insens", "gradient", "integrated_gradients", "deep_taylor")
+HEADINGS = ("input", "Insens", "gradient", "IG", "deep Taylor")
 DIGITS = (0, 4, 1)
 SIDE, STEP, LEFT, TOP = 112, 120, 84, 20  # of a map; from one to the next; where the first is
 
@@ -98,7 +99,7 @@ def sheet(model: Model, x: Tensor, resources: InMemory) -> Image.Image:
     rows = [one for digit in range(len(x)) for one in (kind[digit : digit + 1] for kind in kinds)]
     page = Image.new("RGB", (LEFT + STEP * (len(COLUMNS) + 1), TOP + STEP * len(rows)), (255, 255, 255))
     draw = ImageDraw.Draw(page)
-    for column, name in enumerate(("input", *COLUMNS)):
+    for column, name in enumerate(HEADINGS):
         write(draw, (LEFT + STEP * column, 3), name, 11)
     for row, image in enumerate(rows):
         batch = batch_of(image, resources=resources)

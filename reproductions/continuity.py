@@ -1,6 +1,7 @@
 """Do explanations move smoothly as an occluder slides over a photograph? (the book's Fig. 13.4)
 
-Use: python -m reproductions.continuity MODEL PHOTOGRAPH ..., a model's folder and images. Prints how far the
+Use: python -m reproductions.continuity MODEL PHOTOGRAPHS, a model's folder and one of images, of which the first ten
+are taken. Prints how far the
 explanations leap, and draws pictures/continuity.png (the first photograph's ways by principal components) and
 pictures/continuity_steps.png (change of R per change of x).
 """
@@ -29,6 +30,7 @@ from workers.models.loading import load
 
 PICTURES = Path(__file__).parent / "pictures"
 STEPS = 40
+TEN = 10
 OF: list[Any] = [
     "input_times_gradient",
     {"name": "lrp", "composite": "composite"},
@@ -76,8 +78,8 @@ def main() -> int:
     spec, of = model.card.input, tuple(parse_method(one) for one in OF)
     assert spec.image is not None
     rows, straight = [], []
-    for path in sys.argv[2:]:
-        x = torch.from_numpy(prepare(Path(path).read_bytes(), spec.image, spec.shape)[0])[None]
+    for path in sorted(Path(sys.argv[2]).glob("*.jpg"))[:TEN]:
+        x = torch.from_numpy(prepare(path.read_bytes(), spec.image, spec.shape)[0])[None]
         batch = batch_of(x)
         made = parse_method({"name": "continuity", "of": OF, "steps": STEPS})
         rows.append(made.explain(model, batch_of(x)).rows()[0])

@@ -32,7 +32,7 @@ def rho(x: Tensor, estimate: Tensor, y: Tensor) -> float:
     """One less the best correlation of what is left of x with y, over all directions (S2 eq. 1)."""
     left = torch.cat([x - estimate, y[:, None]], 1).T.cov()
     inside, with_y, of_y = left[:2, :2], left[:2, 2], left[2, 2]
-    explained = with_y @ torch.linalg.pinv(inside) @ with_y
+    explained = with_y @ torch.linalg.pinv(inside, rtol=1e-9, hermitian=True) @ with_y
     return 1 - float((explained.clamp(min=0) / of_y).sqrt())
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from reproductions.__main__ import line, run
 from reproductions.figures import FIGURES, Figure, table
+from reproductions.toy import rho
 from tests.tree import ROOT
 
 HERE = ROOT / "reproductions"
@@ -39,3 +42,12 @@ def test_data_that_are_not_there_are_named(tmp_path: Path) -> None:
 def test_a_figure_tells_how_it_came_out() -> None:
     one = next(figure for figure in FIGURES if figure.command)
     assert "(ran, 3 s)" in line(one, {one.command: "ran, 3 s"})
+
+
+def test_a_residual_of_one_direction_has_the_correlation_of_that_direction() -> None:
+    """Of S_w both numbers of the residual are y/2 + e: their covariance is singular, but for rounding."""
+    draw = np.random.default_rng(0)
+    y, e = draw.uniform(-1, 1, 1000), draw.normal(size=1000)
+    x, estimate = np.stack([y + e, e], 1), np.stack([y / 2, -y / 2], 1)
+    wanted = 1 - np.corrcoef(y / 2 + e, y)[0, 1]
+    assert rho(torch.from_numpy(x), torch.from_numpy(estimate), torch.from_numpy(y)) == pytest.approx(wanted, rel=1e-6)

@@ -32,7 +32,8 @@ def draw_synthesis(
     columns = min(len(made), max(1, round(len(made) ** 0.5 * 1.3)))
     side = look.size if len(made) == 1 else max(96, look.size // columns)
     tiles = [enlarged(pixels(one, spec), side) for one in made]
-    width, height = tiles[0].width, tiles[0].height + SMALL + 8 + CURVE
+    curves = np.atleast_2d(trace)
+    width, height = tiles[0].width, tiles[0].height + SMALL + 8 + (CURVE if curves.shape[1] else 0)
     rows = -(-len(tiles) // columns)
     top = MARGIN + TITLE + 6 + SMALL + 12
     canvas = Image.new(
@@ -45,7 +46,6 @@ def draw_synthesis(
     whole = caption if spec else caption.adding("no preprocessing is known: least to most drawn black to white")
     write(draw, (MARGIN, MARGIN), fitted(whole.title, TITLE, room), TITLE)
     write(draw, (MARGIN, MARGIN + TITLE + 6), fitted(whole.subtitle, SMALL, room), SMALL, ink=FAINT)
-    curves = np.atleast_2d(trace)
     for at, tile in enumerate(tiles):
         x, y = MARGIN + at % columns * (width + GAP), top + at // columns * (height + GAP)
         canvas.paste(tile, (x, y))

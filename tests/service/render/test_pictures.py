@@ -17,6 +17,7 @@ from service.render.picture import caption, draw
 from service.render.plots.bars import draw_bars
 from service.render.scale import from_its_floor, legend, plane, scaled
 from service.render.style import Look, Picture
+from service.render.synthesis import CURVE, draw_synthesis
 from tests.service.render.drawings import CAPTION, TOP, cell, f32, pixels, signed_map
 from workers.contract import InvalidParameter, encode_npy
 
@@ -192,3 +193,11 @@ def test_a_map_on_a_pedestal_is_scaled_from_its_least_value_and_says_so() -> Non
     assert from_its_floor(low) is low
     signed = scaled(values - 14, Look(clip=100))
     assert from_its_floor(signed) is signed
+
+
+def test_what_has_no_curve_has_no_room_for_one() -> None:
+    made = np.random.default_rng(0).random((9, 1, 8, 8), np.float32)
+    plain, curved = (
+        pixels(draw_synthesis(made, np.zeros((9, steps), np.float32), None, Look(), CAPTION)) for steps in (0, 5)
+    )
+    assert curved.shape[0] - plain.shape[0] == 3 * CURVE
