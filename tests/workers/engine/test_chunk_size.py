@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from itertools import count, repeat
 
 import pytest
 import torch
@@ -16,18 +18,26 @@ from workers.engine.model.model import Model
 
 
 class Clock:
-    """A device whose passes take what a function of their rows says; no time passes otherwise."""
+    """A device whose passes take what a function of their rows says; no time passes otherwise.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, cost: object) -> None:
-        self.now, self.cost, self.sizes = 0.0, cost, list[int]()
+    `waiting` seconds of each pass are other processes'.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cost: object, waiting: Iterator[float] | None = None) -> None:
+        self.now, self.waited, self.cost, self.sizes = 0.0, 0.0, cost, list[int]()
+        self.waiting = waiting or repeat(0.0)
         monkeypatch.setattr(chunk_size, "time", self)
 
     def perf_counter(self) -> float:
+        return self.now + self.waited
+
+    def thread_time(self) -> float:
         return self.now
 
     def __call__(self, x: Tensor) -> None:
         self.sizes.append(len(x))
         self.now += self.cost(len(x))  # type: ignore[operator]  # any function of the rows
+        self.waited += next(self.waiting)
 
 
 ROW = torch.zeros(1, 4)
@@ -47,6 +57,12 @@ def test_the_first_pass_and_a_disturbance_do_not_count(monkeypatch: pytest.Monke
         monkeypatch, lambda rows: 0.002 + 0.001 * min(rows, 8) + 0.003 * max(0, rows - 8) + next(disturbed, 0)
     )
     assert chunk_size.fastest(clock, ROW) == 8
+
+
+def test_what_other_processes_take_of_the_cores_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass waits longer than it computes, the small ones least."""
+    clock = Clock(monkeypatch, lambda rows: 0.002 + 0.001 * rows, (0.01 * number for number in count()))
+    assert chunk_size.fastest(clock, ROW, most=4) == 4
 
 
 @pytest.mark.parametrize(("seconds", "passes"), [(0.2, 3), (0.6, 2), (5.0, 1)])
