@@ -11,7 +11,7 @@ import torch
 
 from reproductions.__main__ import line, run
 from reproductions.figures import FIGURES, Figure, table
-from reproductions.toy import rho
+from reproductions.toy import drawn, rho
 from tests.tree import ROOT
 
 HERE = ROOT / "reproductions"
@@ -46,8 +46,7 @@ def test_a_figure_tells_how_it_came_out() -> None:
 
 def test_a_residual_of_one_direction_has_the_correlation_of_that_direction() -> None:
     """Of S_w both numbers of the residual are y/2 + e: their covariance is singular, but for rounding."""
-    draw = np.random.default_rng(0)
-    y, e = draw.uniform(-1, 1, 1000), draw.normal(size=1000)
-    x, estimate = np.stack([y + e, e], 1), np.stack([y / 2, -y / 2], 1)
-    wanted = 1 - np.corrcoef(y / 2 + e, y)[0, 1]
-    assert rho(torch.from_numpy(x), torch.from_numpy(estimate), torch.from_numpy(y)) == pytest.approx(wanted, rel=1e-6)
+    x, y = drawn(200_000, 0)
+    estimate = torch.stack([y / 2, -y / 2], 1)
+    wanted = 1 - np.corrcoef((x - estimate)[:, 0], y)[0, 1]
+    assert rho(x, estimate, y) == pytest.approx(wanted, rel=1e-6)
