@@ -14,6 +14,7 @@ from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, InvalidTarget
 from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
 from workers.methods.catalogue import parse_method
+from workers.methods.structure.top_items.compute import Best
 
 
 class Spots(nn.Module):
@@ -80,6 +81,24 @@ def test_what_the_unit_does_not_see_is_faded() -> None:
         assert spread <= 0.21 * float((item - item.mean()).abs().max())
     whole = top(model, UnitTarget(layer="conv", channel=0), count=2, whole=True)
     np.testing.assert_array_equal(whole["synthesis"], data()[[7, 3]])
+
+
+def test_of_equals_but_for_rounding_the_first_items_and_the_first_place_are_taken() -> None:
+    """Whatever the passes that they are in: an item's last bits hang on its company."""
+    best = Best(3)
+    for first in (0, 2, 4):
+        values = 1 + torch.tensor([0.0, 1e-7]).double() + 1e-8 * first
+        best.add(torch.zeros(2, 1), torch.arange(first, first + 2), values, torch.zeros(2, 0))
+    assert best.kept["numbers"].tolist() == [0, 1, 2]
+    torch.manual_seed(0)
+    x = torch.zeros(2, 1, 8, 8)
+    x[:, 0, 1, 1], x[:, 0, 6, 6] = 1.0, 1.0000002
+    found = parse_method({"name": "top_items"})
+    batch = no_input(model_of(Spots(), (1, 8, 8)), in_memory(x))
+    batch.targets = [UnitTarget(layer="conv", channel=0)]
+    row = found.explain(model_of(Spots(), (1, 8, 8)), batch).rows()[0]
+    assert row.arrays["items"].tolist() == [0, 1]
+    assert (row.arrays["patches"][:, :, 0] == 0).all()
 
 
 def test_a_rank_is_no_unit() -> None:

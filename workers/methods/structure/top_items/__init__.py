@@ -30,6 +30,7 @@ class TopItems(Method):
     needs = frozenset({"graph", "dataset"})
     takes_input = False
     cost = "thousands of passes"
+    revision = 2
 
     dataset: DatasetName = "training"
     count: int = Field(default=9, ge=1, le=100, description="How many items.")

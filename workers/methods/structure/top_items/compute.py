@@ -19,6 +19,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import Instead, InvalidTarget
 from workers.explanation.target import RankTarget, Target, UnitTarget
+from workers.methods.nested.ranks import places, rounding
 
 FADED = 0.2  # of what is not seen, how much of it is left
 
@@ -51,10 +52,11 @@ class Best:
         self.count = count
         self.kept: dict[str, Tensor] = {}
 
-    def add(self, x: Tensor, numbers: Tensor, values: Tensor, places: Tensor) -> None:
-        new = {"x": x.cpu(), "numbers": numbers, "values": values.double().cpu(), "places": places.cpu()}
+    def add(self, x: Tensor, numbers: Tensor, values: Tensor, seen: Tensor) -> None:
+        new = {"x": x.cpu(), "numbers": numbers, "values": values.double().cpu(), "places": seen.cpu()}
         whole = {name: torch.cat([self.kept[name], part]) for name, part in new.items()} if self.kept else new
-        order = whole["values"].argsort(descending=True, stable=True)[: self.count]  # of equals the first items stay
+        by_number = whole["numbers"].argsort()  # of those that rounding cannot tell apart the first items stay
+        order = by_number[places(whole["values"][by_number], descending=True).argsort()[: self.count]]
         self.kept = {name: values[order] for name, values in whole.items()}
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
@@ -76,7 +78,7 @@ def check(model: Model) -> None:
 
 
 def top(model: Model, batch: Batch, dataset: str, count: int, lowest: bool) -> Top:
-    """The items of highest (or lowest) value of the batch's target, of equals the first."""
+    """The items of highest (or lowest) value of the batch's target, of equals but for rounding the first."""
     target, best = batch.targets[0], Best(count)
     graph = model.graph_of([target])
     node = graph.nodes[target_masks.node_of(target, graph)]
@@ -84,12 +86,14 @@ def top(model: Model, batch: Batch, dataset: str, count: int, lowest: bool) -> T
         with torch.no_grad():
             output, kept = graph.run(found.x, {node.index})
         value = output if node.index == graph.output else kept[node.index]
-        scores, places = _values(target, node, node.rows.split(value), lowest)
+        scores, seen = _values(target, node, node.rows.split(value), lowest)
         numbers = torch.arange(found.start, found.start + len(found.x))
-        best.add(found.x, numbers, -scores if lowest else scores, places)
+        best.add(found.x, numbers, -scores if lowest else scores, seen)
     fields = windows(graph, node) if _has_channel(target, node) else None
-    x, places = best.kept["x"], best.kept["places"]
-    patches = _patches(fields, places, x.shape[2:]) if fields else torch.zeros(len(x), 0, 2, dtype=torch.int32)
+    x = best.kept["x"]
+    patches = (
+        _patches(fields, best.kept["places"], x.shape[2:]) if fields else torch.zeros(len(x), 0, 2, dtype=torch.int32)
+    )
     values = best.kept["values"]
     return Top(x, best.kept["numbers"].int(), (-values if lowest else values).float(), patches, fields is None)
 
@@ -107,8 +111,9 @@ def _values(target: Target, node: Node, value: Tensor, lowest: bool) -> tuple[Te
     if _has_channel(target, node) and isinstance(target, UnitTarget):
         channel = value[:, target.channel or 0]
         flat = channel.flatten(1)
-        found = flat.min(1) if lowest else flat.max(1)
-        return found.values, torch.stack(torch.unravel_index(found.indices, channel.shape[1:]), 1)
+        best = flat.amin(1) if lowest else flat.amax(1)
+        first = ((flat - best[:, None]).abs() <= rounding(flat)).int().argmax(1)
+        return best, torch.stack(torch.unravel_index(first, channel.shape[1:]), 1)
     scores = torch.stack([(one * target_masks.elements(target, one)).sum() for one in value])
     return scores, torch.zeros(len(value), 0, dtype=torch.long)
 
