@@ -130,6 +130,13 @@ FIGURES: tuple[Figure, ...] = (
         ("benchmarks.lstm_table", "1"),
     ),
     Figure(
+        "S4 Fig. 11.5, left",
+        "agrees in part",
+        "on the demo of words all are before random, LRP and occlusion before the gradient; gradient x input is level",
+        "word_deletion.md",
+        ("reproductions.word_deletion", "--data", "/usr/share/dict"),
+    ),
+    Figure(
         "S4 Fig. 13.4",
         "agrees in part",
         "LRP moves less; gradient times input is not less straight",

@@ -1,7 +1,7 @@
 """Word deletion over lines of the demo: python -m reproductions.word_deletion --data /usr/share/dict [--lines 200].
 
-Arras et al. 2017: relevance that sums to the score names words whose loss hurts more than the words of the largest
-gradient, and these hurt more than words by chance. Prints the areas over the curves; writes out/word_deletion.png.
+The book's Figure 11.5, left: words go in the order of their relevance. Prints the areas over the curves, and these;
+writes pictures/word_deletion.png.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,14 @@ from workers.models.folder import read_folder
 from workers.models.loading import load
 from workers.runtime.execute.run import run
 
-OF = ["lrp", "integrated_gradients", {"name": "gradient", "reduce": "square"}]
+OF: list[Any] = [
+    "occlusion",
+    "lrp",
+    "integrated_gradients",
+    "input_times_gradient",
+    {"name": "gradient", "reduce": "square"},
+]
+PICTURES = Path(__file__).parent / "pictures"
 STEPS = 6
 
 
@@ -47,18 +55,19 @@ def main() -> None:
         print(f"{label:40} {(curve[0] - curve).mean():.3f}   {np.round(curve, 2).tolist()}")
     meta = {
         "id": "0" * 64, "kind": "scores", "method": {"name": "word_deletion"}, "model": {"name": "language"},
-        "info": {"methods": [{"label": label, "score": float((curve[0] - curve).mean())} for label, curve in
-                             zip(labels, together, strict=True)],
-                 "axes": {"x": "words taken away", "y": "logit of the target"}, "measure": "area over the curve"},
+        "info": {
+            "about": f"{len(texts)} lines of words that it was not trained on",
+            "methods": [{"label": label, "score": float((curve[0] - curve).mean())} for label, curve in
+                        zip(labels, together, strict=True)],
+            "axes": {"x": "words taken away", "y": "logit of the target"}, "measure": "area over the curve",
+        },
     }  # fmt: skip
     arrays = {
         "curves": together,
         "at": np.arange(STEPS + 1, dtype=np.float32),
         "scores": (together[:, :1] - together).mean(1),
     }
-    to = ROOT / "out" / "word_deletion.png"
-    to.parent.mkdir(exist_ok=True)
-    to.write_bytes(scores.png(meta, arrays))
+    (PICTURES / "word_deletion.png").write_bytes(scores.png(meta, arrays))
 
 
 if __name__ == "__main__":
