@@ -150,7 +150,7 @@ def drawn(count: int) -> list[str]:
 
 
 def test_deleting_what_lrp_and_integrated_gradients_name_hurts_more_than_what_the_gradient_names() -> None:
-    """And that more than words by chance (200 lines of the demo's test words, in reproductions/word_deletion.md, agree)."""
+    """And that more than words by chance (so do 200 lines of the demo's test words: reproductions/word_deletion.md)."""
     of = ["lrp", "integrated_gradients", {"name": "gradient", "reduce": "square"}]
     scores = {}
     for order in ("morf", "random"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -68,6 +69,36 @@ def test_one_input_and_three_are_refused() -> None:
     model = model_of_inputs(Three(), specs, doubles(rows_of(specs)), output="value")
     with pytest.raises(MethodNotApplicable, match="takes 3: one, two, three") as refused:
         check(model, parse_method("bilrp"), ValueTarget())
+    assert_advice_works(model, refused.value)
+
+
+class Joined(nn.Module):
+    """One pass of an encoder over both inputs, laid one behind the other."""
+
+    def __init__(self, join: Callable[[list[Tensor]], Tensor], apart: Callable[[Tensor], tuple[Tensor, ...]]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.join, self.apart = nn.Linear(5, 4), join, apart
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        first, second = self.apart(torch.relu(self.encoder(self.join([one, other]))))
+        return (first * second).sum(1)
+
+
+@pytest.mark.parametrize(
+    ("op", "join", "apart"),
+    [
+        ("cat", torch.cat, lambda both: both.view(2, -1, 4).unbind()),
+        ("stack", torch.stack, lambda both: both.unbind()),
+    ],
+)
+def test_inputs_joined_along_the_batch_are_told_where_and_what_to_do(op: str, join: Any, apart: Any) -> None:
+    specs = dict.fromkeys(("one", "other"), FIVE)
+    rows = doubles(rows_of(specs))
+    model = model_of_inputs(Joined(join, apart), specs, rows, output="value")
+    with pytest.raises(MethodNotApplicable, match=rf"\({op}\) lays one and other one behind the other") as refused:
+        check(model, parse_method("bilrp"), ValueTarget())
+    assert "encoder(one) * encoder(other)" in refused.value.detail
     assert_advice_works(model, refused.value)
 
 

@@ -35,6 +35,11 @@ def branches(model: Model, target: Target | None) -> Branches:
     if len(sides[end]) < len(there):
         alone = " and ".join(sides[end]) or "no input"
         reason = f"{told} is made of {alone} alone, and bilrp explains what is made of {' and '.join(there)}"
+    elif (joined := _joined(graph, sides)) is not None:
+        reason = (
+            f"{joined.layer} ({joined.op}) lays {' and '.join(there)} one behind the other along the batch, and they "
+            "are not told apart from there on; give the encoder each by itself, as encoder(one) * encoder(other)"
+        )
     else:
         reason = (
             f"{told} ({graph.nodes[end].op}) is no product of what the model makes of {' and of '.join(there)} by "
@@ -56,6 +61,16 @@ def _products(graph: Graph, end: int, sides: Sequence[tuple[str, ...]], tried: T
             if found is not None and tried.is_product(found):
                 return [Instead(target={"layer": node.layer, "index": [0] * len(node.part)})]
     return []
+
+
+def _joined(graph: Graph, sides: Sequence[tuple[str, ...]]) -> Node | None:
+    """The node where two inputs are joined along the first axis, the batch."""
+    for node in graph.nodes[1:]:
+        if node.op in ("cat", "stack") and len(sides[node.index]) == 2:
+            axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+            if axis == 0 and all(len(sides[i]) == 1 for i in node.inputs):
+                return node
+    return None
 
 
 def _sides(graph: Graph, spec: InputSpec, order: Sequence[str]) -> list[tuple[str, ...]]:
