@@ -38,6 +38,7 @@ CONTENT = (
 _START = b"""SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, docExpansion: "list", defaultModelsExpandDepth: 0,
   tryItOutEnabled: true, validatorUrl: null, requestSnippetsEnabled: true, persistAuthorization: false,
+  syntaxHighlight: false,
 });
 """
 _PAGE = b"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Whence: the API</title>

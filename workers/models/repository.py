@@ -20,7 +20,7 @@ from workers.explanation.model_state import ModelState
 from workers.models.folder import find_folders
 from workers.models.kept_cards import Signature, Whole
 from workers.models.reading import Reader, may_change, signature
-from workers.models.versions import Changes, Holder, Leaving, Version, Wishes, state_of
+from workers.models.versions import Changes, Holder, Leaving, Version, Wishes, otherwise_labelled, state_of
 
 STILL_S = 1.0  # that the files of a folder have not changed, before it is read
 DOUBT_S = 5.0  # after their last change in which what is wrong with them may be that they are not all there
@@ -251,7 +251,10 @@ class ModelRepository:
             self._told.pop(name, None)
             if old is not None and switched:
                 self._leave(old, REPLACED_S)
+            others = otherwise_labelled(self._ready, outcome)
         log.info("a model is ready", model=name, digest=outcome.folder.digest)
+        if others:
+            log.warning("models are one net with other labels, and share explanations", model=name, others=others)
 
     def _fail(self, name: str, reason: str) -> None:
         """A folder is wrong. The version that was there before is served on, as long as it can be computed."""

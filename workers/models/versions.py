@@ -49,6 +49,15 @@ class Version:
         return signature(self.whole.folder.path) == self.whole.signature
 
 
+def otherwise_labelled(ready: Mapping[str, Version], one: Whole) -> list[str]:
+    """The names of the same net with other labels: explanations of all of them go by the same ids."""
+    return sorted(
+        name
+        for name, version in ready.items()
+        if version.digest == one.folder.digest and version.whole.card.labels != one.card.labels
+    )
+
+
 @dataclass
 class Leaving:
     version: Version

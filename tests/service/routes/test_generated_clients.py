@@ -169,5 +169,6 @@ async def test_docs_lets_one_try_a_request_without_another_host(client: httpx.As
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "start.js"):
         assert f"/docs/{name}" in page.text
         assert (await client.get(f"/docs/{name}")).status_code == 200
+    assert "syntaxHighlight: false" in (await client.get("/docs/start.js")).text  # which takes seconds of a long answer
     assert (await client.get("/docs/nothing.js")).status_code == 404
     assert "/api/v1/explanations" in (await client.get("/docs/plain")).text

@@ -18,7 +18,7 @@ _clock = itertools.count(1.0)
 
 
 class Scripted(Reader):
-    """A folder's digest is the text in it; "bad" is wrong. Each is read when `go` says so."""
+    """A folder's digest is the first word in it, others are labels; "bad" is wrong. Each is read when `go` says so."""
 
     def __init__(self, models: Path) -> None:
         super().__init__(1, lambda model: model.card, Shelf(models))
@@ -47,10 +47,12 @@ class Scripted(Reader):
             yield path, now, self._outcome(path)
 
     def _outcome(self, path: Path) -> Whole | ModelError:
-        text = (path / "model.pt2").read_text()
+        text, *labels = (path / "model.pt2").read_text().split()
         if text == "bad":
             return InvalidFolder(f"{path.name}: it is bad")
-        found = whole(TOY.model_copy(update={"name": path.name, "digest": f"sha256:{text}"}), path)
+        card = TOY.model_copy(update={"name": path.name, "digest": f"sha256:{text}"})
+        card = card.model_copy(update={"labels": tuple(labels)}) if labels else card
+        found = whole(card, path)
         self.kept.keep(found.folder, found.card)
         return found
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.workers.models.scripted import Place
 from workers.models import repository, versions
@@ -163,6 +164,20 @@ def test_equal_folders_are_two_models(place: Place) -> None:
     assert place.states() == {"a@one": "ready", "b@one": "ready"}
     shutil.rmtree(place.models / "a")
     assert place.states() == {"b@one": "ready"}
+
+
+def test_one_net_with_other_labels_is_told(place: Place) -> None:
+    """Its explanations have the same ids, and the labels of whichever was asked first."""
+    for name, text in {"a": "one cat dog", "b": "one cat dog", "c": "two dog cat"}.items():
+        place.put(name, text)
+    with capture_logs() as lines:
+        place.states()
+    assert not [line for line in lines if line["log_level"] == "warning"]
+    place.put("d", "one dog cat")
+    with capture_logs() as lines:
+        place.states()
+    (warned,) = [line for line in lines if line["log_level"] == "warning"]
+    assert (warned["model"], warned["others"]) == ("d", ["a", "b"])
 
 
 def test_a_worker_serves_the_names_that_it_is_for(place: Place) -> None:
