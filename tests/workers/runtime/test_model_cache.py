@@ -64,6 +64,18 @@ def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
     assert loads == ["a"]
 
 
+def test_labels_that_are_corrected_are_those_of_what_is_loaded(loads: list[str], tmp_path: Path) -> None:
+    """They are no part of the digest, so the net in memory is still the right one."""
+    warm = warm_of(tmp_path)
+    net_in_memory = ask(warm, "a")
+    (found,) = [one for one in warm.repository.versions() if one.folder.name == "a"]
+    labels = tuple(f"class {number}" for number in range(found.card.heads))
+    corrected = replace(found, card=found.card.model_copy(update={"labels": labels}))
+    assert warm.loaded(corrected) is net_in_memory
+    assert (net_in_memory.card.labels, net_in_memory.card.digest) == (labels, "sha256:a")
+    assert loads == ["a"]
+
+
 def test_the_least_recently_used_makes_room(loads: list[str], tmp_path: Path) -> None:
     warm = warm_of(tmp_path, 25 * 1024)
     assert [size(one.folder) for one in warm.repository.versions()] == [10 * 1024] * 3

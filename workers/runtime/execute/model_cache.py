@@ -82,11 +82,11 @@ class ModelCache:
     def loaded(self, whole: Whole) -> Function:
         """The model of a folder, from memory where it is there; raises ModelAway where its files have changed since."""
         digest = whole.folder.digest
-        if (model := self._found(digest)) is not None:
+        if (model := self._found(whole)) is not None:
             return model
         # A server that is slow keeps nobody waiting.
         with nullcontext() if whole.folder.source.remote else self._loading:
-            if (model := self._found(digest)) is not None:
+            if (model := self._found(whole)) is not None:
                 return model
             model = self._unchanged(whole)
             with self._lock:
@@ -110,12 +110,17 @@ class ModelCache:
         self.repository.drop(folder.digest)
         raise ModelAway(f"the files of {folder.name} have changed")
 
-    def _found(self, digest: str) -> Function | None:
+    def _found(self, whole: Whole) -> Function | None:
+        """From memory; with the labels that the folder has now, which are no part of its digest."""
+        digest = whole.folder.digest
         with self._lock:
             if digest not in self._loaded:
                 return None
             self._loaded.move_to_end(digest)
-            return self._loaded[digest][1]
+            model = self._loaded[digest][1]
+            if model.card.labels != whole.card.labels:
+                model.card = model.card.model_copy(update={"labels": whole.card.labels})
+            return model
 
     def _load(self, folder: Folder) -> Function:
         """Load it; where memory is short, others make room."""
