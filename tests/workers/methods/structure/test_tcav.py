@@ -122,5 +122,10 @@ def test_what_it_cannot_do_is_refused(model: Model) -> None:
     few = InMemory({"concept": pictures(2, 0), "random": pictures(9, 0)})
     with pytest.raises(InvalidParameter, match="need 30 examples of the concept and 60 random"):
         explain(model, no_input(model, few), name="tcav")
+    with pytest.raises(InvalidParameter, match=r"Send more$"):  # two vectors are the fewest that a test is made of
+        explain(model, no_input(model, few), name="tcav", repeats=2)
+    enough = InMemory({"concept": pictures(9, 0), "random": pictures(20, 0)})
+    with pytest.raises(InvalidParameter, match=r"Send more, or lower repeats to 3$"):
+        explain(model, no_input(model, enough), name="tcav")
     with pytest.raises(MethodNotApplicable, match="no layer"):
         concept_vectors.concept_layer(model_of(nn.Sequential(nn.Conv2d(1, 3, 8), nn.Flatten()), (1, 8, 8)), None)

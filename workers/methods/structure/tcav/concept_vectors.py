@@ -29,6 +29,7 @@ from workers.explanation.target import ClassTarget
 Floats = NDArray[np.float64]
 Rows = NDArray[np.float32]
 FEWEST = 3  # examples on each side of a vector
+FEWEST_REPEATS = 2  # of which a test can be made
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def vectors(model: Model, batch: Batch, node: Node, concept: Concept) -> Vectors
     repeats = concept.repeats
     size = min(concept.examples, counts[0] // repeats, counts[1] // (2 * repeats))
     if size < FEWEST:
+        most = min(counts[0] // FEWEST, counts[1] // (2 * FEWEST))
+        lower = f", or lower repeats to {most}" if most >= FEWEST_REPEATS else ""
         raise InvalidParameter(
             f"{repeats} vectors that share no examples need {FEWEST * repeats} examples of the concept and "
-            f"{2 * FEWEST * repeats} random ones; there are {counts[0]} and {counts[1]}. Send more, or lower repeats",
+            f"{2 * FEWEST * repeats} random ones; there are {counts[0]} and {counts[1]}. Send more{lower}",
             pointer="/method/repeats",
         )
     generator = torch.Generator().manual_seed(concept.seed)
