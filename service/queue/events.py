@@ -18,11 +18,15 @@ log = structlog.get_logger()
 
 
 class News(asyncio.Event):
-    """Set whenever something happened to one of some jobs; `ends` tells of those that came to an end how they did."""
+    """Set whenever something happened to one of some jobs; `ends` tells of those that came to an end how they did.
+
+    `missed` where something may have happened that was not heard of.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.ends: dict[str, State] = {}
+        self.missed = False
 
 
 class Events:
@@ -31,6 +35,7 @@ class Events:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._waiting: dict[tuple[str, bool], set[News]] = defaultdict(set)
+        self._heard = False
         self.ended = False
 
     def __len__(self) -> int:
@@ -58,6 +63,9 @@ class Events:
     def end(self) -> None:
         """Wake all who wait, for good: the process ends."""
         self.ended = True
+        self._tell_missed()
+
+    def _tell_missed(self) -> None:
         for job_id, _ in self._waiting:
             self.tell(job_id)
 
@@ -73,7 +81,7 @@ class Events:
             await asyncio.sleep(0.5)
 
     async def _listen(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+        async with self._redis.pubsub() as channel:
             await channel.subscribe(EVENTS_CHANNEL)
             while True:
                 message = None
@@ -82,7 +90,11 @@ class Events:
                 except ResponseError as error:  # to its question whether the connection lives
                     if not refuses_writes(error):
                         raise
-                if message is not None:
+                if message is not None and message["type"] == "subscribe":  # also where redis-py connected anew
+                    if self._heard:
+                        self._tell_missed()
+                    self._heard = True
+                elif message is not None and message["type"] == "message":
                     job_id, _, event = message["data"].decode().partition(" ")
                     self.tell(job_id, event)
 
@@ -93,4 +105,5 @@ class Events:
             for news in self._waiting.get(place, ()):
                 if end is not None:
                     news.ends[job_id] = end
+                news.missed |= event is None
                 news.set()

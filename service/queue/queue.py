@@ -26,7 +26,8 @@ from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
 from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, result_key
 
-POLL_S = 1.0  # a waiter looks so often without being told: pub/sub may lose a message
+POLL_S = 1.0  # a waiter looks after so long without being told, for pub/sub may lose a message,
+LONGEST_POLL_S = 4.0  # and each time after twice as long, up to this
 
 
 class Queue:
@@ -153,15 +154,17 @@ class Queue:
     async def _awaited(self, ids: Sequence[str], seconds: float, told: News, *, fresh: bool) -> list[Status | None]:
         """A look is two round trips: it is made when all have ended, and from time to time, for news may be lost."""
         clock = asyncio.get_running_loop()
-        end = clock.time() + seconds
-        looks = clock.time() + POLL_S if fresh else clock.time()
+        end, poll = clock.time() + seconds, POLL_S
+        looks = clock.time() + poll if fresh else clock.time()
         while True:
             told.clear()
             if fresh and all(told.ends.get(job_id) == "succeeded" for job_id in ids):
                 return [Status(id=job_id, status="succeeded") for job_id in ids]
             now = clock.time()
-            if now >= min(looks, end) or self._events.ended or told.ends.keys() >= set(ids):
-                looks = now + POLL_S
+            if now >= min(looks, end) or self._events.ended or told.missed or told.ends.keys() >= set(ids):
+                if now >= looks:
+                    poll = min(2 * poll, LONGEST_POLL_S)
+                looks, told.missed = now + poll, False
                 found = await self.statuses(ids)
                 if now >= end or self._events.ended or all(status is None or status.final for status in found):
                     return found

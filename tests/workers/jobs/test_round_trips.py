@@ -80,6 +80,39 @@ async def test_news_that_is_lost_is_found_by_looking(
     assert status.final
 
 
+async def test_what_ended_while_nobody_listened_is_looked_up_as_soon_as_somebody_does(
+    queue: Queue, store: Store, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.queue.queue.POLL_S", 4 * PATIENCE_S)
+    asked = order(0)
+    await subscribed(jobs)
+    with queue.news([asked.job.id], ends=True) as news:
+        await queue.submit([asked])
+        claimed(store, "w")
+        waiting = asyncio.create_task(queue.wait([asked.job.id], 2 * PATIENCE_S, news))
+        await asyncio.sleep(0)
+        jobs.client_kill_filter(_type="pubsub")
+        store.finish(asked.job.id, "w")
+        async with asyncio.timeout(PATIENCE_S):
+            (status,) = await waiting
+    assert status is not None
+    assert status.final
+
+
+async def test_who_waits_for_long_looks_less_and_less_often(
+    queue: Queue, jobs: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.queue.queue.POLL_S", 0.1)
+    monkeypatch.setattr("service.queue.queue.LONGEST_POLL_S", 0.4)
+    asked = order(0)
+    await subscribed(jobs)
+    async with counted(queue, monkeypatch) as looks:
+        with queue.news([asked.job.id], ends=True) as news:
+            await queue.submit([asked])
+            await queue.wait([asked.job.id], 1.2, news)
+    assert 2 <= len(looks) <= 5  # after .1, .3, .7, 1.1 and at the end: eleven at a fixed pace
+
+
 async def test_one_that_fails_is_looked_up_with_its_error(queue: Queue, store: Store, jobs: Redis) -> None:
     asked = order(0)
     await subscribed(jobs)
