@@ -123,6 +123,11 @@ FIGURES: tuple[Figure, ...] = (
         ("reproductions.clever_hans", MNIST),
     ),
     Figure(
+        "S4 Fig. 8.4-8.8",
+        "not comparable",
+        "needs GoogLeNet with its weights and ImageNet with boxes; the method's closed forms are tests",
+    ),
+    Figure(
         "S4 Table 11.2",
         "agrees",
         "also contextual decomposition on addition",
@@ -137,6 +142,16 @@ FIGURES: tuple[Figure, ...] = (
         ("reproductions.word_deletion", "--data", "/usr/share/dict"),
     ),
     Figure(
+        "S4 Fig. 11.5",
+        "not comparable",
+        "needs the Stanford Sentiment Treebank and the LSTM of Li et al.; the demo model's is in docs/evaluation.md",
+    ),
+    Figure(
+        "S4 Fig. 12.2-12.8",
+        "not comparable",
+        "needs Broden and nets of Places and ImageNet with all their epochs; planted detectors are a test",
+    ),
+    Figure(
         "S4 Fig. 13.4",
         "agrees in part",
         "LRP moves less; gradient times input is not less straight",
@@ -146,6 +161,11 @@ FIGURES: tuple[Figure, ...] = (
     Figure("S4 Fig. 14.2-14.5", "agrees", "who stays and who moves, all of it", "shift.md", SHIFT),
     Figure(
         "S4 Fig. 14.6", "agrees", "the attack deceives what is not invariant", "attack.md", ("reproductions.attack",)
+    ),
+    Figure(
+        "S4 Table 16.1",
+        "not comparable",
+        "needs C3D and the test videos of Sports-1M; its coefficients of known clips are a test",
     ),
     Figure(
         "S4 Fig. 22.4, LRP",
