@@ -142,9 +142,9 @@ FIGURES: tuple[Figure, ...] = (
         ("reproductions.word_deletion", "--data", "/usr/share/dict"),
     ),
     Figure(
-        "S4 Fig. 11.5",
+        "S4 Fig. 11.5, right",
         "not comparable",
-        "needs the Stanford Sentiment Treebank and the LSTM of Li et al.; the demo model's is in docs/evaluation.md",
+        "needs the Stanford Sentiment Treebank and the LSTM of Li et al., with sentences that it misreads",
     ),
     Figure(
         "S4 Fig. 12.2-12.8",
