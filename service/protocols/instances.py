@@ -18,6 +18,7 @@ from service.explanations.request_schema import MOST_COLUMNS, InputField
 from service.explanations.requests import CheckedRequest, check_request, terms_of
 from service.explanations.responses import raise_for_status
 from service.explanations.waiting import while_connected
+from service.http.base64_text import from_base64
 from service.http.bodies import Body
 from service.http.errors import Expired, Invalid, NoWorker, StillRunning, moved
 from service.http.json_text import check_fields
@@ -29,7 +30,7 @@ from service.queue.storage import Input
 from service.queue.submission import Order, Ticket
 from service.render.side_by_side import names
 from service.settings import Settings
-from workers.contract import OPEN, InputError, InputSpec, ModelCard, decode_npy
+from workers.contract import OPEN, InputError, InputSpec, InvalidImage, ModelCard, decode_npy, decode_text
 
 MOST_AXES = 8
 NAMES = ("data", "image", "image_bytes", "b64", "tensor", "text")
@@ -205,8 +206,9 @@ def _instance(raw: Any, card: ModelCard, settings: Settings, target: Any, where:
         keys = [name for name in given if name != "target"]
         if len(keys) != 1 or keys[0] not in (*NAMES, *card.inputs):
             raise _wrong(where, f"an instance is an object with one of {', '.join(NAMES)}, and a target if need be")
-        target, raw = given.get("target", target), given[keys[0]]
-    return Instance(_read(_field(raw, spec), spec, settings, where), target)
+        target = given.get("target", target)
+        raw = {"b64": given["b64"]} if keys == ["b64"] else given[keys[0]]
+    return Instance(_read(_field(raw, spec, where), spec, settings, where), target)
 
 
 def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) -> Input:
@@ -223,7 +225,9 @@ def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, wher
     if not isinstance(raw, Mapping):
         raise _wrong(where, f"an instance is an object with {', '.join(card.inputs)}, and a target if need be")
     given = {name: one for name, one in raw.items() if one is not None and (name != "target" or name in card.inputs)}
-    own = {name: _field(one, card.inputs[name]) for name, one in given.items() if name in card.inputs}
+    own = {
+        name: _field(one, card.inputs[name], f"{where}/{name}") for name, one in given.items() if name in card.inputs
+    }
     unknown = {name: InputField(image="") for name in given if name not in card.inputs}  # refused by its name
     try:
         found = named_input({**own, **unknown}, {}, card, settings)
@@ -233,14 +237,26 @@ def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, wher
     return Instance(found, target if "target" in card.inputs else raw.get("target", target))
 
 
-def _field(raw: Any, spec: InputSpec) -> InputField:
-    """One input: base64 as text or `{"b64": ..}`, a tensor with its shape, or nested lists."""
+def _field(raw: Any, spec: InputSpec, where: str) -> InputField:
+    """One input: a text, base64 as text or `{"b64": ..}`, a tensor with its shape, or nested lists.
+
+    Raises Invalid, InvalidText for a text in base64 that is none.
+    """
     own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
+    if isinstance(own, str) and own is not raw and spec.kind == "text":
+        return InputField(text=_text_of(own, where))
     if isinstance(own, str):
         return InputField(text=own) if spec.kind == "text" else InputField(image=own)
     if isinstance(own, Mapping):
         return InputField(tensor=dict(own))
     return InputField(tensor={"shape": _shape_of(own) if OPEN in spec.shape else spec.shape, "data": own})
+
+
+def _text_of(encoded: str, where: str) -> str:
+    try:
+        return decode_text(from_base64(encoded, where), where)
+    except InvalidImage:
+        raise _wrong(where, "b64 holds a text in UTF-8 as base64, which this is not") from None
 
 
 def _shape_of(data: Any) -> tuple[int, ...]:

@@ -31,13 +31,15 @@ def takes(card: ModelCard) -> list[dict[str, Any]]:
     if len(card.inputs) > 1:
         named = [_taken(name, spec) for name, spec in card.inputs.items()]
         return [*named, {"name": TARGET, "datatype": "INT64", "shape": [-1]}]
-    tensor = {"name": INPUT, "datatype": "FP32", "shape": [-1, *card.input.shape]}
+    tensor = _taken(INPUT, card.only)
     image = [{"name": IMAGE, "datatype": BYTES, "shape": [-1]}] if card.input.kind == "image" else []
     return [tensor, *image, {"name": TARGET, "datatype": "INT64", "shape": [-1]}]
 
 
 def _taken(name: str, spec: InputSpec) -> dict[str, Any]:
-    """One of several inputs: an image as its own tensor, or as files of BYTES."""
+    """An input: an image as its own tensor, or as files of BYTES; a text as it is."""
+    if spec.kind == "text":
+        return {"name": name, "datatype": BYTES, "shape": [-1]}
     kind = "INT64" if spec.dtype == "int64" else "FP32"
     return {"name": name, "datatype": kind, "shape": [-1, *spec.shape]}
 
@@ -50,7 +52,8 @@ def gives(card: ModelCard, kind: str) -> list[dict[str, Any]]:
         return [*({"name": f"{kind}.{name}", "datatype": "FP32", "shape": shape} for name, shape in own.items()), told]
     free = [-1, *card.outputs]
     if kind == "attribution":
-        free = [-1, -1, *card.input.shape[1:]] if len(card.input.shape) == 3 else [-1, *card.input.shape]
+        own = card.only.shape
+        free = [-1, -1, *own[1:]] if len(own) == 3 else [-1, *own]
     array = {"name": kind, "datatype": "FP32", "shape": free}
     return [array, told]
 

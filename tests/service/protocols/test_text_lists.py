@@ -1,0 +1,99 @@
+"""Lists of texts in each form that clients of the protocols write, on the demo of words: the same two texts."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.working import WorkingQueue
+from tests.tree import ROOT
+from workers.engine.model.model import Model
+from workers.models.folder import read_folder
+from workers.models.loading import load
+
+TEXTS = ["die Katze, sagte er", "le chat dort sous la table"]
+ENCODED = [b64encode(text.encode()).decode() for text in TEXTS]
+V1: dict[str, dict[str, Any]] = {
+    "texts": {"instances": TEXTS},
+    "objects": {"instances": [{"text": text} for text in TEXTS]},
+    "by the input's name": {"instances": [{"input": text} for text in TEXTS]},
+    "as data": {"instances": [{"data": text} for text in TEXTS]},
+    "base64": {"instances": [{"b64": one} for one in ENCODED]},
+    "inputs": {"inputs": TEXTS},
+}
+V2: dict[str, dict[str, Any]] = {
+    "BYTES": {"name": "input", "shape": [2]},
+    "a column": {"name": "input", "shape": [2, 1]},
+    "no name": {"name": "input-0", "shape": [2]},
+    "MLServer's codec": {"name": "input-0", "shape": [2, 1], "parameters": {"content_type": "str"}},
+}
+TORCHSERVE: dict[str, Any] = {"data": {"data": TEXTS}, "instances": {"instances": TEXTS}, "a list": TEXTS}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    found = load(read_folder(ROOT / "models" / "language"))
+    assert isinstance(found, Model)
+    return found
+
+
+@pytest.fixture
+async def client(model: Model) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Settings(log_level="CRITICAL"), WorkingQueue({"language": model}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whence") as client:
+        yield client
+
+
+async def ids(client: httpx.AsyncClient, method: str) -> list[str]:
+    """Those of the explanations of the two texts, each sent alone."""
+    body = {"model": "language", "method": method}
+    found = [await client.post("/api/v1/explanations", json={**body, "input": {"text": text}}) for text in TEXTS]
+    return [one.json()["id"] for one in found]
+
+
+@pytest.mark.parametrize("form", V1)
+async def test_v1(client: httpx.AsyncClient, form: str) -> None:
+    answer = await client.post("/v1/models/language:explain", json=V1[form])
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert [one["id"] for one in told["explanations"]] == await ids(client, "integrated_gradients")
+    assert np.argmax(told["predictions"], axis=1).tolist() == [2, 1]  # German, French
+
+
+@pytest.mark.parametrize("form", V2)
+async def test_v2(client: httpx.AsyncClient, form: str) -> None:
+    tensor = {"datatype": "BYTES", "data": TEXTS, **V2[form]}
+    answer = await client.post("/v2/models/language~gradient/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 200, answer.text
+    told = next(one["data"] for one in answer.json()["outputs"] if one["name"] == "explanation")
+    assert [json.loads(one)["id"] for one in told] == await ids(client, "gradient")
+
+
+@pytest.mark.parametrize("form", TORCHSERVE)
+async def test_torchserve(client: httpx.AsyncClient, form: str) -> None:
+    answer = await client.post("/predictions/language", json=TORCHSERVE[form])
+    assert answer.status_code == 200, answer.text
+    alone = [await client.post("/predictions/language", content=text.encode()) for text in TEXTS]
+    for found, expected in zip(answer.json(), alone, strict=True):
+        assert found == pytest.approx(expected.json(), rel=1e-4)
+
+
+async def test_base64_that_is_none_is_told(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/v1/models/language:explain", json={"instances": [{"b64": "die Katze"}]})
+    assert answer.status_code == 400
+    assert "b64 holds a text in UTF-8 as base64" in answer.text
+
+
+async def test_the_metadata_of_a_text_say_bytes(client: httpx.AsyncClient) -> None:
+    """What a client sends by them is taken."""
+    told = (await client.get("/v2/models/language~gradient")).json()
+    assert told["inputs"][0] == {"name": "input", "datatype": "BYTES", "shape": [-1]}
+    assert told["outputs"][0] == {"name": "attribution", "datatype": "FP32", "shape": [-1, -1]}
