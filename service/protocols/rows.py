@@ -52,8 +52,8 @@ def gives(card: ModelCard, kind: str) -> list[dict[str, Any]]:
         return [*({"name": f"{kind}.{name}", "datatype": "FP32", "shape": shape} for name, shape in own.items()), told]
     free = [-1, *card.outputs]
     if kind == "attribution":
-        own = card.only.shape
-        free = [-1, -1, *own[1:]] if len(own) == 3 else [-1, *own]
+        shape = card.only.shape
+        free = [-1, -1, *shape[1:]] if len(shape) == 3 else [-1, *shape]
     array = {"name": kind, "datatype": "FP32", "shape": free}
     return [array, told]
 
