@@ -9,8 +9,9 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from workers.models.export.foreign import refuse_file
 from workers.models.export.from_code import build_module, load_weights
 from workers.models.export.onnx_files import onnx_shapes, read_onnx
 from workers.models.export.options import examples, sections_of
-from workers.models.export.pretrained import is_pretrained, read_pretrained
+from workers.models.export.pretrained import Pretrained, is_pretrained, read_pretrained
 from workers.models.export.pretrained_text import TOKENIZER
 from workers.models.export.program import export_module
 from workers.models.export.tracebacks import first_line, place_of
@@ -81,22 +82,35 @@ def export(options: argparse.Namespace) -> None:
         folder = Path(scratch) / out.name
         folder.mkdir()
         given = _given(options)
-        module = given.module
-        (folder / FILE).write_text(_card(options, given, options.output or given.output or "logits"), "utf-8")
         for name, content in given.files.items():
             (folder / name).write_bytes(content)
-        inputs = fed(read_card(folder / FILE, FILE).named)
-        example = examples(options, inputs)
-        program = export_module(module, inputs, out.name, example, options.select)
+        try:
+            program, example = _traced(options, given, folder)
+        except InvalidFolder as error:
+            if given.of_one_length is None:
+                raise
+            given = given.of_one_length()
+            program, example = _traced(options, given, folder)
+            log.warning("its texts are all padded to the longest that it takes: %s", error.detail.partition("; ")[0])
         output = options.output or given.output or kind_of(program, options.select)
         (folder / FILE).write_text(_card(options, given, output), "utf-8")
         (folder / ARCHIVE).write_bytes(archive(program, out.name))
-        _compare(module, folder, example)
+        _compare(given.module, folder, example)
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
     if not options.output and not given.output and output in GUESSED:
         print(GUESSED[output])
+
+
+def _traced(
+    options: argparse.Namespace, given: _Given, folder: Path
+) -> tuple[ExportedProgram, Mapping[str, Tensor] | None]:
+    """The program, and the inputs that it is compared on where some are known."""
+    (folder / FILE).write_text(_card(options, given, options.output or given.output or "logits"), "utf-8")
+    inputs = fed(read_card(folder / FILE, FILE).named)
+    example = examples(options, inputs) or given.example
+    return export_module(given.module, inputs, options.out.name, example, options.select), example
 
 
 def archive(program: ExportedProgram, where: str) -> bytes:
@@ -116,6 +130,19 @@ class _Given:
     sections: Mapping[str, dict[str, Any]]
     files: Mapping[str, bytes]
     output: str | None = None
+    example: Mapping[str, Tensor] | None = None
+    of_one_length: Callable[[], _Given] | None = None  # where its texts may be of any
+
+
+def _of_pretrained(options: argparse.Namespace, found: Pretrained) -> _Given:
+    own = {LABELS: ("\n".join(found.labels) + "\n").encode()} if found.labels else {}
+    labels = {LABELS: options.labels.read_bytes()} if options.labels else {}
+    tokenizer = {TOKENIZER: found.tokenizer} if found.tokenizer else {}
+    sections = {input_name: dict(section) for input_name, section in found.inputs.items()}
+    shorter = None
+    if any("*" in section["shape"] for section in sections.values()):
+        shorter = partial(_of_pretrained, options, found.of_one_length())
+    return _Given(found.module, sections, {**own, **labels, **tokenizer}, found.output, found.example, shorter)
 
 
 def _given(options: argparse.Namespace) -> _Given:
@@ -124,10 +151,7 @@ def _given(options: argparse.Namespace) -> _Given:
     if kind == "transformers" and is_pretrained(name) and options.weights is None:
         found = read_pretrained(Path(name), options.length, options.pair)
         options.select = found.select if options.select is None else options.select
-        own = {LABELS: ("\n".join(found.labels) + "\n").encode()} if found.labels else {}
-        tokenizer = {TOKENIZER: found.tokenizer} if found.tokenizer else {}
-        sections = {input_name: dict(section) for input_name, section in found.inputs.items()}
-        return _Given(found.module, sections, {**own, **labels, **tokenizer}, found.output)
+        return _of_pretrained(options, found)
     if kind == "onnx" and not options.shape:
         options.shape = onnx_shapes(Path(name))
     if not options.shape:

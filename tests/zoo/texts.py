@@ -163,3 +163,39 @@ class SharedTable(nn.Module):
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         both = self.words(one).mean(1) * self.words(other).mean(1)
         return torch.tanh(both) @ self.words.weight.t()
+
+
+@animal_of(ids=VOCABULARY, input=ALONE)
+class TimeFirst(nn.Module):
+    """Its ids are turned before they are looked up, as torchtext's and XLNet's are: steps come first, rows second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.mix, self.head = nn.Embedding(VOCABULARY, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        turned = ids.t()
+        h = torch.tanh(self.mix(self.words(turned))).square()
+        there = (turned != 0).to(h.dtype).unsqueeze(2)
+        output: Tensor = self.head((h * there).sum(0) / there.sum(0))
+        return output
+
+
+@animal_of(ids=VOCABULARY, input=ALONE)
+class LastOwnToken(nn.Module):
+    """Places from a table of 16, attention to what came before, read at the last token of its own, as GPT-2 is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(VOCABULARY, 4), nn.Embedding(16, 4)
+        self.attention, self.head = nn.Linear(4, 12), nn.Linear(4, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        at = torch.arange(ids.shape[1], device=ids.device)
+        h = self.words(ids) + self.places(at)
+        q, k, v = self.attention(h).chunk(3, 2)
+        later = at[None, :] > at[:, None]
+        h = h + (q @ k.transpose(1, 2) / 2).masked_fill(later, -1e9).softmax(2) @ v
+        last = (at * (ids != 0)).argmax(1)
+        output: Tensor = self.head(h[torch.arange(len(ids), device=ids.device), last])
+        return output

@@ -127,6 +127,11 @@ class InputSpec(_Frozen):
         exclude_if=lambda feeds: feeds == (IDS,),
         description="What of a text the model takes, in the order of its arguments.",
     )
+    pair: bool = Field(
+        default=False,
+        exclude_if=lambda pair: not pair,
+        description="Whether a text may be two, as a question and where its answer is: the first line, and the rest.",
+    )
     parts: tuple[Part, ...] = Field(default=(), exclude_if=lambda parts: not parts)
 
     @property

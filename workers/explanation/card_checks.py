@@ -24,8 +24,9 @@ def _ids(spec: InputSpec) -> Iterator[str]:
     if spec.kind == "text":
         yield from _text(spec)
         return
-    if spec.tokenizer is not None:
-        yield '[input] tokenizer is for texts; set kind = "text", or remove it'
+    for key in ("tokenizer", "pair"):
+        if getattr(spec, key):
+            yield f'[input] {key} is for texts; set kind = "text", or remove it'
     for key in ("length", "padding", "mask"):
         if getattr(spec, key) is not None and spec.dtype != "int64":
             yield f'[input] {key} is for tokens; set dtype = "int64" or kind = "text", or remove it'

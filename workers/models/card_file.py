@@ -87,6 +87,7 @@ _INPUT = {
     "padding": "the id that stands for no token, as 0",
     "mask": "the id that stands for a hidden token, as 103",
     "feeds": 'what of a text the model takes, of "input_ids", "attention_mask" and "token_type_ids"',
+    "pair": "true where a text may be two, its first line and the rest",
     "axes": 'a name for each axis of shape, as ["channel", "time"]',
     "low": "a number, or a list of one for each entry of the first axis",
     "high": "a number, or a list of one for each entry of the first axis",

@@ -189,7 +189,7 @@ def text_reader(file: Path, spec: InputSpec, name: str) -> Tokenizer:
     if file.stat().st_size > MAX_TOKENIZER:
         raise InvalidFolder(f"{name}/{file.name}: it is larger than {MAX_TOKENIZER} bytes")
     assert spec.length is not None
-    return read_tokenizer(file.read_bytes(), spec.length, spec.padding, spec.mask, f"{name}/{file.name}")
+    return read_tokenizer(file.read_bytes(), spec.length, spec.padding, spec.mask, f"{name}/{file.name}", spec.pair)
 
 
 def _digest(path: Path, card: CardFile, source: Source, version: str | None) -> str:

@@ -26,7 +26,8 @@ MASK = ("[MASK]", "<mask>", "<|mask|>", "<MASK>")
 class Tokenizer:
     """Makes ids of texts: at most `length`, and with them which token is which part of the text.
 
-    `padding` and `mask` are the ids that stand for no token and for a hidden one, where it has such.
+    `padding` and `mask` are the ids that stand for no token and for a hidden one, where it has such. Of a `pair` the
+    first line of a text is one, and what follows it the other.
     """
 
     whole: tokenizers.Tokenizer
@@ -34,20 +35,29 @@ class Tokenizer:
     length: int
     padding: int | None
     mask: int | None
+    pair: bool = False
 
     def encode(self, text: str) -> Tokens:
         """Raises InvalidText for a text of no token."""
+        first, second = text, None
+        if self.pair and "\n" in text:
+            first, _, second = text.partition("\n")
+        behind = len(first) + 1
         with _failing(_unread):
-            encoded = self.whole.encode(text)
-            total = len(encoded.ids)
-            if total > self.length:
-                encoded = self.cut.encode(text)
-            tokens = _tokens(text, encoded)
-        if all(encoded.special_tokens_mask):
-            raise InvalidText("the text has no token that the model knows; send at least one word", pointer="/input")
-        cut = max(token.end for token in tokens) if total > len(tokens) else None
-        types = tuple(encoded.type_ids)
-        return Tokens(tuple(encoded.ids), tokens, types, left_out=total - len(tokens), cut=cut)
+            whole = encoded = self.whole.encode(first, second)
+            if len(whole.ids) > self.length:
+                encoded = self.cut.encode(first, second)
+            tokens = _tokens(text, encoded, behind)
+        if all(encoded.special_tokens_mask) or (second is not None and not {0, 1} <= {*encoded.sequence_ids}):
+            told = "the text has" if second is None else "one of two texts, the first line or what follows it, has"
+            raise InvalidText(f"{told} no token that the model knows; send at least one word", pointer="/input")
+        return Tokens(
+            tuple(encoded.ids),
+            tokens,
+            tuple(encoded.type_ids),
+            left_out=len(whole.ids) - len(tokens),
+            cut=_cut(whole, encoded, behind),
+        )
 
     def of_ids(self, ids: Sequence[int]) -> Tokens:
         """The tokens of ids, the padding behind them left out; each is a word of its own. Raises InvalidTensor."""
@@ -89,11 +99,28 @@ def _unread(told: str) -> ModelError:
     return ModelError(f"the model's tokenizer could not read the text: {told}")
 
 
-def _tokens(text: str, encoded: tokenizers.Encoding) -> tuple[Token, ...]:
+def _offsets(encoded: tokenizers.Encoding, behind: int) -> list[tuple[int, int]]:
+    """Where each token lies in the text, a second one being from the character `behind` on."""
+    both = zip(encoded.offsets, encoded.sequence_ids, strict=True)
+    return [(start + behind, end + behind) if part == 1 else (start, end) for (start, end), part in both]
+
+
+def _cut(whole: tokenizers.Encoding, kept: tokenizers.Encoding, behind: int) -> int | None:
+    """The character behind the last token that is kept of the text that lost some; None where none did."""
+    for part in (0, 1):
+        if kept.sequence_ids.count(part) < whole.sequence_ids.count(part):
+            return max(
+                end for (_, end), of in zip(_offsets(kept, behind), kept.sequence_ids, strict=True) if of == part
+            )
+    return None
+
+
+def _tokens(text: str, encoded: tokenizers.Encoding, behind: int) -> tuple[Token, ...]:
     own = [not special for special in encoded.special_tokens_mask]
-    words = _words(text, [at for at, mine in zip(encoded.offsets, own, strict=True) if mine], encoded, own)
+    offsets = _offsets(encoded, behind)
+    words = _words(text, [at for at, mine in zip(offsets, own, strict=True) if mine], encoded, own)
     found, number = [], iter(words)
-    for name, (start, end), mine in zip(encoded.tokens, encoded.offsets, own, strict=True):
+    for name, (start, end), mine in zip(encoded.tokens, offsets, own, strict=True):
         if mine:
             found.append(Token(text[start:end] or name, start, end, next(number)))
         else:
@@ -118,7 +145,9 @@ def _first(text: str, start: int, end: int) -> int:
     return next((at for at in range(start, end) if not text[at].isspace()), end)
 
 
-def read_tokenizer(data: bytes, length: int, padding: int | None, mask: int | None, where: str) -> Tokenizer:
+def read_tokenizer(
+    data: bytes, length: int, padding: int | None, mask: int | None, where: str, pair: bool = False
+) -> Tokenizer:
     """The tokenizer of the bytes of a tokenizer.json; raises InvalidFolder in words of what is wrong."""
     import tokenizers
 
@@ -136,14 +165,14 @@ def read_tokenizer(data: bytes, length: int, padding: int | None, mask: int | No
         one.no_padding()
     whole.no_truncation()
     with _failing(refused, panics=True):
-        whole.encode(TRIAL)
-    added = whole.num_special_tokens_to_add(False)
-    if length <= added:
+        whole.encode(TRIAL, TRIAL if pair else None)
+    added = whole.num_special_tokens_to_add(pair)
+    if length <= added + pair:
         raise InvalidFolder(
             f"{where}: it adds {added} special tokens to every text, and [input] length is {length}; let it be more"
         )
     cut.enable_truncation(length)
-    return Tokenizer(whole, cut, length, _id(whole, padding, PADDING), _id(whole, mask, MASK))
+    return Tokenizer(whole, cut, length, _id(whole, padding, PADDING), _id(whole, mask, MASK), pair)
 
 
 def _id(tokenizer: tokenizers.Tokenizer, given: int | None, names: tuple[str, ...]) -> int | None:

@@ -86,6 +86,34 @@ def test_what_changes_no_gradient_is_written(export: Any, function: Any, said: s
     torch.testing.assert_close(slopes(load_model(read_folder(folder)), x.detach()), wanted, rtol=1e-4, atol=1e-5)
 
 
+class TokensBehindANorm(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.norm, self.mix = nn.Conv2d(3, 6, 3, padding=1), norm, nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.stem(x)).flatten(2).transpose(1, 2)
+        output: Tensor = self.mix(tokens).square().mean(1)
+        return output
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6, affine=True)])
+def test_slopes_before_a_norm_that_tokens_follow_are_those_of_several_rows(export: Any, norm: nn.Module) -> None:
+    """torch hands a lone row wrong ones there, to the module as to the graph; two rows get the right ones."""
+    torch.manual_seed(0)
+    module = TokensBehindANorm(norm)
+    module.norm(torch.randn(9, 6, 4, 4) * 2 + 1)
+    path = export(lambda: module, "3,6,6")
+    x = torch.randn(2, 3, 6, 6)
+    several = module.eval()(both := x.clone().requires_grad_())
+    (expected,) = torch.autograd.grad(several[:, 0].sum(), both)
+    model = load_model(read_folder(path))
+    torch.testing.assert_close(slopes(model, x), expected, rtol=1e-4, atol=1e-6)
+    for row, own in zip(x, expected, strict=True):
+        torch.testing.assert_close(slopes(model, row[None])[0], own, rtol=1e-4, atol=1e-6)
+    assert "a row at a time" not in export.said
+
+
 def test_ids_reach_their_gradients_at_the_embedding(export: Any) -> None:
     class Reversed(odd.Ids):
         def forward(self, ids: Tensor) -> Tensor:

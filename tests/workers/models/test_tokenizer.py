@@ -73,6 +73,43 @@ def test_what_does_not_fit_is_told_with_where_it_begins() -> None:
     assert found.told(text)["truncated"] == {"tokens": 6, "of": 11, "from": 12}
 
 
+def pairs(length: int = 16) -> Tokenizer:
+    return read_tokenizer(written(), length, None, None, "toy/tokenizer.json", pair=True)
+
+
+def test_of_two_texts_each_token_says_of_which_it_is_and_where_in_the_whole() -> None:
+    text = "the cat\nthe cats sat"
+    found = pairs().encode(text)
+    assert [text[token.start : token.end] for token in found.tokens if not token.special] == [
+        "the", "cat", "the", "cat", "s", "sat",
+    ]  # fmt: skip
+    assert found.ids == (2, 8, 9, 3, 8, 9, 10, 11, 3)
+    assert found.types == (0, 0, 0, 0, 1, 1, 1, 1, 1)
+    assert [token.word for token in found.tokens] == [None, 0, 1, None, 2, 3, 3, 4, None]
+    assert [text[start:end] for start, end in found.words] == ["the", "cat", "the", "cats", "sat"]
+
+
+def test_of_two_texts_the_longer_is_cut_and_it_is_told_where() -> None:
+    text = "the cat\nthe cats sat. the cat sat"
+    found = pairs(length=9).encode(text)
+    assert len(found.ids) == 9
+    assert text[: found.cut] == "the cat\nthe cats sat"
+    assert found.left_out == 4
+    first = "the cats sat. the cat sat\nthe cat"
+    assert first[: pairs(length=9).encode(first).cut] == "the cats sat"
+
+
+def test_a_lone_line_is_one_text_and_a_card_of_one_text_has_lines_in_it() -> None:
+    assert pairs().encode("the cat").types == (0, 0, 0, 0)
+    assert reader().encode("the\ncat").ids == (2, 8, 9, 3)
+
+
+@pytest.mark.parametrize("text", ["the cat\n", "\nthe cat", "\n", " \n "])
+def test_one_of_two_texts_that_has_no_word_is_refused(text: str) -> None:
+    with pytest.raises(InvalidText, match="no token"):
+        pairs().encode(text)
+
+
 def test_words_sum_over_their_pieces() -> None:
     text = "unbelievable cats"
     told = with_values(reader(special=False).encode(text).told(text), [1, 2, 4, 8, 16])

@@ -13,6 +13,7 @@ from torch import Tensor, fx
 from workers.engine.graph import ops
 from workers.explanation.errors import InvalidFolder
 
+aten = torch.ops.aten
 ROWS = 2  # of a batch of any size
 SAME = frozenset({"to", "_to_copy", "contiguous", "clone", "alias", "detach", "lift_fresh_copy"})
 MOVES = ops.VIEWS | {"cat", "stack", "flip", "roll"}
@@ -38,7 +39,7 @@ def lookups(name: str, source: fx.Node, sources: Sequence[fx.Node], *, columns: 
     Those of some columns are found where these may be; raises InvalidFolder where there are none, or where columns are
     numbers beside others that are ids.
     """
-    placed = _placed(source, sources)
+    placed = _rows_first(source, sources)
     taken = [
         (node, placed[node.args[1]])
         for node in source.graph.nodes
@@ -54,7 +55,38 @@ def lookups(name: str, source: fx.Node, sources: Sequence[fx.Node], *, columns: 
             "explain"
         )
     _check_numbers(name, source, placed, found)
+    _check_tables(name, source, found)
     return found
+
+
+def _rows_first(source: fx.Node, sources: Sequence[fx.Node]) -> Places:
+    """Where ids are, once those embeddings have rows first that took them time first; the rest of the graph has it so.
+
+    What such an embedding looks up is then moved to where it was.
+    """
+    placed, moved = _placed(source, sources), False
+    for node, at in [(node, placed.get(node.args[1])) for node in source.graph.nodes if ops.name(node) == "embedding"]:
+        if not isinstance(at, Tensor) or _are_rows(at, source):
+            continue
+        axis = next((one for one in range(1, at.dim()) if _are_rows(at.transpose(0, one), source)), None)
+        if axis is not None:
+            _move_rows(node, axis)
+            moved = True
+    return _placed(source, sources) if moved else placed
+
+
+def _move_rows(node: fx.Node, axis: int) -> None:
+    graph, ids, value = node.graph, node.args[1], node.meta["val"]
+    assert isinstance(ids, fx.Node)
+    with graph.inserting_before(node):
+        first = graph.call_function(aten.transpose.int, (ids, 0, axis))
+        first.meta = {"val": ids.meta["val"].transpose(0, axis)}
+    with graph.inserting_after(node):
+        after = graph.call_function(aten.transpose.int, (node, 0, axis))
+        after.meta = {"val": value}
+    node.replace_all_uses_with(after, delete_user_cb=lambda user: user is not after)
+    node.args = (node.args[0], first, *node.args[2:])
+    node.meta = {**node.meta, "val": value.transpose(0, axis)}
 
 
 def _placed(source: fx.Node, sources: Sequence[fx.Node]) -> Places:
@@ -153,17 +185,22 @@ def _size(value: torch.SymInt, source: fx.Node) -> int:
 
 def _lookup(node: fx.Node, at: Any, source: fx.Node) -> Lookup | None:
     """What an embedding of these ids looks up; None where its first axis is not the rows'."""
-    rows, sizes = _rows(source), tuple(map(int, source.meta["val"].shape[1:]))
+    sizes = tuple(map(int, source.meta["val"].shape[1:]))
     value = node.meta["val"]
-    if not isinstance(at, Tensor) or at.dim() == 0 or str(value.shape[0]) != str(source.meta["val"].shape[0]):
-        return None
-    first = torch.arange(rows).view(-1, *[1] * (at.dim() - 1)) * prod(sizes)
-    if len(at) != rows or not torch.equal(at - first, at[:1].expand_as(at)):
+    if str(value.shape[0]) != str(source.meta["val"].shape[0]) or not _are_rows(at, source):
         return None
     places, width = at[0].flatten(), int(value.shape[-1])
     if tuple(at.shape[1:]) == sizes and torch.equal(places, torch.arange(prod(sizes))):
         return Lookup(node, (*sizes, width), None)
     return Lookup(node, (len(places), width), tuple(places.tolist()))
+
+
+def _are_rows(at: Any, source: fx.Node) -> bool:
+    """Whether the first axis is the rows', and each row's ids lie as the first one's do."""
+    if not isinstance(at, Tensor) or at.dim() == 0 or len(at) != _rows(source):
+        return False
+    first = torch.arange(len(at)).view(-1, *[1] * (at.dim() - 1)) * prod(map(int, source.meta["val"].shape[1:]))
+    return torch.equal(at - first, at[:1].expand_as(at))
 
 
 def _check_numbers(name: str, source: fx.Node, placed: Places, found: Sequence[Lookup]) -> None:
@@ -184,6 +221,17 @@ def _check_numbers(name: str, source: fx.Node, placed: Places, found: Sequence[L
             "one vector for each, and are used in another way, so nothing would be said of them; make them an input of "
             "their own: of numbers, or with held = true where they are context"
         )
+
+
+def _check_tables(name: str, source: fx.Node, found: Sequence[Lookup]) -> None:
+    """Raise InvalidFolder where a table is asked again for ids that are made of the input's, as of a text moved on."""
+    tables, known, varying = {one.node.args[0] for one in found}, {one.node for one in found}, _varying([source])
+    for node in source.graph.nodes:
+        if ops.name(node) == "embedding" and node.args[0] in tables and node in varying and node not in known:
+            raise InvalidFolder(
+                f"the ids of the input {name} are looked up twice in one table, the second time changed or in part "
+                f"({node.name}), so nothing would be said of that; look them up once, and change or move the vectors"
+            )
 
 
 def _reads(user: fx.Node, known: Collection[fx.Node]) -> bool:

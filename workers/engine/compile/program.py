@@ -19,6 +19,7 @@ from workers.engine.compile.outputs import OUTPUT, choose
 from workers.engine.compile.precision import in_precision, unify
 from workers.engine.graph import canonizers, ops
 from workers.engine.graph.graph import Graph, Node, Ref, is_float, references
+from workers.engine.graph.norms import CALLS
 from workers.engine.graph.rows import Rows, of_sizes
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
@@ -170,7 +171,7 @@ def _compile(
                 layer=name.layer,
                 aliases=name.aliases,
                 op=ops.name(node),
-                call=node.target,
+                call=CALLS.get(node.target, node.target),
                 args=args,
                 kwargs=kwargs,
                 inputs=inputs,

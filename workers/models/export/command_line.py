@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     texts = found.add_argument_group("a model of texts, from a folder of save_pretrained")
     texts.add_argument("--length", type=int, help="the most tokens of a text, where it should be fewer than the model "
                        "takes")  # fmt: skip
-    texts.add_argument("--pair", action="store_true", help="of a sentence encoder: two texts, and how similar they are")
+    texts.add_argument("--pair", action="store_true", help="two texts: of a classifier as one sequence, the first "
+                       "line and the rest; of a sentence encoder, and how similar they are")  # fmt: skip
     images = found.add_argument_group("how an image becomes the tensor")
     images.add_argument("--mode", help="RGB, BGR or L")
     images.add_argument("--resize", type=sides, help="shorter side in pixels, or height,width")

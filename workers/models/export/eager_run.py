@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from workers.engine.compile.precision import in_precision, of_type
+from workers.engine.graph.norms import FUNCTIONS
 from workers.models.export.called import Called
 
 _CASTS = {Tensor.half, Tensor.bfloat16, Tensor.float, Tensor.double}
@@ -35,7 +36,10 @@ class Seen:
 
 
 class Watched(TorchFunctionMode):
-    """While active, every float is of one type, whatever a module casts it to; autocast has no effect."""
+    """While active, every float is of one type, whatever a module casts it to; autocast has no effect.
+
+    Norms are computed by their formulas, for the slopes that torch gives them are not always theirs.
+    """
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -51,7 +55,7 @@ class Watched(TorchFunctionMode):
         if func in _CASTS:
             return args[0].to(self.dtype)
         with torch.autocast("cpu", enabled=False):
-            result = func(*args, **kwargs)
+            result = FUNCTIONS.get(func, func)(*args, **kwargs)
         if func in (functional.embedding, torch.embedding, functional.embedding_bag):
             result = result.detach().requires_grad_()
             self.seen.looked_up.append(result)

@@ -3,53 +3,109 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from workers.explanation.errors import InvalidFolder
 from workers.models.tokenizer import PADDING
 
 TOKENIZER = "tokenizer.json"
 LONGEST = 512  # tokens, where neither the model nor the command says less
+FILES = ("vocab.txt", "vocab.json", "tokenizer_config.json", "spiece.model")
+SAMPLES = (
+    "The cats sat on a mat.",
+    "Was it NOT good? \u201cna\u00efve\u201d, said Ms. O'Neil (42): a longer text, of some words more.",
+)
+
+log = logging.getLogger(__name__)
 
 
-def tokenizer_of(folder: Path) -> bytes | None:
-    """tokenizer.json, or what the library makes of an older tokenizer's files; None without any."""
-    if (folder / TOKENIZER).is_file():
-        return (folder / TOKENIZER).read_bytes()
-    if not any(
-        (folder / name).is_file() for name in ("vocab.txt", "vocab.json", "tokenizer_config.json", "spiece.model")
-    ):
+def library_tokenizer(folder: Path) -> Any:
+    """The tokenizer that the library makes of the folder; None where it makes none, or would have to guess which."""
+    if (folder / TOKENIZER).is_file() and not (folder / "tokenizer_config.json").is_file():
         return None
     transformers = importlib.import_module("transformers")
     try:
-        found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        text: str = found.backend_tokenizer.to_str()
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception:  # of many kinds, one for each tokenizer
-        raise InvalidFolder(
-            f"{folder}: its tokenizer has no {TOKENIZER}, the one form that is read; write it with "
-            f"AutoTokenizer.from_pretrained(NAME).save_pretrained({str(folder)!r})"
-        ) from None
-    return text.encode()
+        log.debug("the library makes no tokenizer of %s", folder, exc_info=True)
+        return None
+
+
+def tokenizer_of(folder: Path) -> bytes | None:
+    """tokenizer.json, or what the library makes of it and of an older tokenizer's files; None without any.
+
+    The library's classes add to some files what is not in them, such as a first token: then theirs is taken.
+    """
+    file = folder / TOKENIZER
+    if not file.is_file() and not any((folder / name).is_file() for name in FILES):
+        return None
+    theirs = library_tokenizer(folder)
+    if theirs is not None and hasattr(theirs, "backend_tokenizer"):
+        own = file.read_bytes() if file.is_file() else None
+        return own if own and _alike(own, theirs) else str(theirs.backend_tokenizer.to_str()).encode()
+    if file.is_file():
+        return file.read_bytes()
+    raise InvalidFolder(
+        f"{folder}: its tokenizer has no {TOKENIZER}, the one form that is read; write it with "
+        f"AutoTokenizer.from_pretrained(NAME).save_pretrained({str(folder)!r})"
+    )
+
+
+def _alike(data: bytes, theirs: Any) -> bool:
+    """Whether a tokenizer.json makes the ids of texts, and of two as one, that the library makes."""
+    tokenizers = importlib.import_module("tokenizers")
+    tried = ((SAMPLES[0],), (SAMPLES[1],), SAMPLES)
+    try:
+        own = tokenizers.Tokenizer.from_str(data.decode())
+        own.no_padding()
+        own.no_truncation()
+        return all(own.encode(*texts).ids == theirs(*texts)["input_ids"] for texts in tried)
+    except Exception:  # what cannot be read, or cannot read words, is refused in its own place
+        return True
 
 
 def padding_of(config: Any, tokenizer: bytes | None) -> int:
-    if isinstance(config.pad_token_id, int):
-        return config.pad_token_id
+    """The id of no token; where nothing names one, the one that ends a text, as decoders are used.
+
+    Raises InvalidFolder where there is neither.
+    """
     added = json.loads(tokenizer).get("added_tokens", []) if tokenizer else []
-    return next((one["id"] for name in PADDING for one in added if one["content"] == name), 0)
+    ends = getattr(config, "eos_token_id", None)
+    named = [getattr(config, "pad_token_id", None)]
+    named += [next((one["id"] for one in added if one["content"] == name), None) for name in PADDING]
+    named += ends[:1] if isinstance(ends, list) else [ends]
+    found = next((one for one in named if isinstance(one, int)), None)
+    if found is None:
+        raise InvalidFolder("config.json names no padding; set pad_token_id in it, to an id that is no text's")
+    return found
 
 
-def longest_text(config: Any, folder: Path, padding: int) -> int:
+def longest_text(model: nn.Module, folder: Path, padding: int) -> int:
     """The most tokens of a text: by the table of positions, and by what the tokenizer was made for."""
     told = [read_json(folder / "tokenizer_config.json").get("model_max_length"),
             read_json(folder / "sentence_bert_config.json").get("max_seq_length")]  # fmt: skip
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = getattr(model.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        behind_padding = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+        tables = [m for name, m in model.named_modules() if "position" in name and isinstance(m, nn.Embedding)]
+        behind_padding = any(table.padding_idx is not None for table in tables)  # as RoBERTa counts them
         told.append(positions - padding - 1 if behind_padding else positions)
     return min((one for one in told if isinstance(one, int) and 0 < one < 10**6), default=LONGEST)
+
+
+def takes_types(model: nn.Module, library: Any, types: Sequence[int]) -> bool:
+    """Whether the model is told of which of two texts each token is: the library's tokenizer tells it, where it is
+    there, and tokens are told apart."""
+    named = "token_type_ids" in inspect.signature(model.forward).parameters
+    if library is not None and "token_type_ids" not in library.model_input_names:
+        return False
+    return named and any(types) and getattr(model.config, "type_vocab_size", None) not in (0, 1)
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -49,18 +49,17 @@ def export_module(
     module.to("cpu")
     taken = _taken(module, named, _tried(named, given), where, select)
     module.requires_grad_(False)
-    axes = [{0: Dim("batch"), **_open(spec)} for spec in named.values()]
+    sizes = [_open(spec) for spec in named.values()]
     try:
-        return _exported(module, taken, axes)
+        return _exported(module, taken, [{0: Dim("batch"), **one} for one in sizes])
     except Exception as open_error:
         log.debug("torch.export.export failed on %s for any number of rows", where, exc_info=True)
-        if any(map(_open, named.values())):
-            raise InvalidFolder(f"{where}: {_not_any_size(open_error, named)}") from None
         try:
-            program = _exported(module, [one[:1].clone() for one in taken], None)
+            program = _exported(module, [one[:1].clone() for one in taken], sizes if any(sizes) else None)
         except Exception as error:
             log.debug("torch.export.export failed on %s", where, exc_info=True)
-            raise InvalidFolder(f"{where}: {_untraced(error, named)}") from None
+            told = _not_any_size(error, named) if any(sizes) else _untraced(error, named)
+            raise InvalidFolder(f"{where}: {told}") from None
         log.warning(
             "%s: its inputs run one at a time, for its batch axis cannot stay open%s: %s",
             where, place_of(open_error), _why_fixed(open_error),

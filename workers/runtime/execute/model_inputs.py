@@ -141,6 +141,11 @@ def _text(name: str, text: str, spec: InputSpec, tokenizer: Encoder) -> Prepared
 
 def _ids(name: str, tensor: NDArray[Any], spec: InputSpec, tokenizer: Encoder) -> Prepared:
     """Ids that a client made itself; each token that is not padding is a word of its own."""
+    if spec.pair and "token_type_ids" in spec.feeds:
+        raise InvalidTensor(
+            "ids do not say of which of two texts each is; send the texts, the first as a line of its own",
+            pointer="/input",
+        )
     ids = tensor[0] if tensor.ndim == 2 and len(tensor) == 1 else tensor
     most = spec.length or 0
     if ids.ndim != 1 or len(ids) > most or not (ids == np.floor(ids)).all():

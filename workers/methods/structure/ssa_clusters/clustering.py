@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
+from scipy.spatial.distance import pdist
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +29,8 @@ def tree(rows: NDArray[Any]) -> Tree:
     if len(rows) < 2:
         return Tree(np.zeros((0, 4)), np.arange(len(rows)))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    merges = linkage(rows / np.where(lengths > 0, lengths, 1), method="ward", optimal_ordering=len(rows) <= 200)
+    distances = pdist(rows / np.where(lengths > 0, lengths, 1))
+    merges = linkage(distances, method="ward", optimal_ordering=len(rows) <= 200)
     return Tree(merges, leaves_list(merges).astype(np.int64))
 
 

@@ -1,0 +1,91 @@
+"""Texts that a folder's model is tried on: by its own tokenizer and ours, by the library's call and our module."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workers.explanation.card import Feed
+from workers.explanation.errors import InvalidFolder, InvalidText
+from workers.explanation.text import Tokens
+from workers.models.export.pretrained_modules import TextModel
+from workers.models.export.pretrained_text import SAMPLES
+from workers.models.tokenizer import read_tokenizer
+
+TOLERANCE = 1e-3  # of float32 numbers that two ways of one computation give
+
+log = logging.getLogger(__name__)
+
+
+def read_samples(tokenizer: bytes, length: int, padding: int, pair: bool, where: str) -> list[Tokens]:
+    """The samples as our tokenizer reads them, two in one where the model takes pairs; none where it knows no word."""
+    reader = read_tokenizer(tokenizer, length, padding, None, where, pair)
+    try:
+        found = [reader.encode(text) for text in SAMPLES]
+        return [reader.encode("\n".join(SAMPLES)), *found] if pair else found
+    except InvalidText:
+        return []
+
+
+def check_text(
+    theirs: TextModel, ours: nn.Module, library: Any, texts: Sequence[Tokens], feeds: Sequence[Feed], where: str
+) -> None:
+    """Raise InvalidFolder where what the library makes of a sample is not what will be explained of it.
+
+    `theirs` calls the library's model with all that its tokenizer, `library`, gives; `ours` is what is exported.
+    """
+    sent = [SAMPLES, *((text,) for text in SAMPLES)][-len(texts) :] if texts and library is not None else []
+    for words, text in zip(sent, texts, strict=False):
+        try:
+            given = library(*words, truncation=True, max_length=len(text.ids))
+            _check_ids(given["input_ids"], text, words[0], where)
+            wanted = _called(theirs, given)
+        except InvalidFolder:
+            raise
+        except Exception:  # what the library says is told where ours is tried
+            log.debug("the library's own call fails on %s", where, exc_info=True)
+            return
+        rows = [torch.tensor([text.ids])] + [torch.tensor([text.types]) for _ in feeds[1:]]
+        with torch.no_grad():
+            gap = (ours(*rows) - wanted).abs().max().item()
+        if not gap <= TOLERANCE * max(1.0, wanted.abs().max().item()):
+            raise InvalidFolder(
+                f"{where}: of {words[0]!r} the model answers otherwise by {gap:.2g} as the library calls it (with "
+                f"{', '.join(given)}) than with {', '.join(feeds)} and a mask of what is no padding; write a factory "
+                "that takes what it needs, as python:net.py:build"
+            )
+
+
+def _check_ids(theirs: Sequence[int], text: Tokens, word: str, where: str) -> None:
+    if list(theirs) != list(text.ids):
+        raise InvalidFolder(
+            f"{where}: of {word!r} its tokenizer makes the ids {_some(theirs)} in the library, and {_some(text.ids)} "
+            "by its tokenizer.json alone; write a factory, with a tokenizer.json that makes the first"
+        )
+
+
+@torch.no_grad()
+def _called(theirs: TextModel, given: Any) -> Tensor:
+    rows = {name: torch.tensor([list(values)]) for name, values in given.items()}
+    there = rows.get("attention_mask", torch.ones_like(rows["input_ids"]))
+    return theirs.head(theirs.model(**rows, return_dict=True), there != 0)
+
+
+def _some(ids: Sequence[int]) -> str:
+    return f"[{', '.join(map(str, ids[:8]))}{', ...' if len(ids) > 8 else ''}]"
+
+
+def laid_out(texts: Sequence[Tokens], feeds: Sequence[Feed], padding: int) -> dict[str, Tensor] | None:
+    """The samples as rows by the names of what the module is fed, padded to the longest; None without any."""
+    if not texts:
+        return None
+    longest = max(len(text.ids) for text in texts)
+    rows = {
+        "input": [[*text.ids, *[padding] * (longest - len(text.ids))] for text in texts],
+        "input.token_type_ids": [[*text.types, *[0] * (longest - len(text.ids))] for text in texts],
+    }
+    return {name: torch.tensor(values) for name, values in list(rows.items())[: len(feeds)]}
