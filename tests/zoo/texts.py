@@ -197,5 +197,5 @@ class LastOwnToken(nn.Module):
         later = at[None, :] > at[:, None]
         h = h + (q @ k.transpose(1, 2) / 2).masked_fill(later, -1e9).softmax(2) @ v
         last = (at * (ids != 0)).argmax(1)
-        output: Tensor = self.head(h[torch.arange(len(ids), device=ids.device), last])
+        output: Tensor = self.head(h[torch.arange(ids.shape[0], device=ids.device), last])
         return output

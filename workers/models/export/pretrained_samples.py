@@ -16,6 +16,7 @@ from workers.models.export.pretrained_modules import TextModel
 from workers.models.export.pretrained_text import SAMPLES
 from workers.models.tokenizer import read_tokenizer
 
+FILLERS = 3
 TOLERANCE = 1e-3  # of float32 numbers that two ways of one computation give
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,31 @@ def check_text(
         except Exception:  # what the library says is told where ours is tried
             log.debug("the library's own call fails on %s", where, exc_info=True)
             return
-        rows = [torch.tensor([text.ids])] + [torch.tensor([text.types]) for _ in feeds[1:]]
-        with torch.no_grad():
-            gap = (ours(*rows) - wanted).abs().max().item()
-        if not gap <= TOLERANCE * max(1.0, wanted.abs().max().item()):
+        size = max(1.0, wanted.abs().max().item())
+        if not (gap := _gap(ours, text, feeds, wanted)) <= TOLERANCE * size:
             raise InvalidFolder(
                 f"{where}: of {words[0]!r} the model answers otherwise by {gap:.2g} as the library calls it (with "
                 f"{', '.join(given)}) than with {', '.join(feeds)} and a mask of what is no padding; write a factory "
                 "that takes what it needs, as python:net.py:build"
             )
+        if not (gap := _gap(ours, text, feeds, wanted, theirs.padding, FILLERS)) <= TOLERANCE * size:
+            raise InvalidFolder(
+                f"{where}: padding behind {words[0]!r} changes its answer by {gap:.2g}, as of a model that reads the "
+                "last place whatever stands there; write a factory whose answer hangs on the text alone, as "
+                "python:net.py:build"
+            )
+
+
+@torch.no_grad()
+def _gap(
+    ours: nn.Module, text: Tokens, feeds: Sequence[Feed], wanted: Tensor, padding: int = 0, fillers: int = 0
+) -> float:
+    """How far the module's answer is from that which is wanted, with so many fillers behind the text."""
+    rows = [torch.tensor([[*text.ids, *[padding] * fillers]])]
+    rows += [torch.tensor([[*text.types, *[0] * fillers]]) for _ in feeds[1:]]
+    found: Tensor = ours(*rows)
+    of_tokens = found.dim() > 2 and found.shape[-1] == rows[0].shape[1]
+    return float(((found[..., : len(text.ids)] if of_tokens else found) - wanted).abs().max())
 
 
 def _check_ids(theirs: Sequence[int], text: Tokens, word: str, where: str) -> None:
