@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tests.workers.models.scripted import Place
@@ -166,6 +168,16 @@ def test_equal_folders_are_two_models(place: Place) -> None:
     assert place.states() == {"b@one": "ready"}
 
 
+@pytest.fixture
+def every_line() -> Iterator[None]:
+    """No line is left out, whatever level another test of this process has set."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("every_line")
 def test_one_net_with_other_labels_is_told(place: Place) -> None:
     """Its explanations have the same ids, and the labels of whichever was asked first."""
     for name, text in {"a": "one cat dog", "b": "one cat dog", "c": "two dog cat"}.items():

@@ -19,7 +19,6 @@ from workers.engine.compile.outputs import OUTPUT, choose
 from workers.engine.compile.precision import in_precision, unify
 from workers.engine.graph import canonizers, ops
 from workers.engine.graph.graph import Graph, Node, Ref, is_float, references
-from workers.engine.graph.norms import CALLS
 from workers.engine.graph.rows import Rows, of_sizes
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
@@ -171,7 +170,7 @@ def _compile(
                 layer=name.layer,
                 aliases=name.aliases,
                 op=ops.name(node),
-                call=CALLS.get(node.target, node.target),
+                call=node.target,
                 args=args,
                 kwargs=kwargs,
                 inputs=inputs,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph import ops
+from workers.engine.graph.norms import CALLS
 from workers.engine.graph.rows import PLAIN, Rows
 
 
@@ -53,10 +54,11 @@ class Node:
 
     def run(self, values: Mapping[int, Any] | Sequence[Any]) -> Any:
         """The call, its references replaced by `values`."""
+        call = CALLS.get(self.call, self.call)
         if not self.inputs:
-            return self.call(*self.args, **self.kwargs)
+            return call(*self.args, **self.kwargs)
         kwargs = {key: substitute(value, values) for key, value in self.kwargs.items()} if self.kwargs else {}
-        return self.call(*[substitute(argument, values) for argument in self.args], **kwargs)
+        return call(*[substitute(argument, values) for argument in self.args], **kwargs)
 
 
 def substitute(argument: Any, values: Mapping[int, Any] | Sequence[Any]) -> Any:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def image_section(config: Any, folder: Path) -> dict[str, Any]:
     """The section of the card, by what the library reads of preprocessor_config.json; without one by the size that the
     config names, 0 to 1."""
-    processor = _processor(folder)
+    processor = _by_library(folder)
     said = read_json(folder / FILE) if processor is None else processor.to_dict()
     size = said.get("crop_size" if said.get("do_center_crop") else "size") or getattr(config, "image_size", 224)
     height, width = _sides(size)
@@ -72,7 +72,7 @@ def _before_crop(said: Mapping[str, Any], side: int) -> dict[str, Any]:
 
 def check_image(section: Mapping[str, Any], folder: Path) -> None:
     """Raise InvalidFolder where the library makes another tensor of a picture than the section does."""
-    processor = _processor(folder)
+    processor = _by_library(folder)
     if processor is None:
         return
     spec, shape = ImageSpec.model_validate(section["image"]), tuple(section["shape"])
@@ -101,7 +101,7 @@ def check_image(section: Mapping[str, Any], folder: Path) -> None:
     )
 
 
-def _processor(folder: Path) -> Any:
+def _by_library(folder: Path) -> Any:
     """What the library makes of preprocessor_config.json; None where it makes nothing."""
     if not (folder / FILE).is_file():
         return None

@@ -250,7 +250,6 @@ class Mixed(nn.Module):
         lambda ids: functional.one_hot(ids, 5)[:, 0],
         lambda ids: functional.embedding_bag(ids[:, None], torch.ones(5, 1)),
         lambda ids: torch.arange(5.0)[ids],
-        lambda ids: functional.embedding(ids[None].expand(3, -1), torch.ones(5, 1)).sum(0),
     ],
 )
 def test_a_column_of_which_nothing_would_be_said_is_told(other: Callable[[Tensor], Tensor]) -> None:
