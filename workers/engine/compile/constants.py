@@ -9,7 +9,6 @@ from torch import Tensor, fx
 
 from workers.engine.graph import ops
 from workers.engine.graph.canonizers import sharing_memory
-from workers.explanation.errors import InvalidFolder
 
 Constants = dict[str, Tensor]
 
@@ -23,10 +22,7 @@ def add_constant(graph: fx.Graph, constants: Constants, name: str, value: Tensor
 
 
 def fold_constants(graph: fx.Graph, constants: Constants) -> None:
-    """Compute once what does not depend on the input's values, in-place writes included (masks, position tables).
-
-    Raises InvalidFolder for what has no value, as the place behind the last of a table of positions.
-    """
+    """Compute once what does not depend on the input's values, in-place writes included (masks, position tables)."""
     fixed = _fixed(graph, constants)
     values: dict[fx.Node, Any] = {}
 
@@ -37,11 +33,7 @@ def fold_constants(graph: fx.Graph, constants: Constants) -> None:
 
     for node in fixed:
         call: Any = node.target
-        try:
-            values[node] = call(*fx.map_arg(node.args, value_of), **fx.map_arg(node.kwargs, value_of))
-        except (IndexError, RuntimeError, ValueError) as error:
-            told = str(error).strip().partition("\n")[0]
-            raise InvalidFolder(f"{ops.name(node)} of what the model holds has no value ({told})") from None
+        values[node] = call(*fx.map_arg(node.args, value_of), **fx.map_arg(node.kwargs, value_of))
     for node in fixed:
         if isinstance(values[node], Tensor) and any(user not in values for user in node.users):
             node.replace_all_uses_with(add_constant(graph, constants, f"constant_{node.name}", values[node]))
