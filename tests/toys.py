@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.tree import ROOT
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.spec import ModelSpec
 from workers.explanation.target import ClassTarget, RankTarget, Target
+from workers.models.folder import read_folder
+from workers.models.loading import load
 
 CHUNK = 8  # rows per internal pass: measured, they would differ from run to run
 
@@ -91,3 +94,10 @@ def net(seed: int = 0, bias: bool = True, norm: bool = True) -> Net:
 
 def inputs(n: int = 2, seed: int = 1, shape: Sequence[int] = (1, 8, 8)) -> Tensor:
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def language() -> Model:
+    """The demo model of words, as a worker loads it."""
+    found = load(read_folder(ROOT / "models" / "language"))
+    assert isinstance(found, Model)
+    return found

@@ -19,11 +19,9 @@ from service.settings import Settings
 from tests.service.live import serving
 from tests.service.working import WorkingQueue
 from tests.several import NETS, model_of_inputs, rows_of
-from tests.tree import ROOT
+from tests.toys import language
 from whence import Client
 from workers.engine.model.model import Model
-from workers.models.folder import read_folder
-from workers.models.loading import load
 
 Run = Callable[..., Result]
 LINE = "die Katze, sagte er"
@@ -33,9 +31,7 @@ LINE = "die Katze, sagte er"
 def models() -> dict[str, Model]:
     make, specs = NETS["image and row"]
     several = model_of_inputs(make(), specs, rows_of(specs), digest="sha256:" + "5" * 64)
-    language = load(read_folder(ROOT / "models" / "language"))
-    assert isinstance(language, Model)
-    return {"several": several, "language": language}
+    return {"several": several, "language": language()}
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ import pytest
 from service.app import create_app
 from service.settings import Settings
 from tests.service.working import WorkingQueue
-from tests.tree import ROOT
+from tests.toys import language
 from workers.engine.model.model import Model
-from workers.models.folder import read_folder
-from workers.models.loading import load
 
 TEXTS = ["die Katze, sagte er", "le chat dort sous la table"]
 ENCODED = [b64encode(text.encode()).decode() for text in TEXTS]
@@ -40,9 +38,7 @@ TORCHSERVE: dict[str, Any] = {"data": {"data": TEXTS}, "instances": {"instances"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    found = load(read_folder(ROOT / "models" / "language"))
-    assert isinstance(found, Model)
-    return found
+    return language()
 
 
 @pytest.fixture

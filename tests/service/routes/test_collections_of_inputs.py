@@ -25,7 +25,7 @@ from tests.redis_server import RedisServer
 from tests.service.routes.test_collections import URL, asked, made, post
 from tests.service.through_redis import patient_queue, serving, worker_of
 from tests.several import batch_of_inputs, toy
-from tests.tree import ROOT
+from tests.toys import language
 from tests.workers.datasets.dataset_files import npz, npz_by_name, sent
 from workers.datasets.library import Datasets
 from workers.engine.model.function import Function
@@ -33,8 +33,6 @@ from workers.engine.model.inputs import named
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 from workers.methods.method import parse_method
-from workers.models.folder import read_folder
-from workers.models.loading import load as load_model
 from workers.runtime.worker import Worker
 
 LINES = [
@@ -75,10 +73,6 @@ async def house(
     worker = worker_of(model, orders.serving(store, model.card.digest), results, datasets, jobs)
     async with serving(queue, model, datasets, monkeypatch) as client:
         yield House(model, worker, client, datasets)
-
-
-def language() -> Function:
-    return load_model(read_folder(ROOT / "models" / "language"))
 
 
 def both() -> Function:

@@ -13,11 +13,8 @@ from PIL import Image
 from service.app import create_app
 from service.settings import Settings
 from tests.service.working import WorkingQueue
-from tests.toys import model_of, net
-from tests.tree import ROOT
+from tests.toys import language, model_of, net
 from workers.engine.model.model import Model
-from workers.models.folder import read_folder
-from workers.models.loading import load
 
 URL = "/api/v1/explanations"
 LINE = "die Katze, sagte er"
@@ -25,9 +22,7 @@ LINE = "die Katze, sagte er"
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    found = load(read_folder(ROOT / "models" / "language"))
-    assert isinstance(found, Model)
-    return found
+    return language()
 
 
 @pytest.fixture

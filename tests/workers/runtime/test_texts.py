@@ -9,24 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tree import ROOT
+from tests import toys
 from tests.workers.models.texts import text_work
-from workers.engine.model.function import Function
 from workers.explanation.errors import InvalidTensor, InvalidText
 from workers.explanation.tensors import digest_tensor, encode_npy
 from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
-from workers.models.folder import read_folder
-from workers.models.loading import load
 from workers.runtime.execute.model_inputs import padded, prepared
 from workers.runtime.execute.run import run
 
 LINES = ["le chat dort sous la grande table", "die Katze, sagte er", "the children walked home through the rain"]
 
 
-@cache
-def language() -> Function:
-    return load(read_folder(ROOT / "models" / "language"))
+language = cache(toys.language)
 
 
 def told(*works: Work) -> list[Finished]:
