@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +138,9 @@ def _of_pretrained(options: argparse.Namespace, found: Pretrained) -> _Given:
     labels = {LABELS: options.labels.read_bytes()} if options.labels else {}
     tokenizer = {TOKENIZER: found.tokenizer} if found.tokenizer else {}
     sections = {input_name: dict(section) for input_name, section in found.inputs.items()}
-    shorter = None
-    if any("*" in section["shape"] for section in sections.values()):
-        shorter = partial(_of_pretrained, options, found.of_one_length())
-    return _Given(found.module, sections, {**own, **labels, **tokenizer}, found.output, found.example, shorter)
+    is_open = any("*" in section["shape"] for section in sections.values())
+    of_one_length = (lambda: _of_pretrained(options, found.of_one_length())) if is_open else None
+    return _Given(found.module, sections, {**own, **labels, **tokenizer}, found.output, found.example, of_one_length)
 
 
 def _given(options: argparse.Namespace) -> _Given:

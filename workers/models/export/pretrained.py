@@ -183,7 +183,8 @@ def _of_text(
     core: nn.Module | None = None,
 ) -> Pretrained:
     """`core` computes what the model does, of its ids and mask alone, in a way that can be exported."""
-    tokenizer = tokenizer_of(folder)
+    library = library_tokenizer(folder)
+    tokenizer = tokenizer_of(folder, library)
     padding = padding_of(model.config, tokenizer)
     model.config.pad_token_id = padding  # by which decoders look for the last token
     most = longest_text(model, folder, padding)
@@ -196,15 +197,16 @@ def _of_text(
         return Pretrained(module, {"input": spec}, output, labels)
     texts = read_samples(tokenizer, length, padding, asked.pair, str(folder))
     feeds: list[Feed] = [IDS]
-    library = library_tokenizer(folder)
-    if any(takes_types(core or model, library, text.types) for text in texts):
+    if any(takes_types(core or model, library, text.types) for text in texts.values()):
         feeds.append("token_type_ids")
     check_text(TextModel(model, padding, head).eval(), module, library, texts, feeds, str(folder))
     del spec["dtype"]
     spec |= {"kind": "text", "tokenizer": TOKENIZER}
     spec |= {"feeds": feeds} if len(feeds) > 1 else {}
     spec |= {"pair": True} if asked.pair else {}
-    return Pretrained(module, {"input": spec}, output, labels, tokenizer, example=laid_out(texts, feeds, padding))
+    return Pretrained(
+        module, {"input": spec}, output, labels, tokenizer, example=laid_out(texts.values(), feeds, padding)
+    )
 
 
 def _images(model: Any, folder: Path, _: Asked) -> Pretrained:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from PIL import Image
 from workers.explanation.card import ImageSpec
 from workers.explanation.errors import InputError, InvalidFolder
 from workers.explanation.images.decoding import prepare
-from workers.models.export.pretrained_text import read_json
+from workers.models.export.pretrained_text import by_library, read_json
 
 FILE = "preprocessor_config.json"
 MODES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers of what resizes an image
@@ -26,10 +25,15 @@ SIZE = (403, 301)  # of the picture that is tried
 log = logging.getLogger(__name__)
 
 
+def _of_library(folder: Path) -> Any:
+    """What the library makes of preprocessor_config.json; None where it makes nothing."""
+    return by_library("AutoImageProcessor", folder) if (folder / FILE).is_file() else None
+
+
 def image_section(config: Any, folder: Path) -> dict[str, Any]:
     """The section of the card, by what the library reads of preprocessor_config.json; without one by the size that the
     config names, 0 to 1."""
-    processor = _by_library(folder)
+    processor = _of_library(folder)
     said = read_json(folder / FILE) if processor is None else processor.to_dict()
     size = said.get("crop_size" if said.get("do_center_crop") else "size") or getattr(config, "image_size", 224)
     height, width = _sides(size)
@@ -72,7 +76,7 @@ def _before_crop(said: Mapping[str, Any], side: int) -> dict[str, Any]:
 
 def check_image(section: Mapping[str, Any], folder: Path) -> None:
     """Raise InvalidFolder where the library makes another tensor of a picture than the section does."""
-    processor = _by_library(folder)
+    processor = _of_library(folder)
     if processor is None:
         return
     spec, shape = ImageSpec.model_validate(section["image"]), tuple(section["shape"])
@@ -99,18 +103,6 @@ def check_image(section: Mapping[str, Any], folder: Path) -> None:
         f"{list(ours.shape)} by the card, and differs: {told}); write a factory that takes what it makes, as "
         "python:net.py:build with --resize, --crop, --mean and --std, and do the rest in the module"
     )
-
-
-def _by_library(folder: Path) -> Any:
-    """What the library makes of preprocessor_config.json; None where it makes nothing."""
-    if not (folder / FILE).is_file():
-        return None
-    transformers = importlib.import_module("transformers")
-    try:
-        return transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    except Exception:  # of many kinds, one for each processor
-        log.debug("the library makes no image processor of %s", folder, exc_info=True)
-        return None
 
 
 def _picture() -> Image.Image:

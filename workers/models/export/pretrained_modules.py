@@ -44,7 +44,7 @@ class LastEnd(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, return_dict: bool) -> SimpleNamespace:
         given = self.base.encoder.embed_tokens(input_ids)
         if self.turned:
-            first = _at(given, _last(attention_mask != 0))
+            first = at_places(given, last_place(attention_mask != 0))
         else:
             start = torch.full_like(input_ids[:, 0], self.start)
             first = self.base.decoder.embed_tokens(start)
@@ -55,16 +55,16 @@ class LastEnd(nn.Module):
             decoder_inputs_embeds=later,
             return_dict=return_dict,
         )
-        read = _at(out.last_hidden_state, _last(input_ids == self.end))
+        read = at_places(out.last_hidden_state, last_place(input_ids == self.end))
         return SimpleNamespace(logits=self.classification_head(read))
 
 
-def _last(chosen: Tensor) -> Tensor:
+def last_place(chosen: Tensor) -> Tensor:
     """The last place of each row (n, tokens) that is chosen."""
     return (chosen.long() * torch.arange(chosen.shape[1], device=chosen.device)).argmax(1)
 
 
-def _at(hidden: Tensor, places: Tensor) -> Tensor:
+def at_places(hidden: Tensor, places: Tensor) -> Tensor:
     """What each row (n, tokens, k) has at a place of its own."""
     return hidden[torch.arange(hidden.shape[0], device=hidden.device), places]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.pretrained_modules import Head
+from workers.models.export.pretrained_modules import Head, at_places, last_place
 from workers.models.export.pretrained_text import read_json
 
 FOLDER = "1_Pooling"
@@ -68,9 +68,7 @@ def _mean_by_root(hidden: Tensor, weights: Tensor) -> Tensor:
 
 
 def _last(hidden: Tensor, weights: Tensor) -> Tensor:
-    places = torch.arange(hidden.shape[1], device=hidden.device)
-    last = (weights[:, :, 0] * places).argmax(1)
-    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
+    return at_places(hidden, last_place(weights[:, :, 0] != 0))
 
 
 def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:

@@ -18,38 +18,40 @@ from workers.models.tokenizer import PADDING
 TOKENIZER = "tokenizer.json"
 LONGEST = 512  # tokens, where neither the model nor the command says less
 FILES = ("vocab.txt", "vocab.json", "tokenizer_config.json", "spiece.model")
-SAMPLES = (
-    "The cats sat on a mat.",
-    "Was it NOT good? \u201cna\u00efve\u201d, said Ms. O'Neil (42): a longer text, of some words more.",
-)
+_ONE = "The cats sat on a mat."
+_OTHER = "Was it NOT good? \u201cna\u00efve\u201d, said Ms. O'Neil (42): a longer text, of some words more."
+SAMPLES = ((_ONE, _OTHER), (_ONE,), (_OTHER,))  # two texts as one, and each by itself
 
 log = logging.getLogger(__name__)
 
 
-def library_tokenizer(folder: Path) -> Any:
-    """The tokenizer that the library makes of the folder; None where it makes none, or would have to guess which."""
-    if (folder / TOKENIZER).is_file() and not (folder / "tokenizer_config.json").is_file():
-        return None
+def by_library(kind: str, folder: Path) -> Any:
+    """What a class of the library, as AutoTokenizer, makes of a folder; None where it makes nothing."""
     transformers = importlib.import_module("transformers")
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception:  # of many kinds, one for each tokenizer
-        log.debug("the library makes no tokenizer of %s", folder, exc_info=True)
+        return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
+    except Exception:  # of many kinds, one for each class
+        log.debug("%s makes nothing of %s", kind, folder, exc_info=True)
         return None
 
 
-def tokenizer_of(folder: Path) -> bytes | None:
-    """tokenizer.json, or what the library makes of it and of an older tokenizer's files; None without any.
+def library_tokenizer(folder: Path) -> Any:
+    """The tokenizer that the library makes of the folder; None where it makes none, or would have to guess which."""
+    there = [(folder / name).is_file() for name in (TOKENIZER, "tokenizer_config.json")]
+    return None if there == [True, False] else by_library("AutoTokenizer", folder)
 
-    The library's classes add to some files what is not in them, such as a first token: then theirs is taken.
+
+def tokenizer_of(folder: Path, library: Any) -> bytes | None:
+    """tokenizer.json, or what the library's tokenizer is where that differs or was read of older files.
+
+    The library's classes add to some files what is not in them, such as a first token. None without any tokenizer.
     """
     file = folder / TOKENIZER
     if not file.is_file() and not any((folder / name).is_file() for name in FILES):
         return None
-    theirs = library_tokenizer(folder)
-    if theirs is not None and hasattr(theirs, "backend_tokenizer"):
+    if library is not None and hasattr(library, "backend_tokenizer"):
         own = file.read_bytes() if file.is_file() else None
-        return own if own and _alike(own, theirs) else str(theirs.backend_tokenizer.to_str()).encode()
+        return own if own and _alike(own, library) else str(library.backend_tokenizer.to_str()).encode()
     if file.is_file():
         return file.read_bytes()
     raise InvalidFolder(
@@ -58,15 +60,14 @@ def tokenizer_of(folder: Path) -> bytes | None:
     )
 
 
-def _alike(data: bytes, theirs: Any) -> bool:
+def _alike(data: bytes, library: Any) -> bool:
     """Whether a tokenizer.json makes the ids of texts, and of two as one, that the library makes."""
     tokenizers = importlib.import_module("tokenizers")
-    tried = ((SAMPLES[0],), (SAMPLES[1],), SAMPLES)
     try:
         own = tokenizers.Tokenizer.from_str(data.decode())
         own.no_padding()
         own.no_truncation()
-        return all(own.encode(*texts).ids == theirs(*texts)["input_ids"] for texts in tried)
+        return all(own.encode(*texts).ids == library(*texts)["input_ids"] for texts in SAMPLES)
     except Exception:  # what cannot be read, or cannot read words, is refused in its own place
         return True
 
