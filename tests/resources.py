@@ -59,13 +59,17 @@ class InMemory:
     phases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     inputs: dict[str, Tensor] = field(default_factory=dict)
 
+    def of_a_job(self) -> InMemory:
+        """The same for a job of its own: what another kept of its passes is not this one's to go on from."""
+        return replace(self, phases={})
+
     def dataset(self, name: str) -> InMemoryDataset:
         return self.datasets[name] if name in self.datasets else NoResources().dataset(name)  # type: ignore[return-value]  # raises
 
     def state(self, model: Any, method: Method) -> Mapping[str, Any]:
         key = (id(model), method)
         if key not in self.states:
-            self.states[key] = method.explain(model, no_input(model, self)).rows()[0].arrays
+            self.states[key] = method.explain(model, no_input(model, self.of_a_job())).rows()[0].arrays
         return self.states[key]
 
     def model(self, name: str) -> Model:

@@ -113,10 +113,11 @@ def asked(
     try:
         with contained():
             check(model, method, targets[0] if targets and method.takes_target else None)
+            resources = supplies(name, tokens).of_a_job()
             if method.takes_input:
-                batch = Batch(x, list(targets) if method.takes_target else [], seeds, resources=supplies(name, tokens))
+                batch = Batch(x, list(targets) if method.takes_target else [], seeds, resources=resources)
             else:
-                batch = no_input(model, supplies(name, tokens))
+                batch = no_input(model, resources)
                 batch.targets = list(targets)[:1] if method.takes_target else []
             rows = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             told = explained_score.explained_scores(model, batch)[1] if method.takes_input else []
