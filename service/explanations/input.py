@@ -7,7 +7,7 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from service.explanations.request_schema import ExplanationRequest, InputField
-from service.explanations.table_input import row_of_json, row_of_text
+from service.explanations.table_input import row_of_json, row_of_text, taken
 from service.http.base64_text import from_base64
 from service.http.bodies import Body
 from service.http.errors import Invalid, moved
@@ -150,6 +150,8 @@ def read_input(
     if given is None or given.digest is not None or given.dataset is not None:
         return None
     if given.image is not None:
+        if spec.kind == "text":
+            raise InvalidText("the model takes a text, not an image", pointer=f"{at}/image")
         return file_input(from_base64(given.image, f"{at}/image"), spec, settings, at)
     if given.table is not None:
         return tensor_input(row_of_json(given.table, spec, f"{at}/table"), spec, at)
@@ -198,7 +200,7 @@ def _no_tensor(data: bytes, takes: str, pointer: str) -> InvalidImage | InvalidT
 def text_input(data: bytes, spec: InputSpec, pointer: str) -> Input:
     """The text of UTF-8 bytes."""
     if spec.kind != "text":
-        raise InvalidText(f"the model takes {_words(spec)}, not a text", pointer=pointer)
+        raise InvalidText(f"the model takes {taken(spec)}, not a text", pointer=pointer)
     text = decode_text(data, pointer)
     return Input(digest_text(text), "text", data)
 
@@ -212,10 +214,6 @@ def ids_input(values: NDArray[Any], spec: InputSpec, pointer: str) -> Input:
             pointer=pointer,
         )
     return tensor_of(row)
-
-
-def _words(spec: InputSpec) -> str:
-    return "an image" if spec.kind == "image" else f"a tensor of the shape {spoken(spec)}"
 
 
 def tensor_input(values: NDArray[Any], spec: InputSpec, pointer: str = "/input") -> Input:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from service.http.bodies import MOST_PARTS
 from service.http.errors import Invalid
@@ -133,6 +133,16 @@ class ExplanationRequest(BaseModel):
         default=None, max_length=MOST_PARTS, description="The inputs by the names that the model's card gives them."
     )
     webhook: WebhookField | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _of_one(cls, given: Any) -> Any:
+        if isinstance(given, list):
+            raise ValueError(
+                "one request explains one input; many are a dataset: POST /api/v1/datasets answers its digest, and "
+                '{"dataset": DIGEST} is then the input'
+            )
+        return given
 
     @property
     def many(self) -> bool:

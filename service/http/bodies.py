@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from service.http.errors import Invalid, MalformedBody
-from service.http.json_text import json_object, json_value
+from service.http.json_text import json_object, json_value, looks_like_json
 from service.http.pointers import pointer
 from service.http.threads import in_thread
 from workers.contract import UnsupportedMedia, meant
@@ -24,6 +24,7 @@ LONGEST_PART = 2**20  # bytes of a field of a form; what is longer comes as a fi
 PARTS = ("input", "request", *FIELDS)
 INPUTS = "inputs."  # before the name of a part for an input, that may be called as a field is
 MOST_PARTS = 32  # of inputs by name
+_JSON = "the body looks like JSON; send it with Content-Type: application/json"  # curl -d names another of itself
 FILES = 32  # bytes of a file are hashed, and its header looked at, in the time in which one of text is parsed
 
 
@@ -55,7 +56,11 @@ async def read_body(request: Request, most: int) -> Body:
         _check_once([name for name, _ in request.query_params.multi_items()])
         query = _plain_fields(dict(request.query_params))
         raw = await request.body()
+        if "model" not in query and looks_like_json(raw):
+            raise UnsupportedMedia(_JSON)
         return Body(query, raw or None, len(raw) // FILES if media.startswith(BINARY) else len(raw))
+    if looks_like_json(await request.body()):
+        raise UnsupportedMedia(_JSON)
     raise UnsupportedMedia(
         "the body is application/json, multipart/form-data, an image, text/csv, text/plain, application/x-npy or "
         "application/vnd.safetensors; name it in Content-Type"

@@ -15,11 +15,10 @@ from workers.contract import meant
 Path: TypeAlias = tuple[Any, ...]
 _ABSENT = object()
 _MISSING = ("missing", "union_tag_not_found")
+_OBJECT = ("dict_type", "model_attributes_type", "model_type")
+_MOST_NAMES = 10  # of fields that are told
 _PLAIN: Mapping[str, str] = {
-    "dict_type": "this should be a JSON object",
     "missing": "this field is missing",
-    "model_attributes_type": "this should be a JSON object",
-    "model_type": "this should be a JSON object",
     "tuple_type": "this should be a list",
     "union_tag_not_found": "this field is missing",
 }  # what pydantic says in its own words
@@ -119,6 +118,10 @@ def _detail(error: Mapping[str, Any], place: Path, raw: Any, kind: type[BaseMode
         return _none_of(given, error["ctx"]["expected"])
     if error["type"] == "union_tag_invalid":
         return _none_of(given, error["ctx"]["expected_tags"])
+    if error["type"] in _OBJECT:
+        names = fields_at(kind, place, raw) if kind else []
+        told = f" with {', '.join(names)}" if 0 < len(names) <= _MOST_NAMES else ""
+        return f"this should be a JSON object{told}"
     return _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, ")
 
 

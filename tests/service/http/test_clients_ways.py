@@ -187,3 +187,35 @@ async def test_files_are_told_by_their_bytes_however_they_come(client: httpx.Asy
     await client.post("/v2/models/digits/infer", json={"inputs": [image]})
     assert len(queue.orders) == 4
     assert len({order.job.input for order in queue.orders}) == 1
+
+
+@pytest.mark.parametrize("media", [None, "text/plain", "application/octet-stream", "application/x-www-form-urlencoded"])
+async def test_json_under_another_name_is_told_its_own(
+    client: httpx.AsyncClient, png: bytes, media: str | None
+) -> None:
+    """As `curl -d` and those that set no header send it."""
+    headers = {"content-type": media} if media else {}
+    refused = await client.post(URL, content=json.dumps(asked(png)).encode(), headers=headers)
+    assert refused.status_code == 415
+    assert refused.json()["detail"] == "the body looks like JSON; send it with Content-Type: application/json"
+
+
+@pytest.mark.parametrize(("given", "where", "right"), [
+    ({"image": "https://example.org/8.png"}, "/input/image", "this is an address, and nothing is fetched from one"),
+    ({"image": "s3://bucket/8.png"}, "/input/image", "send the bytes of the file, in base64"),
+    ({"image": "examples/8.png"}, "/input/image", "a file's bytes, not its name"),
+    ({"image": "C:\\8.png"}, "/input/image", "a file's bytes, not its name"),
+    ({"tensor": [[0.0, 1.0]]}, "/input/tensor", "this should be a JSON object with shape, dtype, data"),
+    ({"tensor": 3}, "/input/tensor", "this should be a JSON object with shape, dtype, data"),
+    ("iVBORw0KGgo=", "/input", "this should be a JSON object with image, tensor, table, text, digest, dataset, items"),
+    ([{"image": ""}, {"image": ""}], "/input", 'POST /api/v1/datasets answers its digest, and {"dataset": DIGEST}'),
+    ({"table": {"a": 1}}, "/input/table", "the model takes an image, not a table"),
+    ({"text": "eight"}, "/input/text", "the model takes an image, not a text"),
+])  # fmt: skip
+async def test_an_input_in_the_wrong_form_is_told_the_right_one(
+    client: httpx.AsyncClient, given: Any, where: str, right: str
+) -> None:
+    refused = await client.post(URL, json={"model": "digits", "method": "gradient", "input": given})
+    (fault,) = refused.json()["errors"]
+    assert (refused.status_code, fault["pointer"]) == (422, where)
+    assert right in fault["detail"]
