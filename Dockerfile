@@ -41,7 +41,8 @@ FROM python:${PYTHON} AS slim
 RUN pip uninstall --yes setuptools wheel pip \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin whence \
     && install --directory --owner 10001 /datasets /objects
-ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHENCE_DATASETS=/datasets
+ENV PATH=/opt/whence/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WHENCE_DATASETS=/datasets \
+    OPENBLAS_NUM_THREADS=1
 COPY --from=fonts /usr/share/fonts/truetype /usr/share/fonts/truetype
 VOLUME ["/datasets", "/objects"]
 WORKDIR /srv

@@ -8,10 +8,10 @@ import time
 import psutil
 import torch
 
-from service.cli.local.up import MALLOC
+from service.cli.local.up import BLAS_THREADS, MALLOC
 
 # What a process must be told before it starts: the allocator's settings of `whence up`, and threads that do not spin.
-MEMORY = {**MALLOC, "OMP_WAIT_POLICY": "passive"}
+MEMORY = {**MALLOC, "OMP_WAIT_POLICY": "passive", BLAS_THREADS: "1"}
 QUIET = 0.15  # share of all cores that others may use
 
 

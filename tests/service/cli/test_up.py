@@ -61,6 +61,13 @@ def test_workers_share_the_cores() -> None:
     assert Path(env["WHENCE_MODELS"]).is_absolute()
 
 
+def test_numpy_computes_in_one_thread_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    assert environment(PLAN, "redis://a", "redis://b")["OPENBLAS_NUM_THREADS"] == "1"
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    assert environment(PLAN, "redis://a", "redis://b")["OPENBLAS_NUM_THREADS"] == "4"
+
+
 def test_apis_that_share_a_port_are_told_to() -> None:
     one = up._api(0, PLAN, {})
     assert (one.name, "--share-port" in one.command) == ("api", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from workers.explanation.tensors import decode_npy
 from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
 from workers.methods.gradient.gradient import Gradient
-from workers.runtime.execute.run import Outcome, run
+from workers.runtime.execute.run import Outcome, run, run_together
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,24 @@ def test_one_bad_row_fails_alone(results: Run, monkeypatch: pytest.MonkeyPatch, 
     failure = outcomes[works[2].id]
     assert isinstance(failure, ExplainError)
     assert "secret" not in failure.detail
+
+
+def test_many_rows_are_run_in_parts_of_even_size_each_told_as_it_is_known(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = spoil(monkeypatch, lambda _: None)
+    works = [work(index % 3, value=0.1 * index) for index in range(7)]
+    kept = sum(math.prod(node.shape or ()) for node in model.folded.nodes)
+    monkeypatch.setattr("workers.engine.model.rows_at_once.KEPT", 4 * kept - 1)
+    parts = run_together(works, lambda _: model)
+    for first in (0, 3, 6):
+        known = next(part for part in parts if part)
+        assert [one.id for one, _ in known] == [one.id for one in works[first : first + 3]]
+        assert sizes == [3, 3, 1][: first // 3 + 1]
+        assert {outcome.meta["timing"]["batch_size"] for _, outcome in known if isinstance(outcome, Finished)} == {
+            len(known)
+        }
+    assert not [part for part in parts if part]
 
 
 def test_a_batch_too_large_for_memory_is_halved_until_it_fits(results: Run, monkeypatch: pytest.MonkeyPatch) -> None:

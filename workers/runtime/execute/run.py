@@ -17,6 +17,8 @@ from workers.engine.model.explained_score import explained_scores
 from workers.engine.model.function import looking
 from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
+from workers.engine.model.rows_at_once import rows_at_once
+from workers.engine.perturbation.chunks import even
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
 from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
@@ -143,19 +145,15 @@ class _Shift:
             except InputError as error:
                 fitting.remove(row)
                 yield [(row.work, error)]
-        if fitting:
-            yield from self.explained(own, fitting)
+        size = even(len(fitting), rows_at_once(own) or len(fitting)) if fitting else 1
+        for at in range(0, len(fitting), size):
+            yield from self.explained(own, fitting[at : at + size])
 
     def explained(self, model: Function, rows: Sequence[Ready]) -> Iterator[Known]:
         """The batch, or its halves where it fails, so that one bad row fails alone.
 
-        A row that alone does not fit into memory is tried again with fewer of its steps at once. A model that is run a
-        row at a time is given one after the other.
+        A row that alone does not fit into memory is tried again with fewer of its steps at once.
         """
-        if model.rows == 1 and len(rows) > 1:
-            for row in rows:
-                yield from self.explained(model, [row])
-            return
         outcomes: Known | None
         try:
             outcomes = self.outcomes(model, rows)
