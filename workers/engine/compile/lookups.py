@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, fx
@@ -48,31 +48,76 @@ def lookups(name: str, source: fx.Node, sources: Sequence[fx.Node], *, columns: 
     known = [_lookup(node, at, source) for node, at in taken]
     found = [one for one in known if one is not None and (columns or one.places is None)]
     if not found:
-        raise InvalidFolder(
-            f"the ids of the input {name} are taken by no embedding of one vector for each, so there is nothing to "
-            "explain of them; say held = true where they are context, or hand in what is looked up, or let them be a "
-            'table (kind = "table", no dtype) with categories and a background, by which methods that alter columns '
-            "explain"
-        )
+        _check_found(name, source)
     _check_numbers(name, source, placed, found)
     _check_tables(name, source, found)
     return found
 
 
-def _rows_first(source: fx.Node, sources: Sequence[fx.Node]) -> Places:
-    """Where ids are, once those embeddings have rows first that took them time first; the rest of the graph has it so.
+def _check_found(name: str, source: fx.Node) -> NoReturn:
+    """Raise InvalidFolder for ids of which no embedding has one vector for each of a row's own."""
+    varying = _varying([source])
+    nodes = [node for node in source.graph.nodes if ops.name(node) == "embedding" and node.args[1] in varying]
+    if nodes:
+        raise InvalidFolder(
+            f"the embedding {nodes[0].name} does not take the ids of the input {name} as they come: what it looks up, "
+            f"{nodes[0].args[1]}, is made of them and is not each row's own ids, once each, so nothing would be said "
+            "of them; look the ids up as they come, and reshape, repeat or move the vectors, or say held = true where "
+            "the ids are context"
+        )
+    raise InvalidFolder(
+        f"the ids of the input {name} are taken by no embedding of one vector for each, so there is nothing to "
+        "explain of them; say held = true where they are context, or hand in what is looked up, or let them be a "
+        'table (kind = "table", no dtype) with categories and a background, by which methods that alter columns '
+        "explain"
+    )
 
-    What such an embedding looks up is then moved to where it was.
+
+def _rows_first(source: fx.Node, sources: Sequence[fx.Node]) -> Places:
+    """Where ids are, once those embeddings have rows first that took them time first, or in one row.
+
+    What such an embedding looks up is then moved to where it was: the rest of the graph has it so.
     """
     placed, moved = _placed(source, sources), False
+    whole = placed[source]
     for node, at in [(node, placed.get(node.args[1])) for node in source.graph.nodes if ops.name(node) == "embedding"]:
         if not isinstance(at, Tensor) or _are_rows(at, source):
             continue
-        axis = next((one for one in range(1, at.dim()) if _are_rows(at.transpose(0, one), source)), None)
-        if axis is not None:
+        if (axis := _axis(at, lambda one: _are_rows(one, source))) is not None:
             _move_rows(node, axis)
             moved = True
+        elif (axis := _axis(whole, lambda one: torch.equal(one.flatten(), at.flatten()))) is not None:  # noqa: B023
+            _in_shape(node, source, axis)
+            moved = True
     return _placed(source, sources) if moved else placed
+
+
+def _axis(ids: Tensor, fits: Callable[[Tensor], bool]) -> int | None:
+    """Which axis of ids is to change places with the first one, that they fit; 0 where none has to."""
+    return next((axis for axis in range(ids.dim()) if fits(ids.transpose(0, axis))), None)
+
+
+def _in_shape(node: fx.Node, source: fx.Node, axis: int) -> None:
+    """Let an embedding take ids in the shape that they came in, which it took in another, rows and `axis` swapped."""
+    graph, ids, value = node.graph, node.args[1], node.meta["val"]
+    assert isinstance(ids, fx.Node)
+    shape = source.meta["val"].transpose(0, axis).shape
+    with graph.inserting_before(node):
+        shaped = graph.call_function(aten.reshape.default, (ids, _but_rows(shape)))
+        shaped.meta = {"val": ids.meta["val"].reshape(shape)}
+    with graph.inserting_after(node):
+        after = graph.call_function(aten.reshape.default, (node, _but_rows(value.shape)))
+        after.meta = {"val": value}
+    node.replace_all_uses_with(after, delete_user_cb=lambda user: user is not after)
+    node.args = (node.args[0], shaped, *node.args[2:])
+    node.meta = {**node.meta, "val": value.reshape(*shape, value.shape[-1])}
+    if axis:
+        _move_rows(node, axis)
+
+
+def _but_rows(shape: Sequence[int | torch.SymInt]) -> list[int]:
+    """A shape to be taken, where what hangs on the number of rows is what is left."""
+    return [-1 if isinstance(size, torch.SymInt) else size for size in shape]
 
 
 def _move_rows(node: fx.Node, axis: int) -> None:
