@@ -35,8 +35,6 @@ OF_TOKENS = ("class_of_each_token", "answers")
 QUICK = "similarity"
 EVERY = [name if name == QUICK else pytest.param(name, marks=pytest.mark.zoo) for name in TEXTS]
 
-# Whose random numbers are as many as there are numbers in the row: of a padded row other ones, of the same law.
-DRAWN = {"expected_gradients", "noisy_inputs", "smooth_grad", "implementation_invariance", "sensitivity_n"}
 # Of all places of an output: a mean of probabilities, and a walk that begins with one at each, count those of padding.
 OF_PLACES = {"excitation_backprop", "pixel_flipping"}
 
@@ -130,7 +128,7 @@ def test_more_padding_behind_a_text_changes_no_number(name: str) -> None:
     # A channel of a layer is of all its places, those of padding among them.
     offered = {what: one for what, one in targets_of(name).items() if not what.startswith("channel")}
     for method in questions(name):
-        if not method.takes_input or method.name in DRAWN:
+        if not method.takes_input:
             continue
         for what, target in offered.items() if method.takes_target else [("no target", None)]:
             if method.name in OF_PLACES and name in OF_TOKENS and not what.startswith(("element", "unit")):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.inputs import ONE, explained, words_of
-from workers.explanation.result import Result
+from workers.explanation.result import Attribution, Result
 
 
 def separate(x: Tensor, spec: InputSpec, name: str) -> dict[str, Tensor]:
@@ -74,18 +74,25 @@ def shares(spec: InputSpec, like: Tensor) -> Tensor:
 def named(result: Result, spec: InputSpec, maps: bool) -> Result:
     """The result with an array for each input that is explained, `attribution.NAME`, in place of one of all.
 
-    That of a lone input that has no name is called as it was.
-    Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has was spread
-    over its channels, and is gathered again.
+    So have maps of several classes, `by_class.NAME` (classes, *shape). That of a lone input that has no name is called
+    as it was. Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has
+    was spread over its channels, and is gathered again.
     """
     if not spec.parts:
         return result
     arrays: dict[str, Any] = {}
     for name, array in result.arrays.items():
-        if tuple(array.shape[1:]) == spec.shape:
-            found = _of_inputs(array, spec, maps)
+        several = isinstance(result, Attribution) and len(array.shape) > 2
+        if tuple(array.shape[2 if several else 1 :]) == spec.shape:
+            whole = torch.as_tensor(array)
+            found = _of_inputs(whole.reshape(-1, *spec.shape), spec, maps)
             lone = list(found) == [ONE]
-            arrays.update({name if lone else f"{name}.{key}": one for key, one in found.items()})
+            arrays.update(
+                {
+                    name if lone else f"{name}.{key}": one.view(*whole.shape[:-1], *one.shape[1:])
+                    for key, one in found.items()
+                }
+            )
         else:
             arrays[name] = array
     return replace(result, arrays=arrays)
@@ -94,7 +101,7 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
 def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tensor]:
     found: dict[str, Tensor] = {}
     for part in explained(spec):
-        own = piece(torch.as_tensor(array), part)
+        own = piece(array, part)
         if part.channels is not None and not own.is_floating_point():  # numbers of segments, the same in all channels
             own = own.select(part.channels + 1, 0)
             found[part.name] = own if part.places is None else _at_places(own, part, spec, found.get(part.name))

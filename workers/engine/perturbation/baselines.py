@@ -11,6 +11,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import by_part, hold, outside, piece
+from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
 from workers.explanation.inputs import explained, is_beside
@@ -42,7 +43,7 @@ def baseline(
         "white": lambda: _range(model, asked)[1].expand_as(batch.x).clone(),
         "mean": lambda: _each(batch.x, spec, _mean),
         "blur": lambda: _each(batch.x, spec, _blurred),
-        "uniform": lambda: _uniform(batch, *_range(model, asked)),
+        "uniform": lambda: _uniform(model, batch, *_range(model, asked)),
         "pad": lambda: _token(model, batch, "pad", asked),
         "mask": lambda: _token(model, batch, "mask", asked),
         "background": lambda: _typical(background(model, asked), model.card.input).expand_as(batch.x).clone(),
@@ -224,6 +225,6 @@ def blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
     return (x.movedim(axis, -1) @ mixing.T).movedim(-1, axis)
 
 
-def _uniform(batch: Batch, low: Tensor, high: Tensor) -> Tensor:
-    draws = torch.stack([torch.rand(batch.x.shape[1:], generator=g) for g in batch.generators()])
-    return low + (high - low) * draws.to(batch.x)
+def _uniform(model: Function, batch: Batch, low: Tensor, high: Tensor) -> Tensor:
+    drawn = drawing(model, batch, torch.rand, batch.generators())(torch.arange(len(batch)))
+    return low + (high - low) * drawn

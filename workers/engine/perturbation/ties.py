@@ -10,6 +10,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import hold
 from workers.engine.perturbation.extents import bounds
+from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.target import Target
 
 
@@ -22,6 +23,6 @@ def untied(model: Function, batch: Batch, share: float) -> Batch:
         return batch
     wanted: Sequence[Target] = model.resolve(batch)
     low, high = bounds(model, batch.x)
-    drawn = torch.stack([torch.rand(batch.x.shape[1:], generator=source) for source in batch.generators()])
-    x = hold(batch.x + share * (high - low) * (2 * drawn.to(batch.x) - 1), batch.x, model.card.input)
+    drawn = drawing(model, batch, torch.rand, batch.generators())(torch.arange(len(batch)))
+    x = hold(batch.x + share * (high - low) * (2 * drawn - 1), batch.x, model.card.input)
     return Batch(x, wanted, batch.seeds, batch.report, resources=batch.resources)

@@ -33,6 +33,7 @@ class ImplementationInvariance(Method):
     citation = "Sundararajan et al. 2017, Axiomatic attribution for deep networks; book ch. 13.3.3"
     question = "Does the explanation depend on how the function is built, or on the function alone?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

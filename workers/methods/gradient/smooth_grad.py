@@ -25,7 +25,7 @@ class SmoothGrad(Method):
     citation = "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise; Adebayo et al. 2018 (VarGrad)"
     question = "What does the method say once the noise of a single gradient is averaged away?"
     cost = "tens of passes"
-    revision = 2
+    revision = 3
 
     of: AnyMethod = Field(default="gradient", description="The method that is averaged.")  # type: ignore[assignment]  # validated from its name
     samples: int = Field(default=50, ge=1, le=5000, description="Noisy copies of the input.")

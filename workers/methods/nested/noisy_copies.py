@@ -11,6 +11,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.chunks import sweep
 from workers.engine.perturbation.extents import extent
+from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.method import Method
 
@@ -37,14 +38,12 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
 
     The target is the one of the input itself. Each row draws from its own seed, its samples in order.
     """
-    wanted, generators, scale = model.resolve(batch), batch.generators(), noise * extent(model, batch.x, noise_of)
+    wanted, scale = model.resolve(batch), noise * extent(model, batch.x, noise_of)
+    draw = drawing(model, batch, torch.randn, batch.generators())
     seed = getattr(of, "seed", 0)
     total = square = torch.zeros(())
     for rows, _ in sweep(model, batch, samples, "samples"):
-        draws = torch.empty(len(rows), *batch.x.shape[1:])
-        for place, row in enumerate(rows):
-            torch.randn(batch.x.shape[1:], generator=generators[row], out=draws[place])
-        x = draws.to(batch.x)
+        x = draw(rows)
         x *= scale if len(scale) == 1 else scale[rows]
         x += batch.x[rows]
         inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows), resources=batch.resources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import outside, piece
+from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec, Part
 from workers.explanation.inputs import explained
 from workers.methods.nested.attributions import by_place
@@ -67,16 +69,26 @@ def own_places(model: Function, batch: Batch, count: int, channels: bool) -> Ten
 
 def spread(values: Tensor, spec: InputSpec) -> Tensor:
     """The numbers of places (n, places), embeddings summed, as a list of inputs (n, numbers): shared evenly by each."""
+    sizes = at_places(values.new_ones(1, *spec.shape), spec, channels=False)
+    return at_numbers(values / sizes, spec, channels=False)
+
+
+def at_numbers(values: Tensor, spec: InputSpec, channels: bool) -> Tensor:
+    """What each of inputs' numbers (n, ...) has of those of the places (n, places) that `at_places` makes of them.
+
+    What is held has 0.
+    """
+    if not spec.parts:
+        whole = values.view(len(values), *(spec.spatial_shape if channels else spec.shape))
+        return over_channels(whole, spec) if channels else whole
     found = values.new_zeros(len(values), *spec.shape)
     at = 0
     for part in explained(spec):
-        axis = _axis(part, channels=False)
-        size = 1 if axis is None else part.shape[axis]
+        axis = _axis(part, channels)
         shape = [1 if i == axis else n for i, n in enumerate(part.shape)]
-        count = (part.stop - part.start) // size
-        own = values[:, at : at + count].view(len(values), *shape) / size
+        own = values[:, at : at + prod(shape)].view(len(values), *shape)
         found[:, part.start : part.stop] = own.expand(-1, *part.shape).reshape(len(values), -1)
-        at += count
+        at += prod(shape)
     return found
 
 

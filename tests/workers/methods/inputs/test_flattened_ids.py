@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
 from workers.methods.method import parse_method
 
+Look: TypeAlias = Callable[[Tensor], Tensor]
 IDS = InputSpec(shape=(4,), dtype="int64", padding=0)
 SENTENCES = InputSpec(shape=(2, 4), dtype="int64", padding=0)
 METHODS: list[dict[str, Any]] = [
@@ -30,7 +31,7 @@ METHODS: list[dict[str, Any]] = [
 class Flattened(nn.Module):
     """A reader of tokens that looks them up by whatever it makes of their ids."""
 
-    def __init__(self, look_up: Callable[[nn.Embedding, Tensor], Tensor]) -> None:
+    def __init__(self, look_up: Callable[[Look, Tensor], Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.words, self.head = nn.Embedding(10, 5), nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
@@ -42,27 +43,27 @@ class Flattened(nn.Module):
         return output
 
 
-def flat(words: nn.Embedding, ids: Tensor) -> Tensor:
+def flat(words: Look, ids: Tensor) -> Tensor:
     return words(ids.view(-1)).view(*ids.shape, -1)
 
 
-def of_sentences(words: nn.Embedding, ids: Tensor) -> Tensor:
-    return words(ids.flatten(0, 1)).unflatten(0, (ids.shape[0], ids.shape[1]))
+def of_sentences(words: Look, ids: Tensor) -> Tensor:
+    return words(ids.flatten(0, 1)).view(*ids.shape, -1)
 
 
-def turned_and_flat(words: nn.Embedding, ids: Tensor) -> Tensor:
+def turned_and_flat(words: Look, ids: Tensor) -> Tensor:
     return words(ids.t().reshape(-1)).view(ids.shape[1], ids.shape[0], -1).transpose(0, 1)
 
 
-def shifted_and_flat(words: nn.Embedding, ids: Tensor) -> Tensor:
+def shifted_and_flat(words: Look, ids: Tensor) -> Tensor:
     return words((ids + 1).view(-1)).view(*ids.shape, -1)
 
 
-def plain(words: nn.Embedding, ids: Tensor) -> Tensor:
+def plain(words: Look, ids: Tensor) -> Tensor:
     return words(ids)
 
 
-def shifted(words: nn.Embedding, ids: Tensor) -> Tensor:
+def shifted(words: Look, ids: Tensor) -> Tensor:
     return words(ids + 1)
 
 
@@ -90,10 +91,10 @@ def test_ids_reshaped_before_the_embedding_are_explained_as_plain_ones(case: str
 
 
 def test_ids_of_several_rows_at_once_are_refused_with_what_works() -> None:
-    def repeated(words: nn.Embedding, ids: Tensor) -> Tensor:
+    def repeated(words: Look, ids: Tensor) -> Tensor:
         return words(ids.repeat(2, 1)).view(2, *ids.shape, -1).mean(0)
 
-    def vectors_repeated(words: nn.Embedding, ids: Tensor) -> Tensor:
+    def vectors_repeated(words: Look, ids: Tensor) -> Tensor:
         return words(ids).repeat(2, 1, 1).view(2, *ids.shape, -1).mean(0)
 
     ids = torch.randint(1, 9, (3, 4), generator=torch.Generator().manual_seed(1))

@@ -24,7 +24,7 @@ class SensitivityN(Method):
     `curves` (methods, sizes) is the correlation over the subsets of each size in `at`, `scores` its mean over the
     sizes; `gaps` the mean distance in shares of the mean loss (0 where equation 9.8 holds); `whole` and `lost` the same
     sums for the input as a whole (sensitivity-N). All methods are asked of the same subsets, by one set of passes. A
-    feature is a place with all its channels. Source: Ancona et al. 2018; S4 9.2.4.
+    feature is a place with all its channels, of a text one of its tokens. Source: Ancona et al. 2018; S4 9.2.4.
     """
 
     kind = "scores"
@@ -32,7 +32,7 @@ class SensitivityN(Method):
     question = "Is what a method says of some features what the score loses when they are gone?"
     cost = "hundreds of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
-    revision = 2
+    revision = 3
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None
@@ -59,19 +59,18 @@ class SensitivityN(Method):
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
 
-        from workers.methods.evaluation.sensitivity_n.compute import sensitivity, subset_sizes
+        from workers.methods.evaluation.sensitivity_n.compute import sensitivity
         from workers.methods.nested.evaluation import judge
 
-        sizes = subset_sizes(model.card.input, self.sizes)
         probability = self.score == "probability"
 
         def measure(rows: Batch, _: Items | None) -> dict[str, torch.Tensor]:
-            found = sensitivity(model, rows, self.of, sizes, self.subsets, self.baseline, probability)
+            found = sensitivity(model, rows, self.of, self.sizes, self.subsets, self.baseline, probability)
             return {
                 "scores": found.correlations.mean(2), "curves": found.correlations, "gaps": found.gaps,
-                "whole": found.whole, "lost": found.lost,
+                "whole": found.whole, "lost": found.lost, "at": found.sizes,
             }  # fmt: skip
 
         axes = {"x": "features taken away", "y": "correlation with the loss", "log": True}
         about = {"better": "higher", "axes": axes, "measure": "mean correlation"}
-        return judge(model, batch, self, measure, about, {"at": torch.tensor(sizes).float()})
+        return judge(model, batch, self, measure, about)

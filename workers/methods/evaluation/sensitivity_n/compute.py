@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import NamedTuple
 
 import torch
@@ -13,12 +12,12 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
-from workers.engine.perturbation.maps import over_channels
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
-from workers.methods.nested.attributions import attributions, by_place
+from workers.methods.nested.attributions import attributions
+from workers.methods.nested.own_places import at_numbers, at_places, own_places
 from workers.methods.nested.ranks import ROUNDING, correlation, rounding
 
 LARGEST = 0.8  # of the features: larger subsets hardly differ from each other
@@ -26,20 +25,27 @@ SIZES = 8
 
 
 class Sensitivity(NamedTuple):
-    """Of each row and method: the correlation and the mean gap by subset size (n, methods, sizes), and those of all."""
+    """Of each row and method: the correlation and the mean gap by subset size (n, methods, sizes), and those of all.
 
+    `sizes` (n, sizes) are each row's.
+    """
+
+    sizes: Tensor
     correlations: Tensor
     gaps: Tensor
     whole: Tensor
     lost: Tensor
 
 
-def subset_sizes(spec: InputSpec, asked: Sequence[int] | None) -> list[int]:
-    """The sizes asked for, or some from 1 to most of the features, evenly on a logarithmic scale."""
-    count = prod(spec.spatial_shape)
+def subset_sizes(count: int, asked: Sequence[int] | None, of_text: bool) -> list[int]:
+    """The sizes asked for, or some from 1 to most of the features, evenly on a logarithmic scale.
+
+    Of a short text some stand there more than once: there are as many for each text.
+    """
     if asked is None:
         ends = torch.logspace(0, torch.log10(torch.tensor(max(1.0, LARGEST * count))).item(), SIZES)
-        return sorted({int(size) for size in ends.round()})
+        sizes = [int(size) for size in ends.round()]
+        return sizes if of_text else sorted(set(sizes))
     beyond = next((size for size in asked if size >= count), None)
     if beyond is not None:
         raise InvalidParameter(
@@ -54,30 +60,38 @@ def sensitivity(
     model: Function,
     batch: Batch,
     of: Sequence[Method],
-    sizes: Sequence[int],
+    asked: Sequence[int] | None,
     subsets: int,
     kind: Baseline,
     probability: bool,
 ) -> Sensitivity:
     """Sums of attributions against losses of score over the same random subsets of each size, for all methods."""
-    maps = torch.stack([by_place(one, model.card.input).flatten(1) for one in attributions(model, batch, of)], 1)
-    absent = torch.stack([_draw(maps.shape[2], sizes, subsets, source) for source in batch.generators()])
+    spec = model.card.input
+    maps = torch.stack([at_places(one, spec, channels=True) for one in attributions(model, batch, of)], 1)
+    own, of_texts = own_places(model, batch, maps.shape[2], channels=True).cpu(), _texts(spec)
+    sizes = [subset_sizes(int(row.sum()), asked, of_texts) for row in own]
+    drawn = zip(own, sizes, batch.generators(), strict=True)
+    absent = torch.stack([_draw(row, each, subsets, source) for row, each, source in drawn])
     sums = torch.einsum("nmf,nsf->nms", maps.double(), absent.to(maps.device).double())
     sums = sums.masked_fill(sums.abs() <= rounding(maps.double()), 0)
     losses = _losses(model, batch, absent, kind, probability).double()[:, None]
-    by_size = (len(batch), len(of), len(sizes), subsets)
+    by_size = (len(batch), len(of), len(sizes[0]), subsets)
     said, lost = (values[..., 2:].reshape(by_size) for values in (sums, losses.expand_as(sums)))
     gaps = (said - lost).abs().mean(3) / lost.abs().mean(3).clamp(min=1e-12)
     whole, total = sums[..., 1], losses[..., 1].expand_as(sums[..., 1])
-    return Sensitivity(correlation(said, lost), gaps, whole, total)
+    return Sensitivity(torch.tensor(sizes).float(), correlation(said, lost), gaps, whole, total)
 
 
-def _draw(features: int, sizes: Sequence[int], subsets: int, source: torch.Generator) -> Tensor:
-    """The features that each subset holds, bool: first none, then all, then the random ones by size."""
-    absent = torch.zeros(2 + len(sizes) * subsets, features, dtype=torch.bool)
-    absent[1] = True
+def _texts(spec: InputSpec) -> bool:
+    return any(part.embedding for part in spec.parts)
+
+
+def _draw(own: Tensor, sizes: Sequence[int], subsets: int, source: torch.Generator) -> Tensor:
+    """Which of a row's own features each subset holds, bool: first none, then all, then the random ones by size."""
+    absent, features = torch.zeros(2 + len(sizes) * subsets, len(own), dtype=torch.bool), own.nonzero()[:, 0]
+    absent[1, features] = True
     for at in range(len(sizes) * subsets):
-        absent[2 + at, torch.randperm(features, generator=source)[: sizes[at // subsets]]] = True
+        absent[2 + at, features[torch.randperm(len(features), generator=source)[: sizes[at // subsets]]]] = True
     return absent
 
 
@@ -85,10 +99,10 @@ def _losses(model: Function, batch: Batch, absent: Tensor, kind: Baseline, proba
     """What the score loses without each subset: (n, subsets); 0 where that is no more than its rounding."""
     spec, blank = model.card.input, baseline(model, batch, kind)
     rows = torch.arange(len(batch)).repeat_interleave(absent.shape[1])
-    masks = absent.flatten(0, 1).view(len(rows), *spec.spatial_shape)
+    masks = absent.flatten(0, 1)
 
     def without(at: Tensor) -> Tensor:
-        gone = over_channels(masks[at].to(batch.x.device), spec)
+        gone = at_numbers(masks[at].to(batch.x.device), spec, channels=True)
         return torch.where(gone, blank[rows[at]], batch.x[rows[at]])
 
     scores = altered_scores(model, batch, Copies(rows, without), probability).view(len(batch), -1)

@@ -31,7 +31,7 @@ class ExpectedGradients(Method):
     question = "How is the difference in score between typical inputs and this one shared among the features?"
     needs = frozenset({"gradients"})
     cost = "hundreds of passes"
-    revision = 2
+    revision = 3
 
     samples: int = Field(default=100, ge=1, le=10000, description="Random baselines, each with one point of its line.")
     dataset: DatasetName | None = Field(

@@ -14,6 +14,7 @@ from workers.engine.model.inputs import hold
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
 from workers.engine.perturbation.extents import bounds, extent
+from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.perturbation import NoiseOf
 from workers.methods.nested.noisy_copies import Moments
 
@@ -63,20 +64,12 @@ def from_dataset(model: Model, batch: Batch, name: str, samples: int, sources: l
 def uniform(model: Model, batch: Batch, sources: list[torch.Generator]) -> Draw:
     """Baselines that are noise over the range of the input: the card's, else each row's own."""
     low, high = (bound.expand_as(batch.x) for bound in bounds(model, batch.x))
-
-    def draw(rows: Tensor, _: Tensor) -> Tensor:
-        shares = torch.stack([torch.rand(batch.x.shape[1:], generator=sources[row]) for row in rows])
-        return low[rows] + (high - low)[rows] * shares.to(batch.x)
-
-    return draw
+    draw = drawing(model, batch, torch.rand, sources)
+    return lambda rows, _: low[rows] + (high - low)[rows] * draw(rows)
 
 
 def gaussian(model: Model, batch: Batch, sources: list[torch.Generator], width: float, noise_of: NoiseOf) -> Draw:
     """Baselines that are the input under noise whose standard deviation is `width` times what `noise_of` says."""
     scale = (width * extent(model, batch.x, noise_of)).expand_as(batch.x)
-
-    def draw(rows: Tensor, _: Tensor) -> Tensor:
-        noise = torch.stack([torch.randn(batch.x.shape[1:], generator=sources[row]) for row in rows])
-        return batch.x[rows] + scale[rows] * noise.to(batch.x)
-
-    return draw
+    draw = drawing(model, batch, torch.randn, sources)
+    return lambda rows, _: batch.x[rows] + scale[rows] * draw(rows)

@@ -28,6 +28,7 @@ class NoisyInputs(Method):
     citation = "nn_interpretability, section 3.1, experiment 2"
     question = "When noise misleads the model, what does it see instead?"
     cost = "hundreds of passes"
+    revision = 2
 
     of: Attributing = Field(default="deep_lift", description="The method that explains every copy.")  # type: ignore[assignment]  # validated from its name
     samples: int = Field(default=100, ge=1, le=10000, description="Noisy copies of the input; the seed's are 2000.")

@@ -14,6 +14,7 @@ from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.engine.perturbation.chunks import sweep
 from workers.engine.perturbation.extents import extent
+from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import MethodNotApplicable, methods
 from workers.explanation.perturbation import NoiseOf
@@ -80,11 +81,11 @@ class Seen:
 
 def observe(model: Function, batch: Batch, of: Method, samples: int, noise: float, noise_of: NoiseOf) -> Seen:
     """All copies, each explained for its own predicted class. Each row draws from its own seed, its copies in order."""
-    generators, scale = batch.generators(), noise * extent(model, batch.x, noise_of)
+    scale = noise * extent(model, batch.x, noise_of)
+    draw = drawing(model, batch, torch.randn, batch.generators())
     seen = Seen(len(batch), model.card.heads)
     for rows, _ in sweep(model, batch, samples, "samples"):
-        draws = torch.stack([torch.randn(batch.x.shape[1:], generator=generators[row]) for row in rows])
-        x = batch.x[rows] + draws.to(batch.x) * scale.expand_as(batch.x)[rows]
+        x = batch.x[rows] + draw(rows) * scale.expand_as(batch.x)[rows]
         predicted = target_masks.totals(model.forward(x)).argmax(1).tolist()
         seeds = [getattr(of, "seed", 0)] * len(rows)
         inner = Batch(x, [ClassTarget(index=c) for c in predicted], seeds, resources=batch.resources)
