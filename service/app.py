@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, queue: Queue | None = None) -> 
         rate=settings.quota_rate,
         burst=settings.quota_burst,
     )
-    queue = queue or Queue(settings.redis_url, settings.cache_url, room, caps)
+    queue = queue or Queue(settings.redis_url, settings.cache_url, room, caps, settings.precision)
     deps = Dependencies(queue, settings, Metrics(), stored, Webhooks(queue, settings))
 
     @asynccontextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from workers.contract import SMALLEST
+from workers.contract import FULL, SMALLEST, Precision
 
 MIB = 2**20
 MOST_EXPLANATIONS = 10_000  # of a request, whatever the setting is
@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     model_limit: int = Field(default=4096 * MIB, gt=0, description="Largest model that is sent, in bytes.")
     model_deadline: float = Field(default=600.0, gt=0, description="Seconds by which such a model must be there.")
     model_unpacked: int = Field(default=16384 * MIB, gt=0, description="Bytes that a model sent may unpack to.")
+    precision: Precision = Field(
+        default=FULL, description="What models are computed in; its workers have the same setting."
+    )
     required_models: str = Field(
         default="",
         description="Models without which an API is not ready, with commas; default: all of the folder.",

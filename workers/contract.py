@@ -4,7 +4,7 @@ from workers.datasets.card import DatasetCard, Limits, check_fits
 from workers.datasets.library import Datasets
 from workers.explanation.bundle import File, FileKind, bundle, digest_inputs, unbundle
 from workers.explanation.bundle import Kind as InputKind
-from workers.explanation.card import OPEN, ImageSpec, InputSpec, ModelCard
+from workers.explanation.card import FULL, OPEN, TOLERANCES, ImageSpec, InputSpec, ModelCard, Precision
 from workers.explanation.errors import (
     Cancelled,
     ExplainError,
@@ -106,11 +106,13 @@ __all__ = [
 # explanation
 __all__ += [
     "DTYPES",
+    "FULL",
     "MAX_CHARACTERS",
     "MAX_TARGETS",
     "MOST_NUMBERS",
     "OPEN",
     "PREVIEW",
+    "TOLERANCES",
     "Cancelled",
     "ExplainError",
     "File",
@@ -131,6 +133,7 @@ __all__ += [
     "MethodNotApplicable",
     "ModelCard",
     "ModelState",
+    "Precision",
     "State",
     "Target",
     "UnknownDataset",

@@ -25,7 +25,9 @@ from service.cli.local.redis_binary import free_port
 from service.cli.local.up import CannotStart, Plan
 from service.cli.status import status
 from service.cli.verify import verify
-from workers.contract import UnknownMethod, catalogue, method_type
+from workers.contract import Precision, UnknownMethod, catalogue, method_type
+
+NO_GPU = f"no GPU is to be had here (nvidia-smi lists none, or {VISIBLE} or {DEVICE} says so)"
 
 app = typer.Typer(
     cls=Commands,
@@ -67,6 +69,12 @@ def up(
     gpus: Annotated[
         Literal["all"] | None, typer.Option(help="all: a worker on each GPU of this machine, instead of --workers.")
     ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            envvar="WHENCE_PRECISION", help="What models are computed in; tf32 needs a GPU. Default: float32."
+        ),
+    ] = None,
     redis_url: Annotated[
         str | None,
         typer.Option(envvar="WHENCE_REDIS_URL", help="A running Redis. Without it one is started, its data temporary."),
@@ -74,7 +82,11 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print all that the processes say.")] = False,
 ) -> None:
     """Start Redis, the workers and the API, and keep them running until Ctrl-C."""
-    plan = Plan(models, host, port or free_port(), workers, redis_url, verbose, api_workers=api_workers)
+    if precision == "tf32" and not found(os.environ):
+        fail(f"--precision tf32: {NO_GPU}; take float32 or bfloat16", code=2)
+    plan = Plan(
+        models, host, port or free_port(), workers, redis_url, verbose, api_workers=api_workers, precision=precision
+    )
     launch(plan if gpus is None else on_gpus(plan), greet)
 
 
@@ -82,11 +94,7 @@ def on_gpus(plan: Plan) -> Plan:
     """The plan with a worker on each GPU; ends the command where there is none."""
     number = len(found(os.environ))
     if not number:
-        fail(
-            f"--gpus all: no GPU is to be had here (nvidia-smi lists none, or {VISIBLE} or {DEVICE} says so); leave "
-            "--gpus out to compute on the CPU",
-            code=2,
-        )
+        fail(f"--gpus all: {NO_GPU}; leave --gpus out to compute on the CPU", code=2)
     return replace(plan, workers=number, device="cuda")
 
 

@@ -28,7 +28,6 @@ from workers.contract import (
 SIGNATURE = "signature"
 FIELDS = ("id", "job", "versions", "device", "machine", "computed_at", "sha256", "sketches", "seal")
 CIRCUMSTANCES = ("versions", "device", "machine")
-TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

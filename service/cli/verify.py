@@ -12,11 +12,11 @@ import typer
 from service.cli.asking import HERE, connect, ended, found, in_commands
 from service.cli.console import fail, out
 from service.cli.input_files import NoSuchFiles, NotOneInput, contents, one_input
-from service.cli.receipt_check import SIGNATURE, TOLERANCE, Verdict, compare, is_of, request_of, tampered
+from service.cli.receipt_check import SIGNATURE, Verdict, compare, is_of, request_of, tampered
 from whence import Client, Refused, WhenceError
 from whence.flows import EXPLANATIONS, again, explain, id_of, place_of
 from whence.inputs import Given
-from workers.contract import KeyFileRefused, is_signed_by, key_name, public_key
+from workers.contract import FULL, TOLERANCES, KeyFileRefused, Precision, is_signed_by, key_name, public_key
 
 DIFFERS, UNCHECKED = 1, 3
 
@@ -30,8 +30,13 @@ def verify(
         ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="How far apart an array may be on another machine, over its norm.")
-    ] = TOLERANCE,
+        float | None,
+        typer.Option(
+            min=0,
+            help="How far apart an array may be on another machine, over its norm: by default 0.001, more of tf32 and "
+            "bfloat16.",
+        ),
+    ] = None,
     signer: Annotated[
         Path | None,
         typer.Option("--signer", exists=True, dir_okay=False, help="The issuer's public key: it must have signed."),
@@ -52,13 +57,15 @@ def verify(
     try:
         with connect(url, patience) as client:
             before = _same_as_issued(client, original)
-            request = request_of(original["job"], _model(client, original["job"]["model"]))
-            fresh = _repeated(client, request, data, original["id"])
+            card = _model(client, original["job"]["model"])
+            request = request_of(original["job"], card["name"])
+            fresh = _repeated(client, request, data, original, card["precision"])
             if fresh["computed_at"] == before:
                 raise Refused("the work failed this time; what is stored is from before")
     except WhenceError as error:
         fail(f"it could not be computed again here: {in_commands(str(error))}", UNCHECKED)
-    _conclude(compare(original, fresh), None if exact else tolerance, original, fresh)
+    allowed = TOLERANCES[_precision(original)] if tolerance is None else tolerance
+    _conclude(compare(original, fresh), None if exact else allowed, original, fresh)
 
 
 def _input(given: list[str], digest: str) -> Given:
@@ -75,12 +82,22 @@ def _input(given: list[str], digest: str) -> Given:
     return one
 
 
-def _repeated(client: Client, request: dict[str, Any], data: Given, key: str) -> dict[str, Any]:
-    """The receipt of an explanation that is computed again, whatever is stored; raises WhenceError."""
+def _repeated(
+    client: Client, request: dict[str, Any], data: Given, original: dict[str, Any], precision: str
+) -> dict[str, Any]:
+    """The receipt of an explanation that is computed again, whatever is stored; raises WhenceError.
+
+    `precision` is what the service computes in.
+    """
+    key = original["id"]
     latest, place = time.monotonic() + client.patience, f"{EXPLANATIONS}/{key}"
     made = id_of(place_of(client.submit(again(explain(request, data)))))
     if made != key:
-        raise Refused(f"this Whence makes the explanation {made} of it: a method has been revised since")
+        then = _precision(original)
+        why = "a method has been revised since"
+        if then != precision:
+            why = f"it computes in {precision}, and the receipt is of {then}"
+        raise Refused(f"this Whence makes the explanation {made} of it: {why}")
     while not ended(client, place, latest):
         if time.monotonic() > latest:
             raise Refused(f"not finished after {client.patience:g} s; it goes on under the id {key}")
@@ -134,12 +151,16 @@ def _read(path: Path) -> Any:
         fail(f"{path} is no JSON", DIFFERS)
 
 
-def _model(client: Client, digest: str) -> str:
-    """The name that a model of this digest goes by here; raises Refused."""
+def _precision(receipt: dict[str, Any]) -> Precision:
+    found: Precision = receipt["job"].get("precision", FULL)
+    return found
+
+
+def _model(client: Client, digest: str) -> dict[str, Any]:
+    """The card of the model of this digest here; raises Refused."""
     for card in client.models():
         if card.get("digest") == digest:
-            name: str = card["name"]
-            return name
+            return card
     raise Refused(f"no model of the digest {digest} is served")
 
 

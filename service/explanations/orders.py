@@ -42,7 +42,16 @@ def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list
     if sum(len(targets) if method.takes_target else 1 for method in checked.methods) > most:
         raise Invalid([{"pointer": "", "detail": f"one request asks for at most {most} explanations"}])
     jobs = [
-        (Job(model=checked.card.digest, input=taken.digest if taken else None, target=target, method=method), taken)
+        (
+            Job(
+                model=checked.card.digest,
+                input=taken.digest if taken else None,
+                target=target,
+                method=method,
+                precision=method.computed_in(checked.precision),
+            ),
+            taken,
+        )
         for method in checked.methods
         for taken in [_input_of(method, given)]
         for target in (targets if method.takes_target else [None])

@@ -24,6 +24,7 @@ from service.queue.served import Served
 from service.queue.storage import Input
 from service.settings import Settings
 from workers.contract import (
+    FULL,
     INTERACTIVE,
     PRIORITIES,
     Datasets,
@@ -31,6 +32,7 @@ from workers.contract import (
     InvalidDataset,
     Method,
     ModelCard,
+    Precision,
     Priority,
     UnknownDataset,
     UnknownMethod,
@@ -64,7 +66,7 @@ class CheckedRequest:
 
     `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
     parameters, by digest; `places`: where each of its methods stands in the request; `names_datasets`: whether their
-    content had to be looked up.
+    content had to be looked up; `precision`: what methods that bear it are computed in.
     """
 
     terms: Terms
@@ -77,6 +79,7 @@ class CheckedRequest:
     given: Mapping[str, Input] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     names_datasets: bool = False
+    precision: Precision = FULL
 
 
 async def read_request(request: Request, queue: Queue, settings: Settings, datasets: Datasets) -> CheckedRequest:
@@ -128,7 +131,18 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
     if request.input is not None and request.input.dataset is not None:
         methods = [_over_items(method, request.input) for method in methods]
     given = given or read_inputs(request, body, card, settings)
-    return CheckedRequest(terms, request, card, tuple(methods), given, Extent(sized), body.size, sent, places)
+    return CheckedRequest(
+        terms,
+        request,
+        card,
+        tuple(methods),
+        given,
+        Extent(sized),
+        body.size,
+        sent,
+        places,
+        precision=settings.precision,
+    )
 
 
 def _over_items(method: Method, given: InputField) -> Method:

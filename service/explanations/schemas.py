@@ -178,6 +178,7 @@ class MethodDocument(BaseModel):
     citation: str
     needs: list[str]
     takes_input: bool
+    precisions: list[str] = Field(description="What models may be computed in for it; the operator chooses.")
     cost: str
     inputs: str = Field(description="Which inputs it takes, in a few words.")
     promises: Claim = Field(description="What its theory or a reference promises, and the test that holds it to that.")

@@ -70,8 +70,9 @@ async def check_serving(request: Request) -> None:
     """Raises QueueUnavailable where Redis does not answer, NoWorker where no worker is alive."""
     queue = dependencies_of(request).queue
     await queue.ping()
-    if not queue.workers():
-        raise NoWorker("no worker is alive")
+    served = queue.models()
+    if not served.workers:
+        raise NoWorker(served.idle())
 
 
 async def check_ready(request: Request) -> None:

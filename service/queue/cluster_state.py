@@ -15,12 +15,14 @@ from redis.exceptions import RedisError
 from service.queue.connection import said_of
 from service.queue.served import Served, summed
 from workers.contract import (
+    FULL,
     PACE_KEY,
     PRIORITIES,
     PROBE_KEY,
     WORKERS_KEY,
     ModelCard,
     ModelState,
+    Precision,
     Priority,
     card_key,
     depth_key,
@@ -48,11 +50,12 @@ class Depth(NamedTuple):
 class ClusterState:
     """What the live workers serve, their heartbeats, and how full the queue is, as of the last reading.
 
-    `paces` are the seconds of a pass, by `pace_field`; `depths` are by priority.
+    `paces` are the seconds of a pass, by `pace_field`; `depths` are by priority. What is served is so in `precision`.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, precision: Precision = FULL) -> None:
         self._redis = redis
+        self._precision = precision
         self._states: dict[str, list[ModelState]] = {}
         self._cards: dict[str, ModelCard] = {}
         self.served = Served()
@@ -81,7 +84,8 @@ class ClusterState:
         self.workers = [orjson.loads(beat) for beat in beats if beat is not None]
         await self._read_states({worker["states"] for worker in self.workers if "states" in worker})
         unheard = None if self.workers else await self._refusal()
-        self.served = replace(summed(self.workers, self._states, self._cards, methods_name()), unheard=unheard)
+        served = summed(self.workers, self._states, self._cards, methods_name(), self._precision)
+        self.served = replace(served, unheard=unheard)
         if gone := [name for name, beat in zip(ids, beats, strict=True) if beat is None]:
             await self._redis.srem(WORKERS_KEY, *gone)
 

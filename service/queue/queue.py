@@ -24,7 +24,17 @@ from service.queue.served import Served
 from service.queue.status import State, Status, status_of
 from service.queue.storage import Inputs, Results, StorageLimits
 from service.queue.submission import Order, Submission, Ticket
-from workers.contract import PREVIEW, PROBE_KEY, InputKind, ModelCard, async_script, partial_key, result_key
+from workers.contract import (
+    FULL,
+    PREVIEW,
+    PROBE_KEY,
+    InputKind,
+    ModelCard,
+    Precision,
+    async_script,
+    partial_key,
+    result_key,
+)
 
 POLL_S = 1.0  # a waiter looks after so long without being told, for pub/sub may lose a message,
 LONGEST_POLL_S = 4.0  # and each time after twice as long, up to this
@@ -39,6 +49,7 @@ class Queue:
         cache_url: str | None = None,
         limits: StorageLimits | None = None,
         caps: Caps | None = None,
+        precision: Precision = FULL,
     ) -> None:
         self._jobs = client(redis_url)
         self._cache = client(cache_url) if cache_url else self._jobs
@@ -49,7 +60,7 @@ class Queue:
         self._inputs = Inputs(self._jobs, limits)
         self._results = Results(self._cache, cached, limits.objects)
         self._events = Events(self._jobs)
-        self._cluster = ClusterState(self._jobs)
+        self._cluster = ClusterState(self._jobs, precision)
         self._submission = Submission(self._jobs, quick, self._cluster, self._inputs, self._results, caps or Caps())
         self._interest = Interest(self._jobs)
         self._status = async_script(self._jobs, "status")

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.http.errors import ModelFailed, ModelLoading, NoWorker
 from service.queue.connection import QueueUnavailable
-from workers.contract import ModelCard, ModelState, State, UnknownModel, meant
+from workers.contract import FULL, ModelCard, ModelState, Precision, State, UnknownModel, meant
 
 SHORTEST = 6  # digits of a digest that name a version
 SHOWN = 12
@@ -55,14 +55,16 @@ class Summary:
 class Served:
     """As of one reading. `cards` are of the versions that names stand for, `versions` of all, by name and digest.
 
-    `workers` is how many live; `opening` whether one of them has not told yet what its folder holds; `unheard` why
-    none could be heard of, where that is known.
+    `workers` is how many live that compute in the `precision` asked for, `others` how many do not; `opening` whether
+    one of the former has not told yet what its folder holds; `unheard` why none could be heard of, where that is known.
     """
 
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
     versions: Mapping[tuple[str, str], ModelCard] = field(default_factory=dict)
     models: Mapping[str, Summary] = field(default_factory=dict)
     workers: int = 0
+    others: int = 0
+    precision: Precision = FULL
     opening: bool = False
     unheard: str | None = None
 
@@ -80,12 +82,21 @@ class Served:
         if self.unheard is not None:
             raise QueueUnavailable(self.unheard)
         if not self.workers:
-            raise NoWorker("no worker is alive, so no model is served; try again in a moment")
+            raise NoWorker(self.idle())
         if name in self.models:
             raise _not_ready(self.models[name])
         if self.opening:
             raise ModelLoading("the workers are still looking what models there are; try again in a moment")
         raise UnknownModel(f"there is no such model; {meant(plain, sorted(self.cards))}", pointer=pointer)
+
+    def idle(self) -> str:
+        """Why no model is served where no worker is there for it."""
+        if not self.others:
+            return "no worker is alive, so no model is served; try again in a moment"
+        return (
+            f"no worker computes in {self.precision}, which this API asks for ({self.others} in others); start "
+            f"workers with WHENCE_PRECISION={self.precision}, or the API without it"
+        )
 
     def digest(self, name: str, pointer: str) -> str:
         """Of a model named by its name, NAME@DIGEST or a digest that is served; raises as `card`."""
@@ -120,13 +131,16 @@ def summed(
     states: Mapping[str, Sequence[ModelState]],
     cards: Mapping[str, ModelCard],
     methods: str | None = None,
+    precision: Precision = FULL,
 ) -> Served:
     """From heartbeats, the states that they name, and cards by the names that they are kept under.
 
     `methods` is what the API's own methods go by: a version of a model that is served with others would wait for ever.
+    So would one by workers that do not compute in the `precision`: they are not looked at.
     """
+    able = [worker for worker in workers if precision in worker.get("precisions", (FULL,))]
     places: dict[str, list[OnWorker]] = defaultdict(list)
-    for worker in workers:
+    for worker in able:
         loaded, alike = worker.get("loaded", {}), worker.get("methods") == methods
         for told in states.get(worker.get("states", ""), ()):
             memory = loaded.get(told.digest, 0)
@@ -134,15 +148,15 @@ def summed(
                 OnWorker(worker["id"], worker.get("device"), told, bool(worker.get("ends")), memory, alike)
             )
     named = {
-        (one.told.name, one.told.digest): _named(cards[one.told.card], one.told.name)
+        (one.told.name, one.told.digest): _named(cards[one.told.card], one.told.name, precision)
         for of in places.values()
         for one in of
         if not one.ends and one.told.digest is not None and one.told.card is not None and one.told.card in cards
     }
     models = {name: _summary(name, of, named) for name, of in sorted(places.items())}
     current = {name: named[name, one.digest] for name, one in models.items() if one.digest and one.state == "ready"}
-    opening = any(worker.get("opens") or worker.get("states") not in states for worker in workers)
-    return Served(current, named, models, len(workers), opening)
+    opening = any(worker.get("opens") or worker.get("states") not in states for worker in able)
+    return Served(current, named, models, len(able), len(workers) - len(able), precision, opening)
 
 
 def _summary(name: str, places: Sequence[OnWorker], named: Iterable[tuple[str, str]]) -> Summary:
@@ -160,8 +174,9 @@ def _summary(name: str, places: Sequence[OnWorker], named: Iterable[tuple[str, s
     return Summary(name, state, reason, None, places)
 
 
-def _named(card: ModelCard, name: str) -> ModelCard:
-    return card if card.name == name else card.model_copy(update={"name": name})
+def _named(card: ModelCard, name: str, precision: Precision) -> ModelCard:
+    told = {"name": name, **({} if precision == FULL else {"precision": precision})}
+    return card if told == {"name": card.name} else card.model_copy(update=told)
 
 
 def _not_ready(model: Summary) -> Exception:

@@ -49,6 +49,7 @@ _METHOD = {
     "citation": "Simonyan, Vedaldi and Zisserman 2014",
     "needs": ["gradients"],
     "takes_input": True,
+    "precisions": ["float32", "tf32", "bfloat16"],
     "cost": "one pass",
     "inputs": "any, and several by name",
     "promises": {

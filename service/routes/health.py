@@ -32,7 +32,7 @@ async def readyz(request: Request) -> Response:
     await deps.queue.ping()
     served = deps.queue.models()
     if not served.workers:
-        raise NoWorker("no worker is alive")
+        raise NoWorker(served.idle())
     served.check_required(deps.settings.required)
     loading = [name for name, model in served.models.items() if model.state == "loading"]
     if not deps.settings.required and (loading or served.opening):

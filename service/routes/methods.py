@@ -11,7 +11,7 @@ from service.http.addresses import API
 from service.http.errors import NotFound
 from service.http.negotiation import JSON
 from service.routes import descriptions
-from workers.contract import Method, catalogue, claims, inputs, meant
+from workers.contract import FULL, TOLERANCES, Method, catalogue, claims, inputs, meant
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -43,6 +43,7 @@ def method_document(kind: type[Method]) -> dict[str, Any]:
         "citation": kind.citation,
         "needs": sorted(kind.needs),
         "takes_input": kind.takes_input,
+        "precisions": list(TOLERANCES) if kind.reduced else [FULL],
         "cost": kind.cost,
         "inputs": inputs(kind),
         "promises": claims(kind).promises._asdict(),

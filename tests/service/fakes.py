@@ -24,7 +24,7 @@ from service.queue.served import Served, summed
 from service.queue.status import Problem, State, Status
 from service.queue.submission import Order, Ticket
 from tests.service.fake_repository import DIGITS, TABLE, FakeRepository
-from workers.contract import InputKind, InvalidParameter, Priority, encode_npy
+from workers.contract import InputKind, InvalidParameter, Precision, Priority, encode_npy
 from workers.explanation.card import ModelCard
 from workers.explanation.model_state import ModelState
 from workers.jobs.fingerprints import seal, sketches
@@ -52,6 +52,7 @@ class FakeQueue(Queue):
         self.told: list[ModelState] = []
         self.repository = FakeRepository(self)
         self.alive = True
+        self.precision: Precision = "float32"
         self.reads = 0
         self.waited: list[float] = []
         self.open: list[tuple[str, str]] = []
@@ -176,7 +177,8 @@ class FakeQueue(Queue):
             *self.told,
         ]
         cards = {"digits": DIGITS, **self.served}
-        return summed([{**one, "states": "all"} for one in self.workers()], {"all": told}, cards)
+        beats = [{**one, "states": "all", "precisions": ["float32", "bfloat16"]} for one in self.workers()]
+        return summed(beats, {"all": told}, cards, precision=self.precision)
 
     def workers(self) -> list[dict[str, Any]]:
         loaded = {DIGITS.digest: 1000}

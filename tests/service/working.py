@@ -48,7 +48,9 @@ class WorkingQueue(FakeQueue):
             data = None if given is None else self.bytes[given.digest]
             now = float(next(self.clock))
             work = Work(key, order.job, order.model, now, now, kind=given.kind if given else None, data=data)
-            ((_, outcome),) = run([work], lambda one: self.loaded[one.job.model], supply=self._supply)
+            ((_, outcome),) = run(
+                [work], lambda one: self.loaded[one.job.model].at(one.job.precision), supply=self._supply
+            )
             if isinstance(outcome, ExplainError):
                 self.put(key, "failed", Problem(code=outcome.code, detail=outcome.detail, pointer=outcome.pointer))
                 return Ticket(key, "created")

@@ -11,6 +11,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 Mode: TypeAlias = Literal["RGB", "BGR", "L"]
 Output: TypeAlias = Literal["logits", "binary", "multilabel", "probabilities", "value", "evidence", "segmentation"]
+Precision: TypeAlias = Literal["float32", "tf32", "bfloat16"]  # of products; all else is float32 in each
+FULL: Precision = "float32"
+TOLERANCES: Mapping[Precision, float] = {
+    "float32": 1e-3,
+    "tf32": 1e-1,
+    "bfloat16": 1e-1,
+}  # of two machines, of the norm
 _CHANNELS = {"channel", "channels", "feature", "features"}
 PerChannel: TypeAlias = float | tuple[float, ...]
 
@@ -215,7 +222,9 @@ class ModelCard(_Frozen):
     labels: tuple[str, ...] = ()
     default_method: str = "integrated_gradients"
     accuracy: float | None = None
-    precision: str = Field(default="float32", description="The type that everything is computed in.")
+    precision: str = Field(
+        default=FULL, description="What everything is computed in; of tf32 and bfloat16 products alone."
+    )
     stored: tuple[str, ...] = Field(
         default=(), description="Types that weights are stored in, where others than `precision`, as bfloat16."
     )

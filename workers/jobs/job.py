@@ -7,14 +7,18 @@ from functools import cached_property
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from workers.explanation.card import FULL, Precision
 from workers.explanation.target import Target
 from workers.methods.catalogue import AnyMethod
 
 
 class Job(BaseModel):
-    """One explanation to make: digests of the model and of the input, one target, one configured method."""
+    """One explanation to make: digests of the model and of the input, one target, one configured method.
+
+    The precision is in its JSON, and so in its id, where it is not float32.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -22,6 +26,7 @@ class Job(BaseModel):
     input: str | None
     target: Target | None
     method: AnyMethod
+    precision: Precision = Field(default=FULL, exclude_if=lambda precision: precision == FULL)
 
     @cached_property
     def text(self) -> bytes:
@@ -35,10 +40,11 @@ class Job(BaseModel):
 
     @cached_property
     def group(self) -> str:
-        """What jobs that may share one pass have in common: the model, and the method and revisions less its seed."""
+        """What jobs that may share one pass have in common: model, precision, method and revisions, less its seed."""
         parameters = {name: value for name, value in self.method.to_json().items() if name != "seed"}
         revisions = self.method.revisions()
         alike = {"model": self.model, "method": parameters, "revisions": revisions, "input": self.input is not None}
+        alike |= self.model_dump(include={"precision"})
         return hashlib.sha256(canonical_json(alike)).hexdigest()[:32]
 
     def prepare(self) -> None:

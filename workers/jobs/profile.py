@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import product
 from typing import Any
 
+from workers.explanation.card import FULL, Precision
 from workers.jobs.job import Job, canonical_json
 from workers.methods.catalogue import catalogue
 from workers.methods.method import Method, with_models
@@ -16,7 +18,8 @@ NOTHING = "-"  # the profile of who has told of none
 
 def needs(job: Job) -> list[str]:
     """The words for the versions of models and the methods that the job names, the method's own held ones too."""
-    return [*sorted(map(_of_model, models_of(job))), *sorted({word_of(type(one)) for one in _all(job.method)})]
+    models = (_of_model(digest, job.precision) for digest in models_of(job))
+    return [*sorted(models), *sorted({word_of(type(one)) for one in _all(job.method)})]
 
 
 def models_of(job: Job) -> set[str]:
@@ -31,9 +34,10 @@ def models_of(job: Job) -> set[str]:
     return models
 
 
-def served(digests: Iterable[str]) -> list[str]:
+def served(digests: Iterable[str], precisions: Iterable[Precision] = (FULL,)) -> list[str]:
     """The words for what a worker of this version of Whence serves, that has models of these digests."""
-    return [*sorted(map(_of_model, digests)), *sorted(map(word_of, catalogue().values()))]
+    models = (_of_model(*one) for one in product(digests, precisions))
+    return [*sorted(models), *sorted(map(word_of, catalogue().values()))]
 
 
 @cache
@@ -48,7 +52,10 @@ def name_of(words: Sequence[str]) -> str:
 
 
 def lacking(words: str) -> tuple[list[str], list[str]]:
-    """Of what a job needs, the digests of models, and the methods with their revisions, as people write them."""
+    """Of what a job needs, the digests of models, and the methods with their revisions, as people write them.
+
+    A digest has `@bfloat16` behind it, where its model is to be computed so.
+    """
     told = [word.split(":", 1) for word in words.split()]
     models = [rest for kind, rest in told if kind == "model"]
     return models, [" at revision ".join(rest.split(":")[:2]) for kind, rest in told if kind == "method"]
@@ -64,8 +71,9 @@ def _mark(kind: type[Method]) -> str:
     return hashlib.sha256(canonical_json(_names(kind.model_json_schema()))).hexdigest()[:8]
 
 
-def _of_model(digest: str) -> str:
-    return f"model:{digest}"
+def _of_model(digest: str, precision: Precision) -> str:
+    """In float32 its digest alone, as it was before there was another."""
+    return f"model:{digest}" if precision == FULL else f"model:{digest}@{precision}"
 
 
 def _all(method: Method) -> list[Method]:

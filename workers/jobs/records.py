@@ -235,6 +235,11 @@ class Store:
                     "that has it came; ask again once both are of one version"
                 )
         version = digests[0].removeprefix("sha256:")[:12] if len(digests) == 1 else ", ".join(digests)
+        if precision := digests[0].partition("@")[2]:
+            return ModelNotServed(
+                f"no worker serves {model}@{version} in {precision}, and none came; start one with "
+                f"WHENCE_PRECISION={precision}, or the API without it"
+            )
         return ModelNotServed(f"no worker serves {model}@{version} any more, and none came; ask {model} again")
 
     def report(self, ids: Sequence[str], done: int, total: int, unit: str) -> set[str]:

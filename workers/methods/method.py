@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from workers.explanation.card import InputSpec
+from workers.explanation.card import FULL, InputSpec, Precision
 from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable, UnknownMethod, methods
 from workers.explanation.references import DatasetName, ModelName, with_datasets, with_models
 from workers.explanation.result import Kind, Result
@@ -68,6 +68,7 @@ class Method(BaseModel):
     one_input: ClassVar[str | None] = None  # what it does that several inputs cannot be given to, in words
     two_inputs: ClassVar[bool] = False  # whether it explains what two inputs have in common
     cost: ClassVar[Cost] = "one pass"
+    reduced: ClassVar[bool] = False  # whether the model's products may be taken in less than float32 for it
     averages_background: ClassVar[bool] = False  # over its rows, where `fill` says so: the default for tables
     revision: ClassVar[int] = 1
 
@@ -146,6 +147,11 @@ class Method(BaseModel):
         fields = (getattr(self, name) for name in type(self).model_fields)
         held = (one for value in fields for one in (value if isinstance(value, tuple) else (value,)))
         return tuple(one for one in held if isinstance(one, Method))
+
+    def computed_in(self, asked: Precision) -> Precision:
+        """The precision asked for, or float32 where this, or a method that it holds, cannot do with less."""
+        able = type(self).reduced and all(held.computed_in(asked) == asked for held in self.inner())
+        return asked if able else FULL
 
     def of_places(self) -> bool:
         """Whether it, or what it holds, gives each place of the input one number."""

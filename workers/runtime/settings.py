@@ -9,7 +9,12 @@ from pathlib import Path
 from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from workers.explanation.card import FULL, Precision
 from workers.jobs.blobs import SMALLEST
+
+
+class SettingRefused(RuntimeError):
+    """This machine cannot do what a setting says; the sentence says what it can."""
 
 
 class Settings(BaseSettings):
@@ -24,6 +29,9 @@ class Settings(BaseSettings):
     model_unpacked: ByteSize = Field(default=ByteSize(16 * 2**30), description="Bytes that a model sent may unpack to.")
     datasets: Path = Field(default=Path("datasets"), description="The folder of datasets; the API writes the same one.")
     device: str = Field(default="auto", description='"cpu", "cuda", "cuda:1"; "auto" takes CUDA where there is one.')
+    precision: Precision = Field(
+        default=FULL, description="float32; tf32 (CUDA) or bfloat16 besides it, for methods that bear it."
+    )
     workers: int = Field(default=1, ge=1, description="How many workers share this machine's cores.")
     threads: int | None = Field(default=None, ge=1, description="Torch threads; default: cores / workers.")
     queues: str = Field(default="interactive,batch", description="Celery queues to serve, comma-separated.")

@@ -13,6 +13,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.datasets.library import Datasets
+from workers.engine.arithmetic import settle
+from workers.explanation.card import FULL, Precision
 from workers.jobs import keys
 from workers.jobs.blobs import Objects
 from workers.jobs.connection import connect
@@ -30,12 +32,14 @@ from workers.runtime.execute.model_cache import ModelCache
 from workers.runtime.execute.model_support import with_support
 from workers.runtime.execute.resources import Stock
 from workers.runtime.model_versions import began, waits
-from workers.runtime.settings import Settings
+from workers.runtime.settings import SettingRefused, Settings
 from workers.runtime.supervise.heartbeat import CARD_TTL_S, Beat
 from workers.runtime.watch import Watch, served
 from workers.runtime.wishes import Asked
 from workers.runtime.worker import Worker
 from workers.telemetry import metrics
+
+SHORT_SINCE = (8, 0)  # the first compute capability that multiplies in tf32 and bfloat16
 
 
 def open_worker(settings: Settings, name: str) -> Worker:
@@ -48,7 +52,9 @@ def open_worker(settings: Settings, name: str) -> Worker:
     store = Store(jobs, objects)
     ring = functools.partial(ring_bell, jobs)
     repository = _repository(settings, jobs)
-    warm = ModelCache(repository, device, settings.model_memory)
+    precisions = borne(settings.precision, device)
+    settle(device)
+    warm = ModelCache(repository, device, settings.model_memory, precisions)
 
     def describe() -> dict[str, Any]:
         loaded, taken = warm.sizes(), memory(device)
@@ -61,7 +67,7 @@ def open_worker(settings: Settings, name: str) -> Worker:
         return [one.folder.path for one in repository.versions()]
 
     aside = Aside()
-    beat = Beat(store, repository, describe, ring, aside.full)
+    beat = Beat(store, repository, describe, ring, aside.full, precisions)
     asked = Asked(jobs, objects, repository.models, settings.model_unpacked, used)
     beat.start()
     Watch(repository, asked, warm.named).start()
@@ -106,11 +112,27 @@ def _repository(settings: Settings, jobs: Redis) -> ModelRepository:
 
 
 def chosen(device: str) -> str:
-    """The device that "auto" means here; raises RuntimeError where a GPU is named that torch cannot use."""
+    """The device that "auto" means here; raises SettingRefused where a GPU is named that torch cannot use."""
     there = torch.cuda.is_available()
     if device == "auto":
         return "cuda" if there else "cpu"
     if device.startswith("cuda") and not there:
         why = "sees none: is there one, with its driver?" if torch.version.cuda else "is built without CUDA"
-        raise RuntimeError(f"WHENCE_DEVICE is {device}, and torch {torch.__version__} {why}; cpu or auto works here")
+        raise SettingRefused(f"WHENCE_DEVICE is {device}, and torch {torch.__version__} {why}; cpu or auto works here")
     return device
+
+
+def borne(precision: Precision, device: str) -> tuple[Precision, ...]:
+    """What a worker of that setting computes in, float32 always; raises SettingRefused for what its device has not."""
+    if precision == FULL:
+        return (FULL,)
+    told = f"WHENCE_PRECISION is {precision}, and"
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise SettingRefused(
+            f"{told} this worker computes on the {device}: tf32 is of CUDA alone; take float32 or bfloat16"
+        )
+    if device.startswith("cuda") and (found := torch.cuda.get_device_capability(device)) < SHORT_SINCE:
+        raise SettingRefused(
+            f"{told} this GPU (sm_{found[0]}{found[1]}) has no such products, sm_80 is the first; take float32"
+        )
+    return FULL, precision

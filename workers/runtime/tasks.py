@@ -24,7 +24,7 @@ from workers.jobs.doorbell import RING, consumer
 from workers.jobs.doorbell import ring as ring_bell
 from workers.jobs.records import Store
 from workers.models import reading
-from workers.runtime.settings import Settings
+from workers.runtime.settings import SettingRefused, Settings
 from workers.runtime.supervise import activity, blob_cleanup, kombu_ack_fix, reconciler, shutdown, watchdog
 from workers.telemetry import metrics, tracing
 from workers.telemetry.log import adopt, configure
@@ -98,6 +98,9 @@ def _child_starts(**_: Any) -> None:
         from workers.runtime.startup import open_worker
 
         _worker = open_worker(settings, f"{socket.gethostname()}-{os.getppid()}")
+    except SettingRefused as why:
+        log.critical("the worker cannot start", reason=str(why))
+        activity.fail()
     except Exception:
         log.exception("the worker cannot start")  # Celery would take rings that nobody can answer
         activity.fail()

@@ -19,7 +19,7 @@ from service.cli.local.gpus import DEVICE, found, share
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis
 from service.cli.local.supervisor import Child, Say, Supervisor
 from service.http.errors import ModelLoading
-from workers.contract import WrongAddress, async_client, checked_redis_url
+from workers.contract import Precision, WrongAddress, async_client, checked_redis_url
 
 # glibc gives freed tensors back to the kernel by default and faults the pages in again for each pass.
 MALLOC = {
@@ -40,7 +40,7 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What `whence up` runs; `redis_url` None starts Redis too, `device` None leaves it to the environment.
+    """What `whence up` runs; `redis_url` None starts Redis too; `device`, `precision` None: as the environment says.
 
     All `api_workers` listen on the one port.
     """
@@ -54,6 +54,7 @@ class Plan:
     patience: float = 180.0
     api_workers: int = 1
     device: str | None = None
+    precision: Precision | None = None
 
     def url(self) -> str:
         """Where a client on this machine finds the API."""
@@ -129,6 +130,7 @@ def environment(plan: Plan, jobs_url: str, cache_url: str) -> dict[str, str]:
         "WHENCE_REDIS_URL": jobs_url,
         "WHENCE_WORKERS": str(plan.workers),
         **({DEVICE: plan.device} if plan.device else {}),
+        **({"WHENCE_PRECISION": plan.precision} if plan.precision else {}),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,17 @@ def test_all_gpus_of_none_is_refused_with_what_works(
     assert done.exit_code == 2
     assert "no GPU is to be had here" in done.stderr
     assert "leave --gpus out" in done.stderr
+
+
+def test_tf32_where_there_is_no_gpu_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = CliRunner().invoke(app, ["up", "--precision", "tf32"])
+    assert done.exit_code == 2
+    assert "--precision tf32: no GPU is to be had here" in done.stderr
+    assert "take float32 or bfloat16" in done.stderr
+
+
+def test_the_api_and_the_workers_are_told_the_precision() -> None:
+    plan = Plan(models=Path("models"))
+    assert "WHENCE_PRECISION" not in environment(plan, "jobs", "cache")
+    assert environment(replace(plan, precision="bfloat16"), "jobs", "cache")["WHENCE_PRECISION"] == "bfloat16"

@@ -212,6 +212,47 @@ def test_every_target_is_asked_for_again_as_it_was(target: Any) -> None:
     assert parse_targets(request_of(job, "digits")["target"], card) == [target]
 
 
+@pytest.fixture
+def short(queue: FakeQueue) -> Iterator[str]:
+    """A service like the other that computes in bfloat16."""
+    queue.precision = "bfloat16"
+    with serving(create_app(Settings(log_level="CRITICAL", precision="bfloat16"), queue)) as url:
+        yield url
+
+
+def test_a_receipt_is_of_the_precision_that_it_names(
+    verify: Run, receipt: Path, short: str, queue: FakeQueue, url: str, tmp_path: Path
+) -> None:
+    """By a service of another it cannot be computed again, and it is told why; by one of its own it can."""
+    done = verify("--url", short)
+    assert done.exit_code == 3
+    assert "it computes in bfloat16, and the receipt is of float32" in done.stderr
+    request = {"model": "digits", "method": {"name": "integrated_gradients", "steps": 7}, "target": 1}
+    png = (tmp_path / "seven.png").read_bytes()
+    sent = {"data": {"request": json.dumps(request)}, "files": {"input": ("seven.png", png)}}
+    key = httpx.post(short + URL, **sent).json()["id"]  # type: ignore[arg-type]
+    told = httpx.get(f"{short}{URL}/{key}/receipt")
+    assert (told.json()["job"]["precision"], told.json()["id"]) == ("bfloat16", key)
+    receipt.write_bytes(told.content)
+    assert verify("--url", short).exit_code == 0
+    queue.precision = "float32"
+    done = verify()
+    assert (done.exit_code, "it computes in float32, and the receipt is of bfloat16" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize(("noise", "code"), [(3e-2, 0), (0.3, 1)])
+def test_shorter_products_may_be_further_apart(
+    verify: Run, receipt: Path, short: str, png: bytes, monkeypatch: pytest.MonkeyPatch, noise: float, code: int
+) -> None:
+    request = {"model": "digits", "method": {"name": "integrated_gradients", "steps": 7}, "target": 1}
+    sent = {"data": {"request": json.dumps(request)}, "files": {"input": ("seven.png", png)}}
+    key = httpx.post(short + URL, **sent).json()["id"]  # type: ignore[arg-type]
+    receipt.write_bytes(httpx.get(f"{short}{URL}/{key}/receipt").content)
+    otherwise(monkeypatch, noise)
+    assert verify("--url", short).exit_code == code
+    assert verify("--url", short, "--tolerance", "0.001").exit_code == 1
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 1000, 150_528])
 def test_sketches_tell_how_far_arrays_are_apart(size: int) -> None:
     random = np.random.default_rng(size)

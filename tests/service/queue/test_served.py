@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.http.errors import NoWorker
 from service.queue.served import Served, summed
 from tests.repositories import TOY
 from workers.contract import ModelState
@@ -42,6 +43,21 @@ def test_a_name_stands_for_a_version_that_can_be_asked_for(
     workers: list[tuple[str, str]], own: str, expected: object
 ) -> None:
     assert served(*workers, own=own).card("toy") == expected
+
+
+def test_models_are_those_of_workers_that_compute_as_the_api_asks() -> None:
+    beats: list[dict[str, Any]] = [
+        {"id": "plain", "states": "new", "methods": "m"},  # of a version that had but one
+        {"id": "short", "states": "old", "methods": "m", "precisions": ["float32", "bfloat16"]},
+    ]
+    plain, short, tf32 = (summed(beats, STATES, CARDS, "m", one) for one in ("float32", "bfloat16", "tf32"))
+    assert (plain.card("toy"), plain.workers) == (NEW, 2)
+    assert short.card("toy") == OLD.model_copy(update={"precision": "bfloat16"})
+    assert (short.workers, short.others) == (1, 1)
+    with pytest.raises(
+        NoWorker, match=r"computes in tf32, .*\(2 in others\); start workers with WHENCE_PRECISION=tf32"
+    ):
+        tf32.card("toy")
 
 
 def test_any_version_can_be_named() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 
+from workers.engine.arithmetic import products, settle
+from workers.explanation.card import Precision
 from workers.runtime.execute.hardware import memory
-from workers.runtime.startup import chosen
+from workers.runtime.startup import borne, chosen
 
 
 def test_the_process_tells_what_it_takes() -> None:
@@ -39,3 +43,53 @@ def test_a_gpu_that_is_not_there_is_told_with_what_works(monkeypatch: pytest.Mon
             chosen(device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [chosen(device) for device in ("auto", "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
+
+
+def test_a_worker_computes_in_float32_and_in_what_its_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert borne("float32", "cpu") == ("float32",)
+    assert borne("bfloat16", "cpu") == ("float32", "bfloat16")
+    assert borne("tf32", "cuda:1") == ("float32", "tf32")
+    with pytest.raises(RuntimeError, match=r"WHENCE_PRECISION is tf32, and this worker computes on the cpu: .* CUDA"):
+        borne("tf32", "cpu")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    lacking: list[Precision] = ["tf32", "bfloat16"]
+    for one in lacking:
+        with pytest.raises(RuntimeError, match=rf"WHENCE_PRECISION is {one}, and this GPU \(sm_75\) has no such"):
+            borne(one, "cuda")
+    assert borne("float32", "cuda") == ("float32",)
+
+
+@pytest.fixture
+def untouched() -> Iterator[None]:
+    """torch's own settings, put back."""
+    of_convolutions, of_products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = of_convolutions.allow_tf32, of_convolutions.deterministic, of_products.allow_tf32
+    yield
+    of_convolutions.allow_tf32, of_convolutions.deterministic, of_products.allow_tf32 = before
+    of_products.allow_bf16_reduced_precision_reduction = True
+
+
+def test_float32_is_no_tf32_and_tf32_is_for_a_while(untouched: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's default for convolutions on CUDA is tf32: answers would be a thousandth from the CPU's."""
+    told: list[bool] = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *_, **__: told.append(True))
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    settle("cpu")
+    assert (torch.backends.cudnn.allow_tf32, told) == (True, [])
+    settle("cuda:1")
+
+    def now() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    assert (now(), told, torch.backends.cudnn.deterministic) == ((False, False), [True], True)
+    with products("tf32"):
+        assert now() == (True, True)
+    assert now() == (False, False)
+    others: list[Precision] = ["float32", "bfloat16"]
+    for other in others:
+        with products(other):
+            assert now() == (False, False)
+    with pytest.raises(ZeroDivisionError), products("tf32"):
+        _ = 1 / 0
+    assert now() == (False, False)

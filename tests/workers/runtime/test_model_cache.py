@@ -15,6 +15,7 @@ from tests.repositories import Fixed, whole
 from tests.toys import model_of, net
 from workers.engine.device import DeviceLost
 from workers.engine.model.function import Function
+from workers.explanation.card import Precision
 from workers.explanation.errors import ModelAway, UnknownModel
 from workers.models.folder import Folder
 from workers.models.kept_cards import Whole
@@ -61,6 +62,22 @@ def ask(warm: ModelCache, name: str) -> Function:
 def test_a_model_is_loaded_once(loads: list[str], tmp_path: Path) -> None:
     warm = warm_of(tmp_path)
     assert ask(warm, "a") is ask(warm, "a")
+    assert loads == ["a"]
+
+
+def test_a_work_gets_the_model_in_its_precision_or_none(loads: list[str], tmp_path: Path) -> None:
+    def asked(warm: ModelCache, precision: Precision) -> Function:
+        found = work()
+        return warm.model(
+            replace(found, job=found.job.model_copy(update={"model": "sha256:a", "precision": precision}))
+        )
+
+    warm = warm_of(tmp_path)
+    with pytest.raises(ModelAway, match="toy is not computed in bfloat16 here"):
+        asked(warm, "bfloat16")
+    warm.precisions = ("float32", "bfloat16")
+    both: list[Precision] = ["float32", "bfloat16", "float32"]
+    assert [asked(warm, one).precision for one in both] == both
     assert loads == ["a"]
 
 

@@ -8,10 +8,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError
+from structlog.testing import capture_logs
 
 from workers.jobs import keys
 from workers.jobs.records import Store
 from workers.runtime import tasks
+from workers.runtime.settings import SettingRefused
 from workers.runtime.supervise import activity, watchdog
 from workers.runtime.supervise.watchdog import Watchdog
 
@@ -97,6 +99,20 @@ def test_nor_one_whose_redis_takes_no_writes(store: Store, jobs: Redis, monkeypa
 def test_nor_one_whose_child_still_starts(clock: Clock) -> None:
     activity.opening()
     assert not looks(Watchdog(lambda: True, _since=clock.now), clock, 1000)
+
+
+def test_a_setting_that_cannot_be_followed_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise SettingRefused("cpu works here")
+
+    monkeypatch.setattr("workers.runtime.startup.open_worker", refused)
+    with capture_logs() as told:
+        tasks._child_starts()
+    assert [one for one in told if one["log_level"] == "critical"] == [
+        {"event": "the worker cannot start", "reason": "cpu works here", "log_level": "critical"}
+    ]
+    assert not any("exc_info" in one for one in told)
+    assert activity.last() == -math.inf
 
 
 def test_one_whose_child_cannot_start_is_ended_at_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

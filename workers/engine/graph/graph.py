@@ -84,7 +84,8 @@ def references(argument: Any) -> Iterable[int]:
 class Graph:
     """Calls in order; the node at 0 is the input, `output` is the index of what the model returns.
 
-    Of one that is `alone` a row's values depend on the other rows of the pass: it is run a row at a time.
+    Of one that is `alone` a row's values depend on the other rows of the pass: it is run a row at a time. One whose
+    products are `reduced` has the same graph in full precision as `exact`.
     Nothing in it changes after it is made, so that any number of threads may run it at once.
     """
 
@@ -92,6 +93,7 @@ class Graph:
     output: int
     alone: bool = False
     returned: Mapping[str, int] = field(default_factory=dict)  # of several outputs, the node of each by its name
+    exact: Graph | None = field(default=None, repr=False, compare=False)
     affine: dict[int, bool] = field(init=False, default_factory=dict, compare=False)  # what `linearity` found out
     _last_use: dict[int, tuple[int, ...]] = field(init=False)
     _carriers: tuple[tuple[int, ...], ...] = field(init=False)  # by node, those that its value flows into

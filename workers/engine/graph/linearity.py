@@ -20,6 +20,8 @@ def is_affine(node: Node, graph: Graph) -> bool:
 
     What else the call reads (constants, indices, masks) is as it is for an input of zeros.
     """
+    if graph.exact is not None:
+        return is_affine(graph.exact.nodes[node.index], graph.exact)
     if node.index not in graph.affine:
         graph.affine[node.index] = _tried(node, graph)
     return graph.affine[node.index]

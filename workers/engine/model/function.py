@@ -17,7 +17,7 @@ from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
-from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.card import FULL, InputSpec, ModelCard, Precision
 from workers.explanation.inputs import Shapes, is_beside
 from workers.explanation.target import Target
 from workers.explanation.text import Encoder
@@ -57,6 +57,7 @@ class Function:
         self.takes: Mapping[str, InputSpec] = card.named
         self.device = device
         self.dtype = dtype
+        self.precision: Precision = FULL
         self.rows = rows
         self._chunk = rows or chunk
         self._shrunk_at = -math.inf
@@ -72,6 +73,13 @@ class Function:
 
     def check(self) -> None:
         """Raise PredictorChanged where it is no longer what was loaded; what is computed here stays."""
+
+    def at(self, precision: Precision) -> Function:  # noqa: ARG002  # what overrides it reads it
+        """The same with its products in that precision, made once; what another server computes is as it is.
+
+        Asked of the whole model: `towards` comes after.
+        """
+        return self
 
     def towards(self, target: Target | None) -> Self:
         """The same model, asked about this target: methods refuse no more than stands between it and the input."""

@@ -20,9 +20,10 @@ from workers.engine.compile.row_independence import settle
 from workers.engine.graph import ops
 from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.graph import Graph, Node
+from workers.engine.graph.reduced import reduced
 from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
-from workers.engine.model.batch import Batch
+from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.function import Function
 from workers.engine.model.sizes import NOT_TAKEN, first_taken, not_taken
 from workers.engine.rules import assign
@@ -30,13 +31,9 @@ from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient
 from workers.engine.rules.entry import Table
 from workers.engine.rules.rule import Rule
+from workers.explanation.card import Precision
 from workers.explanation.composite import DEFAULT, Choices
-from workers.explanation.errors import (
-    Instead,
-    InvalidParameter,
-    InvalidTarget,
-    methods,
-)
+from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.explanation.inputs import Shapes, is_open, of_laid, opened, other_sizes
 from workers.explanation.spec import ModelSpec, of_shapes
 from workers.explanation.spelling import meant
@@ -72,6 +69,7 @@ class Model(Function):
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
         self._made: Callable[[Shapes], Model] | None = None
+        self._reduced: dict[Precision, Model] = {}
         self.stochastic: Callable[[], Compiled] | None = None
 
     @classmethod
@@ -121,7 +119,7 @@ class Model(Function):
 
         shapes = of_laid(spec.laid, traced_shapes(program, spec.fed))
         model = copy.copy(made(shapes))
-        model.takes, model._made = spec.named, made
+        model.takes, model._made, model._reduced = spec.named, made, {}
         other = first_taken(made, other_sizes(shapes, spec.laid)) or model
         model.published = opened(model.card, other.card, spec.named)
         return model
@@ -130,10 +128,24 @@ class Model(Function):
         if self._made is None:
             return self
         try:
-            found = self._made(shapes)
+            found = self._made(shapes).at(self.precision)
         except NOT_TAKEN as error:
             raise not_taken(error, shapes, self.device) from None
         found.any_size = self
+        return found
+
+    def at(self, precision: Precision) -> Model:
+        if precision == self.precision:
+            return self
+        found = self._reduced.get(precision) or self._reduced.setdefault(precision, self._in(precision))
+        found.card = self.card.model_copy(update={"precision": precision})  # whose labels may have changed meanwhile
+        return found
+
+    def _in(self, precision: Precision) -> Model:
+        found = copy.copy(self)
+        found.precision, found._rules, found._chunk = precision, {}, self.rows
+        if precision == "bfloat16":
+            found.graph, found.folded = reduced(self.graph), reduced(self.folded)
         return found
 
     @property
@@ -146,8 +158,8 @@ class Model(Function):
 
     def outputs(self, batch: Batch) -> Tensor:
         """What the model returns for the batch's inputs, from a pass already made where there is one."""
-        tape = batch.cache.find(Tape)
-        return super().outputs(batch) if tape is None else tape.output
+        tape, made = batch.cache.find(Tape), batch.cache.find(Outputs)
+        return super().outputs(batch) if tape is None or made is not None else tape.output
 
     def tape(self, batch: Batch) -> Tape:
         """The batch's forward pass node by node, made once for all methods on these inputs; batch norm is folded."""

@@ -23,6 +23,7 @@ class GradCam(Method):
     citation = "Selvaraju et al. 2017, Grad-CAM"
     question = "Where in the image does a layer see what speaks for the target?"
     needs = frozenset({"gradients", "layer"})
+    reduced = True
 
     layer: SpatialLayer = None
     relu: bool = Field(default=True, description="Keep only what speaks for the target; otherwise the signed map.")

@@ -22,6 +22,7 @@ class GradCamPlusPlus(Method):
     citation = "Chattopadhay et al. 2018, Grad-CAM++"
     question = "Where does a layer see what speaks for the target, be it in one place or in many?"
     needs = frozenset({"gradients", "layer"})
+    reduced = True
 
     layer: SpatialLayer = None
 

@@ -22,6 +22,7 @@ class GuidedGradCam(Method):
     citation = "Selvaraju et al. 2017, Grad-CAM; Springenberg et al. 2015"
     question = "Which fine patterns speak for the target, in the places that a layer looks at?"
     needs = frozenset({"graph", "layer"})
+    reduced = True
 
     layer: SpatialLayer = None
     start: SignalStart = "one"

@@ -22,6 +22,7 @@ class LayerCam(Method):
     citation = "Jiang et al. 2021, LayerCAM"
     question = "Which places of a layer, a low one too, speak for the target?"
     needs = frozenset({"gradients", "layer"})
+    reduced = True
 
     layer: SpatialLayer = None
 

@@ -27,6 +27,7 @@ class Predict(Method):
     kind = "scores"
     takes_target = False
     revision = 2
+    reduced = True
 
     top: int = Field(default=5, ge=1, le=1000, description="How many of the highest outputs are named.")
 

@@ -30,6 +30,7 @@ class Deconvnet(Method):
     citation = "Zeiler, Fergus 2014, Visualizing and Understanding Convolutional Networks"
     question = "Which input pattern would rebuild the score, or a layer's activations, when the net is run backwards?"
     needs = frozenset({"graph"})
+    reduced = True
 
     layer: str | None = Field(
         default=None,

@@ -23,6 +23,7 @@ class Gradient(Method):
     citation = "Simonyan, Vedaldi, Zisserman 2014, Deep Inside Convolutional Networks; book ch. 9.2"
     question = "Which input features would change the score most, if changed a little?"
     needs = frozenset({"gradients"})
+    reduced = True
 
     reduce: Literal["none", "abs", "square"] = Field(
         default="none", description="What is done to each value: nothing, its absolute value, or its square."

@@ -24,6 +24,7 @@ class GuidedBackprop(Method):
     citation = "Springenberg et al. 2015, Striving for Simplicity: The All Convolutional Net"
     question = "Which input pattern do the active neurons that speak for the score respond to?"
     needs = frozenset({"graph"})
+    reduced = True
 
     start: SignalStart = "one"
 

@@ -21,6 +21,7 @@ class InputTimesGradient(Method):
     citation = "Shrikumar et al. 2016, Not Just a Black Box; book ch. 22.1"
     question = "How much does each feature contribute, taking the model as linear around this input?"
     needs = frozenset({"gradients"})
+    reduced = True
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         scores, found = model.gradients(batch)

@@ -26,6 +26,7 @@ class SmoothGrad(Method):
     question = "What does the method say once the noise of a single gradient is averaged away?"
     cost = "tens of passes"
     revision = 3
+    reduced = True
 
     of: AnyMethod = Field(default="gradient", description="The method that is averaged.")  # type: ignore[assignment]  # validated from its name
     samples: int = Field(default=50, ge=1, le=5000, description="Noisy copies of the input.")

@@ -30,6 +30,7 @@ class DeepTaylor(Method):
     question = "Which input features carry a positive score, counting only what speaks for it?"
     needs = frozenset({"graph"})
     revision = 2
+    reduced = True
 
     bounds: Literal["card", "positive", "real"] | tuple[float, float] = Field(
         default="card",

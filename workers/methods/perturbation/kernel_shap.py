@@ -30,6 +30,7 @@ class KernelShap(Method):
     question = "How do the segments share the difference in score between this input and a filled one, by regression?"
     cost = "thousands of passes"
     averages_background = True
+    reduced = True
 
     segments: Segments = None
     count: SegmentCount = 50

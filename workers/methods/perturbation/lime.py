@@ -29,6 +29,7 @@ class Lime(Method):
     question = "Which segments carry the score, in a linear model of it around this input?"
     cost = "thousands of passes"
     averages_background = True
+    reduced = True
 
     segments: Segments = None
     count: SegmentCount = 50

@@ -26,6 +26,7 @@ class Occlusion(Method):
     question = "Which regions does the score depend on, seen by hiding them one after the other?"
     cost = "hundreds of passes"
     averages_background = True
+    reduced = True
 
     patch: int | None = Field(
         default=None,

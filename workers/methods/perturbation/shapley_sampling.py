@@ -29,6 +29,7 @@ class ShapleySampling(Method):
     question = "What does each segment add to the score when the segments are shown one after the other?"
     cost = "thousands of passes"
     averages_background = True
+    reduced = True
 
     segments: Segments = None
     count: SegmentCount = 50

@@ -19,7 +19,7 @@ def machine(model: Function, rows: int) -> dict[str, Any]:
     return {
         **_device(str(model.device)),
         "threads": torch.get_num_threads(),
-        "precision": torch.get_float32_matmul_precision(),
+        "precision": model.precision,
         "dtype": str(model.dtype).removeprefix("torch."),
         "batch_size": rows,
         "chunk": model.measured_chunk,

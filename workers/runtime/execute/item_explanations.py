@@ -80,7 +80,8 @@ class ItemExplanations:
     def _work(self, number: int) -> Work:
         (kind, digest, data), now = sent(self.contents.item(number)), time.time()
         card = self.model.card
-        job = Job(model=card.digest, input=digest, target=self.target, method=self.method)
+        precision = self.model.precision
+        job = Job(model=card.digest, input=digest, target=self.target, method=self.method, precision=precision)
         return Work(job.id, job, card.name, now, now, kind=kind, data=data)
 
     def _save(self, job_id: str, outcome: Finished) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from contextlib import nullcontext
 
 import structlog
@@ -12,6 +13,7 @@ import torch
 
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.function import Function
+from workers.explanation.card import FULL, Precision
 from workers.explanation.errors import ModelAway, UnknownModel
 from workers.jobs.profile import models_of
 from workers.jobs.records import Work
@@ -29,11 +31,15 @@ log = structlog.get_logger()
 class ModelCache:
     """The models of a repository, by digest; safe for threads.
 
-    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more.
+    `budget`: bytes of model files to keep loaded; the model in use stays even where it alone is more. `precisions` are
+    those that works may ask for.
     """
 
-    def __init__(self, repository: ModelRepository, device: str, budget: int) -> None:
+    def __init__(
+        self, repository: ModelRepository, device: str, budget: int, precisions: Collection[Precision] = (FULL,)
+    ) -> None:
         self.device = device
+        self.precisions = precisions
         self.budget = budget
         self.repository = repository
         self._loaded: OrderedDict[str, tuple[Folder, Function]] = OrderedDict()
@@ -47,11 +53,16 @@ class ModelCache:
             importlib.import_module("workers.models.export.warm_up")
 
     def model(self, work: Work) -> Function:
-        """The model of a work, loaded where it is not; raises ModelAway, InvalidFolder, PickledPayload."""
+        """The model of a work in its precision, loaded where it is not.
+
+        Raises ModelAway, InvalidFolder, PickledPayload.
+        """
         whole = self.repository.find(work.job.model)
         if whole is None:
             raise ModelAway(f"this version of {work.model} is served here no more")
-        return self.loaded(whole)
+        if work.job.precision not in self.precisions:
+            raise ModelAway(f"{work.model} is not computed in {work.job.precision} here")
+        return self.loaded(whole).at(work.job.precision)
 
     def named(self, name: str) -> Function:
         """The model of that digest or name, loaded where it is not; raises UnknownModel, and as `model` does."""

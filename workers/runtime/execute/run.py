@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
+from workers.engine.arithmetic import products
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.batch import Batch, Report, silent
 from workers.engine.model.explained_score import explained_scores
@@ -19,6 +20,7 @@ from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
 from workers.engine.model.rows_at_once import rows_at_once
 from workers.engine.perturbation.chunks import even
+from workers.explanation.card import Precision
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
 from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
@@ -113,7 +115,7 @@ class _Shift:
     watch: ReportOf
     supply: Supply
     inputs: dict[Place, Prepared] = field(default_factory=dict)
-    last: tuple[list[Place], Batch] | None = None
+    last: tuple[tuple[Precision, list[Place]], Batch] | None = None
 
     def prepared(self, model: Function, works: Sequence[Work]) -> Iterator[Known]:
         new = {place(work): work for work in works if place(work) not in self.inputs}
@@ -187,7 +189,7 @@ class _Shift:
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
         with looking(getattr(batch.report, "look", None)):
-            with instrumentation.batch([row.work for row in rows]), contained():
+            with instrumentation.batch([row.work for row in rows]), contained(), products(model.precision):
                 results = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
             prediction, told = explained_scores(model, batch) if method.takes_input else ([[] for _ in rows], [])
@@ -206,7 +208,7 @@ class _Shift:
     def batch(self, model: Function, rows: Sequence[Ready]) -> Batch:
         """The rows as a batch; where the one before had the same inputs, it shares their forward pass."""
         works = [row.work for row in rows]
-        places = [place(work) for work in works]
+        places = model.precision, [place(work) for work in works]
         targets = [work.job.target for work in works if work.job.target]
         seeds = [seed(work) for work in works]
         if self.last is not None and self.last[0] == places:

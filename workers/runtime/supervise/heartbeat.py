@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.explanation.card import ModelCard
+from workers.explanation.card import FULL, ModelCard, Precision
 from workers.jobs import keys, profile
 from workers.jobs.records import Store
 from workers.models.repository import ModelRepository
@@ -31,6 +31,7 @@ class Beat:
     """Tells that a worker lives, and what it serves: `describe()` gives what else the heartbeat says, its id first.
 
     `ring` wakes a worker for a priority. `busy()` gives the digests of models of which it takes no more work just now.
+    `precisions` are those that it computes in.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Beat:
         describe: Callable[[], dict[str, Any]],
         ring: Callable[[str], None],
         busy: Callable[[], Collection[str]] = frozenset,
+        precisions: Sequence[Precision] = (FULL,),
     ) -> None:
         self.jobs: Redis = store.jobs
         self.store = store
@@ -47,6 +49,7 @@ class Beat:
         self.describe = describe
         self.ring = ring
         self.busy = busy
+        self.precisions = precisions
         self._cards: dict[str, float] = {}  # when each was published
         self._lock = threading.Lock()
         self._offering = threading.Lock()
@@ -68,6 +71,7 @@ class Beat:
                 "states": place,
                 "profile": self.store.profile,
                 "methods": profile.methods(),
+                "precisions": self.precisions,
                 "ends": shutdown.asked(),
                 "opens": opens,
                 "at": time.time(),
@@ -81,8 +85,8 @@ class Beat:
         """Tell what this worker serves, and what of it may be claimed now."""
         with self._offering:
             digests, busy = self.repository.digests(), self.busy()
-            now = profile.served(digest for digest in digests if digest not in busy)
-            rung = self.store.offer(profile.served(digests), WORKER_TTL_S, now)
+            now = profile.served((digest for digest in digests if digest not in busy), self.precisions)
+            rung = self.store.offer(profile.served(digests, self.precisions), WORKER_TTL_S, now)
         for due in rung:
             self._wake(due)
 

@@ -23,6 +23,7 @@ class ScoreCam(Method):
     question = "Which places does a layer see that by themselves keep the score up, without any gradient?"
     needs = frozenset({"layer"})
     cost = "hundreds of passes"
+    reduced = True
 
     layer: SpatialLayer = None
 

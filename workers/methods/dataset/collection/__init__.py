@@ -32,6 +32,7 @@ class Collection(Method):
     needs = frozenset({"dataset"})
     takes_input = False
     cost = "thousands of passes"
+    reduced = True
 
     of: OfAnInput = Field(
         default={"name": "gradient"},  # type: ignore[assignment]  # validated from its name

@@ -32,6 +32,7 @@ class DeepLift(Method):
         "Which features made the score differ from the baseline's, each unit's difference shared among its inputs?"
     )
     needs = frozenset({"graph"})
+    reduced = True
 
     rule: Rule = Field(
         default="rescale",

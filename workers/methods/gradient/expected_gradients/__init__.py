@@ -32,6 +32,7 @@ class ExpectedGradients(Method):
     needs = frozenset({"gradients"})
     cost = "hundreds of passes"
     revision = 3
+    reduced = True
 
     samples: int = Field(default=100, ge=1, le=10000, description="Random baselines, each with one point of its line.")
     dataset: DatasetName | None = Field(

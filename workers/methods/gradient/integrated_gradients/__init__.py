@@ -28,6 +28,7 @@ class IntegratedGradients(Method):
     question = "How is the difference in score between a baseline and this input shared among the features?"
     needs = frozenset({"gradients"})
     cost = "tens of passes"
+    reduced = True
 
     steps: int = Field(default=50, ge=1, le=2000, description="Points on the line.")
     tolerance: float | None = Field(

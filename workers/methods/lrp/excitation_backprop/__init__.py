@@ -27,6 +27,7 @@ class ExcitationBackprop(Method):
     question = "Where would a winner-take-all search for what excites the target end up?"
     needs = frozenset({"graph"})
     revision = 2
+    reduced = True
 
     contrastive: bool = Field(
         default=False, description="Take away what speaks against the target: a map that singles it out."

@@ -30,6 +30,7 @@ class Lrp(Method):
     question = "Which input features carry the score, when every layer hands its relevance on to what caused it?"
     needs = frozenset({"graph"})
     revision = 2
+    reduced = True
 
     composite: Preset | Table = Field(
         default="epsilon_plus_flat",

@@ -27,6 +27,7 @@ class Rise(Method):
     citation = "Petsiuk, Das, Saenko 2018, RISE: Randomized Input Sampling for Explanation of Black-box Models"
     question = "Which places, when they happen to be shown, go with a high score?"
     cost = "thousands of passes"
+    reduced = True
 
     masks: int = Field(default=4000, ge=10, le=20000, description="Random masks.")
     cells: int = Field(default=7, ge=1, le=100, description="Cells of a mask's grid along each axis.")
