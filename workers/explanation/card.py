@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -159,6 +159,15 @@ class InputSpec(_Frozen):
 
 
 _STEP = re.compile(r"\.t(0|[1-9]\d{0,6})\.")  # of a recurrent layer, in the name of what it computes
+_CALL = re.compile(r"(?:@([1-9]\d{0,6}))?\.(?=[^.@]+$)")  # of a cell that is called step by step
+
+
+def steps_of(name: str) -> Iterator[tuple[str, int]]:
+    """What a name says of the step of a recurrent layer, or of the call of a cell: with a star for it, and which."""
+    if at := _STEP.search(name):
+        yield f"{name[: at.start()]}.t*.{name[at.end() :]}", int(at[1])
+    if at := _CALL.search(name):
+        yield f"{name[: at.start()]}@*.{name[at.end() :]}", int(at[1] or 0)
 
 
 class Layer(_Frozen):
@@ -183,8 +192,13 @@ class Layer(_Frozen):
         default=0,
         exclude_if=lambda count: not count,
         description="Of a value that every step of a recurrent layer has: how many there are. The `*` in its name "
-        "stands for the number of the step, from 0.",
+        "stands for the number of the step, from 0; of a cell that is called step by step, `cell@*.c`, the first is "
+        "`cell.c` and the next `cell@1.c`.",
     )
+
+    def at(self, step: int) -> str:
+        """The name of what one of the steps computes."""
+        return self.name.replace(".t*.", f".t{step}.").replace("@*.", f"@{step}." if step else ".")
 
 
 class MethodSupport(_Frozen):
@@ -240,11 +254,11 @@ class ModelCard(_Frozen):
     def layer(self, name: str) -> Layer | None:
         """The layer of that name or alias, or what a step of a recurrent layer computes; None where there is none."""
         found = next((layer for layer in self.layers if name == layer.name or name in layer.aliases), None)
-        if found is not None or (at := _STEP.search(name)) is None:
+        if found is not None:
             return found
-        pattern = f"{name[: at.start()]}.t*.{name[at.end() :]}"
-        cell = next((cell for cell in self.cells if cell.name == pattern), None)
-        return cell.model_copy(update={"name": name, "steps": 0}) if cell and int(at[1]) < cell.steps else None
+        steps = dict(steps_of(name))
+        cell = next((cell for cell in self.cells if steps.get(cell.name, cell.steps) < cell.steps), None)
+        return cell.model_copy(update={"name": name, "steps": 0}) if cell else None
 
     @property
     def named(self) -> Mapping[str, InputSpec]:

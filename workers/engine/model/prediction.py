@@ -16,13 +16,13 @@ from workers.engine.graph.axis_kinds import axes_of_parts
 from workers.engine.graph.graph import Graph, Node
 from workers.engine.model.outputs import class_chances
 from workers.engine.model.target_masks import totals
-from workers.explanation.card import InputSpec, Layer, ModelCard
+from workers.explanation.card import InputSpec, Layer, ModelCard, steps_of
 from workers.explanation.card_checks import check_output
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import explained
 from workers.explanation.spec import ModelSpec
 
-CELL = re.compile(r"(?<=\.)(l\d+(?:_reverse)?)\.t(\d+)\.")  # what a step of a recurrent layer computes
+CELL = re.compile(r"\.l\d+(_reverse)?\.t\*\.")  # what a step of a recurrent layer computes
 
 
 def card(
@@ -67,14 +67,21 @@ def _cells(graph: Graph) -> tuple[Layer, ...]:
     """What every step of a recurrent layer computes, by names with a star for the step."""
     found: dict[str, dict[int, Node]] = {}
     for node in graph.nodes[1:]:
-        if (at := CELL.search(node.layer)) and node.rows.plain and len(node.shape or ()) == 1:
-            name = f"{node.layer[: at.end(1)]}.t*.{node.layer[at.end() :]}"
-            found.setdefault(name, {})[int(at[2])] = node
+        if node.rows.plain and len(node.shape or ()) == 1:
+            for pattern, step in (one for name in (node.layer, *node.aliases) for one in steps_of(name)):
+                found.setdefault(pattern, {})[step] = node
     return tuple(
         Layer(name=name, op=steps[0].op, shape=steps[0].shape or (), axes=("channel",), steps=len(steps))
         for name, steps in found.items()
+        if CELL.search(name) or _is_called(name, found)
         if sorted(steps) == list(range(len(steps))) and len({node.shape for node in steps.values()}) == 1
     )
+
+
+def _is_called(name: str, found: Mapping[str, Mapping[int, Node]]) -> bool:
+    """Whether it is of a cell that is called step by step: every call has a state."""
+    cell, call, _ = name.rpartition("@*.")
+    return bool(call) and 1 < len(found[name]) == len(found.get(f"{cell}@*.h", ()))
 
 
 def card_of_function(spec: ModelSpec, outputs: tuple[int, ...]) -> ModelCard:

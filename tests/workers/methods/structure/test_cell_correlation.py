@@ -67,6 +67,47 @@ def test_it_is_numpys_correlation_of_every_cell_and_series(model: Model, layer: 
     assert (row.arrays["items"] == 11).all()
 
 
+class Called(nn.Module):
+    """A cell of each kind, called step by step, and another net that is called as often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.read = nn.LSTMCell(2, 3), nn.GRUCell(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, memory, total = None, None, 0
+        for t in range(7):
+            state = self.first(x[:, t], state)
+            memory = self.second(state[0], memory)
+            total = total + self.read(memory)
+        output: Tensor = torch.as_tensor(total)
+        return output
+
+
+@pytest.mark.parametrize(("layer", "width"), [(None, 3), ("first@*.h", 3), ("second@*.h", 4), ("first@*.f", 3)])
+def test_of_cells_that_are_called_step_by_step(layer: str | None, width: int) -> None:
+    """The states are those of a loop over the cell itself."""
+    torch.manual_seed(0)
+    net = Called().double()
+    x, series = data(), np.random.default_rng(0).normal(size=(11, 7, 1))
+    own: dict[str, list[Tensor]] = {"first@*.c": [], "first@*.h": [], "second@*.h": [], "first@*.f": []}
+    h, c, m = (torch.zeros(11, n, dtype=torch.float64) for n in (3, 3, 4))
+    with torch.no_grad():
+        for t in range(7):
+            gates = x[:, t] @ net.first.weight_ih.T + net.first.bias_ih + h @ net.first.weight_hh.T + net.first.bias_hh
+            h, c = net.first(x[:, t], (h, c))
+            m = net.second(h, m)
+            for name, one in (("first@*.c", c), ("first@*.h", h), ("second@*.h", m)):
+                own[name].append(one)
+            own["first@*.f"].append(gates.chunk(4, 1)[1].sigmoid())
+    cells = torch.stack(own[layer or "first@*.c"], 1).numpy()
+    model = model_of(net.float(), (7, 2), dtype=torch.float64)
+    assert {cell.name.partition("@")[0] for cell in model.card.cells} == {"first", "second"}
+    matrix = found(model, with_series(in_memory(x), series), layer=layer).arrays["matrix"]
+    each = [[np.corrcoef(cells[n, :, c], series[n, :, 0])[0, 1] for n in range(11)] for c in range(width)]
+    np.testing.assert_allclose(matrix[:, 0], np.mean(each, 1), atol=1e-5)
+
+
 def test_what_never_changes_has_no_correlation(model: Model) -> None:
     """A series that stands still in an item counts in none of its means."""
     x, series = data(), np.random.default_rng(0).normal(size=(11, 7, 1))

@@ -68,7 +68,7 @@ def cell_of(card: ModelCard, name: str | None) -> Layer:
 
 def correlations(model: Model, batch: Batch, dataset: str, cell: Layer) -> Correlations:
     """Of all items of the dataset, in one pass."""
-    nodes = [_step(model, cell.name, step) for step in range(cell.steps)]
+    nodes = [model.layer(cell.at(step)).index for step in range(cell.steps)]
     found = Correlations()
     for part in items(model, batch, dataset, found):
         if part.series is None:
@@ -86,10 +86,6 @@ def correlations(model: Model, batch: Batch, dataset: str, cell: Layer) -> Corre
             values = model.folded.run(part.x, set(nodes))[1]
         found.add(_numbers(torch.stack([values[at] for at in nodes], 1)), np.asarray(part.series, np.float64))
     return found
-
-
-def _step(model: Model, name: str, step: int) -> int:
-    return model.layer(name.replace(".t*.", f".t{step}.")).index
 
 
 def _numbers(values: Tensor) -> NDArray[np.float64]:
