@@ -11,7 +11,7 @@ import { beginMany } from "./input/many.js";
 import { beginMethods, chooseSupported } from "./methods.js";
 import { beginPrediction } from "./results/prediction.js";
 import { beginResults } from "./results/results.js";
-import { isImage, modelNamed, on, severalOf, state, tell, textOf } from "./state.js";
+import { isImage, modelNamed, on, severalOf, shapeText, state, tell, textOf } from "./state.js";
 import { beginTarget } from "./target.js";
 
 const PATIENCE = 2000;
@@ -68,13 +68,13 @@ function enter() {
 
 function about({ input, inputs, outputs, accuracy, classes }) {
   const takes = isImage(state.model)
-    ? `images as ${input.shape.slice(1).join(" × ")}`
+    ? `images ${input.shape.slice(1).every((size) => size === "*") ? "of any size" : `as ${shapeText(input.shape.slice(1))}`}`
     : textOf(state.model)
       ? `texts of up to ${textOf(state.model).length} tokens`
       : severalOf(state.model)
         ? `the inputs ${Object.entries(inputs).map(([name, one]) => `${name} (${one.kind})`).join(", ")}`
-        : `tensors of the shape ${input.shape.join(" × ")}`;
-  const gives = classes.length ? `${classes.length} classes` : `outputs ${outputs.join(" × ")}`;
+        : `tensors of the shape ${shapeText(input.shape)}`;
+  const gives = classes.length ? `${classes.length} classes` : `outputs ${shapeText(outputs)}`;
   return `${takes}; ${gives}${accuracy ? `; ${(accuracy * 100).toFixed(1)} % right on its test data` : ""}`;
 }
 

@@ -47,6 +47,12 @@ export const isSketch = (model) =>
 // Whether the output is one number that is no class.
 export const isLone = (model) => model.output === "value" && model.outputs.reduce((product, n) => product * n, 1) === 1;
 
+// How many classes or numbers the output has: of one of any length, as many as there are.
+export const countOf = ({ outputs }) => (outputs[0] === "*" ? Infinity : (outputs[0] ?? 1));
+
+// A shape in words: `*` is a length that is the input's own.
+export const shapeText = (shape) => shape.map((size) => (size === "*" ? "any" : size)).join(" × ");
+
 // A class, or a number of a value, as a request names it.
 export const namedBy = (index) => (Array.isArray(index) ? { index } : index);
 

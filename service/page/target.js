@@ -1,7 +1,7 @@
 // What is explained of the model: a class, at one pixel of a segmentation, a channel; and what it is compared with.
 
 import { byId, el, show } from "./dom.js";
-import { isLone, labelOf, modelNamed, namedBy, on, sameTarget, state, targetAsked, tell } from "./state.js";
+import { countOf, isLone, labelOf, modelNamed, namedBy, on, sameTarget, shapeText, state, targetAsked, tell } from "./state.js";
 
 export function beginTarget() {
   byId("more").open = matchMedia("(min-width: 56rem)").matches;
@@ -9,8 +9,15 @@ export function beginTarget() {
   on("prediction", () => byId("compare").value === "class" && !byId("second").value && chooseCompare());
 }
 
-// The places of a segmentation as [height, width]; null where there are none, or others.
-export const placesOf = ({ output, outputs }) => (output === "segmentation" && outputs.length === 3 ? outputs.slice(1) : null);
+const isPlane = ({ output, outputs }) => output === "segmentation" && outputs.length === 3;
+
+// The places of a segmentation as [height, width], of one of any size those of the input; null where there are none, or
+// others, or it is not known.
+export function placesOf(model) {
+  if (!isPlane(model)) return null;
+  const places = model.outputs.includes("*") ? state.prediction?.places : model.outputs.slice(1);
+  return places ?? null;
+}
 
 export const classOfTarget = (target) => (target?.mask ? target.class : target);
 
@@ -18,7 +25,8 @@ export const classOfTarget = (target) => (target?.mask ? target.class : target);
 export function atPixel(target) {
   const { pixel, model } = state;
   if (!pixel || typeof target !== "number") return target;
-  const [height, width] = placesOf(model);
+  const [height, width] = placesOf(model) ?? [0, 0];
+  if (pixel.x >= width || pixel.y >= height) return target; // of a larger input before
   const mask = Array.from({ length: height }, (_, y) =>
     Array.from({ length: width }, (_, x) => Number(x === pixel.x && y === pixel.y)),
   );
@@ -27,6 +35,7 @@ export function atPixel(target) {
 
 export function choosePixel(pixel) {
   const places = placesOf(state.model);
+  if (!places) return;
   const within = (value, size) => Math.max(0, Math.min(size - 1, Math.floor(value)));
   state.pixel = pixel && { x: within(pixel.x, places[1]), y: within(pixel.y, places[0]) };
   byId("pixel-x").value = state.pixel?.x ?? "";
@@ -38,15 +47,15 @@ export function choosePixel(pixel) {
 }
 
 function pixelFields(model) {
-  const places = placesOf(model);
-  if (!places) return [];
+  if (!isPlane(model)) return [];
+  const places = model.outputs.slice(1);
   const typed = () => {
     const [x, y] = ["pixel-x", "pixel-y"].map((id) => byId(id).valueAsNumber);
     if (Number.isFinite(x) && Number.isFinite(y)) choosePixel({ x, y });
   };
   const coordinate = (name, size) => [
     el("label", { for: `pixel-${name}` }, name),
-    el("input", { id: `pixel-${name}`, type: "number", min: 0, max: size - 1, step: 1, onchange: typed }),
+    el("input", { id: `pixel-${name}`, type: "number", min: 0, max: size === "*" ? null : size - 1, step: 1, onchange: typed }),
   ];
   return [
     el(
@@ -80,7 +89,7 @@ function targetFields() {
     "select",
     { id: "layer", onchange: chooseUnit },
     el("option", { value: "" }, "none"),
-    model.layers.map(({ name, shape }) => el("option", { value: name }, `${name} (${shape.join(" × ")})`)),
+    model.layers.map(({ name, shape }) => el("option", { value: name }, `${name} (${shapeText(shape)})`)),
   );
   const channel = el("input", { id: "channel", type: "number", min: 0, value: 0, onchange: chooseUnit });
   const against = el(
@@ -129,9 +138,9 @@ function classOf(text) {
     [label.toLowerCase(), labelOf(model, index).toLowerCase()].includes(wanted),
   );
   const index = at >= 0 ? at : /^\d+$/.test(wanted) ? Number(wanted) : -1;
-  const count = model.outputs[0] ?? 1;
+  const count = countOf(model);
   const found = index >= 0 && index < count;
-  show("target-error", found ? null : `${model.name} has no class “${text.trim()}”; it has ${count}.`);
+  show("target-error", found ? null : `${model.name} has no class “${text.trim()}”${count < Infinity ? `; it has ${count}` : ""}.`);
   return found ? index : null;
 }
 

@@ -50,7 +50,7 @@ class House(nn.Module):
 def build():
     return House()
 """
-SMALL = {
+SMALL: dict[str, tuple[str, dict[str, tuple[int, ...]], str]] = {
     "house": (
         HOUSE,
         {
@@ -121,6 +121,39 @@ SMALL = {
         file = "labels.txt"
         """,
     ),
+    "views": (
+        "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)",
+        {"0.weight": (6, 3, 3, 3), "0.bias": (6,), "2.weight": (3, 6, 1, 1), "2.bias": (3,)},
+        """
+        [model]
+        source = "python:net.py:build"
+        weights = "weights.safetensors"
+        output = "segmentation"
+        [input]
+        kind = "image"
+        shape = [3, "*", "*"]
+        [input.image]
+        mode = "RGB"
+        mean = [0.5, 0.5, 0.5]
+        std = [0.5, 0.5, 0.5]
+        [labels]
+        file = "labels.txt"
+        """,
+    ),
+    "waves": (
+        "nn.PReLU(), nn.Tanh()",
+        {"0.weight": (1,)},
+        """
+        [model]
+        source = "python:net.py:build"
+        weights = "weights.safetensors"
+        output = "value"
+        [input]
+        kind = "tensor"
+        shape = ["*"]
+        axes = ["time"]
+        """,
+    ),
 }
 
 
@@ -159,8 +192,8 @@ def chromium(program: str) -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[str]:
-    """Its URL: the digits; `softer`, the same net with other weights in its last layer; a row; a segmentation;
-    a picture beside a row; words."""
+    """Its URL: the digits; `softer`, the same net with other weights in its last layer; a row; a segmentation,
+    and one of any size; a series of any length; a picture beside a row; words."""
     folder = tmp_path_factory.mktemp("whence")
     for name in ("digits", "softer"):
         shutil.copytree(ROOT / "models" / "digits", folder / "models" / name)

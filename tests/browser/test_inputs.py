@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.browser.site import Site, Visit
 
@@ -97,3 +98,37 @@ def test_a_pixel_of_a_segmentation_is_explained_at_a_click(site: Site, visit: Vi
     assert len(rows)
     visit.page.click("text=All pixels")
     visit.page.wait_for_function("whole => location.hash.includes(whole)", arg=whole)
+
+
+def test_a_pixel_of_a_picture_of_any_size_is_explained_at_a_click(site: Site, visit: Visit, tmp_path: object) -> None:
+    """How many places there are is the picture's own matter: 20 by 12 here, and 24 by 30 after it."""
+    visit.page.select_option("#model", "views")
+    assert "images of any size" in visit.page.inner_text("#model-about")
+    for width, height in ((20, 12), (24, 30)):
+        file = f"{tmp_path}/{width}.png"
+        draw = np.random.default_rng(0)
+        Image.fromarray(draw.integers(0, 256, (height, width, 3), np.uint8)).save(file)
+        visit.page.set_input_files("#file", file)
+        visit.page.mouse.move(0, 0)  # off the picture, which tells of the place below it
+        size = f"{width} \N{MULTIPLICATION SIGN} {height}"
+        visit.page.wait_for_selector(f".input-cell:has-text('{size}; click a pixel')")
+        visit.wait_for_results(1)
+        canvas = visit.page.locator(".input-cell > canvas")
+        box = canvas.bounding_box()
+        canvas.click(position={"x": box["width"] * 5.5 / width, "y": box["height"] * 9.5 / height})
+        visit.page.wait_for_selector(".cell:not(.stale) small:has-text(' at x 5, y 9')")
+        visit.wait_for_results(1)
+        _, rows, columns = np.nonzero(site.numbers(visit.ids()[0]))
+        assert set(rows) <= set(range(8, 11))
+        assert set(columns) <= set(range(4, 7))
+        assert len(rows)
+
+
+def test_of_a_series_of_any_length_any_output_is_named(visit: Visit) -> None:
+    model(visit, "waves")
+    assert visit.page.locator(".bars .label").all_inner_texts()[:2] == ["output 0", "output 1"]
+    visit.page.fill("#class", "6")
+    visit.page.press("#class", "Tab")
+    visit.wait_for_results(1)
+    assert visit.page.locator("#target-error").is_hidden()
+    assert visit.cells()[0][1] == "output 6"

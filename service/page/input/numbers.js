@@ -1,6 +1,7 @@
 // Numbers as text: of a tensor of one shape all of them, of ids or a series of any length as many as there are.
 
 import { el, show } from "../dom.js";
+import { shapeText } from "../state.js";
 
 const MOST_TYPED = 4096;
 const OFFERED = 8; // of any length
@@ -15,7 +16,7 @@ export function numbersBox(spec, give, id = "numbers") {
   const whole = spec.dtype === "int64";
   const how = open ? (spec.length ? `Up to ${spec.length}` : "As many as there are") : count;
   const what = whole ? "whole numbers" : "numbers";
-  const about = `${how} ${what}, row by row, for the shape ${shape.join(" × ")}${names.length ? `: ${names.join(", ")}` : ""}`;
+  const about = `${how} ${what}, row by row, for the shape ${shapeText(shape)}${names.length ? `: ${names.join(", ")}` : ""}`;
   const use = () => {
     const data = box.value
       .split(/[\s,;[\]]+/)

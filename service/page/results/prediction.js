@@ -3,7 +3,7 @@
 import { Problem, explain } from "../api.js";
 import { byId, el, number, show } from "../dom.js";
 import { loadSeen } from "./seen.js";
-import { isLone, labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "../state.js";
+import { countOf, isLone, labelOf, namedBy, on, reasonAgainst, sameTarget, state, targetAsked, targetText, tell } from "../state.js";
 import { atPixel, classOfTarget } from "../target.js";
 
 const TOP = 10;
@@ -16,7 +16,7 @@ export function beginPrediction() {
   on("target", draw);
   on("restored", draw);
   on("model", () => {
-    const rows = Math.min(SHOWN, state.model.outputs[0] ?? 1);
+    const rows = Math.min(SHOWN, countOf(state.model));
     byId("prediction").style.setProperty("--rows", rows); // their place is kept
     byId("prediction").classList.toggle("lone", isLone(state.model));
     byId("prediction-title").querySelector("small").hidden = isLone(state.model);
@@ -67,7 +67,7 @@ function fade() {
 }
 
 export async function predicted(model, input, signal) {
-  const request = { model: model.name, method: { name: "predict", top: Math.min(TOP, model.outputs[0] ?? 1) } };
+  const request = { model: model.name, method: { name: "predict", top: Math.min(TOP, countOf(model)) } };
   const [answer] = await explain(request, input, { wait: 60, signal });
   if (answer.status === "succeeded") return answer;
   throw new Problem(
@@ -75,7 +75,11 @@ export async function predicted(model, input, signal) {
   );
 }
 
-export const predictionOf = (found) => ({ id: found.id, top: found.info.prediction ?? found.prediction });
+export const predictionOf = (found) => ({
+  id: found.id,
+  top: found.info.prediction ?? found.prediction,
+  places: found.arrays?.scores?.shape.slice(1), // of what has any size, those of this input
+});
 
 function draw() {
   const place = byId("prediction");
