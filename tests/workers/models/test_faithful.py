@@ -280,3 +280,48 @@ def test_an_example_is_what_is_compared_on(export: Any, form: str, tmp_path: Pat
             assert right in told
         else:
             told.rename(tmp_path / "kept")
+
+
+class Placed(nn.Module):
+    """A series, of which each step has a place in a table of few."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__()
+        self.places, self.head = nn.Embedding(places, 3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = x[:, :, None] * self.places(torch.arange(x.shape[1]))
+        output: Tensor = self.head(torch.tanh(seen).mean(1))
+        return output
+
+
+class Wide(nn.Module):
+    """A window that is wider than most series."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = nn.Conv1d(1, 2, 100)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = torch.relu(self.window(x[:, None])).mean(2)
+        return output
+
+
+@pytest.mark.parametrize(
+    ("factory", "length"), [(lambda: Placed(20), 11), (lambda: Placed(5), 3), (Wide, 150)], ids=["20", "5", "wide"]
+)
+def test_a_length_that_a_model_takes_is_found(export: Any, factory: Any, length: int) -> None:
+    """Nothing says that a series of 64 steps is none of its."""
+    model = load_model(read_folder(export(factory, "*")))
+    assert model.sized(((length,),)).run(torch.randn(2, length)).shape == (2, 2)
+
+
+def test_where_no_length_does_an_example_is_asked_for_and_helps(export: Any, tmp_path: Path) -> None:
+    def thirds() -> nn.Module:
+        return odd.Layer(lambda x: x.view(x.shape[0], 3, x.shape[1] // 3).mean(2))
+
+    told = export(thirds, "*")
+    assert "was tried with 64, 256, 16, 4 places: whence export --example FILE takes" in told
+    np.save(tmp_path / "x.npy", np.ones((2, 12), np.float32))
+    told = export(thirds, "*", "--example", "x.npy")
+    assert isinstance(told, Path), told

@@ -55,9 +55,9 @@ def chosen(output: Any, select: int | str | None) -> Tensor:
     return found
 
 
-def traced_shape(spec: InputSpec) -> tuple[int, ...]:
-    """The shape that an input is traced with where no example says another."""
-    return tuple(min(NOMINAL, spec.length or NOMINAL) if size == OPEN else size for size in spec.shape)
+def traced_shape(spec: InputSpec, places: int = NOMINAL) -> tuple[int, ...]:
+    """The shape that an input is traced with where no example says another, axes of any length having those places."""
+    return tuple(min(places, spec.length or places) if size == OPEN else size for size in spec.shape)
 
 
 def joined_rows(inputs: Mapping[str, InputSpec], rows: Mapping[str, Tensor]) -> Tensor:

@@ -18,11 +18,12 @@ from torch.export import Dim, ExportedProgram
 from workers.engine.compile import attention_dropout
 from workers.explanation.card import OPEN, InputSpec
 from workers.explanation.errors import InvalidFolder
-from workers.explanation.inputs import ONE, spoken
+from workers.explanation.inputs import NOMINAL, ONE, is_open, spoken
 from workers.models.export.called import chosen, traced_shape
 from workers.models.export.tracebacks import first_line, place_of
 
 SHOWN = 4
+PLACES = (NOMINAL, 256, 16, 4)  # of an axis of any length: tables may be shorter, windows wider than the first
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,8 @@ def _tried(inputs: Mapping[str, InputSpec], example: Mapping[str, Tensor] | None
     """What the module is tried on: two rows of each input."""
     if example is not None:
         return [[example[name][:1].expand(2, *example[name].shape[1:]) for name in inputs]]
-    shapes = [traced_shape(spec) for spec in inputs.values()]
-    return [[torch.zeros(2, *shape) for shape in shapes], [torch.ones(2, *shape) for shape in shapes]]
+    lengths = dict.fromkeys(tuple(traced_shape(spec, places) for spec in inputs.values()) for places in PLACES)
+    return [[make(2, *shape) for shape in shapes] for shapes in lengths for make in (torch.zeros, torch.ones)]
 
 
 def _why_fixed(error: Exception) -> str:
@@ -169,7 +170,13 @@ def _taken(
     log.debug("%s does not run", where, exc_info=problem)
     shapes = " and ".join(f"{name} {list(one.shape[1:])}" for name, one in zip(inputs, tried[0], strict=True))
     what = f"an input of the shape {list(tried[0][0].shape[1:])}" if len(inputs) == 1 else f"inputs {shapes}"
-    raise InvalidFolder(f"{where}: the model does not run on {what}{place_of(problem)}: {first_line(problem)}")
+    told = f"{where}: the model does not run on {what}{place_of(problem)}: {first_line(problem)}"
+    if is_open(inputs) and len(tried) > 1:
+        told += (
+            f"; an axis of any length was tried with {', '.join(map(str, PLACES))} places: whence export "
+            "--example FILE takes an input of a length that the model takes"
+        )
+    raise InvalidFolder(told)
 
 
 def _check_signature(module: nn.Module, inputs: Mapping[str, InputSpec], where: str) -> None:
