@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
+from service.http.base64_text import from_base64
 from service.http.bodies import MOST_PARTS
 from service.http.errors import Invalid, MalformedBody
 from service.http.json_text import LONGEST_TEXT, check_small, json_value
 from service.http.pointers import pointers
-from workers.contract import MOST_NUMBERS, InvalidTensor, from_bfloat16, from_json
+from workers.contract import MOST_NUMBERS, InvalidImage, InvalidTensor, from_bfloat16, from_json
 
 LENGTH = "inference-header-content-length"
 BYTES, BFLOAT = "BYTES", "BF16"
@@ -27,6 +28,8 @@ DATATYPES = {
     **{f"INT{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"float{bits}" for bits in (16, 32, 64)},
 }
+BASE64, AS_THEY_ARE = "base64", (None, "str", "np", "pd")  # of MLServer's codecs
+LONGEST_CODEC = 40
 NAMES = {dtype: datatype for datatype, dtype in DATATYPES.items()}
 
 Text: TypeAlias = Annotated[str, Field(max_length=LONGEST_TEXT)]
@@ -109,13 +112,14 @@ def read_request(
         if tensor.name in values:
             raise Invalid([_fault(index, "two tensors have this name")])
         fits(tensor)
-        size = tensor.parameters.get("binary_data_size")
+        size, where = tensor.parameters.get("binary_data_size"), f"/inputs/{index}"
+        codec = tensor.parameters.get("content_type", request.parameters.get("content_type"))
         if size is None:
-            values[tensor.name] = _from_json(tensor, f"/inputs/{index}")
+            values[tensor.name] = _elements(_from_json(tensor, where), codec, where)
             continue
         if type(size) is not int or not 0 <= size <= len(body) - end:
             raise Invalid([_fault(index, f"binary_data_size is a number of bytes; {len(body) - end} are left")])
-        values[tensor.name] = _from_binary(tensor, body[end : end + size], f"/inputs/{index}")
+        values[tensor.name] = _elements(_from_binary(tensor, body[end : end + size], where), codec, where)
         end += size
     if end != len(body):
         raise MalformedBody(f"{len(body) - end} bytes follow what the inputs' binary_data_size take")
@@ -184,6 +188,23 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
         return from_json({"shape": tensor.shape, "dtype": DATATYPES[tensor.datatype], "data": tensor.data})
     except InvalidTensor as error:
         raise InvalidTensor(error.detail, pointer=where) from None
+
+
+def _elements(values: Values, codec: Any, where: str) -> Values:
+    """Elements of BYTES by the codec of MLServer that wrote them: of base64 the bytes that are meant."""
+    if not isinstance(values, list) or codec in AS_THEY_ARE:
+        return values
+    if codec != BASE64:
+        _refuse(
+            f"elements of the content type {str(codec)[:LONGEST_CODEC]!r} are not read: send a text as it is (str), or "
+            f"a text or an image's file in {BASE64}",
+            f"{where}/parameters/content_type",
+        )
+    texts = (one if isinstance(one, str) else one.decode("ascii", "replace") for one in values)
+    try:
+        return [from_base64(one, where) for one in texts]
+    except InvalidImage:
+        _refuse("the content type is base64, and an element is none: a character is not of it, or it is cut", where)
 
 
 def _from_binary(tensor: InputTensor, data: bytes, where: str) -> Values:

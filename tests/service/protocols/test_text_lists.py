@@ -32,6 +32,7 @@ V2: dict[str, dict[str, Any]] = {
     "a column": {"name": "input", "shape": [2, 1]},
     "no name": {"name": "input-0", "shape": [2]},
     "MLServer's codec": {"name": "input-0", "shape": [2, 1], "parameters": {"content_type": "str"}},
+    "MLServer's base64": {"name": "input", "shape": [2], "data": ENCODED, "parameters": {"content_type": "base64"}},
 }
 TORCHSERVE: dict[str, Any] = {"data": {"data": TEXTS}, "instances": {"instances": TEXTS}, "a list": TEXTS}
 
@@ -93,3 +94,36 @@ async def test_the_metadata_of_a_text_say_bytes(client: httpx.AsyncClient) -> No
     told = (await client.get("/v2/models/language~gradient")).json()
     assert told["inputs"][0] == {"name": "input", "datatype": "BYTES", "shape": [-1]}
     assert told["outputs"][0] == {"name": "attribution", "datatype": "FP32", "shape": [-1, -1]}
+
+
+async def test_a_column_of_base64_for_the_whole_request_and_as_binary_data(client: httpx.AsyncClient) -> None:
+    """What is said of all inputs is said of each; the letters may come after the JSON."""
+    packed = b"".join(len(one).to_bytes(4, "little") + one.encode() for one in ENCODED)
+    tensor = {"name": "input", "datatype": "BYTES", "shape": [2, 1], "parameters": {"binary_data_size": len(packed)}}
+    head = json.dumps({"inputs": [tensor], "parameters": {"content_type": "base64"}}).encode()
+    answer = await client.post(
+        "/v2/models/language~gradient/infer", content=head + packed,
+        headers={"Inference-Header-Content-Length": str(len(head))},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    told = next(one["data"] for one in answer.json()["outputs"] if one["name"] == "explanation")
+    assert [json.loads(one)["id"] for one in told] == await ids(client, "gradient")
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "told"),
+    [
+        ("base64", ["die Katze"], "the content type is base64, and an element is none"),
+        ("base64", [b64encode(b"\xff\xfe\xfd").decode()], "UTF-8"),
+        ("datetime", ["2026-11-29"], "elements of the content type 'datetime' are not read: send a text as it is"),
+        ("hg_json", ["{}"], "elements of the content type 'hg_json' are not read"),
+        ("hg_jsonlist", ["{}"], "elements of the content type 'hg_jsonlist' are not read"),
+    ],
+)
+async def test_elements_that_are_not_what_their_codec_says_are_told(
+    client: httpx.AsyncClient, codec: str, data: list[str], told: str
+) -> None:
+    tensor = {"name": "input", "datatype": "BYTES", "shape": [1], "data": data, "parameters": {"content_type": codec}}
+    answer = await client.post("/v2/models/language~gradient/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 400
+    assert told in answer.json()["error"]
