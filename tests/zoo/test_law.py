@@ -23,7 +23,7 @@ from workers.methods.method import Method
 from workers.runtime.execute.model_support import support
 
 HALLS = (outputs, sequences, several, tables, texts, vision, volumes)
-QUICK = ("plain", "one_logit", "image_and_words")
+QUICK = ("one_logit", "image_and_words")
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.zoo) for name in ZOO]
 ROWS = 8
 ON_VALUES = "decomposes a positive score"  # of which nobody knows before there is an input

@@ -66,6 +66,7 @@ def test_relevance_is_zennits(name: str, preset: str) -> None:
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 def test_relevance_is_captums_where_that_has_rules() -> None:
     """The epsilon rule; Captum leaves batch norm a layer of its own, which for this rule is the same."""
     (module, model), x = pair("vgg11_bn"), picture()
@@ -114,7 +115,7 @@ def transformed(name: str) -> Model:
 
 
 @pytest.mark.parametrize("preset", ["epsilon", "gamma"])
-@pytest.mark.parametrize("name", ["vit", "swin", *TIMM])
+@pytest.mark.parametrize("name", ["vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("swin", *TIMM))])
 def test_transformers_conserve(name: str, preset: str) -> None:
     result = explain(transformed(name), batch_of(picture(32), TARGET), name="lrp", composite=preset)
     assert result.checks[0][0].gap < 1e-3

@@ -76,7 +76,9 @@ class Everything(nn.Module):
         return output
 
 
-@pytest.mark.parametrize("preset", ["epsilon", "epsilon_plus_flat", "gamma"])
+@pytest.mark.parametrize(
+    "preset", ["epsilon_plus_flat", *(pytest.param(name, marks=pytest.mark.slow) for name in ("epsilon", "gamma"))]
+)
 def test_a_decomposed_program_is_explained_as_the_whole_one(preset: str) -> None:
     torch.manual_seed(0)
     module, x = Everything(), inputs(2, shape=(1, 6, 6)).double()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.tree import ROOT
 
 NAMED = '''
@@ -78,6 +80,7 @@ print(sorted(set(model.rules_by_layer(lrp.table, lrp.choices).values())))
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from workers.methods.catalogue import parse_method"
 
 
+@pytest.mark.slow
 def test_a_new_rule_is_one_new_file(tmp_path: Path) -> None:
     for room, text in (("named", NAMED), ("by_operation", BY_OPERATION)):
         (tmp_path / room).mkdir()

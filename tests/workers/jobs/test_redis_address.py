@@ -55,6 +55,7 @@ async def explained(queue: Queue, digit: int) -> Status | None:
     return (await queue.wait([job.id], PATIENCE_S))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not has_tls(), reason="this redis-server was built without TLS")
 async def test_over_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:

@@ -171,7 +171,12 @@ TAKEN: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
+LONG = ("other padding", "ids alone", *(f"LSTM in {d}" for d in HALVES))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in TAKEN]
+)
 def test_what_is_written_answers_as_the_module_in_float64(export: Any, name: str) -> None:
     factory, shape = TAKEN[name]
     module = factory()

@@ -9,6 +9,7 @@ import pytest
 from tests.fuzz import archives
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what torch says of a broken graph
 @pytest.mark.parametrize(("broken", "examples"), [(archives.broken_json(), 40), (archives.broken_bytes(), 40)])
 def test_a_broken_archive_loads_or_is_told(broken: object, examples: int) -> None:

@@ -47,6 +47,7 @@ def test_it_is_small_and_takes_any_batch(model: Model) -> None:
     assert [node.layer for node in model.graph.nodes if node.op.startswith("conv2d")] == ["conv1", "conv2", "conv3"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_file(), reason="MNIST is not here")
 def test_its_card_says_its_accuracy_on_the_test_images(model: Model) -> None:
     with np.load(MNIST) as mnist:

@@ -128,6 +128,7 @@ def test_predict_names_the_highest_outputs() -> None:
     assert len(result.info[0]["prediction"]) == 2
 
 
+@pytest.mark.slow
 @needs_references
 def test_on_squeezenet_occlusion_equals_captums() -> None:
     model = reference_model("squeezenet1_1")

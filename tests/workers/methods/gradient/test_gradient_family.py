@@ -174,6 +174,7 @@ def test_integrated_gradients_can_leave_out_the_input() -> None:
     torch.testing.assert_close(average * batch.x, whole)
 
 
+@pytest.mark.slow
 @needs_references
 def test_on_squeezenet_gradients_equal_captums() -> None:
     model = reference_model("squeezenet1_1")

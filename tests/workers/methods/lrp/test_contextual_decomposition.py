@@ -142,6 +142,7 @@ def test_what_has_no_rule_is_named_and_so_is_a_phrase_beyond_the_end() -> None:
         parse_method({"name": "contextual_decomposition", "phrase": [4, 9]}).explain(model, batch_of(inputs(0), 0))
 
 
+@pytest.mark.slow
 def test_addition_comes_out_as_in_table_11_2() -> None:
     """The book's means: 99.997, 99.997 and 99.92 %."""
     first, second, share = figures(TRAINED["addition"], "addition", ("CD",), count=20)["CD"]

@@ -83,6 +83,7 @@ def test_twice_the_steps_take_no_more_than_twice_the_work(kind: str) -> None:
     assert {stage: long[stage] / short[stage] < 2.2 for stage in short} == dict.fromkeys(short, True), (short, long)
 
 
+@pytest.mark.slow
 def test_relevance_is_conserved_over_many_steps_and_every_step_is_named() -> None:
     torch.manual_seed(0)
     module = Last(nn.LSTM(2, 3, bias=False, batch_first=True))

@@ -89,6 +89,7 @@ def test_a_whole_lstm_hands_relevance_back_as_written_by_hand(task: Task, gate: 
         torch.testing.assert_close(found[row], naive(TRAINED[task], x[row], gate, 1e-6), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "sign", "least"), [("addition", 1, 99.5), ("subtraction", -1, 99.0)])
 def test_table_11_2(task: Task, sign: int, least: float) -> None:
     """LRP-all and gradient x input find the two numbers, LRP-all best; sharing with the gates finds them not."""

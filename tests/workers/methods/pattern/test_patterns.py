@@ -42,7 +42,10 @@ def toy(angle: float = 45.0, mean: float = 0.0, bias: float = 0.0) -> tuple[Mode
 
 
 @pytest.mark.parametrize("estimator", ["two_component", "linear"])
-@pytest.mark.parametrize(("angle", "mean", "bias"), [(45, 0, 0), (45, 0.5, 0), (120, -2, 0), (20, 1, 0.4)])
+@pytest.mark.parametrize(("angle", "mean", "bias"), [
+    pytest.param(45, 0, 0, marks=pytest.mark.slow), pytest.param(45, 0.5, 0, marks=pytest.mark.slow),
+    pytest.param(120, -2, 0, marks=pytest.mark.slow), (20, 1, 0.4),
+])  # fmt: skip
 def test_the_pattern_is_the_signals_direction_whatever_the_distractor(
     estimator: str, angle: float, mean: float, bias: float
 ) -> None:
@@ -53,6 +56,7 @@ def test_the_pattern_is_the_signals_direction_whatever_the_distractor(
         assert pattern.flatten().tolist() == pytest.approx([1, 0], abs=1e-5)  # its weights are float32
 
 
+@pytest.mark.slow
 def test_equation_8_as_printed_is_biased_by_the_mean_of_the_distractor() -> None:
     """a+ = (1 + 1.5 mu, 1.5 mu), as E+[y] / E+[y^2] = 1.5."""
     for mean in (0.0, 0.5):

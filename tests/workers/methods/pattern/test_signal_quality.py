@@ -36,6 +36,7 @@ def quality(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_quality_of_the_toys_estimators() -> None:
     model, data = toy()
     for estimator, rho in (("linear", 1), ("two_component", 1), ("filter", 1 - 1 / np.sqrt(13)), ("identity", 1)):
@@ -133,6 +134,7 @@ def test_the_closed_form_of_the_quality_is_the_regression(form: dict[str, Any], 
     assert found.info[0]["left_out"] == ["up"]
 
 
+@pytest.mark.slow
 @needs_references
 def test_on_a_trained_net_fitted_patterns_beat_filters_beat_random_ones() -> None:
     """S2 Fig. 3's order in every hidden layer, on three sets of data as in its section 5."""

@@ -93,6 +93,7 @@ def test_the_laplace_correction_keeps_a_certain_class_finite() -> None:
     assert values.abs().max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["marginal", "conditional"])
 def test_the_stated_error_is_that_of_repeated_runs_where_windows_overlap(sampling: str) -> None:
     """The windows of a row share their items, so their errors do not average out."""
@@ -137,6 +138,7 @@ def test_patches_of_gaussian_images_have_their_covariance() -> None:
     torch.testing.assert_close(found.covariance[0], covariance(4), rtol=0, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "corner"), [((3, 4), (2, 3)), ((0, 6), (0, 4))], ids=["inside", "at the edge"])
 def test_draws_have_the_conditional_mean_and_covariance(window: tuple[int, int], corner: tuple[int, int]) -> None:
     """The closed form of a Gaussian given its surroundings; at the edge the patch is moved inwards."""

@@ -97,6 +97,7 @@ def test_drawn_values_lie_about_the_exact_ones_as_far_as_they_say(name: str) -> 
     assert float(errors.square().mean().sqrt()) == pytest.approx(float(spread.square().mean().sqrt()), rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "few"), [("kernel_shap", 100), ("shapley_sampling", 10)])
 def test_the_error_falls_with_the_root_of_the_samples(name: str, few: int) -> None:
     model, batch = model_of(net(), (1, 8, 8)), batch_of(inputs(1).repeat(24, 1, 1, 1), 1, seeds=list(range(24)))

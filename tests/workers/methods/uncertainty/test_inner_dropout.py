@@ -80,6 +80,7 @@ def test_what_a_recurrent_layer_drops_is_dropped_at_each_step(kind: str, layers:
     assert rows[0].info["dropout"][0]["layer"] == "r.l0_dropout.t0"
 
 
+@pytest.mark.slow
 def test_a_recurrent_net_is_served_without_its_dropout() -> None:
     module, x = Recurrent("gru").eval(), inputs(2, shape=(STEPS, 3))
     model = model_of(module, (STEPS, 3))
