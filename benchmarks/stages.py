@@ -26,8 +26,9 @@ from redis import Redis
 from benchmarks.load import Run, Side
 from benchmarks.machine import announce, spent
 from benchmarks.places import CASES, MEDIA, PHOTOGRAPHS, ROOT, variants
-from benchmarks.serving import PYTHON, Processes, pings, serves, shelf
+from benchmarks.serving import Processes, pings, serves, shelf
 from service.cli.local.redis_binary import CACHE, JOBS, embedded_redis, free_port
+from service.cli.local.up import MODULE
 
 LOADS = {1: 40, 8: 160, 32: 320}
 ROUNDS = 2
@@ -163,7 +164,7 @@ def checkout(name: str, folder: Path, model: Path, media: str) -> Iterator[Check
         port = free_port()
         up = ["--models", str(shelf(scratch, [model])), "--redis-url", stores[0].url, "--port", str(port)]
         env = {"WHENCE_CACHE_URL": stores[1].url, "PYTHONPATH": str(folder), "WHENCE_LONGEST_WAIT": "600"}
-        group = processes.start([*PYTHON, "service.cli.main", "up", *up], env)
+        group = processes.start([*MODULE, "service.cli.main", "up", *up], env)
         processes.await_that(lambda: serves(port, 1))
         headers = {"accept": "application/x-npy", "prefer": "wait=600", "content_type": media}
         path = f"/api/v1/explanations?model={model.name}&method="
