@@ -27,7 +27,7 @@ from workers.jobs import keys, profile, revisions
 from workers.jobs.blobs import Objects
 from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
-from workers.jobs.stored_inputs import Fields, read_inputs
+from workers.jobs.stored_inputs import Fields, inputs_of, read_inputs
 
 LEASE_MS = 8000
 ATTEMPTS = 3
@@ -124,14 +124,15 @@ class Store:
     def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
         """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
 
-        Only of what this worker's profile serves. The works come without their inputs.
+        Only of what this worker's profile serves. Small inputs come along; `with_inputs` reads the others.
         """
         terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), self.profile)
-        answer = orjson.loads(self._run("claim", bell, serves, owner, *terms))
+        said, *came = self._run("claim", bell, serves, owner, *terms)
+        answer, inputs = orjson.loads(said), inputs_of(came)
         works, foreign = [], []
         for raw in answer.get("jobs", []):
             try:
-                works.append(_work(raw))
+                works.append(_work(raw, inputs))
             except RevisionNotServed as error:
                 foreign.append(Foreign(raw["id"], error))
         return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
@@ -145,14 +146,15 @@ class Store:
 
         It may take longer than a lease lasts: hold it meanwhile.
         """
-        inputs = read_inputs(self.jobs, self.objects, {work.job.input for work in works if work.job.input})
+        wanted = {work.job.input for work in works if work.job.input and work.data is None}
+        inputs = read_inputs(self.jobs, self.objects, wanted)
         found = []
         for work in works:
             given = inputs.get(work.job.input or "", {})
             if isinstance(given, InternalError):
                 self.finish(work.id, owner, given)
             else:
-                found.append(_with_input(work, given))
+                found.append(_with_input(work, given) if given else work)
         return found
 
     def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
@@ -272,8 +274,7 @@ def problem(error: ExplainError) -> bytes:
 
 
 def _with_input(work: Work, stored: Fields) -> Work:
-    kind = stored.get(b"kind")
-    named = cast(Kind, kind.decode()) if kind else None
+    named = cast(Kind, stored[b"kind"].decode()) if stored else None
     return replace(work, kind=named, data=stored.get(b"data"))
 
 
@@ -282,8 +283,8 @@ def _dropped(raw: dict[str, Any]) -> Dropped:
     return Dropped(raw["id"], raw["model"], method, orjson.loads(raw["problem"])["code"])
 
 
-def _work(raw: dict[str, Any]) -> Work:
-    return Work(
+def _work(raw: dict[str, Any], inputs: Mapping[str, Fields]) -> Work:
+    work = Work(
         id=raw["id"],
         job=revisions.read(raw["id"], orjson.loads(raw["spec"])),
         model=raw["model"],
@@ -296,3 +297,4 @@ def _work(raw: dict[str, Any]) -> Work:
         trace=raw.get("trace"),
         passes=int(raw.get("passes", 0)),
     )
+    return _with_input(work, inputs.get(work.job.input or "", {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -15,6 +15,12 @@ from workers.jobs.blobs import Objects, ObjectsAway
 Fields: TypeAlias = Mapping[bytes, bytes]
 
 log = structlog.get_logger()
+
+
+def inputs_of(came: Sequence[bytes]) -> dict[str, Fields]:
+    """By digest, from the digest, kind and data of one after the other."""
+    parts = zip(came[::3], came[1::3], came[2::3], strict=True)
+    return {digest.decode(): {b"kind": kind, b"data": data} for digest, kind, data in parts}
 
 
 def read_inputs(jobs: Redis, objects: Objects, digests: Iterable[str]) -> dict[str, Fields | InternalError]:

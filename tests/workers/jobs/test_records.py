@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from redis import Redis
 
 from service.queue.queue import Queue
+from service.queue.storage import Input
 from tests.orders import claimed, order
 from workers.explanation.errors import InternalError, InvalidTensor
 from workers.jobs import keys
@@ -42,6 +45,18 @@ async def test_a_claim_carries_what_running_needs(queue: Queue, store: Store) ->
     assert (work.kind, work.data) == (asked.input.kind, asked.input.data)
     assert work.started_at >= work.created_at > 0
     assert not work.recompute
+
+
+async def test_small_inputs_come_with_the_claim_and_the_others_are_read(queue: Queue, store: Store) -> None:
+    orders = [order(index, value=0.25 * index) for index in range(3)]
+    large = Input(orders[1].job.input or "", "tensor", bytes(2**18 + 1))
+    orders[1] = replace(orders[1], input=large)
+    for asked in orders:
+        await queue.submit([asked])
+    claimed = store.claim("interactive", "w").works
+    sent = [asked.input.data if asked.input else None for asked in orders]
+    assert [work.data for work in claimed] == [sent[0], None, sent[2]]
+    assert [work.data for work in store.with_inputs(claimed, "w")] == sent
 
 
 async def test_the_jobs_of_one_request_are_claimed_together_whatever_their_methods(queue: Queue, store: Store) -> None:

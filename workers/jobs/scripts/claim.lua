@@ -2,11 +2,12 @@
 -- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
 --   problem when too late, problem when it crashes workers, the worker's profile
 -- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}],
---   dropped: [{id, spec, model, problem}] that failed instead}
+--   dropped: [{id, spec, model, problem}] that failed instead}, and behind it of some inputs digest, kind and data
 local bell, priorities, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
 local profile = ARGV[9]
 local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
 local SHARERS = 100 -- callers that are asked whether they have work to share the pass
+local FEW = 2 ^ 18 -- bytes of inputs that come along; the others are asked for
 local taken, dropped, room = {}, {}, 0
 
 local function fail(id, problem)
@@ -130,8 +131,19 @@ for _, priority in ipairs(PRIORITIES) do
   if not waits(priority) then redis.call('DEL', depth_key(priority)) end -- of sums of fractions something is left
 end
 redis.call('ZREM', BELLS, bell)
-return cjson.encode({
+local answer = {cjson.encode({
   ring = (wanted(bell, profile) or wanted(bell)) and bell_due(bell),
   jobs = #taken > 0 and taken or nil,
   dropped = #dropped > 0 and dropped or nil,
-})
+})}
+local bytes, given = 0, {}
+for _, one in ipairs(taken) do
+  local digest = field(one.id, 'input')
+  local size = digest and not given[digest] and redis.call('HSTRLEN', input_key(digest), 'data') or 0
+  if size > 0 and bytes + size <= FEW then
+    bytes, given[digest] = bytes + size, true
+    local kind, data = unpack(redis.call('HMGET', input_key(digest), 'kind', 'data'))
+    for _, part in ipairs({digest, kind, data}) do answer[#answer + 1] = part end
+  end
+end
+return answer
