@@ -18,11 +18,11 @@ from service.explanations.request_schema import MOST_COLUMNS, InputField
 from service.explanations.requests import CheckedRequest, check_request, terms_of
 from service.explanations.responses import raise_for_status
 from service.explanations.waiting import while_connected
-from service.http.base64_text import from_base64
 from service.http.bodies import Body
 from service.http.errors import Expired, Invalid, NoWorker, StillRunning, moved
 from service.http.json_text import check_fields
 from service.http.threads import in_thread
+from service.protocols.instance_fields import ONE_TEXT, field_of, wrong
 from service.queue.events import News
 from service.queue.queue import Queue
 from service.queue.status import Status
@@ -30,9 +30,8 @@ from service.queue.storage import Input
 from service.queue.submission import Order, Ticket
 from service.render.side_by_side import names
 from service.settings import Settings
-from workers.contract import OPEN, InputError, InputSpec, InvalidImage, ModelCard, decode_npy, decode_text
+from workers.contract import InputError, InputSpec, ModelCard, decode_npy
 
-MOST_AXES = 8
 NAMES = ("data", "image", "image_bytes", "b64", "tensor", "text")
 
 
@@ -115,7 +114,7 @@ def from_rows(rows: Any, card: ModelCard, settings: Settings, target: Any, where
     Raises Invalid, InvalidImage, InvalidTensor, InputTooLarge.
     """
     if not isinstance(rows, list) or not 0 < len(rows) <= settings.most_explanations:
-        raise _wrong(where, f"a list of 1 to {settings.most_explanations} instances")
+        raise wrong(where, f"a list of 1 to {settings.most_explanations} instances")
     each = zip(rows, _targets(target, len(rows)), strict=True)
     return [_instance(row, card, settings, own, f"{where}/{i}") for i, (row, own) in enumerate(each)]
 
@@ -206,10 +205,11 @@ def _instance(raw: Any, card: ModelCard, settings: Settings, target: Any, where:
         given = {name: one for name, one in raw.items() if one is not None}
         keys = [name for name in given if name != "target"]
         if len(keys) != 1 or keys[0] not in (*NAMES, *card.inputs):
-            raise _wrong(where, f"an instance is an object with one of {', '.join(NAMES)}, and a target if need be")
+            told = f"an instance is an object with one of {', '.join(NAMES)}, and a target if need be"
+            raise wrong(where, ONE_TEXT if spec.kind == "text" else told)
         target = given.get("target", target)
         raw = {"b64": given["b64"]} if keys == ["b64"] else given[keys[0]]
-    return Instance(_read(_field(raw, spec, where), spec, settings, where), target)
+    return Instance(_read(field_of(raw, spec, where), spec, settings, where), target)
 
 
 def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) -> Input:
@@ -224,10 +224,10 @@ def _read(field: InputField, spec: InputSpec, settings: Settings, where: str) ->
 
 def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, where: str) -> Instance:
     if not isinstance(raw, Mapping):
-        raise _wrong(where, f"an instance is an object with {', '.join(card.inputs)}, and a target if need be")
+        raise wrong(where, f"an instance is an object with {', '.join(card.inputs)}, and a target if need be")
     given = {name: one for name, one in raw.items() if one is not None and (name != "target" or name in card.inputs)}
     own = {
-        name: _field(one, card.inputs[name], f"{where}/{name}") for name, one in given.items() if name in card.inputs
+        name: field_of(one, card.inputs[name], f"{where}/{name}") for name, one in given.items() if name in card.inputs
     }
     unknown = {name: InputField(image="") for name in given if name not in card.inputs}  # refused by its name
     try:
@@ -238,43 +238,12 @@ def _of_several(raw: Any, card: ModelCard, settings: Settings, target: Any, wher
     return Instance(found, target if "target" in card.inputs else raw.get("target", target))
 
 
-def _field(raw: Any, spec: InputSpec, where: str) -> InputField:
-    """One input: a text, base64 as text or `{"b64": ..}`, a tensor with its shape, or nested lists.
-
-    Raises Invalid, InvalidText for a text in base64 that is none.
-    """
-    own = raw["b64"] if isinstance(raw, Mapping) and set(raw) == {"b64"} else raw
-    if isinstance(own, str) and own is not raw and spec.kind == "text":
-        return InputField(text=_text_of(own, where))
-    if isinstance(own, str):
-        return InputField(text=own) if spec.kind == "text" else InputField(image=own)
-    if isinstance(own, Mapping):
-        return InputField(tensor=dict(own))
-    return InputField(tensor={"shape": _shape_of(own) if OPEN in spec.shape else spec.shape, "data": own})
-
-
-def _text_of(encoded: str, where: str) -> str:
-    try:
-        return decode_text(from_base64(encoded, where), where)
-    except InvalidImage:
-        raise _wrong(where, "b64 holds a text in UTF-8 as base64, which this is not") from None
-
-
-def _shape_of(data: Any) -> tuple[int, ...]:
-    """The lengths of nested lists, by the first of each."""
-    found: list[int] = []
-    while isinstance(data, list) and data and len(found) < MOST_AXES:
-        found.append(len(data))
-        data = data[0]
-    return tuple(found)
-
-
 def _targets(raw: Any, count: int) -> list[Any]:
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         return ["argmax" if raw is None else raw] * count
     if len(raw) != count:
         detail = f"a list of targets has one for each instance: there are {count} instances and {len(raw)} targets"
-        raise _wrong("/target", detail)
+        raise wrong("/target", detail)
     return ["argmax" if one is None else one for one in raw]
 
 
@@ -283,7 +252,3 @@ def _depth(data: Any) -> int:
     while isinstance(data, list) and data:
         data, depth = data[0], depth + 1
     return depth
-
-
-def _wrong(pointer: str, detail: str) -> Invalid:
-    return Invalid([{"pointer": pointer, "detail": detail}])

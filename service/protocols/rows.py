@@ -80,7 +80,7 @@ def _rows_of_one(values: Mapping[str, Values], spec: InputSpec, settings: Settin
         values = {_named(name, given): given for name, given in values.items()}
     names = values.keys() - {TARGET}
     if names not in ({INPUT}, {IMAGE}):
-        _refuse_names()
+        _refuse_names(spec)
     given = values[next(iter(names))]
     if not 0 < len(given) <= settings.most_explanations:
         _refuse(f"one call has 1 to {settings.most_explanations} rows")
@@ -115,7 +115,7 @@ def check_shape(tensor: InputTensor, card: ModelCard, most: int) -> None:
     if several and tensor.name not in (*card.inputs, TARGET):
         _refuse(f"the inputs are {', '.join(card.inputs)}, and {TARGET} if need be")
     if not several and tensor.name not in (INPUT, IMAGE, TARGET, UNNAMED):
-        _refuse_names()
+        _refuse_names(card.only)
     spec = card.inputs.get(tensor.name, card.only)
     size, numbers = math.prod(tensor.shape), tensor.name != TARGET and tensor.datatype != BYTES
     count = tensor.shape[0] if numbers and tensor.shape else size
@@ -181,7 +181,9 @@ def _target(one: Any) -> Any:
     return json_value(text, f"/inputs/{TARGET}") if text.startswith(("{", "[")) else text
 
 
-def _refuse_names() -> NoReturn:
+def _refuse_names(spec: InputSpec) -> NoReturn:
+    if spec.kind == "text":
+        _refuse(f"the texts are named {INPUT}, {UNNAMED} will do, and beside them is {TARGET} if need be")
     _refuse(f"the inputs are one of {INPUT} and {IMAGE}, and {TARGET} if need be")
 
 

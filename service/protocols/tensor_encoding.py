@@ -176,7 +176,7 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
     if tensor.data is None:
         _refuse("a tensor has data, or the parameter binary_data_size", where)
     if tensor.datatype == BYTES:
-        flat = tensor.data
+        flat = _flat(tensor.data)
         if len(flat) != math.prod(tensor.shape) or any(not isinstance(one, str) for one in flat):
             _refuse(f"data holds {math.prod(tensor.shape)} strings, as shape says", where)
         return flat
@@ -188,6 +188,13 @@ def _from_json(tensor: InputTensor, where: str) -> Values:
         return from_json({"shape": tensor.shape, "dtype": DATATYPES[tensor.datatype], "data": tensor.data})
     except InvalidTensor as error:
         raise InvalidTensor(error.detail, pointer=where) from None
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    """Nested lists as one list, row by row."""
+    while any(isinstance(one, list) for one in data):
+        data = [inner for one in data for inner in (one if isinstance(one, list) else [one])]
+    return data
 
 
 def _elements(values: Values, codec: Any, where: str) -> Values:

@@ -26,15 +26,24 @@ V1: dict[str, dict[str, Any]] = {
     "as data": {"instances": [{"data": text} for text in TEXTS]},
     "base64": {"instances": [{"b64": one} for one in ENCODED]},
     "inputs": {"inputs": TEXTS},
+    "rows of one column": {"instances": [[text] for text in TEXTS]},
+    "columns of one": {"instances": [{"text": [text]} for text in TEXTS]},
+    "nested deeper": {"instances": [[[text]] for text in TEXTS]},
 }
 V2: dict[str, dict[str, Any]] = {
     "BYTES": {"name": "input", "shape": [2]},
     "a column": {"name": "input", "shape": [2, 1]},
+    "nested": {"name": "input", "shape": [2, 1], "data": [[text] for text in TEXTS]},
     "no name": {"name": "input-0", "shape": [2]},
     "MLServer's codec": {"name": "input-0", "shape": [2, 1], "parameters": {"content_type": "str"}},
     "MLServer's base64": {"name": "input", "shape": [2], "data": ENCODED, "parameters": {"content_type": "base64"}},
 }
-TORCHSERVE: dict[str, Any] = {"data": {"data": TEXTS}, "instances": {"instances": TEXTS}, "a list": TEXTS}
+TORCHSERVE: dict[str, Any] = {
+    "data": {"data": TEXTS},
+    "instances": {"instances": TEXTS},
+    "a list": TEXTS,
+    "rows": [[text] for text in TEXTS],
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +136,24 @@ async def test_elements_that_are_not_what_their_codec_says_are_told(
     answer = await client.post("/v2/models/language~gradient/infer", json={"inputs": [tensor]})
     assert answer.status_code == 400
     assert told in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "instance", [["le chat", "die Katze"], [], [[]], None, True, {"prompt": "le chat"}, {"text": 3}]
+)
+async def test_what_is_no_text_is_told_what_a_text_is(client: httpx.AsyncClient, instance: Any) -> None:
+    """And each form that it names is taken."""
+    answer = await client.post("/v1/models/language:explain", json={"instances": [instance]})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith('an instance is one text: "..", {"text": ".."} or [".."]; or the ids')
+    for form in ("le chat", {"text": "le chat"}, ["le chat"], [5, 6]):
+        answer = await client.post("/v1/models/language:explain", json={"instances": [form]})
+        assert answer.status_code == 200, answer.text
+
+
+async def test_a_text_by_another_name_is_told_its_names(client: httpx.AsyncClient) -> None:
+    for name, code in (("text", 400), ("input", 200), ("input-0", 200)):
+        tensor = {"name": name, "datatype": "BYTES", "shape": [1], "data": TEXTS[:1]}
+        answer = await client.post("/v2/models/language/infer", json={"inputs": [tensor]})
+        assert answer.status_code == code, answer.text
+        assert code == 200 or "the texts are named input, input-0 will do" in answer.json()["error"]
