@@ -119,6 +119,11 @@ def chosen(device: str) -> str:
     if device.startswith("cuda") and not there:
         why = "sees none: is there one, with its driver?" if torch.version.cuda else "is built without CUDA"
         raise SettingRefused(f"WHENCE_DEVICE is {device}, and torch {torch.__version__} {why}; cpu or auto works here")
+    if device.startswith("cuda:") and (torch.device(device).index or 0) >= (count := torch.cuda.device_count()):
+        seen = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0 alone"
+        raise SettingRefused(
+            f"WHENCE_DEVICE is {device}, and torch sees {seen} (CUDA_VISIBLE_DEVICES counts anew from 0)"
+        )
     return device
 
 

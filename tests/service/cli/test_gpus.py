@@ -18,8 +18,13 @@ from service.cli.main import app, on_gpus
 @pytest.fixture
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose driver lists three GPUs."""
+    driver(tmp_path, monkeypatch, *(f"GPU {n}: NVIDIA H200 (UUID: GPU-5a{n}8c1f2-9d)" for n in range(3)))
+
+
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """A driver that lists these."""
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
+    program.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(lines) + "\nEND\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -33,6 +38,10 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, ["0", "1", "2"]),
         ({"CUDA_VISIBLE_DEVICES": "3, GPU-8932f937,5"}, ["3", "GPU-8932f937", "5"]),
         ({"CUDA_VISIBLE_DEVICES": ""}, []),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "2,-1,0"}, ["2"]),
+        ({"CUDA_VISIBLE_DEVICES": "1,,0"}, ["1"]),
+        ({"CUDA_VISIBLE_DEVICES": "0,0"}, ["0"]),
         ({"WHENCE_DEVICE": "cuda"}, ["0", "1", "2"]),
         ({"WHENCE_DEVICE": "cpu"}, []),
         ({"WHENCE_DEVICE": "cuda:1"}, []),
@@ -40,6 +49,18 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_gpus_that_workers_may_use(listed: None, env: dict[str, str], expected: list[str]) -> None:
     assert list(found(env)) == expected
+
+
+def test_the_parts_of_a_gpu_that_is_split_are_dealt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver(
+        tmp_path,
+        monkeypatch,
+        "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-aaaa)",
+        "  MIG 3g.20gb     Device  0: (UUID: MIG-c7384736-a75d-5afc-978f-d2f1294409fd)",
+        "  MIG 1g.5gb      Device  1: (UUID: MIG-GPU-b8ea3855/1/2)",
+        "GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bbbb)",
+    )
+    assert list(found({})) == ["MIG-c7384736-a75d-5afc-978f-d2f1294409fd", "MIG-GPU-b8ea3855/1/2", "1"]
 
 
 def test_a_machine_without_a_driver_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

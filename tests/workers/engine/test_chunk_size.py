@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.other_device import Made, other
 from tests.toys import CHUNK, batch_of, inputs, model_of, net
 from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.graph.graph import Graph
-from workers.engine.model import chunk_size
+from workers.engine.model import chunk_size, rows_at_once
 from workers.engine.model.model import Model
 
 
@@ -83,6 +84,46 @@ def test_what_does_not_fit_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert chunk_size.fastest(run, ROW) == 4
     with pytest.raises(ZeroDivisionError):
         chunk_size.fastest(lambda _: 1 / 0, ROW)
+
+
+def test_the_pass_that_loads_a_gpus_libraries_takes_none_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading = iter([3.0])
+    clock = Clock(monkeypatch, lambda rows: 0.005 + 0.0001 * rows + next(loading, 0))
+    assert (
+        chunk_size.fastest(clock, torch.zeros(1, 4).to(other())) == 8
+    )  # the most of a device that nothing is known of
+
+
+def test_a_gpu_takes_as_many_rows_as_it_has_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of what is free, of the driver or of torch's own store."""
+    model = model_of(net(), (1, 8, 8))
+    each = rows_at_once.WALKED * rows_at_once.numbers(model.folded)
+    free = {"mem_get_info": (30 * each, 10**12), "memory_reserved": 10 * each, "memory_allocated": 4 * each}
+    for name, value in free.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    assert rows_at_once.rows_in_memory(model.folded, torch.device("cuda:0")) == 18
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (0, 10**12))
+    assert rows_at_once.rows_in_memory(model.folded, torch.device("cuda:0")) == 3
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 4 * each)
+    assert rows_at_once.rows_in_memory(model.folded, torch.device("cuda:0")) == 1
+    assert rows_at_once.rows_in_memory(model.folded, torch.device("xpu")) is None
+
+
+def test_what_memory_allows_bounds_what_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def fastest(_run: object, _row: Tensor, most: int | None) -> int:
+        asked.append(most)
+        return 4
+
+    monkeypatch.setattr("workers.engine.model.function.fastest", fastest)
+    monkeypatch.setattr(Model, "most", 3)
+    for device in ("cpu", other()):
+        with Made():
+            model = model_of(net(), (1, 8, 8), device=device)
+            model._chunk = None
+            assert model.chunk == 4
+    assert asked == [None, 3]
 
 
 def measured(module: nn.Module, shape: tuple[int, ...]) -> Model:

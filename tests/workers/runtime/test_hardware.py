@@ -42,7 +42,10 @@ def test_a_gpu_that_is_not_there_is_told_with_what_works(monkeypatch: pytest.Mon
         with pytest.raises(RuntimeError, match=rf"WHENCE_DEVICE is {device}, .* cpu or auto works here"):
             chosen(device)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [chosen(device) for device in ("auto", "cuda:1", "cpu")] == ["cuda", "cuda:1", "cpu"]
+    with pytest.raises(RuntimeError, match=r"WHENCE_DEVICE is cuda:2, and torch sees cuda:0 to cuda:1 \(CUDA_VIS"):
+        chosen("cuda:2")
 
 
 def test_a_worker_computes_in_float32_and_in_what_its_device_has(monkeypatch: pytest.MonkeyPatch) -> None:

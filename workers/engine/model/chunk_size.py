@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from itertools import product
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from workers.engine.device import out_of_memory
 
-MOST = {"cpu": 32, "cuda": 64}  # rows
+MOST = {"cpu": 32, "cuda": 256}  # rows
 BUDGET_S = 0.9
 ROUNDS = 5
 ALIKE = 1.03  # of sizes that are as fast as that by row, the smallest: it takes the least memory and reports most often
@@ -20,11 +21,13 @@ ALIKE = 1.03  # of sizes that are as fast as that by row, the smallest: it takes
 def fastest(run: Callable[[Tensor], object], row: Tensor, most: int | None = None) -> int:
     """The number of rows, a power of two, at which `run` takes the least time by row, within memory.
 
-    `row` (1, *shape) is what it runs on, repeated; `most` is how many are tried, else what suits the device. A slow
+    `row` (1, *shape) is what it runs on, repeated; `most` is how many are tried, of what suits the device. A slow
     model gets few rows: more would outlast the time for this.
     """
+    if row.device.type != "cpu":
+        run(row)  # a GPU's libraries are loaded by the first pass, for longer than this may take
     begin = time.perf_counter()
-    by_row = _sizes(run, row, begin + BUDGET_S / 2, most or MOST.get(row.device.type, 8))
+    by_row = _sizes(run, row, begin + BUDGET_S / 2, min(most or math.inf, MOST.get(row.device.type, 8)))
     # A disturbance falls on one round, and the best of several is told.
     for _, rows in product(range(ROUNDS - 1), by_row):
         if time.perf_counter() + rows * by_row[rows] < begin + BUDGET_S:
@@ -32,7 +35,7 @@ def fastest(run: Callable[[Tensor], object], row: Tensor, most: int | None = Non
     return next(rows for rows, seconds in by_row.items() if seconds <= ALIKE * min(by_row.values()))
 
 
-def _sizes(run: Callable[[Tensor], object], row: Tensor, end: float, most: int) -> dict[int, float]:
+def _sizes(run: Callable[[Tensor], object], row: Tensor, end: float, most: float) -> dict[int, float]:
     """The seconds by row of each size that is within memory and, by what smaller ones took, within time."""
     found = {1: _seconds(run, row, 1)}  # a model's first pass sets up what later ones find: it is timed again
     rows = 1

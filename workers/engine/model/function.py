@@ -13,6 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from workers.engine.copies import moved
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
@@ -97,10 +98,15 @@ class Function:
             self._chunk = self._fastest()
         return self._chunk
 
+    @property
+    def most(self) -> int | None:
+        """How many rows the device has memory for, walked back; None where nobody knows."""
+        return None
+
     def _fastest(self) -> int:
         row = torch.zeros(1, *self.card.input.shape, device=self.device, dtype=self.dtype)
         with torch.no_grad():
-            return fastest(self.run, row)
+            return fastest(self.run, row, None if self.device.type == "cpu" else self.most)
 
     @property
     def measured_chunk(self) -> int | None:
@@ -173,8 +179,8 @@ class Function:
         """What methods are given of inputs by name, each (n, *shape): the one tensor, or all of them end to end."""
         spec = self.card.input
         if not spec.parts:
-            return next(iter(inputs.values())).to(self.device, self.dtype)
-        given = {name: one.to(self.device, self.dtype).flatten(1) for name, one in inputs.items()}
+            return moved(next(iter(inputs.values())), self.device, self.dtype)
+        given = {name: moved(one, self.device, self.dtype).flatten(1) for name, one in inputs.items()}
         raw = [given[part.name] for part in spec.parts if not part.embedding and not is_beside(part.name)]
         x = self.embedded(torch.cat(raw, 1))
         for part in spec.parts:

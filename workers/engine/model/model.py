@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
@@ -25,12 +24,13 @@ from workers.engine.graph.tape import Tape
 from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.function import Function
+from workers.engine.model.rows_at_once import rows_in_memory
 from workers.engine.model.sizes import NOT_TAKEN, first_taken, not_taken
 from workers.engine.rules import assign
 from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient
 from workers.engine.rules.entry import Table
-from workers.engine.rules.rule import Rule
+from workers.engine.rules.rule import Rule, name_of
 from workers.explanation.card import Precision
 from workers.explanation.composite import DEFAULT, Choices
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
@@ -40,11 +40,6 @@ from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
 
 SIZES = 6  # of a model of open sizes, how many are kept
-
-
-def snake(name: str) -> str:
-    """`ZPlus` as `z_plus`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Model(Function):
@@ -153,6 +148,10 @@ class Model(Function):
         """The folded graph's nodes that the model is asked about: its output, or where the targets are read."""
         return frozenset(target_masks.node_of(t, self.folded) for t in self.targets) or frozenset({self.folded.output})
 
+    @property
+    def most(self) -> int | None:
+        return rows_in_memory(self.folded, self.device)
+
     def run(self, x: Tensor) -> Tensor:
         return self.graph.run(x)[0]
 
@@ -257,7 +256,7 @@ class Model(Function):
     def rules_by_layer(self, table: Table, choices: Choices = DEFAULT) -> dict[str, str]:
         """The name of the rule that each layer got under a composite, in the order of the graph."""
         rules = self.rules(table, choices)
-        return {self.folded.nodes[i].layer: snake(type(rule).__name__) for i, rule in rules.items()}
+        return {self.folded.nodes[i].layer: name_of(rule) for i, rule in rules.items()}
 
     def embedded(self, raw: Tensor) -> Tensor:
         """The model's tensors end to end (n, numbers) with what embeddings look up, and room for what is beside.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,11 @@ class Rule(Protocol):
     def backward(self, local: Local, relevance: Any) -> Sequence[Tensor | None]:
         """The relevance of each of `local.leaves`, from the relevance of the node's output."""
         ...
+
+
+def name_of(rule: Rule) -> str:
+    """`ZPlus` as `z_plus`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(rule).__name__).lower()
 
 
 def fit(relevance: Tensor, leaf: Tensor) -> Tensor:

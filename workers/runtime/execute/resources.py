@@ -20,6 +20,7 @@ from torch import Tensor
 from workers.datasets.card import DatasetCard, check_fits
 from workers.datasets.contents import Contents, sent
 from workers.datasets.library import Datasets
+from workers.engine.copies import ahead, moved, stacked
 from workers.engine.model.batch import Report
 from workers.engine.model.resources import ItemExplanation, Items
 from workers.explanation.card import ImageSpec, InputSpec
@@ -226,20 +227,23 @@ class ModelDataset:
 
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         """The items in order, `size` at a time, where the model computes; raises InvalidDataset for a broken one."""
-        of = self.contents
-        for first in range(start, self.count, size):
-            stop = min(first + size, self.count)
-            rows = [self._rows(i) for i in range(first, stop)]
-            inputs = {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
-            yield Items(
-                first,
-                self.model.join(inputs),
-                None if of.labels is None else of.labels[first:stop],
-                None if of.masks is None else torch.from_numpy(of.masks[first:stop] != 0).to(self.model.device),
-                None if of.boxes is None else of.boxes[first:stop],
-                None if of.series is None else of.series[first:stop],
-            )
-            self.report(stop, self.count, "inputs")
+        parts = (range(first, min(first + size, self.count)) for first in range(start, self.count, size))
+        for items in ahead(self._items, parts, self.model.device):
+            yield items
+            self.report(items.start + len(items.x), self.count, "inputs")
+
+    def _items(self, part: range) -> Items:
+        of, at = self.contents, slice(part.start, part.stop)
+        rows = [self._rows(i) for i in part]
+        device = self.model.device
+        return Items(
+            part.start,
+            self.model.join({name: stacked([row[name] for row in rows], device) for name in rows[0]}),
+            None if of.labels is None else of.labels[at],
+            None if of.masks is None else moved(torch.from_numpy(of.masks[at] != 0), device, torch.bool),
+            None if of.boxes is None else of.boxes[at],
+            None if of.series is None else of.series[at],
+        )
 
     def _rows(self, i: int) -> Mapping[str, NDArray[np.float32]]:
         """An item's inputs by name, each of the size that the model is for."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from workers.engine.arithmetic import products
+from workers.engine.copies import stacked
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.batch import Batch, Report, silent
 from workers.engine.model.explained_score import explained_scores
@@ -188,8 +189,8 @@ class _Shift:
         started = time.perf_counter()
         batch = self.batch(model, rows)
         method = rows[0].work.job.method
-        with looking(getattr(batch.report, "look", None)):
-            with instrumentation.batch([row.work for row in rows]), contained(), products(model.precision):
+        with looking(getattr(batch.report, "look", None)), products(model.precision):
+            with instrumentation.batch([row.work for row in rows]), contained():
                 results = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
             # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
             prediction, told = explained_scores(model, batch) if method.takes_input else ([[] for _ in rows], [])
@@ -215,8 +216,8 @@ class _Shift:
             batch = self.last[1].sharing(targets, seeds, self.watch(works))
         else:
             self.last = None
-            inputs = {name: np.stack([row.inputs.rows[name] for row in rows]) for name in rows[0].inputs.rows}
-            x = model.join({name: torch.from_numpy(values) for name, values in inputs.items()})
+            taken = {name: [row.inputs.rows[name] for row in rows] for name in rows[0].inputs.rows}
+            x = model.join({name: stacked(each, model.device) for name, each in taken.items()})
             batch = Batch(x, targets, seeds, self.watch(works))
         batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
         self.last = places, batch
