@@ -102,3 +102,20 @@ def test_the_score_falls_by_what_each_word_had_added(module: Sum, model: Model) 
         falls = -np.diff(curves[row].numpy())
         np.testing.assert_allclose(falls[: len(of_word)], sorted(of_word, reverse=True), rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(falls[len(of_word) :], 0, atol=1e-7)
+
+
+class Dropped(Sum):
+    """With a dropout behind its head, as most have that were trained."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        output: Tensor = nn.functional.dropout(super().forward(ids), 0.1, self.training)
+        return output
+
+
+@pytest.mark.parametrize("kind", [Sum, Dropped])
+def test_tokens_are_looked_up_without_a_pass(kind: type[Sum]) -> None:
+    """Each text, and each baseline of tokens, is looked up: what the model makes of it is not computed for that."""
+    model = model_of_inputs(kind().eval(), {"text": ALONE}, {"text": IDS})
+    lookup = model.sized(tuple(tuple(row.shape[1:]) for row in ROWS.values())).lookup
+    assert lookup is not None
+    assert {"linear", "sum", "dropout"}.isdisjoint(node.op for node in lookup.nodes)
