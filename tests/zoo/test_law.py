@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.zoo import oracle, outputs, sequences, several, tables, texts, vision, volumes
+from tests.zoo import moving, oracle, outputs, sequences, several, tables, texts, vision, volumes
 from tests.zoo.animals import ZOO
 from tests.zoo.asking import Answer, Refusal, asked, few, given, loaded
 from workers.engine.model.inputs import named
@@ -22,7 +22,7 @@ from workers.methods.catalogue import catalogue, parse_method
 from workers.methods.method import Method
 from workers.runtime.execute.model_support import support
 
-HALLS = (outputs, sequences, several, tables, texts, vision, volumes)
+HALLS = (moving, outputs, sequences, several, tables, texts, vision, volumes)
 QUICK = ("one_logit", "image_and_words")
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.zoo) for name in ZOO]
 ROWS = 8
@@ -62,7 +62,7 @@ def apart(found: Row, expected: Row) -> float:
     gaps = [0.0]
     for key, array in expected.arrays.items():
         if np.asarray(array).dtype.kind == "f":
-            size = max(float(np.abs(array).max(initial=0)), 1e-6)
+            size = max(float(np.abs(array).max(initial=0)), 1e-5)
             gaps.append(float(np.abs(np.asarray(found.arrays[key]) - array).max(initial=0)) / size)
     return max(gaps)
 

@@ -35,7 +35,7 @@ def adds_up(node: Node, graph: Graph) -> bool:
         return False
     factors = [one for a in node.args for one in (a if isinstance(a, list | tuple) else [a])]
     fixed = [one for one in factors if isinstance(one, Tensor)]
-    return all(bool((one >= 0).all()) for one in fixed) and is_affine(node, graph)
+    return all(not one.is_complex() and bool((one >= 0).all()) for one in fixed) and is_affine(node, graph)
 
 
 def _tried(node: Node, graph: Graph) -> bool:

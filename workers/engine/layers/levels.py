@@ -118,7 +118,8 @@ def _source(graph: Graph, index: int, flows: Sequence[bool]) -> set[int]:
     moved = node.op in PASSED and (node.op not in RESHAPING or len(node.shape or ()) == 1)
     if not index or not moved:
         return {index}
-    return {i for source in node.inputs if flows[source] for i in _source(graph, source, flows)}
+    found = {i for source in node.inputs if flows[source] for i in _source(graph, source, flows)}
+    return found if all(graph.nodes[i].part for i in found) else {index}  # what returns several values is no layer
 
 
 def _level(node: Node, read: bool) -> Level:

@@ -129,7 +129,38 @@ class Branches(nn.Module):
         return output
 
 
+class Skips(nn.Module):
+    """Of a row: an input that is added to what is made of it, joined with that, and scales it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.up, self.down, self.joined, self.fc = nn.Linear(5, 7), nn.Linear(7, 5), nn.Linear(10, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        added = (x.tanh() + self.down(self.up(x).relu())).relu()
+        scaled = self.joined(torch.cat([x, added], 1)).relu() + x
+        output: Tensor = self.fc(scaled.sigmoid())
+        return output
+
+
+class Picked(nn.Module):
+    """Layers that read one of several values that a call returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.second, self.fc = nn.Linear(6, 8), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.first(x).chunk(2, 1)
+        output: Tensor = self.fc(torch.sort(self.second(one * other.sigmoid()).relu() + one, 1).values)
+        return output
+
+
 @pytest.mark.parametrize(("module", "shape", "mixing"), [
+    (Skips(), (5,), 0),
+    (Picked(), (6,), 2),
     (net(), (1, 8, 8), 0),
     (Chain(), (1, 21, 21), 0),
     (Branches(), (2, 11, 11), 1),

@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from workers.engine.graph.graph import is_float
 from workers.engine.graph.tape import Local, Tape
 
 
@@ -20,13 +21,15 @@ from workers.engine.graph.tape import Local, Tape
 class _Step:
     """A node's vector-Jacobian products as functions of the vectors, one for each tensor that it returns.
 
-    `inputs` are the nodes that the products belong to. Of a node that picks one of several tensors, `item` says which.
+    `inputs` are the nodes that the products belong to, `items` the numbers of those tensors among all that it returns.
+    Of a node that picks one of several tensors, `item` says which.
     """
 
     index: int
     inputs: tuple[int, ...]
     vectors: tuple[Tensor, ...] = ()
     products: tuple[Tensor, ...] = ()
+    items: tuple[int, ...] = ()
     item: int | None = None
 
 
@@ -46,12 +49,12 @@ class Pushforward:
 
     def __call__(self, change: Tensor) -> Tensor:
         """The change of the node's value, to first order, for one of the input."""
-        changes: dict[int, tuple[Tensor, ...]] = {0: (change,)}
+        changes: dict[int, dict[int, Tensor]] = {0: {0: change}}
         for step in self._steps:
             if step.item is not None:
-                changes[step.index] = (changes[step.inputs[0]][step.item],)
+                changes[step.index] = {0: changes[step.inputs[0]][step.item]}
                 continue
-            changes[step.index] = torch.autograd.grad(
+            found = torch.autograd.grad(
                 step.products,
                 step.vectors,
                 [changes[i][0] for i in step.inputs],
@@ -59,6 +62,7 @@ class Pushforward:
                 allow_unused=True,
                 materialize_grads=True,
             )
+            changes[step.index] = dict(zip(step.items, found, strict=True))
         return changes[self._to][0] if self._to in changes else torch.zeros_like(self._like)
 
 
@@ -67,13 +71,16 @@ def _step(local: Local, moved: Container[int]) -> _Step | None:
     if not any(i in moved for i in local.inputs):
         return None
     if local.item is not None:
-        return _Step(local.node.index, local.inputs, item=local.item)
+        return _Step(local.node.index, local.inputs, item=local.item) if is_float(local.output) else None
     returned = local.output if isinstance(local.output, tuple | list) else [local.output]
-    outputs = [output for output in returned if isinstance(output, Tensor) and output.requires_grad]
-    if not outputs:
+    moving = {k: output for k, output in enumerate(returned) if isinstance(output, Tensor) and output.requires_grad}
+    if not moving:
         return None
+    outputs = [*moving.values()]
     vectors = tuple(torch.zeros_like(output).requires_grad_() for output in outputs)
     products = torch.autograd.grad(outputs, local.leaves, vectors, create_graph=True, allow_unused=True)
     found = cast("tuple[Tensor | None, ...]", products)
     parts = [(i, p) for i, p in zip(local.inputs, found, strict=True) if p is not None and i in moved]
-    return _Step(local.node.index, tuple(i for i, _ in parts), vectors, tuple(p for _, p in parts)) if parts else None
+    if not parts:
+        return None
+    return _Step(local.node.index, tuple(i for i, _ in parts), vectors, tuple(p for _, p in parts), tuple(moving))

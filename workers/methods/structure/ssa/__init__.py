@@ -39,7 +39,7 @@ class Ssa(Method):
     question = "Which units of each layer does this class build on, and which are shared?"
     needs = frozenset({"graph"})
     cost = "tens of passes"
-    revision = 2
+    revision = 3
     takes_input = _WithoutDataset()
     takes_target = _WithoutDataset()
 

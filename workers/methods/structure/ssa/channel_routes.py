@@ -45,6 +45,7 @@ class _Ways:
         like = next(a for n in graph.nodes for a in n.args if isinstance(a, Tensor) and a.is_floating_point())
         self.device, self.dtype = like.device, like.dtype
         self.width = sum(level.units for level in between.below)
+        self.from_input = any(level.index == 0 for level in between.below)
         self.columns: dict[int, Tensor | None] = {0: self._none(0)}
         first = 0
         for level in between.below:
@@ -70,7 +71,7 @@ class _Ways:
                 part = self._fed(node, i, units[node.index]) if self.flows[i] else self._none(0)
                 if part is None or (i in units and not torch.equal(units[i], part)):
                     return None
-                if self.flows[i] and i:
+                if self.flows[i] and (i or self.from_input):
                     units[i] = part
         skips = [self._skip(level.index, units[level.index]) for level in self.between.below if level.index in units]
         return (*routes, *skips), tuple(passed)

@@ -33,6 +33,7 @@ class SsaClusters(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
+    revision = 2
 
     graphs: tuple[DependencyGraph, ...] = Field(
         default=_TWO,
