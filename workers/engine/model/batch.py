@@ -55,7 +55,8 @@ class Batch:
 
     `report` raises Cancelled or DeadlineExceeded when the work is to stop; methods with steps call it at each.
     `cache` holds what passes over these very inputs have found; batches made by `sharing` have it in common.
-    A method that takes no input gets an empty x, and what it needs from `resources`.
+    A method that takes no input gets an empty x, and what it needs from `resources`. Where it is explained `once`,
+    nobody asks what its passes have found.
     """
 
     x: Tensor
@@ -64,6 +65,7 @@ class Batch:
     report: Report = field(default=silent)
     cache: Cache = field(default_factory=Cache, repr=False)
     resources: Resources = field(default_factory=NoResources, repr=False)
+    once: bool = False
 
     def __len__(self) -> int:
         return len(self.x)

@@ -46,7 +46,7 @@ def sample(model: Function, batch: Batch, of: Method, samples: int, noise: float
         x = draw(rows)
         x *= scale if len(scale) == 1 else scale[rows]
         x += batch.x[rows]
-        inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows), resources=batch.resources)
+        inner = Batch(x, [wanted[row] for row in rows], [seed] * len(rows), resources=batch.resources, once=True)
         values = of.explain(model, inner).arrays["attribution"]
         if total.dim() == 0:
             total = values.new_zeros((len(batch), *values.shape[1:]))
