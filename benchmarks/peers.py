@@ -110,7 +110,7 @@ def compare_integrated_gradients(model: Model, module: nn.Module, x: Tensor, cla
     report(f"integrated gradients, {STEPS} steps, batch {len(x)}", alternate(calls, 9, warmup=1), floor, aims)
 
 
-def whence(model: Model, method: str, x: Tensor, classes: Tensor) -> Callable[[], Any]:
+def whence(model: Model, method: Any, x: Tensor, classes: Tensor) -> Callable[[], Any]:
     """What a worker does of a batch; each call is a batch of its own, so that no pass is shared."""
     wanted = parse_method(method)
     targets = [ClassTarget(index=int(one)) for one in classes]

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tests.toys import model_of, net
+from workers.engine.arithmetic import products, settle
+from workers.engine.copies import moved, stacked
 from workers.engine.model.batch import Batch
 from workers.explanation.target import RankTarget
 from workers.methods.method import parse_method
@@ -31,6 +33,33 @@ def test_a_device_finds_what_the_cpu_finds_in_float64(device: str, method: str) 
     largest = np.abs(found[0]).max()
     assert largest > 0
     assert np.abs(found[0] - found[1]).max() < 1e-4 * largest
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_float32_on_a_gpu_is_float32_twice_the_same_and_tf32_is_not(device: str) -> None:
+    settle(device)
+    x = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(1))
+    whole = explained("gradient", x.double(), "cpu", torch.float64)
+    found, again = (explained("gradient", x, device, torch.float32) for _ in range(2))
+    assert np.array_equal(found, again)
+    assert np.abs(found - whole).max() < 1e-5 * np.abs(whole).max()
+    with products("tf32"):
+        shorter = explained("gradient", x, device, torch.float32)
+    assert 0 < np.abs(shorter - found).max() < 0.1 * np.abs(whole).max()
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_inputs_come_by_pinned_memory_and_rows_are_bounded_by_what_is_free(device: str) -> None:
+    model = model_of(net(), SHAPE, device=device)
+    rows = list(np.random.default_rng(0).random((5, *SHAPE)).astype(np.float32))
+    pinned = stacked(rows, model.device)
+    assert pinned.is_pinned()
+    there = moved(pinned, model.device, torch.float32)
+    assert (there.device.type, np.array_equal(there.cpu().numpy(), np.stack(rows))) == ("cuda", True)
+    assert model.most is not None
+    assert model.most > 1000
+    model._chunk = None
+    assert model.chunk > 1
 
 
 def explained(method: str, x: torch.Tensor, device: str, dtype: torch.dtype) -> np.ndarray:

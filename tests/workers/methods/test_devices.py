@@ -1,4 +1,4 @@
-"""Where tensors lie: every method on a device that is not the CPU, where what is not moved there fails as on a GPU."""
+"""Where tensors lie: every method on a GPU, or a device that is none, where what is not moved fails as on one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.orders import work
 from tests.other_device import Made, other
 from tests.resources import InMemory, InMemoryDataset
 from tests.toys import inputs, model_of, net
+from workers.engine.arithmetic import settle
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import ExplainError
@@ -44,6 +45,10 @@ NOT_OF_THIS_NET = {
 
 @pytest.fixture(scope="module", autouse=True)
 def device() -> Iterator[str]:
+    if torch.cuda.is_available():
+        settle("cuda")
+        yield "cuda"
+        return
     with Made():
         yield other()
 
@@ -103,7 +108,7 @@ def test_a_work_is_done_where_its_model_is(models: tuple[Model, Model]) -> None:
     assert len(here) == len(there) == 4
     for one, other_one in zip(here, there, strict=True):
         assert other_one.meta["explained"]["score"] == pytest.approx(one.meta["explained"]["score"], rel=1e-4)
-        assert (one.meta["receipt"]["device"], other_one.meta["receipt"]["device"]) == ("cpu", other())
+        assert (one.meta["receipt"]["device"], other_one.meta["receipt"]["device"]) == ("cpu", str(models[1].device))
 
 
 def test_a_reduced_model_is_where_the_whole_one_is(models: tuple[Model, Model]) -> None:
