@@ -57,7 +57,7 @@ class Extent:
         }
 
 
-WHOLE, TRIAL = Extent(11, 50, (1, 8, 32, 64, 256), 32, 640), Extent(3, 3, (1, 2), 2, 4)
+WHOLE, TRIAL = Extent(11, 50, (1, 8, 32, 64, 256), 32, 640), Extent(2, 2, (1, 2), 2, 4)
 
 
 def main() -> None:

@@ -52,8 +52,8 @@ def open_worker(settings: Settings, name: str) -> Worker:
     store = Store(jobs, objects)
     ring = functools.partial(ring_bell, jobs)
     repository = _repository(settings, jobs)
-    precisions = borne(settings.precision, device)
     settle(device)
+    precisions = borne(settings.precision, device)
     warm = ModelCache(repository, device, settings.model_memory, precisions)
 
     def describe() -> dict[str, Any]:

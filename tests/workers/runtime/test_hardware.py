@@ -71,6 +71,7 @@ def untouched() -> Iterator[None]:
     yield
     of_convolutions.allow_tf32, of_convolutions.deterministic, of_products.allow_tf32 = before
     of_products.allow_bf16_reduced_precision_reduction = True
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
 
 
 def test_float32_is_no_tf32_and_tf32_is_for_a_while(untouched: None, monkeypatch: pytest.MonkeyPatch) -> None:
