@@ -6,7 +6,8 @@ Each is the exact composition of simpler rules in closed form, so that nothing i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,10 +21,18 @@ from workers.methods.gradient.deep_lift.rules import Lifting
 
 def argument(node: Node, name: str) -> Any:
     """A call's argument by the name that the operation's schema gives it, its default where it was not given."""
-    for position, declared in enumerate(node.call._schema.arguments):  # type: ignore[attr-defined]  # an OpOverload
-        if declared.name == name:
-            return node.args[position] if position < len(node.args) else node.kwargs.get(name, declared.default_value)
-    return None
+    declared = _declared(node.call, name)
+    if declared is None:
+        return None
+    position, default = declared
+    return node.args[position] if position < len(node.args) else node.kwargs.get(name, default)
+
+
+@cache
+def _declared(call: Callable[..., Any], name: str) -> tuple[int, Any] | None:
+    """The place of a call's argument, and its default."""
+    arguments = enumerate(call._schema.arguments)  # type: ignore[attr-defined]  # an OpOverload
+    return next(((place, one.default_value) for place, one in arguments if one.name == name), None)
 
 
 def log_mean(a: Tensor, b: Tensor) -> Tensor:
