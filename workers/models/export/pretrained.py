@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from workers.explanation.card import IDS, Feed, Output
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.pretrained_images import check_image, image_section
+from workers.models.export.pretrained_images import check_image, image_processor, image_section
 from workers.models.export.pretrained_modules import (
     Detector,
     Head,
@@ -210,16 +210,18 @@ def _of_text(
 
 
 def _images(model: Any, folder: Path, _: Asked) -> Pretrained:
-    section = image_section(model.config, folder)
-    check_image(section, folder)
+    processor = image_processor(folder)
+    section = image_section(model.config, folder, processor)
+    check_image(section, folder, processor)
     return Pretrained(ImageModel(model).eval(), {"input": section}, *_classes(model.config))
 
 
 def _detector(model: Any, folder: Path, _: Asked) -> Pretrained:
     """Classes first, then boxes; the last class is that of a box that holds nothing."""
-    section = image_section(model.config, folder)
+    processor = image_processor(folder)
+    section = image_section(model.config, folder, processor)
     try:
-        check_image(section, folder)
+        check_image(section, folder, processor)
     except InvalidFolder as error:
         log.warning("%s", error.detail.partition("; ")[0])  # of boxes, most keep a picture's proportions
     labels = (*_labels(model.config), "no object")

@@ -25,15 +25,14 @@ SIZE = (403, 301)  # of the picture that is tried
 log = logging.getLogger(__name__)
 
 
-def _of_library(folder: Path) -> Any:
+def image_processor(folder: Path) -> Any:
     """What the library makes of preprocessor_config.json; None where it makes nothing."""
     return by_library("AutoImageProcessor", folder) if (folder / FILE).is_file() else None
 
 
-def image_section(config: Any, folder: Path) -> dict[str, Any]:
+def image_section(config: Any, folder: Path, processor: Any) -> dict[str, Any]:
     """The section of the card, by what the library reads of preprocessor_config.json; without one by the size that the
     config names, 0 to 1."""
-    processor = _of_library(folder)
     said = read_json(folder / FILE) if processor is None else processor.to_dict()
     size = said.get("crop_size" if said.get("do_center_crop") else "size") or getattr(config, "image_size", 224)
     height, width = _sides(size)
@@ -74,9 +73,8 @@ def _before_crop(said: Mapping[str, Any], side: int) -> dict[str, Any]:
     return {}
 
 
-def check_image(section: Mapping[str, Any], folder: Path) -> None:
+def check_image(section: Mapping[str, Any], folder: Path, processor: Any) -> None:
     """Raise InvalidFolder where the library makes another tensor of a picture than the section does."""
-    processor = _of_library(folder)
     if processor is None:
         return
     spec, shape = ImageSpec.model_validate(section["image"]), tuple(section["shape"])
