@@ -175,9 +175,9 @@ def _of_tokens(spec: InputSpec, part: Part, x: Tensor, kept: Tensor | None, cut:
     if words is not None and cut != "token":
         return np.asarray(x[words.start : words.stop].cpu().numpy(), np.int64)
     if cut == "grid":
-        return grid(part.spatial_shape, count)
+        return grid(part.spatial_shape, count).ravel()
     out = (
-        np.zeros(part.shape[0], bool)
+        np.zeros(prod(part.shape[:-1]), bool)
         if kept is None
         else kept[0, part.start : part.stop : part.shape[-1]].cpu().numpy()
     )

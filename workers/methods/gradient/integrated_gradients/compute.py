@@ -43,10 +43,10 @@ def integrate(
     until `cap`; a row is refined by itself, so that its result does not depend on its company.
     """
     wanted = model.resolve(batch)
+    both, aims = torch.cat([batch.x, start]), [*wanted, *wanted]
     with torch.no_grad():
-        ends = torch.cat([model.scores(part, wanted[at : at + len(part)]) for at, part in _parts(model, batch.x)])
-        begins = torch.cat([model.scores(part, wanted[at : at + len(part)]) for at, part in _parts(model, start)])
-    expected = (ends - begins).tolist()
+        scores = torch.cat([model.scores(part, aims[at : at + len(part)]) for at, part in _parts(model, both)])
+    expected = (scores[: len(batch)] - scores[len(batch) :]).tolist()
     gradients = _average(model, batch, start, wanted, rule, steps)
     taken = [steps] * len(batch)
     observed = _sums(gradients, batch.x - start)
