@@ -23,7 +23,7 @@ CALLS: dict[str, Call] = {
     "linear whose bias moves": lambda x: functional.linear(x[:, :, :2] * 0 + 1, W[:, :2], x[0, 0, :1].expand(5)),
     "reshape": lambda x: x.reshape(x.shape[0], -1),
     "view": lambda x: x.contiguous().view(x.shape[0], -1, 2),
-    "flatten": lambda x: x.flatten(1).unflatten(1, (4, 3)),
+    "flatten": lambda x: x.flatten(1).view(x.shape[0], 4, 3),
     "unsqueeze": lambda x: x.unsqueeze(1).unsqueeze(-1).squeeze(1),
     "transpose": lambda x: x.unsqueeze(1).transpose(-2, 1).transpose(-1, 2),
     "add": lambda x: x.sin() + x.cos(),

@@ -117,7 +117,11 @@ def looked_up(module: nn.Module, rows: Mapping[str, Tensor], tables: Mapping[str
         module(*rows.values())[:, 1].sum().backward()
     for each in hooks:
         each.remove()
-    return {name: (one * one.grad).sum(-1).detach().view(rows[name].shape) for name, one in kept.items()}
+    found = {}
+    for name, one in kept.items():
+        assert one.grad is not None
+        found[name] = (one * one.grad).sum(-1).detach().view(rows[name].shape)
+    return found
 
 
 def test_each_id_has_what_autograd_says_of_its_vector(case: Any) -> None:
