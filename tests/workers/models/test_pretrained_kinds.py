@@ -44,6 +44,10 @@ FUNNEL = {
     "vocab_size": len(WORDS), "block_sizes": [1, 1], "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32,
     "num_decoder_layers": 1, "pad_token_id": 0, **LABELS,
 }  # fmt: skip
+XLM = {
+    "vocab_size": len(WORDS), "emb_dim": 16, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 40,
+    "pad_index": 0, "pad_token_id": 0, **LABELS,
+}  # fmt: skip
 KINDS: Mapping[str, tuple[str, str, dict[str, Any], bool]] = {
     "places looked up in a table, no padding named": ("GPT2ForSequenceClassification", "GPT2Config", GPT, False),
     "read at the last end": ("BartForSequenceClassification", "BartConfig", BART, True),
@@ -52,6 +56,8 @@ KINDS: Mapping[str, tuple[str, str, dict[str, Any], bool]] = {
     "two texts by their types": ("BertForSequenceClassification", "BertConfig", SMALL, True),
     "two texts without types": ("RobertaForSequenceClassification", "RobertaConfig", SMALL, True),
     "questions": ("BertForQuestionAnswering", "BertConfig", {**SMALL, **TWO}, True),
+    "checks its lengths": ("XLMForSequenceClassification", "XLMConfig", XLM, False),
+    "checks its lengths, too": ("FlaubertForSequenceClassification", "FlaubertConfig", XLM, False),
     "of one length": ("FunnelForSequenceClassification", "FunnelConfig", FUNNEL, False),
 }
 TYPED = ("Bert",)  # whose tokenizers say of which of two texts a token is

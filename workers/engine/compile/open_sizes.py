@@ -80,6 +80,8 @@ def _fixed(value: Any, symbols: Symbols) -> Any:
 def _size(size: int | torch.SymInt, symbols: Symbols) -> int | torch.SymInt:
     if isinstance(size, int):
         return size
+    if size.node.hint is None:  # read from a value, as a check of lengths does
+        return size
     expression = size.node.expr.subs(symbols)
     if expression.is_number:
         return int(expression)

@@ -119,3 +119,19 @@ def test_tokens_are_looked_up_without_a_pass(kind: type[Sum]) -> None:
     lookup = model.sized(tuple(tuple(row.shape[1:]) for row in ROWS.values())).lookup
     assert lookup is not None
     assert {"linear", "sum", "dropout"}.isdisjoint(node.op for node in lookup.nodes)
+
+
+class Checked(Sum):
+    """It looks whether a text is as long as it may be, as XLM's kin do."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        assert (ids != 0).sum(1).max().item() <= ids.shape[1]
+        return super().forward(ids)
+
+
+def test_a_check_of_lengths_is_none_of_the_model_s_sizes() -> None:
+    torch.manual_seed(0)
+    model = model_of_inputs(Checked().eval(), {"text": ALONE}, {"text": IDS})
+    sized = model.sized(tuple(tuple(row.shape[1:]) for row in ROWS.values()))
+    torch.manual_seed(0)
+    torch.testing.assert_close(sized.run(sized.join(ROWS)), Sum().double()(IDS))
