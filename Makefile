@@ -80,7 +80,7 @@ bench: $(TEST_READY)  ## measure side by side with Captum, Zennit and plain torc
 	@$(BIN)/python -m benchmarks
 
 gpu: $(TEST_READY)  ## test and measure on this machine's GPU, write benchmarks/gpu.md; says so where there is none
-	@$(BIN)/python -m pytest -q -rs tests/workers/engine/test_gpu.py tests/workers/methods/test_devices.py
+	@$(BIN)/python -m pytest -q -rs tests/workers/engine/test_gpu.py tests/workers/methods/on_another_device.py
 	@$(BIN)/python -m benchmarks.gpu
 
 reproduce: $(TEST_READY)  ## run what reproduces the seeds' figures, with a table of outcomes (ONLY="S4 Fig. 14.6" for some; hours in all)

@@ -1,7 +1,8 @@
 """A device that is none: tensors on it are computed by the CPU, and meet no others without an error, as on a GPU.
 
 `torch.device("other")` stands for a GPU in tests of where things lie: what forgets to move a tensor fails here as it
-would there ("Expected all tensors to be on the same device"). One to a process, and it stays.
+would there ("Expected all tensors to be on the same device"). One to a process, and it stays: it has to be there before
+autograd is first used, which counts the devices then.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.other_device import Made, other
 from tests.toys import CHUNK, batch_of, inputs, model_of, net
 from tests.workers.methods.gradient.gradient_runs import attribution
 from workers.engine.graph.graph import Graph
@@ -90,7 +89,7 @@ def test_the_pass_that_loads_a_gpus_libraries_takes_none_of_the_time(monkeypatch
     loading = iter([3.0])
     clock = Clock(monkeypatch, lambda rows: 0.005 + 0.0001 * rows + next(loading, 0))
     assert (
-        chunk_size.fastest(clock, torch.zeros(1, 4).to(other())) == 8
+        chunk_size.fastest(clock, torch.zeros(1, 4, device="meta")) == 8
     )  # the most of a device that nothing is known of
 
 
@@ -118,11 +117,10 @@ def test_what_memory_allows_bounds_what_is_tried(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("workers.engine.model.function.fastest", fastest)
     monkeypatch.setattr(Model, "most", 3)
-    for device in ("cpu", other()):
-        with Made():
-            model = model_of(net(), (1, 8, 8), device=device)
-            model._chunk = None
-            assert model.chunk == 4
+    for device in ("cpu", "meta"):
+        model = measured(net(), (1, 8, 8))
+        model.device = torch.device(device)
+        assert model.chunk == 4
     assert asked == [None, 3]
 
 
