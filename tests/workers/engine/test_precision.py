@@ -130,6 +130,7 @@ def test_a_model_has_one_of_each_precision_with_the_card_that_it_has_now() -> No
     model.card = model.card.model_copy(update={"labels": ("a", "b", "c")})
     assert model.at("bfloat16").card.labels == ("a", "b", "c")
     assert model.at("tf32").graph is model.graph
+    assert short.at("float32").graph is short.at("tf32").graph is model.graph
 
 
 def test_who_holds_a_method_that_needs_float32_needs_it_too() -> None:

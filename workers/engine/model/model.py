@@ -139,8 +139,8 @@ class Model(Function):
     def _in(self, precision: Precision) -> Model:
         found = copy.copy(self)
         found.precision, found._rules, found._chunk = precision, {}, self.rows
-        if precision == "bfloat16":
-            found.graph, found.folded = reduced(self.graph), reduced(self.folded)
+        whole = [graph.exact or graph for graph in (self.graph, self.folded)]
+        found.graph, found.folded = map(reduced, whole) if precision == "bfloat16" else whole
         return found
 
     @property
