@@ -29,6 +29,8 @@ ROWS = 8
 ON_VALUES = "decomposes a positive score"  # of which nobody knows before there is an input
 EXACT = ("gradient", "input_times_gradient")
 
+pytestmark = pytest.mark.timeout(1200)  # a net is asked some hundred questions
+
 
 def test_the_zoo_is_large() -> None:
     assert len(ZOO) >= 30

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.vision import torchvision
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.pretrained_images import check_image, image_processor, image_section
+from workers.models.export.pretrained_images import check_image, image_preparation, image_section
 
 torchvision()
 transformers = pytest.importorskip("transformers")
@@ -42,7 +42,7 @@ def test_a_picture_becomes_what_the_librarys_processor_makes_of_it(
     kind: str, settings: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     getattr(transformers, f"{kind}ImageProcessor")(**settings).save_pretrained(tmp_path)
-    processor = image_processor(tmp_path)
+    processor = image_preparation(tmp_path)
     section = image_section(CONFIG, tmp_path, processor)
     assert {key: section["image"][key] for key in expected} == expected
     check_image(section, tmp_path, processor)
@@ -54,7 +54,7 @@ def test_a_picture_becomes_what_the_librarys_processor_makes_of_it(
 )
 def test_what_a_card_cannot_say_is_refused(kind: str, settings: dict[str, Any], tmp_path: Path) -> None:
     getattr(transformers, f"{kind}ImageProcessor")(**settings).save_pretrained(tmp_path)
-    processor = image_processor(tmp_path)
+    processor = image_preparation(tmp_path)
     section = image_section(CONFIG, tmp_path, processor)
     with pytest.raises(InvalidFolder, match=f"{kind}ImageProcessor does"):
         check_image(section, tmp_path, processor)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from workers.explanation.card import IDS, Feed, Output
 from workers.explanation.errors import InvalidFolder
-from workers.models.export.pretrained_images import check_image, image_processor, image_section
+from workers.models.export.pretrained_images import check_image, image_preparation, image_section
 from workers.models.export.pretrained_modules import (
     Detector,
     Head,
@@ -210,7 +210,7 @@ def _of_text(
 
 
 def _images(model: Any, folder: Path, _: Asked) -> Pretrained:
-    processor = image_processor(folder)
+    processor = image_preparation(folder)
     section = image_section(model.config, folder, processor)
     check_image(section, folder, processor)
     return Pretrained(ImageModel(model).eval(), {"input": section}, *_classes(model.config))
@@ -218,7 +218,7 @@ def _images(model: Any, folder: Path, _: Asked) -> Pretrained:
 
 def _detector(model: Any, folder: Path, _: Asked) -> Pretrained:
     """Classes first, then boxes; the last class is that of a box that holds nothing."""
-    processor = image_processor(folder)
+    processor = image_preparation(folder)
     section = image_section(model.config, folder, processor)
     try:
         check_image(section, folder, processor)

@@ -25,7 +25,7 @@ SIZE = (403, 301)  # of the picture that is tried
 log = logging.getLogger(__name__)
 
 
-def image_processor(folder: Path) -> Any:
+def image_preparation(folder: Path) -> Any:
     """What the library makes of preprocessor_config.json; None where it makes nothing."""
     return by_library("AutoImageProcessor", folder) if (folder / FILE).is_file() else None
 

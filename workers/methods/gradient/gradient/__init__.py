@@ -30,7 +30,7 @@ class Gradient(Method):
     )
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.engine.model.whole_gradient import whole_gradient
+        from workers.methods.gradient.gradient.whole_gradient import whole_gradient
 
         values = whole_gradient(model, batch) if batch.once else model.gradients(batch)[1][0]
         return Attribution({"attribution": {"none": values, "abs": values.abs(), "square": values**2}[self.reduce]})

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from tests.toys import batch_of, inputs, model_of, net
 from workers.engine.graph.tape import Tape
-from workers.engine.model.whole_gradient import whole_gradient
 from workers.explanation.target import ClassTarget, ReducedTarget, Target, UnitTarget
+from workers.methods.gradient.gradient.whole_gradient import whole_gradient
 from workers.methods.method import parse_method
 
 
