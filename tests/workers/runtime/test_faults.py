@@ -14,7 +14,7 @@ from workers.engine import device as device_faults
 from workers.engine.device import DeviceLost, device_lost, out_of_memory
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.explanation.errors import ExplainError
+from workers.explanation.errors import ExplainError, InvalidFolder
 from workers.explanation.result import Attribution
 from workers.explanation.target import ClassTarget
 from workers.methods.gradient.gradient import Gradient
@@ -74,6 +74,12 @@ def test_what_a_model_or_a_refusal_raises_to_end_the_process_ends_the_work(monke
     for outcome in (loading, refusing):
         assert isinstance(outcome, ExplainError)
         assert outcome.code == "internal_error"
+
+
+def test_a_signal_that_something_took_for_a_fault_of_its_own_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutdown, "by_signal", lambda: True)
+    with pytest.raises(SystemExit), contained():
+        raise InvalidFolder("the source ends the process")
 
 
 def test_a_signal_is_not_contained(monkeypatch: pytest.MonkeyPatch) -> None:

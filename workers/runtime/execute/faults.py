@@ -51,3 +51,7 @@ def contained() -> Iterator[None]:
         if shutdown.by_signal():
             raise
         raise RuntimeError(f"{type(error).__name__} was raised where nothing may end the process") from error
+    except Exception as error:
+        if shutdown.by_signal():  # met the source of a model, which may end no process either
+            raise SystemExit from error
+        raise
