@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 TIMES ?= 1
 MINUTES ?= 10
-# Tests run in four processes, as many wait for processes of their own; more threads in each would wait for each other.
+# Tests run in three processes, as many wait for processes of their own; more threads in each would wait for each other.
 test test-all zoo: export OMP_NUM_THREADS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,10 +26,10 @@ run: $(RUN_READY)  ## start Whence, explain a digit, stay up (PORT=8000 HOST=127
 	@exec $(BIN)/python -m service.cli.demo --host $(HOST) --port $(PORT)
 
 test: $(TEST_READY)  ## run the tests
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: $(TEST_READY)  ## the tests with those that take long, as CI runs them; faults apart
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not zoo and (not faults or not slow)"
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not zoo and (not faults or not slow)"
 
 zoo: $(TEST_READY)  ## every method on every kind of net: alone, in company, beside autograd; counts what was asked
 	@$(BIN)/python -m pytest -q -n 2 -m "zoo or not zoo" -rP tests/zoo
