@@ -29,7 +29,7 @@ test: $(TEST_READY)  ## run the tests
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: $(TEST_READY)  ## the tests with those that take long, as CI runs them; faults apart
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not zoo and (not faults or not slow)"
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not zoo and (not faults or brief)"
 
 zoo: $(TEST_READY)  ## every method on every kind of net: alone, in company, beside autograd; counts what was asked
 	@$(BIN)/python -m pytest -q -n 2 -m "zoo or not zoo" -rP tests/zoo

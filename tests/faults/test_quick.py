@@ -1,4 +1,4 @@
-"""Faults that every run of the tests tries: one house, some seconds each."""
+"""Faults that `make test-all` tries, too: one house, some seconds each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.brief, pytest.mark.timeout(120)]
 
 
 def test_a_child_that_is_killed_loses_nothing(house: House, fault: Fault) -> None:

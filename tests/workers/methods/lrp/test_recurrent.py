@@ -84,7 +84,7 @@ def sequences(n: int) -> Tensor:
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("name", NETS)
 def test_unrolled_it_computes_what_it_did_and_has_its_gradient(name: str, n: int) -> None:
     """Both graphs: the one of whole calls that perturbations run, and the unrolled one that relevance walks."""
