@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import tomli_w
 import torch
 from PIL import Image
 from torch import nn
@@ -25,19 +26,6 @@ from workers.engine.model.model import Model
 from workers.models.export.program import export_module
 
 NAME = "squeezenet"
-CARD = """[model]
-source = "model.pt2"
-output = "logits"
-[input]
-kind = "image"
-shape = [3, 227, 227]
-[input.image]
-mode = "BGR"
-resize = [227, 227]
-scale = 255.0
-mean = [104.0, 117.0, 123.0]
-std = [1.0, 1.0, 1.0]
-"""
 CEILING_S = 4.0
 AIM = {"integrated_gradients": 0.9, "smooth_grad": 0.9, "lrp": 0.9}  # a gradient is less than what a request costs
 WAIT = "WHENCE_LONGEST_WAIT"
@@ -66,7 +54,11 @@ def folder(module: nn.Module, place: Path) -> Path:
     """A model's folder of the module."""
     place.mkdir()
     torch.export.save(export_module(module, SPEC.shape, NAME), place / "model.pt2")
-    (place / "card.toml").write_text(CARD)
+    card = {
+        "model": {"source": "model.pt2", "output": "logits"},
+        "input": SPEC.model_dump(mode="json", exclude_unset=True),
+    }
+    (place / "card.toml").write_text(tomli_w.dumps(card))
     return place
 
 

@@ -50,6 +50,31 @@ class House(nn.Module):
 def build():
     return House()
 """
+
+
+def _segmenter(shape: str, image: str = "") -> tuple[str, dict[str, tuple[int, ...]], str]:
+    """A net that tells three classes apart at each place of a picture; `image` is what its card says besides."""
+    net = "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)"
+    weights = {"0.weight": (6, 3, 3, 3), "0.bias": (6,), "2.weight": (3, 6, 1, 1), "2.bias": (3,)}
+    card = f"""
+        [model]
+        source = "python:net.py:build"
+        weights = "weights.safetensors"
+        output = "segmentation"
+        [input]
+        kind = "image"
+        shape = {shape}
+        [input.image]
+        mode = "RGB"
+        mean = [0.5, 0.5, 0.5]
+        std = [0.5, 0.5, 0.5]
+        {image}
+        [labels]
+        file = "labels.txt"
+        """
+    return net, weights, card
+
+
 SMALL: dict[str, tuple[str, dict[str, tuple[int, ...]], str]] = {
     "house": (
         HOUSE,
@@ -100,46 +125,8 @@ SMALL: dict[str, tuple[str, dict[str, tuple[int, ...]], str]] = {
         high = [9, 100, 30]
         """,
     ),
-    "scenes": (
-        "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)",
-        {"0.weight": (6, 3, 3, 3), "0.bias": (6,), "2.weight": (3, 6, 1, 1), "2.bias": (3,)},
-        """
-        [model]
-        source = "python:net.py:build"
-        weights = "weights.safetensors"
-        output = "segmentation"
-        [input]
-        kind = "image"
-        shape = [3, 16, 16]
-        [input.image]
-        mode = "RGB"
-        resize = [16, 16]
-        scale = 1.0
-        mean = [0.5, 0.5, 0.5]
-        std = [0.5, 0.5, 0.5]
-        [labels]
-        file = "labels.txt"
-        """,
-    ),
-    "views": (
-        "nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 3, 1)",
-        {"0.weight": (6, 3, 3, 3), "0.bias": (6,), "2.weight": (3, 6, 1, 1), "2.bias": (3,)},
-        """
-        [model]
-        source = "python:net.py:build"
-        weights = "weights.safetensors"
-        output = "segmentation"
-        [input]
-        kind = "image"
-        shape = [3, "*", "*"]
-        [input.image]
-        mode = "RGB"
-        mean = [0.5, 0.5, 0.5]
-        std = [0.5, 0.5, 0.5]
-        [labels]
-        file = "labels.txt"
-        """,
-    ),
+    "scenes": _segmenter("[3, 16, 16]", "resize = [16, 16]\nscale = 1.0"),
+    "views": _segmenter('[3, "*", "*"]'),
     "waves": (
         "nn.PReLU(), nn.Tanh()",
         {"0.weight": (1,)},

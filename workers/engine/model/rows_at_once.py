@@ -7,20 +7,10 @@ import math
 import torch
 
 from workers.engine.graph.graph import Graph
-from workers.engine.model.function import Function
 
 KEPT = 2**26  # numbers that one pass keeps, on a CPU
 SHARE = 0.5  # of what is free on a GPU, for one pass
 WALKED = 3 * 4  # bytes by number of a pass that is walked back: the value, what its call keeps of it, its slope
-
-
-def rows_at_once(model: Function) -> int | None:
-    """At most so many; None where nothing limits them.
-
-    On a CPU more rows of a large model take more memory and no less time each, and what is known of some need not wait
-    for the others. On a GPU it is what is free that limits them.
-    """
-    return model.rows or model.most
 
 
 def numbers(graph: Graph) -> int:
@@ -29,7 +19,11 @@ def numbers(graph: Graph) -> int:
 
 
 def rows_in_memory(graph: Graph, device: torch.device) -> int | None:
-    """How many rows of a graph a pass may keep on the device; None where nothing is known of it."""
+    """How many rows of a graph a pass may keep on the device; None where nothing is known of it.
+
+    On a CPU more rows of a large model take more memory and no less time each, and what is known of some need not wait
+    for the others. On a GPU it is what is free that limits them.
+    """
     if device.type == "cpu":
         return max(1, KEPT // numbers(graph))
     if device.type != "cuda":

@@ -11,7 +11,7 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import by_part, hold, outside, piece
-from workers.engine.perturbation.random_numbers import drawing
+from workers.engine.perturbation.random_numbers import drawn
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter
 from workers.explanation.inputs import explained, is_beside
@@ -226,5 +226,4 @@ def blur_axis(x: Tensor, axis: int, sigma: float) -> Tensor:
 
 
 def _uniform(model: Function, batch: Batch, low: Tensor, high: Tensor) -> Tensor:
-    drawn = drawing(model, batch, torch.rand, batch.generators())(torch.arange(len(batch)))
-    return low + (high - low) * drawn
+    return low + (high - low) * drawn(model, batch)

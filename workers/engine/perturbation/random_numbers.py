@@ -34,6 +34,11 @@ def drawing(model: Function, batch: Batch, law: Law, sources: Sequence[torch.Gen
     return draw
 
 
+def drawn(model: Function, batch: Batch) -> Tensor:
+    """Numbers from 0 to 1 for all rows (n, *shape), each from its own seed."""
+    return drawing(model, batch, torch.rand, batch.generators())(torch.arange(len(batch)))
+
+
 def _own(model: Function, x: Tensor) -> Tensor | None:
     """Which of inputs end to end (n, numbers) are explained and no padding of a text; None where there are no texts."""
     out = outside(x, model.card.input, model.card.named)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.inputs import hold
 from workers.engine.perturbation.extents import bounds
-from workers.engine.perturbation.random_numbers import drawing
+from workers.engine.perturbation.random_numbers import drawn
 from workers.explanation.target import Target
 
 
@@ -23,6 +21,5 @@ def untied(model: Function, batch: Batch, share: float) -> Batch:
         return batch
     wanted: Sequence[Target] = model.resolve(batch)
     low, high = bounds(model, batch.x)
-    drawn = drawing(model, batch, torch.rand, batch.generators())(torch.arange(len(batch)))
-    x = hold(batch.x + share * (high - low) * (2 * drawn - 1), batch.x, model.card.input)
+    x = hold(batch.x + share * (high - low) * (2 * drawn(model, batch) - 1), batch.x, model.card.input)
     return Batch(x, wanted, batch.seeds, batch.report, resources=batch.resources)

@@ -19,7 +19,6 @@ from workers.engine.model.explained_score import explained_scores
 from workers.engine.model.function import looking
 from workers.engine.model.inputs import named
 from workers.engine.model.resources import NoResources, Resources
-from workers.engine.model.rows_at_once import rows_at_once
 from workers.engine.perturbation.chunks import even
 from workers.explanation.card import Precision
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
@@ -148,7 +147,7 @@ class _Shift:
             except InputError as error:
                 fitting.remove(row)
                 yield [(row.work, error)]
-        size = even(len(fitting), rows_at_once(own) or len(fitting)) if fitting else 1
+        size = even(len(fitting), own.rows or own.most or len(fitting)) if fitting else 1
         for at in range(0, len(fitting), size):
             yield from self.explained(own, fitting[at : at + size])
 

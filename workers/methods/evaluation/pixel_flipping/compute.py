@@ -65,7 +65,7 @@ def most(spec: InputSpec, method: Flipping) -> int:
     """How many steps the curves have: as many as are asked for, of square patches no more than there are."""
     if method.by_segments(spec):
         return method.steps
-    return min(method.steps, int(squares(spec, method.patch or patch_side(spec)).max()) + 1)
+    return min(method.steps, len(_cut(spec, method.patch or patch_side(spec))))
 
 
 def patches(model: Function, batch: Batch, method: Flipping) -> Patches:
@@ -86,15 +86,19 @@ def squares(spec: InputSpec, side: int) -> Tensor:
     Of several inputs each has its own, at all channels of its places; what is held is counted to the first, and stays.
     """
     labels = torch.zeros(spec.spatial_shape, dtype=torch.long)
-    cut: list[tuple[slice, ...] | Tensor] = [
-        columns_of(part, window) for part in explained(spec) for window in windows((1, *part.spatial_shape), side, None)
-    ]
-    if not spec.parts:
-        flat = spec.channel_axis is None
-        cut = [*windows(spec.spatial_shape if flat else (1, *spec.spatial_shape), side, None)]
-    for number, place in enumerate(cut):
+    for number, place in enumerate(_cut(spec, side)):
         labels[place] = number
     return labels
+
+
+def _cut(spec: InputSpec, side: int) -> Sequence[tuple[slice, ...] | Tensor]:
+    """The places of each patch."""
+    if not spec.parts:
+        flat = spec.channel_axis is None
+        return [*windows(spec.spatial_shape if flat else (1, *spec.spatial_shape), side, None)]
+    return [
+        columns_of(part, window) for part in explained(spec) for window in windows((1, *part.spatial_shape), side, None)
+    ]
 
 
 def curves(model: Function, batch: Batch, method: Flipping, cut: Patches, steps: int) -> Tensor:
