@@ -124,6 +124,30 @@ def test_a_pixel_of_a_picture_of_any_size_is_explained_at_a_click(site: Site, vi
         assert len(rows)
 
 
+def test_a_picture_that_takes_anothers_place_beneath_the_pointer_tells_of_no_pixel_once_that_is_elsewhere(
+    visit: Visit,
+) -> None:
+    """Nothing leaves a canvas that came after the pointer, so no such event can be waited for."""
+    model(visit, "scenes")
+    move = "({left, top}, [at]) => (at ?? document.body).dispatchEvent(new PointerEvent('pointermove',"
+    move += " {clientX: left + 9, clientY: top + 9, bubbles: true}))"
+    told = visit.page.evaluate(
+        f"""() => {{
+            const move = {move};
+            const canvas = () => document.querySelector(".input-cell canvas");
+            const readout = () => document.querySelector(".input-cell output").textContent;
+            const before = readout();
+            move(canvas().getBoundingClientRect(), [canvas()]);
+            const over = readout();
+            document.querySelector("#m-gradient").click(); // one explanation more: the grid is built anew
+            move({{left: 0, top: 0}}, []);
+            return [before, over, readout()];
+        }}"""
+    )
+    assert told[0] == told[2] != told[1]
+    assert told[1].startswith("x ")
+
+
 def test_of_a_series_of_any_length_any_output_is_named(visit: Visit) -> None:
     model(visit, "waves")
     assert visit.page.locator(".bars .label").all_inner_texts()[:2] == ["output 0", "output 1"]

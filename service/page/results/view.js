@@ -5,8 +5,13 @@ import { el } from "../dom.js";
 const SIDE = 336;
 const MOST = 16;
 // A pixel is kept as a place of the whole, since models see at different sizes.
-const view = { zoom: 1, x: 0.5, y: 0.5, pixel: null };
+const view = { zoom: 1, x: 0.5, y: 0.5, pixel: null, pointed: false };
 const pictures = new Set();
+
+// A picture that is put in another's place beneath the pointer is not left by it.
+document.addEventListener("pointermove", ({ target }) => {
+  if (view.pointed && ![...pictures].some(({ canvas }) => canvas === target)) look(null);
+});
 
 export const clearPictures = () => pictures.clear();
 
@@ -24,8 +29,8 @@ export function picture(source, label, readout) {
   });
   const one = { canvas, source, readout };
   pictures.add(one);
-  canvas.addEventListener("pointermove", (event) => look(placeAt(one, event)));
-  canvas.addEventListener("pointerdown", (event) => look(placeAt(one, event)));
+  for (const name of ["pointermove", "pointerdown"])
+    canvas.addEventListener(name, (event) => look(placeAt(one, event), true));
   canvas.addEventListener("pointerleave", () => look(null));
   if (source.choose) canvas.addEventListener("click", (event) => source.choose(placeAt(one, event)));
   canvas.addEventListener("dblclick", (event) => zoomTo(view.zoom > 1 ? 1 : 4, placeAt(one, event)));
@@ -47,8 +52,8 @@ function zoomTo(zoom, place) {
   pictures.forEach(draw);
 }
 
-function look(pixel) {
-  view.pixel = pixel;
+function look(pixel, pointed = false) {
+  Object.assign(view, { pixel, pointed });
   pictures.forEach(redraw);
 }
 
