@@ -13,7 +13,8 @@ from workers.explanation.target import ClassTarget
 from workers.explanation.tensors import digest_tensor, encode_npy
 from workers.jobs import profile
 from workers.jobs.job import Job
-from workers.jobs.records import Store, Work
+from workers.jobs.records import Store
+from workers.jobs.work import Work
 from workers.methods.method import parse_method
 
 MODEL = "sha256:" + "0" * 64

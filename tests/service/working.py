@@ -14,7 +14,7 @@ from workers.contract import ExplainError
 from workers.engine.model.function import Function
 from workers.engine.model.model import Model
 from workers.engine.model.resources import NoResources
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.runtime.execute.given_inputs import GivenInputs
 from workers.runtime.execute.run import run
 

@@ -85,7 +85,7 @@ class Unpooled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         most, where = functional.max_pool2d(torch.relu(self.first(x)), 2, return_indices=True)
-        output: Tensor = self.head(torch.relu(self.second(functional.max_unpool2d(most, where, [2]))).mean((2, 3)))
+        output: Tensor = self.head(torch.relu(self.second(functional.max_unpool2d(most, where, [2, 2]))).mean((2, 3)))
         return output
 
 

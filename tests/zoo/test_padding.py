@@ -24,8 +24,8 @@ from workers.explanation.target import RankTarget, Target
 from workers.explanation.tensors import digest_tensor, encode_npy
 from workers.explanation.text import Token, Tokens
 from workers.jobs.job import Job
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.method import Method
 from workers.runtime.execute.run import run
 

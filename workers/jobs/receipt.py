@@ -21,8 +21,8 @@ from workers.explanation.target import Target
 from workers.explanation.tensors import encode_npy
 from workers.explanation.text import with_values
 from workers.jobs.fingerprints import seal, sketches
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import orjson
 import structlog
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from workers.explanation.bundle import Kind
 from workers.explanation.errors import (
     DeadlineExceeded,
     ExplainError,
@@ -23,14 +21,16 @@ from workers.explanation.errors import (
     RevisionNotServed,
     WorkerCrashed,
 )
-from workers.jobs import keys, profile, revisions
+from workers.jobs import keys, profile
 from workers.jobs.blobs import Objects
-from workers.jobs.job import Job
 from workers.jobs.scripts import Script, source
-from workers.jobs.stored_inputs import Fields, inputs_of, read_inputs
+from workers.jobs.stored_inputs import Fields, read_inputs
+from workers.jobs.work import Claim, Work, claim_of, with_input
 
 LEASE_MS = 8000
 ATTEMPTS = 3
+SHORT = 4  # passes of a job that is short
+SHORT_S = 0.15  # that short ones take together, where others are done beside them
 NEWEST = 0.2  # weight of the latest measurement in a pace
 PROBE_S = 60
 PROGRESS_S = 3600  # that progress is kept of work that says nothing more
@@ -43,60 +43,6 @@ log = structlog.get_logger()
 
 _TOO_LATE = DeadlineExceeded("the work could not start before its deadline, and was dropped unrun")
 _CRASHES = WorkerCrashed(f"workers died on this job {ATTEMPTS} times; it is not tried again")
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One claimed job with its input: image bytes, .npy bytes, or several in a bundle.
-
-    None where the job has none or it is gone.
-
-    `trace` is the span of the request that created it, as a `traceparent`; `passes` what it was reckoned to take of the
-    model, 0 of one that was not.
-    """
-
-    id: str
-    job: Job
-    model: str
-    created_at: float
-    started_at: float
-    attempts: int = 1
-    kind: Kind | None = None
-    data: bytes | None = None
-    recompute: bool = False
-    request_id: str | None = None
-    priority: str = keys.INTERACTIVE
-    trace: str | None = None
-    passes: int = 0
-
-
-class Dropped(NamedTuple):
-    """A job that was too late or too often fatal to be run; `code` is its error's."""
-
-    id: str
-    model: str
-    method: str
-    code: str
-
-
-class Foreign(NamedTuple):
-    """A job that was claimed and is of another version of Whence after all; `error` says why."""
-
-    id: str
-    error: RevisionNotServed
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What one claim took, whether its bell is to be rung again for what it left, and what it closed unrun.
-
-    `foreign` is held under the same lease as the works, and is not to be run here.
-    """
-
-    works: Sequence[Work]
-    ring: bool
-    dropped: Sequence[Dropped] = ()
-    foreign: Sequence[Foreign] = ()
 
 
 class Store:
@@ -121,21 +67,15 @@ class Store:
         self.profile = name
         return sorted(priority.decode() for priority in due)
 
-    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES)) -> Claim:
+    def claim(self, bell: str, owner: str, serves: str = ",".join(keys.PRIORITIES), *, beside: bool = False) -> Claim:
         """Answer the bell of a priority: take whoever is next of all those served, with what may share its pass.
 
         Only of what this worker's profile serves. Small inputs come along; `with_inputs` reads the others.
+        Where others run `beside` it, it is no more than SHORT_S of what is short, so that theirs is as much.
         """
         terms = (LEASE_MS, ATTEMPTS, keys.RECORD_TTL_S, problem(_TOO_LATE), problem(_CRASHES), self.profile)
-        said, *came = self._run("claim", bell, serves, owner, *terms)
-        answer, inputs = orjson.loads(said), inputs_of(came)
-        works, foreign = [], []
-        for raw in answer.get("jobs", []):
-            try:
-                works.append(_work(raw, inputs))
-            except RevisionNotServed as error:
-                foreign.append(Foreign(raw["id"], error))
-        return Claim(works, answer["ring"], [_dropped(raw) for raw in answer.get("dropped", ())], foreign)
+        said, *came = self._run("claim", bell, serves, owner, *terms, SHORT if beside else 0, SHORT_S)
+        return claim_of(said, came)
 
     def input(self, digest: str) -> Fields | InternalError:
         """The fields `kind` and `data` of an input; none where it is not there, the error where it cannot be read."""
@@ -154,7 +94,7 @@ class Store:
             if isinstance(given, InternalError):
                 self.finish(work.id, owner, given)
             else:
-                found.append(_with_input(work, given) if given else work)
+                found.append(with_input(work, given) if given else work)
         return found
 
     def renew(self, owner: str, ids: Sequence[str]) -> set[str]:
@@ -271,30 +211,3 @@ def problem(error: ExplainError) -> bytes:
     """What of an error is stored: its code, its sentence, what in the request it is about, and what works instead."""
     told = {"code": error.code, "detail": error.detail, "pointer": error.pointer}
     return orjson.dumps({**told, "alternatives": error.alternatives} if error.alternatives else told)
-
-
-def _with_input(work: Work, stored: Fields) -> Work:
-    named = cast(Kind, stored[b"kind"].decode()) if stored else None
-    return replace(work, kind=named, data=stored.get(b"data"))
-
-
-def _dropped(raw: dict[str, Any]) -> Dropped:
-    method = orjson.loads(raw["spec"])["method"]["name"]
-    return Dropped(raw["id"], raw["model"], method, orjson.loads(raw["problem"])["code"])
-
-
-def _work(raw: dict[str, Any], inputs: Mapping[str, Fields]) -> Work:
-    work = Work(
-        id=raw["id"],
-        job=revisions.read(raw["id"], orjson.loads(raw["spec"])),
-        model=raw["model"],
-        created_at=float(raw["created_at"]),
-        started_at=float(raw["started_at"]),
-        attempts=int(raw["attempts"]),
-        recompute="recompute" in raw,
-        request_id=raw.get("request_id"),
-        priority=raw["priority"],
-        trace=raw.get("trace"),
-        passes=int(raw.get("passes", 0)),
-    )
-    return _with_input(work, inputs.get(work.job.input or "", {}))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 
 from workers.explanation.errors import ExplainError
-from workers.jobs.records import Claim, Work
+from workers.jobs.work import Claim, Work
 from workers.runtime.execute import faults
 from workers.telemetry import metrics, tracing
 

@@ -14,7 +14,8 @@ from redis.exceptions import RedisError
 
 from workers.explanation.errors import Cancelled, DeadlineExceeded
 from workers.jobs import keys
-from workers.jobs.records import LEASE_MS, Store, Work
+from workers.jobs.records import LEASE_MS, Store
+from workers.jobs.work import Work
 from workers.runtime.execute.faults import EXIT_CODE
 from workers.runtime.supervise import activity, shutdown
 

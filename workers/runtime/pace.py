@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workers.jobs import keys
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.methods.cost import passes
 from workers.runtime.execute.run import Load
 
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
     from workers.engine.model.function import Function
 
 
+def _alone() -> int:
+    """One claim."""
+    return 1
+
+
 @dataclass
 class Pace:
     """One claim's measurements; all that passes between two outcomes is counted for the later one.
 
     The first row of a batch thus takes the whole batch's time and the others next to none, and their mean is right.
+    `running()` says how many claims the worker's time is shared by now.
     """
 
     clock: Callable[[], float] = time.perf_counter
+    running: Callable[[], int] = _alone
     _since: float = field(init=False)
     _seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     _passes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -47,7 +54,7 @@ class Pace:
         now = self.clock()
         if finished:
             name = keys.pace(work.job.model, work.job.method.name)
-            self._seconds[name] += now - self._since
+            self._seconds[name] += (now - self._since) / self.running()
             self._passes[name] += passes(work.job.method, work.passes)
         self._since = now
 

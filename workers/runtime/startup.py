@@ -31,6 +31,7 @@ from workers.runtime.execute.hardware import memory
 from workers.runtime.execute.model_cache import ModelCache
 from workers.runtime.execute.model_support import with_support
 from workers.runtime.execute.resources import Stock
+from workers.runtime.lanes import Lanes
 from workers.runtime.model_versions import began, waits
 from workers.runtime.settings import SettingRefused, Settings
 from workers.runtime.supervise.heartbeat import CARD_TTL_S, Beat
@@ -89,6 +90,7 @@ def open_worker(settings: Settings, name: str) -> Worker:
         elsewhere=warm.elsewhere,
         limit=beat.offer,
         aside=aside,
+        lanes=Lanes(settings.torch_threads if device == "cpu" else 1, warm.holds),
     )
 
 

@@ -12,12 +12,14 @@ from redis.exceptions import RedisError
 
 from workers.explanation.errors import Cancelled, ExplainError, ModelAway, ResultStoreAway, ResultStoreFull
 from workers.jobs import keys
-from workers.jobs.records import Store, Work
+from workers.jobs.records import Store
 from workers.jobs.refusals import full
 from workers.jobs.stored_results import Finished, Results
+from workers.jobs.work import Work
 from workers.runtime import instrumentation
 from workers.runtime.aside import Aside
 from workers.runtime.execute.run import Known, Load, Outcome, Supply, run_together, unsupplied
+from workers.runtime.lanes import Lanes, worth
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
 from workers.runtime.supervise import shutdown
@@ -44,7 +46,7 @@ class Worker:
 
     `serves` are the priorities whose work it takes, separated by commas. `tell()` says anew what models it has, and
     `retire()` that it is no more. `elsewhere(work)` says whether a server computes it: then it is done `aside`, and
-    `limit()` has no more claimed of the models of which as much is done there as may be.
+    `limit()` has no more claimed of the models of which as much is done there as may be. What is short runs in `lanes`.
     """
 
     name: str
@@ -61,11 +63,12 @@ class Worker:
     elsewhere: Callable[[Work], bool] = _here
     limit: Callable[[], None] = _nothing
     aside: Aside = field(default_factory=Aside)
+    lanes: Lanes = field(default_factory=Lanes)
 
     def answer(self, bell: str) -> None:
         """Do what is next, as much as may run together; for what is left the bell rings before the work begins."""
         owner = f"{self.name}:{uuid.uuid4().hex}"
-        claim = self.store.claim(bell, owner, self.serves)
+        claim = self.store.claim(bell, owner, self.serves, beside=self.lanes.any)
         if claim.ring:
             if not claim.works:
                 time.sleep(AWHILE_S)  # what waits is for another, who waits longer than this one for the next bell
@@ -81,15 +84,21 @@ class Worker:
             self.aside.begin(model, lambda: self._do(claim.works, owner), self._limit)
             if model in self.aside.full():
                 self._limit()
+            return
+        beside = self.lanes.allow(claim.works)
+        if beside and worth(claim.works):
+            self.lanes.begin(lambda: self._do(claim.works, owner))
         else:
-            self._do(claim.works, owner)
+            self._do(claim.works, owner, alone=not beside)
 
-    def _do(self, claimed: Sequence[Work], owner: str) -> None:
-        """Run what was claimed under a lease, and settle each outcome as it comes."""
+    def _do(self, claimed: Sequence[Work], owner: str, *, alone: bool = False) -> None:
+        """Run what was claimed under a lease, and settle each outcome as it comes; `alone` once the lanes are empty."""
         open_ids, away = {work.id for work in claimed}, set()
-        pace = Pace()
+        pace = Pace(running=lambda: self.lanes.running)
         with Lease(self.store, owner, claimed, self.time_limit, self.fit_limit) as lease:
             try:
+                if alone:
+                    self.lanes.wait()
                 left = [work for work in claimed if not self._stored(work, owner)]
                 works = self.store.with_inputs(left, owner)
                 for known in run_together(works, pace.apart(self.load), lease.watch, self.supply):
@@ -117,6 +126,7 @@ class Worker:
                     if priority in self.serves and self.store.waiting([priority], self.store.profile):
                         self.answer(priority)
                 time.sleep(AWHILE_S)
+            self.lanes.wait(shutdown.GRACE_S)
             self.aside.wait(shutdown.GRACE_S)  # what is not done by then is handed back
             self.retire()
         except RedisError as away:

@@ -23,7 +23,7 @@ from tests.service.http.hostile_case import URL, Hostile
 from tests.service.http.hostile_files import picture
 from tests.service.live import serving
 from workers.explanation.errors import ExplainError
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.runtime.execute.model_inputs import prepared
 
 LONGEST_S = 20.0

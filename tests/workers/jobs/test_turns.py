@@ -14,7 +14,7 @@ from service.queue.submission import Order
 from tests.orders import claimed, order
 from workers.jobs import keys
 from workers.jobs.job import Job
-from workers.jobs.records import Store
+from workers.jobs.records import SHORT, SHORT_S, Store
 from workers.methods.method import parse_method
 
 
@@ -54,6 +54,20 @@ async def test_work_of_others_shares_the_pass_of_its_group(queue: Queue, store: 
     await submit(queue, orders)
     assert claimed(store) == [orders[place].job.id for place in (0, 2, 3)]
     assert claimed(store) == [orders[1].job.id]
+
+
+async def test_beside_others_a_claim_of_what_is_short_takes_no_more_than_its_share(queue: Queue, store: Store) -> None:
+    brief, long = (
+        [order(at, method, cost=SHORT_S / 4, passes=passes) for at in range(6)]
+        for method, passes in (("gradient", SHORT), ("smooth_grad", SHORT + 1))
+    )
+    for orders, sizes in ((brief, [4, 2]), (long, [6])):
+        await submit(queue, orders)
+        assert [len(store.claim("interactive", "w", beside=True).works) for _ in sizes] == sizes
+    await submit(queue, [order(at, "lrp", cost=SHORT_S / 4, passes=SHORT) for at in range(6)])
+    assert len(store.claim("interactive", "w").works) == 6
+    await submit(queue, [order(at, "deconvnet", cost=SHORT_S * 9, passes=1) for at in range(2)])
+    assert len(store.claim("interactive", "w", beside=True).works) == 1  # what is more by itself is taken all the same
 
 
 @pytest.mark.usefixtures("one_at_a_time")

@@ -23,8 +23,8 @@ from workers.explanation.errors import (
     UnknownModel,
 )
 from workers.jobs.job import Job
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.method import parse_method
 from workers.runtime.execute.resources import Stock
 from workers.runtime.execute.run import run

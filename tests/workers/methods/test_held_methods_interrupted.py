@@ -26,8 +26,9 @@ from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
 from workers.jobs import keys
 from workers.jobs.partials import Partials
-from workers.jobs.records import Store, Work
+from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
+from workers.jobs.work import Work
 from workers.methods.cost import rows_per_batch
 from workers.methods.gradient.gradient import Gradient
 from workers.methods.gradient.input_times_gradient import InputTimesGradient

@@ -9,7 +9,7 @@ from workers.explanation.bundle import File, bundle, digest_inputs
 from workers.explanation.target import RankTarget, Target
 from workers.explanation.text import digest_text
 from workers.jobs.job import Job
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.methods.catalogue import parse_method
 
 

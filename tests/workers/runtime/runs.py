@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from workers.explanation.errors import ExplainError
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.runtime.execute.run import Outcome
 
 Run = Callable[[Sequence[Work]], dict[str, Outcome]]

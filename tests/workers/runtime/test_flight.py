@@ -26,8 +26,9 @@ from workers.explanation.errors import DeadlineExceeded, ExplainError, InvalidPa
 from workers.jobs import keys
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
-from workers.jobs.records import LEASE_MS, Store, Work
+from workers.jobs.records import LEASE_MS, Store
 from workers.jobs.stored_results import Finished, Results
+from workers.jobs.work import Work
 from workers.methods.method import parse_method
 from workers.methods.structure.activation_rates import ActivationRates
 from workers.methods.structure.insens import Insens

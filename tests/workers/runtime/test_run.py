@@ -20,8 +20,8 @@ from workers.engine.model.model import Model
 from workers.explanation.errors import ExplainError, MethodNotApplicable, UnknownModel
 from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.gradient.gradient import Gradient
 from workers.runtime.execute.run import Outcome, run, run_together
 

@@ -14,8 +14,8 @@ from tests.workers.runtime.runs import Run, codes
 from workers.engine.model.model import Model
 from workers.explanation.errors import Cancelled
 from workers.explanation.tensors import decode_npy
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.cost import MAX_ROWS
 from workers.runtime.execute.run import Outcome, batches, run
 

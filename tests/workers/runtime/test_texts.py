@@ -13,8 +13,8 @@ from tests import toys
 from tests.workers.models.texts import text_work
 from workers.explanation.errors import InvalidTensor, InvalidText
 from workers.explanation.tensors import digest_tensor, encode_npy
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.runtime.execute.model_inputs import padded, prepared
 from workers.runtime.execute.run import run
 

@@ -15,8 +15,9 @@ from tests.workers.runtime.worker_runs import LONG, Bells, meanwhile, settled
 from workers.engine.model.model import Model
 from workers.explanation.errors import DeadlineExceeded
 from workers.jobs import keys
-from workers.jobs.records import Store, Work
+from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
+from workers.jobs.work import Work
 from workers.runtime import lease
 from workers.runtime.lease import Lease
 from workers.runtime.supervise import shutdown

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.orders import work
 from tests.tree import ROOT
 from workers.explanation.errors import Cancelled
-from workers.jobs.records import Claim, Dropped
+from workers.jobs.work import Claim, Dropped
 from workers.runtime import instrumentation
 
 SERVED = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Literal
 
 import torch
@@ -25,7 +25,7 @@ from workers.engine.model import prediction, target_masks
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.function import Function
 from workers.engine.model.rows_at_once import rows_in_memory
-from workers.engine.model.sizes import NOT_TAKEN, first_taken, not_taken
+from workers.engine.model.sizes import NOT_TAKEN, first_taken, kept, not_taken
 from workers.engine.rules import assign
 from workers.engine.rules.backward import Observer, propagate
 from workers.engine.rules.by_operation.passing import Gradient
@@ -38,8 +38,6 @@ from workers.explanation.inputs import Shapes, is_open, of_laid, opened, other_s
 from workers.explanation.spec import ModelSpec, of_shapes
 from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
-
-SIZES = 6  # of a model of open sizes, how many are kept
 
 
 class Model(Function):
@@ -108,7 +106,7 @@ class Model(Function):
     ) -> Model:
         """The model for the sizes that it was traced with, which makes those for others as they are asked for."""
 
-        @lru_cache(SIZES)
+        @kept
         def made(shapes: Shapes) -> Model:
             return cls.from_program(of_shapes(spec, shapes), program, device, dtype, chunk)
 

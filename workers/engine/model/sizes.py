@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -13,7 +15,20 @@ from workers.explanation.inputs import Shapes
 
 NOT_TAKEN = (ExplainError, IndexError, RuntimeError)  # of a graph that is run, as a table of places is too short for
 
+KEPT = 6  # of a model of open sizes
+
 M = TypeVar("M")
+
+
+def kept(make: Callable[[Shapes], M]) -> Callable[[Shapes], M]:
+    """The same, which makes one at a time, and keeps the last few; safe for threads."""
+    lock, had = Lock(), lru_cache(KEPT)(make)
+
+    def made(shapes: Shapes) -> M:
+        with lock:
+            return had(shapes)
+
+    return made
 
 
 def first_taken(made: Callable[[Shapes], M], sizes: Iterable[Shapes]) -> M | None:

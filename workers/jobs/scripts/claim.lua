@@ -1,14 +1,15 @@
 -- Take waiting work that may share a pass, under a lease: the next caller's next group, then others' of the same group.
 -- ARGV: priority whose bell is answered, priorities served, owner, lease in ms, attempts allowed, record ttl in s,
---   problem when too late, problem when it crashes workers, the worker's profile
+--   problem when too late, problem when it crashes workers, the worker's profile,
+--   passes of a job that is short, seconds that short ones may take together
 -- Returns JSON {ring: the bell is to be rung again, jobs: [{id, spec, model, created_at, started_at, attempts, ..}],
 --   dropped: [{id, spec, model, problem}] that failed instead}, and behind it of some inputs digest, kind and data
 local bell, priorities, owner, lease_ms, allowed, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
-local profile = ARGV[9]
+local profile, short, most_s = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 local FLOOR = 5 -- every so many turns batch goes first, where interactive work waits too
 local SHARERS = 100 -- callers that are asked whether they have work to share the pass
 local FEW = 2 ^ 18 -- bytes of inputs that come along; the others are asked for
-local taken, dropped, room = {}, {}, 0
+local taken, dropped, room, spent = {}, {}, 0, 0
 
 local function fail(id, problem)
   dropped[#dropped + 1] = {id = id, spec = field(id, 'spec'), model = field(id, 'model'), problem = problem}
@@ -43,7 +44,7 @@ local function take(id)
   tell(id, 'started')
   local found = {id = id}
   local told = {'spec', 'model', 'group', 'created_at', 'started_at', 'attempts', 'priority', 'request_id', 'trace', 'recompute',
-    'passes'}
+    'passes', 'cost'}
   for _, name in ipairs(told) do
     found[name] = field(id, name) or nil
   end
@@ -63,14 +64,18 @@ local function take_from(priority, group, caller)
       redis.call('LPUSH', line, entry)
       closed = true
     else
+      local last = 0
       for _, id in ipairs(ids) do
-        cost = cost + math.max(tonumber(field(id, 'cost')), COST_S)
+        last = math.max(tonumber(field(id, 'cost')), COST_S)
+        cost = cost + last
         take(id)
       end
-      closed = #taken > 0 and (crashed or #taken >= room)
+      local enough = #ids > 0 and tonumber(field(ids[1], 'passes') or 1) <= short and spent + cost + last > most_s
+      closed = #taken > 0 and (crashed or enough or #taken >= room)
     end
   end
   if cost > 0 then charge(priority, group, caller, cost) end
+  spent = spent + cost
   depart_from(priority, group, caller)
   return closed
 end

@@ -19,8 +19,8 @@ from workers.explanation.errors import ExplainError, ResultStoreFull
 from workers.explanation.target import Target
 from workers.jobs import keys
 from workers.jobs.job import Job
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished, Results
+from workers.jobs.work import Work
 from workers.methods.method import Method
 from workers.runtime.execute.run import Outcome
 from workers.runtime.lease import BatchReport, Stopping

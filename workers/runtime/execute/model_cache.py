@@ -16,7 +16,7 @@ from workers.engine.model.function import Function
 from workers.explanation.card import FULL, Precision
 from workers.explanation.errors import ModelAway, UnknownModel
 from workers.jobs.profile import models_of
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 from workers.models.folder import Folder
 from workers.models.kept_cards import Whole
 from workers.models.loading import load

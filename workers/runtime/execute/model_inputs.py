@@ -19,7 +19,7 @@ from workers.explanation.inputs import fits, laid, spoken, words_of
 from workers.explanation.table import check_row
 from workers.explanation.tensors import as_float32, decode_npy
 from workers.explanation.text import Encoder, Tokens, decode_text
-from workers.jobs.records import Work
+from workers.jobs.work import Work
 
 NONE: Mapping[str, Encoder] = MappingProxyType({})
 STEPS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)  # each is compiled once, and its texts share passes

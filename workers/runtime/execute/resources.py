@@ -31,8 +31,9 @@ from workers.explanation.target import Target
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
 from workers.jobs.partials import Partials
-from workers.jobs.records import REMEMBERED_S, Work
+from workers.jobs.records import REMEMBERED_S
 from workers.jobs.stored_results import Results
+from workers.jobs.work import Work
 from workers.methods.blame import blamed
 from workers.methods.method import Method, with_datasets
 from workers.runtime.execute.given_inputs import GivenInputs, Read, nowhere

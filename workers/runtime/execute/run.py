@@ -26,8 +26,8 @@ from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
 from workers.explanation.target import Target
 from workers.jobs.receipt import Explained, finished
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.cost import rows_per_batch
 from workers.runtime import instrumentation
 from workers.runtime.execute.alternatives import advised

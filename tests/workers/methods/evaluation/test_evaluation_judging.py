@@ -19,8 +19,8 @@ from workers.engine.model.model import Model
 from workers.explanation.errors import Cancelled, InvalidParameter, MethodNotApplicable
 from workers.explanation.target import ClassTarget, RankTarget
 from workers.jobs.job import Job
-from workers.jobs.records import Work
 from workers.jobs.stored_results import Finished
+from workers.jobs.work import Work
 from workers.methods.catalogue import catalogue
 from workers.methods.fields.judged import label
 from workers.methods.gradient.gradient import Gradient

@@ -1,0 +1,87 @@
+"""Lanes: short works of this machine's own run side by side, so that no core waits while one decodes or stores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import structlog
+import torch
+
+from workers.jobs.profile import models_of
+from workers.jobs.records import SHORT
+from workers.jobs.work import Work
+from workers.methods.cost import passes
+
+AT_ONCE = 2
+WORTH_S = 0.005  # a row: what takes less is done sooner than a thread begins it
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Lanes:
+    """At most two at once, which share torch's `threads`; with one thread, or none to share, none.
+
+    `loaded(digest)` says whether a model is: what builds one needs the process to itself.
+    """
+
+    threads: int = 1
+    loaded: Callable[[str], bool] = frozenset[str]().__contains__
+    _taken: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.any = self.threads > 1
+        # When torch is first used in a thread, that takes what was set last in any.
+        torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(AT_ONCE, "lane", initializer=torch.get_num_threads)
+
+    @property
+    def running(self) -> int:
+        """How many works run at once here."""
+        return max(1, self._taken)
+
+    def allow(self, works: Sequence[Work]) -> bool:
+        """Whether works may run beside others: short ones, of a model that is loaded."""
+        return self.any and self.loaded(works[0].job.model) and all(map(short, works))
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """Do it in a lane; comes back once another one is free."""
+        with self._changed:
+            self._taken += 1
+            threads = max(1, self.threads // self._taken)
+        self._pool.submit(self._do, work, threads)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken < AT_ONCE)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether all that was begun has ended, within so many seconds where they are given."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._taken, seconds)
+
+    def _do(self, work: Callable[[], None], threads: int) -> None:
+        torch.set_num_threads(threads)  # of this lane, and of no other
+        try:
+            work()
+        except Exception:
+            log.exception("work in a lane failed; its lease lapses, and it is tried again")
+        finally:
+            with self._changed:
+                self._taken -= 1
+                self._changed.notify_all()
+
+
+def worth(works: Sequence[Work]) -> bool:
+    """Whether works take longer than handing them to a lane is worth."""
+    return works[0].cost >= WORTH_S
+
+
+def short(work: Work) -> bool:
+    """Whether a work is a few passes over its input, with nothing else that it needs, and killed no worker yet."""
+    method = work.job.method
+    plain = method.takes_input and not method.inner() and "dataset" not in method.needs
+    fresh = work.attempts == 1 and not work.recompute
+    return plain and fresh and passes(method, work.passes) <= SHORT and models_of(work.job) == {work.job.model}
