@@ -35,8 +35,7 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self.any = self.threads > 1
-        # When torch is first used in a thread, that takes what was set last in any.
-        torch.get_num_threads()
+        torch.get_num_threads()  # when torch is first used in a thread, that takes what was set last in any
         self._pool = ThreadPoolExecutor(AT_ONCE, "lane", initializer=torch.get_num_threads)
 
     @property
@@ -74,14 +73,9 @@ class Lanes:
                 self._changed.notify_all()
 
 
-def worth(works: Sequence[Work]) -> bool:
-    """Whether works take longer than handing them to a lane is worth."""
-    return works[0].cost >= WORTH_S
-
-
 def short(work: Work) -> bool:
     """Whether a work is a few passes over its input, with nothing else that it needs, and killed no worker yet."""
     method = work.job.method
-    plain = method.takes_input and not method.inner() and "dataset" not in method.needs
-    fresh = work.attempts == 1 and not work.recompute
-    return plain and fresh and passes(method, work.passes) <= SHORT and models_of(work.job) == {work.job.model}
+    if work.attempts > 1 or work.recompute or not method.takes_input or method.inner() or "dataset" in method.needs:
+        return False
+    return passes(method, work.passes) <= SHORT and models_of(work.job) == {work.job.model}

@@ -19,7 +19,7 @@ from workers.jobs.work import Work
 from workers.runtime import instrumentation
 from workers.runtime.aside import Aside
 from workers.runtime.execute.run import Known, Load, Outcome, Supply, run_together, unsupplied
-from workers.runtime.lanes import Lanes, worth
+from workers.runtime.lanes import WORTH_S, Lanes
 from workers.runtime.lease import FIT_LIMIT_S, Lease, Stopping
 from workers.runtime.pace import Pace
 from workers.runtime.supervise import shutdown
@@ -86,7 +86,7 @@ class Worker:
                 self._limit()
             return
         beside = self.lanes.allow(claim.works)
-        if beside and worth(claim.works):
+        if beside and claim.works[0].cost >= WORTH_S:
             self.lanes.begin(lambda: self._do(claim.works, owner))
         else:
             self._do(claim.works, owner, alone=not beside)
