@@ -154,7 +154,7 @@ class House:
             "WHENCE_REDIS_URL": url,
             "WHENCE_MODELS": str(self.folder / "models"),
             "WHENCE_DATASETS": str(self.folder / "datasets"),
-            "WHENCE_THREADS": "1",
+            "WHENCE_THREADS": "2",  # two lanes
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
             **self.env,

@@ -30,6 +30,41 @@ def test_a_child_that_is_killed_loses_nothing(house: House, fault: Fault) -> Non
     assert house.final(job)["finished_at"] == final["finished_at"]
 
 
+def both(house: House, do: Do = Do.NOTHING) -> list[str]:
+    """Two short works, in either lane of the worker one, of which the second does something."""
+    house.final(house.ask(seconds=0.1))  # the model is loaded, and what a pass takes is known
+    jobs = []
+    for one, seconds in ((Do.NOTHING, 6.0), (do, 2.0)):
+        jobs.append(house.ask(one, seconds=seconds))
+        house.running(jobs[-1])
+    assert [house.record(job) for job in jobs] == ["open", "open"]
+    return jobs
+
+
+def test_a_child_that_is_killed_with_both_lanes_taken_loses_neither(house: House, fault: Fault) -> None:
+    """kill -9 of the child in the midst of two jobs."""
+    jobs = both(house)
+    os.kill(house.crew[0].children()[0], signal.SIGKILL)
+    fault.fire()
+    finals = [house.final(job) for job in jobs]
+    assert [(final["status"], final["attempts"]) for final in finals] == [("succeeded", 2)] * 2
+    fault.over(60, jobs=2)
+    house.assert_clean()
+
+
+def test_an_input_that_kills_workers_costs_its_neighbour_in_the_other_lane_one_attempt(
+    house: House, fault: Fault
+) -> None:
+    """An input that kills its worker each time, beside another."""
+    neighbour, poison = both(house, Do.DIE)
+    fault.fire()
+    assert (house.final(poison)["code"], house.final(neighbour)["status"]) == ("worker_crashed", "succeeded")
+    assert house.final(neighbour)["attempts"] == 2
+    fault.over(90, jobs=2)
+    house.works()
+    house.assert_clean()
+
+
 @pytest.mark.parametrize(
     ("do", "code"),
     [

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 import structlog
 import torch
 
+from workers.engine.device import DeviceLost
 from workers.jobs.profile import models_of
 from workers.jobs.records import SHORT
 from workers.jobs.work import Work
 from workers.methods.cost import passes
+from workers.runtime.execute import faults
 
 AT_ONCE = 2
 WORTH_S = 0.005  # a row: what takes less is done sooner than a thread begins it
@@ -65,6 +67,8 @@ class Lanes:
         torch.set_num_threads(threads)  # of this lane, and of no other
         try:
             work()
+        except DeviceLost:
+            faults.end()
         except Exception:
             log.exception("work in a lane failed; its lease lapses, and it is tried again")
         finally:

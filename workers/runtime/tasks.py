@@ -43,15 +43,14 @@ _worker: Worker | None = None
 def ring(bell: str) -> None:
     """Work of this priority waits."""
     from workers.engine.device import DeviceLost
-    from workers.runtime.execute.faults import EXIT_CODE
+    from workers.runtime.execute import faults
 
     assert _worker is not None
     activity.note()
     try:
         _worker.answer(bell)
     except DeviceLost:
-        log.critical("the device is lost; this process ends")
-        os._exit(EXIT_CODE)
+        faults.end()
     except MemoryError:
         # Celery would end the whole worker; as it is the leases lapse, and the work is tried again.
         log.exception("memory ran out between two methods")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import structlog
 
@@ -24,6 +26,12 @@ _OF_LOOKUP = re.compile(
 EXIT_CODE = 70  # of a process whose device is lost, or whose step hangs
 
 log = structlog.get_logger()
+
+
+def end() -> NoReturn:
+    """End this process, whose device is lost: what holds it starts another."""
+    log.critical("the device is lost; this process ends")
+    os._exit(EXIT_CODE)
 
 
 def client_error(error: Exception) -> ExplainError:
