@@ -120,7 +120,7 @@ class Method(BaseModel):
             f"{self.name} {self.one_input}, and this model takes {', '.join(model.card.named)}, of which {fault.name} "
             f"({model.card.named[fault.name].kind} of the shape {list(model.card.named[fault.name].shape)}) is none",
             pointer="/method",
-            instead=ANY_FUNCTION,
+            instead=ANY_FUNCTION if self.kind != "scores" else methods("pixel_flipping", "sensitivity_n"),
         )
 
     def check_walk(self, model: Function) -> None:

@@ -13,7 +13,10 @@ from workers.engine.model.model import Model
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.result import Row
+from workers.methods import claims
+from workers.methods.catalogue import catalogue
 from workers.methods.method import parse_method
+from workers.runtime.execute.model_support import support
 
 IDS = InputSpec(shape=(6,), dtype="int64", padding=0)
 
@@ -127,3 +130,13 @@ def test_a_column_of_a_table_alone_is_gone_by_default() -> None:
 def test_squares_and_segments_are_not_asked_for_together() -> None:
     with pytest.raises(ValidationError, match="give one of the two"):
         parse_method({"name": "pixel_flipping", "patch": 2, "segments": "grid"})
+
+
+@pytest.mark.parametrize("name", ["minimal_deletion", "continuity", "input_shift_invariance"])
+def test_what_judges_by_one_array_names_what_judges_by_several(name: str, model: Model) -> None:
+    told = support(model, name)
+    assert not told.supported
+    assert "image" in (told.reason or "")
+    assert [one["method"]["name"] for one in told.alternatives] == ["pixel_flipping", "sensitivity_n"]
+    assert all(support(model, one["method"]["name"]).supported for one in told.alternatives)
+    assert claims.inputs(catalogue()[name]) == "one alone, of any rank"

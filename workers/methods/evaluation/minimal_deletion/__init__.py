@@ -35,6 +35,7 @@ class MinimalDeletion(Method):
     question = "How small is the region that a method finds and that the score depends on?"
     cost = "tens of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    one_input = "looks for a box in one array"
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None
@@ -51,17 +52,10 @@ class MinimalDeletion(Method):
 
     def refuse(self, model: Function) -> None:
         from workers.engine.perturbation.windows import check_score
-        from workers.explanation.errors import MethodNotApplicable, methods
         from workers.methods.nested.attributions import refuse
 
         check_score(model, self.score)
         refuse(model, self.of)
-        if model.card.input.parts:
-            raise MethodNotApplicable(
-                f"{self.name} looks for a box in one array, and {model.card.name} takes several inputs or ids",
-                pointer="/method",
-                instead=methods("pixel_flipping"),
-            )
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         import torch
