@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.house import FINAL, SWEEP, House, Kept
+from tests.faults.house import FINAL, SWEEP, House, Kept, until
 from tests.faults.trouble import Do
 from tests.tree import ROOT
 from workers.jobs import keys
@@ -70,6 +70,7 @@ class Soak:
         time.sleep(WARM_UP_S)
         begun, since = len(self.ended), time.monotonic()
         time.sleep(WARM_UP_S)
+        until(lambda: len(self.ended) > begun, why="something ended")  # on a machine that is busy, later
         rate = (len(self.ended) - begun) / (time.monotonic() - since)
         self.pause = CLIENTS / (2 * rate)
         self._torment(seconds)
