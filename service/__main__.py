@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
 import time
@@ -69,6 +70,7 @@ def main(
             start_tracing("whence-api")
         except NoTracing as error:
             sys.exit(f"error: {error}")
+    gc.freeze()  # what is here by now stays: no search for cycles stops for it again
     server = Server(configured(api, host, port), api.state.dependencies.queue)
     with contextlib.suppress(KeyboardInterrupt):
         server.run([shared(host, port)] if share_port else None)

@@ -34,6 +34,7 @@ from workers.runtime.execute.resources import Stock
 from workers.runtime.lanes import Lanes
 from workers.runtime.model_versions import began, waits
 from workers.runtime.settings import SettingRefused, Settings
+from workers.runtime.supervise import heap
 from workers.runtime.supervise.heartbeat import CARD_TTL_S, Beat
 from workers.runtime.watch import Watch, served
 from workers.runtime.wishes import Asked
@@ -45,6 +46,7 @@ SHORT_SINCE = (8, 0)  # the first compute capability that multiplies in tf32 and
 
 def open_worker(settings: Settings, name: str) -> Worker:
     """A worker that answers, whose heart beats, and whose models appear as they are read."""
+    heap.watch()
     torch.set_num_threads(settings.torch_threads)
     device = chosen(settings.device)
     jobs = connect(settings.redis_url)

@@ -23,6 +23,7 @@ from workers.models.loading import load
 from workers.models.reading import signature
 from workers.models.repository import ModelRepository
 from workers.runtime.execute.faults import contained
+from workers.runtime.supervise import heap
 from workers.telemetry import metrics
 
 log = structlog.get_logger()
@@ -89,6 +90,7 @@ class ModelCache:
         """Let go of a model that is served no more."""
         with self._lock:
             self._loaded.pop(digest, None)
+            heap.thaw()
 
     def loaded(self, whole: Whole) -> Function:
         """The model of a folder, from memory where it is there; raises ModelAway where its files have changed since."""
@@ -154,6 +156,7 @@ class ModelCache:
         *others, newest = self._loaded
         digest = next((one for one in others if not self.repository.pinned(one)), others[0] if others else newest)
         folder, _ = self._loaded.pop(digest)
+        heap.thaw()
         metrics.UNLOADED.labels(folder.name).inc()
         log.info("a model makes room", model=folder.name, digest=digest)
 
