@@ -32,18 +32,18 @@ class Lanes:
 
     threads: int = 1
     loaded: Callable[[str], bool] = frozenset[str]().__contains__
-    _taken: int = 0
+    _free: list[ThreadPoolExecutor] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
         self.any = self.threads > 1
         torch.get_num_threads()  # when torch is first used in a thread, that takes what was set last in any
-        self._pool = ThreadPoolExecutor(AT_ONCE, "lane", initializer=torch.get_num_threads)
+        self._free += [ThreadPoolExecutor(1, f"lane {n}", initializer=torch.get_num_threads) for n in range(AT_ONCE)]
 
     @property
     def running(self) -> int:
         """How many works run at once here."""
-        return max(1, self._taken)
+        return max(1, AT_ONCE - len(self._free))
 
     def allow(self, works: Sequence[Work]) -> bool:
         """Whether works may run beside others: short ones, of a model that is loaded."""
@@ -52,18 +52,18 @@ class Lanes:
     def begin(self, work: Callable[[], None]) -> None:
         """Do it in a lane; comes back once another one is free."""
         with self._changed:
-            self._taken += 1
-            threads = max(1, self.threads // self._taken)
-        self._pool.submit(self._do, work, threads)
+            lane = self._free.pop()  # the last that was used, whose memory is at hand
+            threads = max(1, self.threads // self.running)
+        lane.submit(self._do, lane, work, threads)
         with self._changed:
-            self._changed.wait_for(lambda: self._taken < AT_ONCE)
+            self._changed.wait_for(lambda: bool(self._free))
 
     def wait(self, seconds: float | None = None) -> bool:
         """Whether all that was begun has ended, within so many seconds where they are given."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._taken, seconds)
+            return self._changed.wait_for(lambda: len(self._free) == AT_ONCE, seconds)
 
-    def _do(self, work: Callable[[], None], threads: int) -> None:
+    def _do(self, lane: ThreadPoolExecutor, work: Callable[[], None], threads: int) -> None:
         torch.set_num_threads(threads)  # of this lane, and of no other
         try:
             work()
@@ -73,7 +73,7 @@ class Lanes:
             log.exception("work in a lane failed; its lease lapses, and it is tried again")
         finally:
             with self._changed:
-                self._taken -= 1
+                self._free.append(lane)
                 self._changed.notify_all()
 
 

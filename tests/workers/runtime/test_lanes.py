@@ -103,7 +103,7 @@ async def test_two_run_at_once_and_the_third_comes_to_its_turn(
     await submit(queue, orders)
     answering = beside(worker, 3)
     gate.until(AT_ONCE)
-    assert {name for name, _ in gate.came} == {"lane_0", "lane_1"}
+    assert {name for name, _ in gate.came} == {"lane 0_0", "lane 1_0"}
     assert sorted(threads for _, threads in gate.came) == [1, 2]  # the second has what is its share
     assert answering.is_alive()
     assert [one.status for one in await settled(queue, orders)] == ["running", "running", "queued"]
@@ -111,6 +111,17 @@ async def test_two_run_at_once_and_the_third_comes_to_its_turn(
     answering.join(PATIENCE_S)
     assert lanes.wait(PATIENCE_S)
     assert [one.status for one in await settled(queue, orders)] == ["succeeded"] * 3
+
+
+async def test_one_after_the_other_goes_where_the_last_one_was(
+    queue: Queue, worker: Worker, gate: Gate, lanes: Lanes
+) -> None:
+    gate.free.set()
+    for one in many(3):
+        await queue.submit([one])
+        worker.answer("interactive")
+        assert lanes.wait(PATIENCE_S)
+    assert len(set(gate.came)) == 1
 
 
 async def test_each_is_what_it_is_alone(queue: Queue, worker: Worker, lanes: Lanes) -> None:
