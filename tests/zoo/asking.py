@@ -19,7 +19,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.inputs import named
 from workers.engine.model.model import Model
 from workers.explanation.errors import ExplainError, InternalError
-from workers.explanation.inputs import ONE, fed, is_plain, joined
+from workers.explanation.inputs import ONE, Shapes, fed, is_plain, joined
 from workers.explanation.result import Row
 from workers.explanation.spec import ModelSpec
 from workers.explanation.target import Target
@@ -74,8 +74,11 @@ def few(name: str) -> dict[str, Any]:
 @cache
 def loaded(name: str, tokens: int = TOKENS) -> Model:
     """The net, exported and loaded as a worker does, in float64: what differs is then wrong, and no rounding."""
-    rows = ZOO[name].rows(2, tokens=tokens)
-    return any_length(name).sized(tuple(tuple(row.shape[1:]) for row in rows.values()))
+    return any_length(name).sized(shapes_of(name, tokens))
+
+
+def shapes_of(name: str, tokens: int = TOKENS) -> Shapes:
+    return tuple(tuple(row.shape[1:]) for row in ZOO[name].rows(2, tokens=tokens).values())
 
 
 @cache
@@ -106,10 +109,14 @@ def supplies(name: str, tokens: int = TOKENS) -> InMemory:
 
 
 def asked(
-    name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds: list[int], tokens: int = TOKENS
-) -> Answer | Refusal:
-    """The answer, or the refusal; anything else that is raised is a fault, and is raised here too."""
-    model = loaded(name, tokens)
+    name: str, method: Method, x: Tensor, targets: Sequence[Target], seeds: list[int], tokens: int = TOKENS,
+    model: Model | None = None,
+) -> Answer | Refusal:  # fmt: skip
+    """The answer, or the refusal; anything else that is raised is a fault, and is raised here too.
+
+    Of the net as it is loaded, where it is not given.
+    """
+    model = model or loaded(name, tokens)
     try:
         with contained():
             check(model, method, targets[0] if targets and method.takes_target else None)

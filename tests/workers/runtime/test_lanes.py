@@ -15,15 +15,12 @@ from service.queue.submission import Order
 from tests.orders import MODEL, order, work
 from tests.patience import PATIENCE_S
 from tests.toys import model_of, net
-from tests.workers.runtime.worker_runs import LONG, Bells, settled
+from tests.workers.runtime.worker_runs import LONG, Bells, meanwhile, settled
 from workers.engine.model.batch import Batch
-from workers.engine.model.model import Model
-from workers.explanation.result import Attribution
 from workers.explanation.tensors import decode_npy
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 from workers.jobs.work import Work
-from workers.methods.gradient.gradient import Gradient
 from workers.runtime.lanes import AT_ONCE, WORTH_S, Lanes, short
 from workers.runtime.pace import Pace
 from workers.runtime.worker import Worker
@@ -36,16 +33,11 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.free, self.came = threading.Event(), list[tuple[str, int]]()
-        explain = Gradient.explain
+        meanwhile(monkeypatch, self._pass)
 
-        def explained(method: Gradient, model: Model, batch: Batch) -> Attribution:
-            self.came.append((threading.current_thread().name, torch.get_num_threads()))
-            assert self.free.wait(PATIENCE_S)
-            result = explain(method, model, batch)
-            assert isinstance(result, Attribution)
-            return result
-
-        monkeypatch.setattr(Gradient, "explain", explained)
+    def _pass(self, _: Batch) -> None:
+        self.came.append((threading.current_thread().name, torch.get_num_threads()))
+        assert self.free.wait(PATIENCE_S)
 
     def until(self, count: int) -> None:
         end = time.monotonic() + PATIENCE_S
@@ -220,15 +212,14 @@ def test_what_holds_a_method_or_looks_at_a_dataset_is_not(method: object) -> Non
 async def test_what_goes_wrong_in_a_lane_frees_it(queue: Queue, worker: Worker, store: Store, lanes: Lanes) -> None:
     """Its lease is let go, so that the job is found again."""
 
-    def gone(_: Work) -> Model:
+    def gone(*_: object) -> None:
         raise SystemError
 
     (asked,) = many(1)
     await queue.submit([asked])
-    failing = replace(worker, load=gone)
     with pytest.MonkeyPatch.context() as broken:
         broken.setattr("workers.runtime.worker.run_together", gone)
-        failing.answer("interactive")
+        worker.answer("interactive")
         assert lanes.wait(PATIENCE_S)
     time.sleep(0.01)
     assert store.reconcile(5)[0] == [asked.job.id]

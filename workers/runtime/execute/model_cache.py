@@ -89,8 +89,8 @@ class ModelCache:
     def forget(self, digest: str) -> None:
         """Let go of a model that is served no more."""
         with self._lock:
-            self._loaded.pop(digest, None)
-            heap.thaw()
+            if self._loaded.pop(digest, None) is not None:
+                heap.thaw()
 
     def loaded(self, whole: Whole) -> Function:
         """The model of a folder, from memory where it is there; raises ModelAway where its files have changed since."""
