@@ -31,7 +31,7 @@ def often() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_two_at_once_answer_as_each_by_itself(name: str) -> None:
-    methods = [one for one in questions(name) if short(work(method=few(one.name)))]
+    methods = [one for one in questions(name) if short([work(method=few(one.name))])]
     assert methods
     expected = dict(answers(name, methods, asking.loaded(name)))
     shared = asking.any_length.__wrapped__(name).sized(shapes_of(name))  # nothing is made of it yet

@@ -47,7 +47,7 @@ class Lanes:
 
     def allow(self, works: Sequence[Work]) -> bool:
         """Whether works may run beside others: short ones, of a model that is loaded."""
-        return self.any and self.loaded(works[0].job.model) and all(map(short, works))
+        return self.any and self.loaded(works[0].job.model) and short(works)
 
     def begin(self, work: Callable[[], None]) -> None:
         """Do it in a lane; comes back once another one is free."""
@@ -77,9 +77,9 @@ class Lanes:
                 self._changed.notify_all()
 
 
-def short(work: Work) -> bool:
-    """Whether a work is a few passes over its input, with nothing else that it needs, and killed no worker yet."""
-    method = work.job.method
-    if work.attempts > 1 or work.recompute or not method.takes_input or method.inner() or "dataset" in method.needs:
+def short(works: Sequence[Work]) -> bool:
+    """Whether works of one group are a few passes over their inputs, need nothing else, and killed no worker yet."""
+    job = works[0].job
+    if not job.method.takes_input or job.method.inner() or "dataset" in job.method.needs or len(models_of(job)) > 1:
         return False
-    return passes(method, work.passes) <= SHORT and models_of(work.job) == {work.job.model}
+    return all(one.attempts == 1 and not one.recompute and passes(job.method, one.passes) <= SHORT for one in works)

@@ -194,7 +194,7 @@ async def test_a_model_that_is_not_loaded_is_loaded_with_the_worker_to_itself(
     ],
 )
 def test_what_is_short(changed: Callable[[Work], Work], may: bool) -> None:
-    assert short(changed(work())) is may
+    assert short([work(), changed(work())]) is may
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_short(changed: Callable[[Work], Work], may: bool) -> None:
     ],
 )
 def test_what_holds_a_method_or_looks_at_a_dataset_is_not(method: object) -> None:
-    assert not short(work(method=method))
+    assert not short([work(method=method)])
 
 
 async def test_what_goes_wrong_in_a_lane_frees_it(queue: Queue, worker: Worker, store: Store, lanes: Lanes) -> None:
