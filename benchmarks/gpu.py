@@ -28,6 +28,7 @@ from benchmarks.vision import squeezenet
 from workers.engine.arithmetic import products, settle
 from workers.engine.device import out_of_memory
 from workers.engine.model.model import Model
+from workers.engine.model.recorded_pass import WORTH, Recorder
 from workers.explanation.card import Precision
 from workers.runtime.settings import Settings
 
@@ -86,6 +87,7 @@ def written(device: str, extent: Extent) -> Iterator[str]:
     for name, method in {**extent.methods(), "occlusion": {"name": "occlusion", "patch": 48, "stride": 48}}.items():
         yield f"| {name} | {apart(here, there, method, x[:1], classes):.1e} | {PARITY:g} |"
     yield from precisions(there, x[:1].to(device), classes, extent)
+    yield from recordings(there, x[:1].to(device), classes, extent)
     yield f"\nOne input; the median of {extent.rounds}, in turn, with quartiles:\n"
     yield f"| | Whence | Captum; of lrp Zennit | of Whence's time (aim {AHEAD:g}) |\n|---|---|---|---|"
     yield from beside_peers(there, module.to(device), x[:1].to(device), classes.to(device), extent)
@@ -107,6 +109,33 @@ def precisions(model: Model, x: Tensor, classes: Tensor, extent: Extent) -> Iter
             one, other = (torch.as_tensor(_cpu(call())).double() for call in (whole, within))
             ratio = statistics.median(taken["short"]) / statistics.median(taken["whole"])
             yield f"| {name} | {precision} | {ratio:.2f} | {float((one - other).norm() / one.norm()):.1e} |"
+
+
+def recordings(model: Model, x: Tensor, classes: Tensor, extent: Extent) -> Iterator[str]:
+    """Each method whose passes are recorded: its time with recordings, and how far it is from without."""
+    yield "\nWith passes recorded (`WHENCE_CUDA_GRAPHS=true`), on the same input; what is kept of them counts:\n"
+    yield "| | of the time without | apart, of the largest | recordings |\n|---|---|---|---|"
+    for name in ("gradient", "integrated_gradients", "smooth_grad"):
+        call = ended(whence(model, extent.methods()[name], x, classes), x.device)
+        sides = {side: recording(call, allowed=side == "recorded") for side in ("plain", "recorded")}
+        taken = alternate(sides, extent.rounds, WORTH + 1)
+        one, other = (torch.as_tensor(_cpu(run())).double() for run in sides.values())
+        ratio = statistics.median(taken["recorded"]) / statistics.median(taken["plain"])
+        off = float((one - other).abs().max() / one.abs().max())
+        yield f"| {name} | {ratio:.2f} | {off:.1e} | {model.recorder.made} |"
+
+
+def recording(call: Call, *, allowed: bool) -> Call:
+    """The call with passes recorded, or without."""
+
+    def within() -> Any:
+        Recorder.allowed = allowed
+        try:
+            return call()
+        finally:
+            Recorder.allowed = False
+
+    return within
 
 
 def under(call: Call, precision: Precision) -> Call:

@@ -9,9 +9,10 @@ import psutil
 import torch
 
 from service.cli.local.up import BLAS_THREADS, MALLOC
+from workers.runtime import openmp
 
-# What a process must be told before it starts: the allocator's settings of `whence up`, and threads that do not spin.
-MEMORY = {**MALLOC, "OMP_WAIT_POLICY": "passive", BLAS_THREADS: "1"}
+# What a process must be told before it starts, as a worker is: how memory is kept, and how its threads wait.
+MEMORY = {**MALLOC, **openmp.waits(), BLAS_THREADS: "1"}
 QUIET = 0.15  # share of all cores that others may use
 
 

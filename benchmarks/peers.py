@@ -114,7 +114,7 @@ def whence(model: Model, method: Any, x: Tensor, classes: Tensor) -> Callable[[]
     """What a worker does of a batch; each call is a batch of its own, so that no pass is shared."""
     wanted = parse_method(method)
     targets = [ClassTarget(index=int(one)) for one in classes]
-    return lambda: wanted.explain(model, Batch(x, targets, [0] * len(x))).arrays["attribution"]
+    return lambda: wanted.explain(model, Batch(x, targets, [0] * len(x), once=True)).arrays["attribution"]
 
 
 def gradient(module: nn.Module, x: Tensor, classes: Tensor, times_score: bool = False) -> Callable[[], Any]:

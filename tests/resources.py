@@ -28,6 +28,7 @@ class InMemoryDataset:
     masks: Tensor | None = None
     boxes: NDArray[np.float32] | None = None
     classes: tuple[str, ...] = ()
+    model_classes: tuple[int, ...] = ()
     categories: tuple[int, ...] = ()
     digest: str = "sha256:" + "d" * 64
     series: NDArray[np.float64] | None = None

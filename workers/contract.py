@@ -31,10 +31,11 @@ from workers.explanation.images.decoding import inspect
 from workers.explanation.images.fitting import fit_of
 from workers.explanation.inputs import at_sizes, fits, is_open, spoken
 from workers.explanation.model_state import ModelState, State
-from workers.explanation.references import own_inputs, with_datasets, with_models
+from workers.explanation.names.dataset_classes import Classes, classes_in
+from workers.explanation.names.references import own_datasets, own_inputs, with_datasets, with_models
+from workers.explanation.names.spelling import meant
 from workers.explanation.request_target import MAX_TARGETS, parse_targets
 from workers.explanation.result import PREVIEW
-from workers.explanation.spelling import meant
 from workers.explanation.table import check_row, row_of, rows_of_csv, rows_of_split
 from workers.explanation.target import Target
 from workers.explanation.tensors import (
@@ -114,6 +115,7 @@ __all__ += [
     "PREVIEW",
     "TOLERANCES",
     "Cancelled",
+    "Classes",
     "ExplainError",
     "File",
     "FileKind",
@@ -146,6 +148,7 @@ __all__ += [
     "at_sizes",
     "bundle",
     "check_row",
+    "classes_in",
     "decode_npy",
     "decode_safetensors",
     "decode_text",
@@ -163,6 +166,7 @@ __all__ += [
     "inspect",
     "is_open",
     "meant",
+    "own_datasets",
     "own_inputs",
     "parse_targets",
     "row_of",

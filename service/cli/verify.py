@@ -94,7 +94,7 @@ def _repeated(
     made = id_of(place_of(client.submit(again(explain(request, data)))))
     if made != key:
         then = _precision(original)
-        why = "a method has been revised since"
+        why = "a method has been revised since, or labels have changed by which the classes of a dataset are found"
         if then != precision:
             why = f"it computes in {precision}, and the receipt is of {then}"
         raise Refused(f"this Whence makes the explanation {made} of it: {why}")

@@ -106,15 +106,21 @@ class Collection:
     def _mistaken(self, row: int) -> bool:
         """Whether it was predicted, and not to be what the dataset says."""
         label = self._class(self.arrays["labels"][row], self.meta["info"]["dataset_classes"])
-        explained = bool(self.arrays["collection"][row])
-        return explained and label is not None and _named(label) != _named(self._class(self.arrays["predicted"][row]))
+        return bool(self.arrays["collection"][row]) and self._differ(label, self._class(self.arrays["predicted"][row]))
+
+    def _differ(self, label: Mapping[str, Any] | None, predicted: Mapping[str, Any] | None) -> bool:
+        """Whether a label is not the name of what was predicted, nor its number where the model has no such name."""
+        if label is None:
+            return False
+        name, names = _named(label), self.meta["info"]["names"].values()
+        return name != _named(predicted) and (name in names or not predicted or name != str(predicted["index"]))
 
     def title(self, row: int) -> tuple[str, bool]:
         """The line above an item on a sheet, and whether what was predicted is not its label."""
         one = self._item(row, None)
         label, predicted = one["label"], one["prediction"] or {}
         said = _named(predicted)
-        wrong = label is not None and _named(label) != said
+        wrong = self._differ(label, predicted)
         sure = predicted.get("probability")
         of = f"{_named(label)} -> {said}" if wrong else said
         return f"#{one['index']}: {of}" + ("" if sure is None else f" ({sure:.2f})"), wrong

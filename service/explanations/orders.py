@@ -9,6 +9,7 @@ from service.queue.queue import Queue
 from service.queue.storage import Input
 from service.queue.submission import Order
 from workers.contract import (
+    Classes,
     InvalidImage,
     InvalidTensor,
     InvalidText,
@@ -18,6 +19,7 @@ from workers.contract import (
     ModelCard,
     Target,
     UnknownInput,
+    classes_in,
     own_inputs,
     parse_method,
     parse_targets,
@@ -49,10 +51,12 @@ def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list
                 target=target,
                 method=method,
                 precision=method.computed_in(checked.precision),
+                classes=classes,
             ),
             taken,
         )
         for method in checked.methods
+        for classes in [_classes(method, checked)]
         for taken in [_input_of(method, given)]
         for target in (targets if method.takes_target else [None])
     ]
@@ -95,6 +99,11 @@ def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -
     if support is not None and not support.supported and of_output and method == parse_method(method.name):
         why = f"{method.name} cannot explain {card.name}: {support.reason}"
         raise MethodNotApplicable(why, pointer="/method", alternatives=support.alternatives)
+
+
+def _classes(method: Method, checked: CheckedRequest) -> Classes:
+    named = checked.dataset_classes
+    return classes_in(method, named.__getitem__, checked.card) if named else {}
 
 
 def _input_of(method: Method, given: Input | None) -> Input | None:

@@ -41,6 +41,7 @@ from workers.contract import (
     check_fits,
     is_open,
     method_type,
+    own_datasets,
     parse_method,
     with_datasets,
     with_models,
@@ -65,8 +66,8 @@ class CheckedRequest:
     """A request with its model's card, its methods, its input where its bytes were sent, and its terms.
 
     `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
-    parameters, by digest; `places`: where each of its methods stands in the request; `names_datasets`: whether their
-    content had to be looked up; `precision`: what methods that bear it are computed in.
+    parameters, by digest; `places`: where each of its methods stands in the request; `dataset_classes`: by the digest
+    of each dataset that they look at its classes' names; `precision`: what methods that bear it are computed in.
     """
 
     terms: Terms
@@ -78,7 +79,7 @@ class CheckedRequest:
     size: int | None = None
     given: Mapping[str, Input] = field(default_factory=dict)
     places: tuple[str, ...] = ()
-    names_datasets: bool = False
+    dataset_classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     precision: Precision = FULL
 
 
@@ -96,7 +97,7 @@ async def check_request(
     models = queue.models()
     checked = await in_thread(lambda: checked_request(body, terms, models, settings), body.size)
     checked = replace(checked, given=await given_inputs(checked.methods, checked.given, queue))
-    if _name_datasets(checked.methods):
+    if any(map(own_datasets, checked.methods)):
         return await to_thread.run_sync(_with_digests, checked, datasets)
     return checked
 
@@ -204,23 +205,11 @@ def _converted(raw: Any, read: Any, pointer: str) -> str | None:
     return next((one for one in found if one is not None), None)
 
 
-def _name_datasets(methods: Sequence[Method]) -> bool:
-    """Whether any of them, or a method held in one, looks at a dataset."""
-    found: list[str] = []
-
-    def note(name: str, _: str) -> str:
-        found.append(name)
-        return name
-
-    for method in methods:
-        with_datasets(method, note)
-    return bool(found)
-
-
 def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest:
     """With every dataset named by its digest, which is what a job's id is of; raises UnknownDataset, InvalidDataset."""
 
     counts: dict[str, int] = {}
+    classes: dict[str, Sequence[str]] = {}
     known: dict[str, str] = {}
     given = checked.request.input
     of_input = given.dataset if given else None
@@ -233,7 +222,7 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
             check_fits(found, checked.card.named, pointer)
         except (UnknownDataset, InvalidDataset) as error:
             raise moved(error, "/input/dataset" if name == of_input else pointer) from None
-        counts[found.digest] = found.count
+        counts[found.digest], classes[found.digest] = found.count, found.classes
         known[name] = found.digest
         return found.digest
 
@@ -242,7 +231,7 @@ def _with_digests(checked: CheckedRequest, datasets: Datasets) -> CheckedRequest
     if given is not None and given.dataset is not None:
         methods = [_within(one, counts[known[given.dataset]]) for one in methods]
     extent = Extent(checked.extent.card, counts)
-    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=extent, names_datasets=True)
+    return replace(checked, methods=tuple(dict.fromkeys(methods)), extent=extent, dataset_classes=classes)
 
 
 def _within(method: Method, count: int) -> Method:

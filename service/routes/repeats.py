@@ -71,7 +71,7 @@ def lasting(checked: CheckedRequest, orders: Sequence[Order]) -> bool:
     came = checked.input is not None and checked.input.data is not None
     asked = checked.request
     alone = len(orders) == 1 and not asked.many and asked.webhook is None
-    return came and alone and not checked.given and not checked.names_datasets
+    return came and alone and not checked.given and not checked.dataset_classes
 
 
 def may_repeat(headers: Iterable[tuple[bytes, bytes]]) -> bool:

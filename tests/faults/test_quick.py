@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable
 
 import pytest
 
 from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
+from workers.jobs import keys
 
 pytestmark = [pytest.mark.slow, pytest.mark.brief, pytest.mark.timeout(120)]
 
@@ -144,4 +147,28 @@ def test_a_worker_that_must_end_finishes_or_hands_back(house: House, fault: Faul
     fault.over(60)
     until(lambda: len(house.crew[0].deaths) > deaths, 60, "ended")  # it may have finished its job first
     assert house.crew[0].deaths[deaths:] == [0]
+    house.assert_clean()
+
+
+def test_a_worker_that_must_end_as_it_is_rung_does_not_linger(open_house: Callable[..., House], fault: Fault) -> None:
+    """SIGTERM before the child has said that it took up the bell."""
+    house = open_house()  # in which no bell waits to ring once more
+    house.works()
+    unanswered, bells = keys.PREFIX + "unacked_index", keys.PREFIX + keys.INTERACTIVE
+    until(lambda: not house.jobs.zcard(unanswered), 20, "answered")
+    worker, deaths = house.crew[0], len(house.crew[0].deaths)
+    (child,) = worker.children()
+    os.kill(child, signal.SIGSTOP)
+    job = house.ask()
+    until(lambda: house.jobs.zcard(unanswered) and not house.jobs.exists(bells), 20, "rung")
+    time.sleep(0.5)  # it is written to the child
+    worker.kill(signal.SIGTERM)
+    time.sleep(0.5)  # what is not taken up is forgotten
+    os.kill(child, signal.SIGCONT)
+    fault.fire()
+    until(lambda: len(worker.deaths) > deaths, 25, "ended")
+    fault.gone()
+    assert worker.deaths[deaths:] == [0]
+    assert house.final(job)["status"] == "succeeded"
+    fault.over(60)
     house.assert_clean()

@@ -15,7 +15,7 @@ from tests.zoo.test_law import EVERY, apart, questions, targets_of
 from workers.engine.model.model import Model
 from workers.explanation.result import Row
 from workers.methods.method import Method
-from workers.runtime.lanes import short
+from workers.runtime.short import short
 
 TIMES = 3
 

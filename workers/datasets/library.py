@@ -25,7 +25,7 @@ from workers.datasets.card import DatasetCard, Limits
 from workers.datasets.contents import Contents
 from workers.datasets.images import BLOB, packed, placed
 from workers.explanation.errors import InputTooLarge, InvalidDataset, UnknownDataset
-from workers.explanation.spelling import meant
+from workers.explanation.names.spelling import meant
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

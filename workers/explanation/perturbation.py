@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from workers.explanation.references import DatasetName, InputDigest
+from workers.explanation.names.references import DatasetName, InputDigest
 
 Cut: TypeAlias = Literal["slic", "quickshift", "grid", "word", "token"]
 Segments = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.explanation.references import ModelName
+from workers.explanation.names.references import ModelName
 
 
 class _Prior(BaseModel):

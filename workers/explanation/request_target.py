@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from workers.explanation.card import OPEN, Layer, ModelCard
 from workers.explanation.errors import InvalidTarget
 from workers.explanation.inputs import sizes
-from workers.explanation.spelling import closest, meant
+from workers.explanation.names.spelling import closest, meant
 from workers.explanation.target import (
     ClassTarget,
     ElementTarget,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder, InvalidTensor
-from workers.explanation.spelling import meant
+from workers.explanation.names.spelling import meant
 
 MOST_BACKGROUND = 10_000  # rows
 MOST_BYTES = 64 * 2**20

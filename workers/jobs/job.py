@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from workers.explanation.card import FULL, Precision
+from workers.explanation.names.dataset_classes import Classes
 from workers.explanation.target import Target
 from workers.methods.catalogue import AnyMethod
 
@@ -17,7 +18,8 @@ from workers.methods.catalogue import AnyMethod
 class Job(BaseModel):
     """One explanation to make: digests of the model and of the input, one target, one configured method.
 
-    The precision is in its JSON, and so in its id, where it is not float32.
+    The precision is in its JSON, and so in its id, where it is not float32; and `classes`, which of the model's those
+    of a dataset are, where names say so and the order does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +29,7 @@ class Job(BaseModel):
     target: Target | None
     method: AnyMethod
     precision: Precision = Field(default=FULL, exclude_if=lambda precision: precision == FULL)
+    classes: Classes = Field(default={}, exclude_if=lambda classes: not classes)
 
     @cached_property
     def text(self) -> bytes:
@@ -40,16 +43,19 @@ class Job(BaseModel):
 
     @cached_property
     def group(self) -> str:
-        """What jobs that may share one pass have in common: model, precision, method and revisions, less its seed."""
+        """What jobs of one pass have in common: model, precision, classes, method and revisions, less its seed."""
         parameters = {name: value for name, value in self.method.to_json().items() if name != "seed"}
         revisions = self.method.revisions()
         alike = {"model": self.model, "method": parameters, "revisions": revisions, "input": self.input is not None}
-        alike |= self.model_dump(include={"precision"})
+        alike |= self.model_dump(mode="json", include={"precision", "classes"})
         return hashlib.sha256(canonical_json(alike)).hexdigest()[:32]
 
     def prepare(self) -> None:
         """Make its id, its group and its text now, which take time where a method has many parameters."""
         _ = self.id, self.group
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
     def __copy__(self) -> Job:
         """Without what was made of this one's values, for a copy may be given others."""

@@ -21,9 +21,9 @@ from pydantic_core import CoreSchema
 
 from workers.explanation.card import FULL, InputSpec, Precision
 from workers.explanation.errors import ANY_FUNCTION, InvalidParameter, MethodNotApplicable, UnknownMethod, methods
-from workers.explanation.references import DatasetName, ModelName, with_datasets, with_models
+from workers.explanation.names.references import DatasetName, ModelName, with_datasets, with_models
+from workers.explanation.names.spelling import meant
 from workers.explanation.result import Kind, Result
-from workers.explanation.spelling import meant
 from workers.methods.blame import blaming
 from workers.methods.extent import Extent
 

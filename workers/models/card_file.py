@@ -15,7 +15,7 @@ from workers.explanation.card import ImageSpec, InputSpec, Output
 from workers.explanation.card_checks import check_input
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import ONE, joined
-from workers.explanation.spelling import meant
+from workers.explanation.names.spelling import meant
 from workers.models.remote import section as remote
 from workers.models.remote.section import RemoteSection
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidFolder
 from workers.explanation.inputs import is_plain
+from workers.explanation.names.spelling import meant
 from workers.explanation.spec import ModelSpec
-from workers.explanation.spelling import meant
 from workers.explanation.table import read_background
 from workers.methods.catalogue import catalogue
 from workers.models.archive.entries import open_archive

@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import structlog
-import torch
 
 from workers.engine.device import DeviceLost
-from workers.jobs.profile import models_of
-from workers.jobs.records import SHORT
 from workers.jobs.work import Work
-from workers.methods.cost import passes
+from workers.runtime import openmp
 from workers.runtime.execute import faults
+from workers.runtime.execute.hardware import set_threads
+from workers.runtime.short import short
 
 AT_ONCE = 2
 WORTH_S = 0.005  # a row: what takes less is done sooner than a thread begins it
@@ -37,8 +36,7 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self.any = self.threads > 1
-        torch.get_num_threads()  # when torch is first used in a thread, that takes what was set last in any
-        self._free += [ThreadPoolExecutor(1, f"lane {n}", initializer=torch.get_num_threads) for n in range(AT_ONCE)]
+        self._free += [ThreadPoolExecutor(1, f"lane {n}") for n in range(AT_ONCE)]
 
     @property
     def running(self) -> int:
@@ -63,8 +61,14 @@ class Lanes:
         with self._changed:
             return self._changed.wait_for(lambda: len(self._free) == AT_ONCE, seconds)
 
+    def alone(self) -> None:
+        """Wait until all that was begun has ended; what follows has all threads: MKL's number is one for all."""
+        if self.any:
+            self.wait()
+            set_threads(self.threads)
+
     def _do(self, lane: ThreadPoolExecutor, work: Callable[[], None], threads: int) -> None:
-        torch.set_num_threads(threads)  # of this lane, and of no other
+        set_threads(threads)
         try:
             work()
         except DeviceLost:
@@ -72,14 +76,8 @@ class Lanes:
         except Exception:
             log.exception("work in a lane failed; its lease lapses, and it is tried again")
         finally:
+            if threads > 1:
+                openmp.rest()
             with self._changed:
                 self._free.append(lane)
                 self._changed.notify_all()
-
-
-def short(works: Sequence[Work]) -> bool:
-    """Whether works of one group are a few passes over their inputs, need nothing else, and killed no worker yet."""
-    job = works[0].job
-    if not job.method.takes_input or job.method.inner() or "dataset" in job.method.needs or len(models_of(job)) > 1:
-        return False
-    return all(one.attempts == 1 and not one.recompute and passes(job.method, one.passes) <= SHORT for one in works)

@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     precision: Precision = Field(
         default=FULL, description="float32; tf32 (CUDA) or bfloat16 besides it, for methods that bear it."
     )
+    cuda_graphs: bool = Field(
+        default=False, description="On a GPU, record passes of sizes that come again, and launch each as one."
+    )
     workers: int = Field(default=1, ge=1, description="How many workers share this machine's cores.")
     threads: int | None = Field(default=None, ge=1, description="Torch threads; default: cores / workers.")
     queues: str = Field(default="interactive,batch", description="Celery queues to serve, comma-separated.")

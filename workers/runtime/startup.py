@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from workers.datasets.library import Datasets
 from workers.engine.arithmetic import settle
+from workers.engine.model.recorded_pass import Recorder
 from workers.explanation.card import FULL, Precision
 from workers.jobs import keys
 from workers.jobs.blobs import Objects
@@ -27,7 +28,7 @@ from workers.models.kept_cards import KeptCards
 from workers.models.reading import Reader
 from workers.models.repository import ModelRepository
 from workers.runtime.aside import Aside
-from workers.runtime.execute.hardware import memory
+from workers.runtime.execute.hardware import memory, set_threads
 from workers.runtime.execute.model_cache import ModelCache
 from workers.runtime.execute.model_support import with_support
 from workers.runtime.execute.resources import Stock
@@ -47,16 +48,14 @@ SHORT_SINCE = (8, 0)  # the first compute capability that multiplies in tf32 and
 def open_worker(settings: Settings, name: str) -> Worker:
     """A worker that answers, whose heart beats, and whose models appear as they are read."""
     heap.watch()
-    torch.set_num_threads(settings.torch_threads)
-    device = chosen(settings.device)
+    set_threads(settings.torch_threads)
+    device, precisions = _settled(settings)
     jobs = connect(settings.redis_url)
     cache = connect(settings.cache_url) if settings.cache_url else jobs
     objects = Objects(settings.objects, settings.objects_from)
     store = Store(jobs, objects)
     ring = functools.partial(ring_bell, jobs)
     repository = _repository(settings, jobs)
-    settle(device)
-    precisions = borne(settings.precision, device)
     warm = ModelCache(repository, device, settings.model_memory, precisions)
 
     def describe() -> dict[str, Any]:
@@ -94,6 +93,14 @@ def open_worker(settings: Settings, name: str) -> Worker:
         aside=aside,
         lanes=Lanes(settings.torch_threads if device == "cpu" else 1, warm.holds),
     )
+
+
+def _settled(settings: Settings) -> tuple[str, tuple[Precision, ...]]:
+    """The device, with what holds of all that is computed there, and the precisions that it bears."""
+    device = chosen(settings.device)
+    settle(device)
+    Recorder.allowed = settings.cuda_graphs
+    return device, borne(settings.precision, device)
 
 
 def _repository(settings: Settings, jobs: Redis) -> ModelRepository:

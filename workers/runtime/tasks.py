@@ -24,8 +24,17 @@ from workers.jobs.doorbell import RING, consumer
 from workers.jobs.doorbell import ring as ring_bell
 from workers.jobs.records import Store
 from workers.models import reading
+from workers.runtime import openmp
 from workers.runtime.settings import SettingRefused, Settings
-from workers.runtime.supervise import activity, blob_cleanup, kombu_ack_fix, reconciler, shutdown, watchdog
+from workers.runtime.supervise import (
+    activity,
+    billiard_exit_fix,
+    blob_cleanup,
+    kombu_ack_fix,
+    reconciler,
+    shutdown,
+    watchdog,
+)
 from workers.telemetry import metrics, tracing
 from workers.telemetry.log import adopt, configure
 
@@ -36,6 +45,7 @@ log = structlog.get_logger()
 settings = Settings()
 app = consumer(settings.redis_url)
 kombu_ack_fix.apply()
+billiard_exit_fix.apply()
 _worker: Worker | None = None
 
 
@@ -88,7 +98,7 @@ def _parent_ends(**_: Any) -> None:
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _child_starts(**_: Any) -> None:
     activity.opening()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin starve all others on shared cores
+    openmp.settle()
     global _worker
     try:
         if settings.traces:

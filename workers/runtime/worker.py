@@ -16,7 +16,7 @@ from workers.jobs.records import Store
 from workers.jobs.refusals import full
 from workers.jobs.stored_results import Finished, Results
 from workers.jobs.work import Work
-from workers.runtime import instrumentation
+from workers.runtime import instrumentation, openmp
 from workers.runtime.aside import Aside
 from workers.runtime.execute.run import Known, Load, Outcome, Supply, run_together, unsupplied
 from workers.runtime.lanes import WORTH_S, Lanes
@@ -90,6 +90,8 @@ class Worker:
             self.lanes.begin(lambda: self._do(claim.works, owner))
         else:
             self._do(claim.works, owner, alone=not beside)
+            if not beside and self.lanes.any:
+                openmp.rest()  # or the helpers of a lane would hardly wait for its next loop
 
     def _do(self, claimed: Sequence[Work], owner: str, *, alone: bool = False) -> None:
         """Run what was claimed under a lease, and settle each outcome as it comes; `alone` once the lanes are empty."""
@@ -98,7 +100,7 @@ class Worker:
         with Lease(self.store, owner, claimed, self.time_limit, self.fit_limit) as lease:
             try:
                 if alone:
-                    self.lanes.wait()
+                    self.lanes.alone()
                 left = [work for work in claimed if not self._stored(work, owner)]
                 works = self.store.with_inputs(left, owner)
                 for known in run_together(works, pace.apart(self.load), lease.watch, self.supply):

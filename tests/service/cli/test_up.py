@@ -138,7 +138,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[str], log: Path, url: str) -> None:
         self.process, self.log, self.url = process, log, url
 
-    def until(self, pattern: str, seconds: float = 60) -> re.Match[str]:
+    def until(self, pattern: str, seconds: float = 2 * PATIENCE_S) -> re.Match[str]:
         patience = time.monotonic() + seconds
         while time.monotonic() < patience:
             if match := re.search(pattern, self.log.read_text()):
@@ -188,7 +188,7 @@ def explained(url: str, image: Path) -> httpx.Response:
         time.sleep(float(answer.headers["retry-after"]))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(8 * PATIENCE_S)
 def test_all_of_it(running: Running) -> None:
     """Starts, explains a digit, replaces a killed API and a killed worker, explains again, ends leaving nothing."""
     running.until(rf"Whence listens on {running.url}")
@@ -213,7 +213,7 @@ def test_all_of_it(running: Running) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(8 * PATIENCE_S)
 @pytest.mark.parametrize("running", [("--api-workers", "2")], indirect=True)
 def test_two_apis_share_the_port_and_one_answers_while_the_other_is_away(running: Running) -> None:
     running.until(rf"Whence listens on {running.url}")

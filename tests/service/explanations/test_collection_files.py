@@ -96,6 +96,18 @@ def test_mistaken_predictions_come_first_by_their_names() -> None:
     assert [of.title(row)[1] for row in (0, 1, 5)] == [False, True, False]
 
 
+def test_labels_that_are_numbers_are_those_of_the_models_classes() -> None:
+    """As of arrays, whose labels have no names, while the model's classes have some."""
+    of = collection(3)
+    of.arrays["labels"][:] = [0, 1, 1]
+    of.arrays["predicted"][:] = [0, 0, 1]
+    of.meta["info"] |= {"dataset_classes": ["0", "1"], "names": {"0": "cat", "1": "dog"}}
+    assert of.ordered("mistaken") == [1, 0, 2]
+    assert [of.title(row)[1] for row in range(3)] == [False, True, False]
+    of.meta["info"] |= {"names": {"0": "1", "1": "0"}}  # where the model's labels are numbers, these are names
+    assert [of.title(row)[1] for row in range(3)] == [True, False, True]
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 2), (1, 60, 60), (1, 200, 200)])
 async def test_what_is_held_at_once_is_bounded_whatever_the_size(
     shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.service.live import serving
 from tests.service.working import WorkingQueue
 from tests.toys import model_of, net
@@ -32,7 +33,8 @@ def urls() -> Iterator[dict[Precision, str]]:
 
 def explained(url: str, method: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The answer and its receipt."""
-    told = httpx.post(url + URL, json={"model": "toy", "method": method, "target": 1, "input": INPUT})
+    asked = {"model": "toy", "method": method, "target": 1, "input": INPUT}
+    told = httpx.post(url + URL, json=asked, timeout=PATIENCE_S)
     assert told.status_code == 200, told.text
     return told.json(), httpx.get(f"{url}{URL}/{told.json()['id']}/receipt").json()
 
@@ -60,7 +62,7 @@ def test_what_does_not_is_the_float32_of_the_same_id(urls: dict[Precision, str],
 
 def test_one_request_may_have_both(urls: dict[Precision, str]) -> None:
     asked = {"model": "toy", "method": ["switched_projection", "gradient"], "target": 1, "input": INPUT}
-    told = httpx.post(urls["bfloat16"] + URL, json=asked).json()
+    told = httpx.post(urls["bfloat16"] + URL, json=asked, timeout=PATIENCE_S).json()
     found = {}
     for one in told["explanations"]:
         receipt = httpx.get(f"{urls['bfloat16']}{URL}/{one['id']}/receipt").json()

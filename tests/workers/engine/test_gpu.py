@@ -10,7 +10,8 @@ from tests.toys import model_of, net
 from workers.engine.arithmetic import products, settle
 from workers.engine.copies import moved, stacked
 from workers.engine.model.batch import Batch
-from workers.explanation.target import RankTarget
+from workers.engine.model.recorded_pass import WORTH, Recorder
+from workers.explanation.target import ClassTarget, RankTarget
 from workers.methods.method import parse_method
 from workers.runtime.execute.hardware import machine, memory
 
@@ -60,6 +61,19 @@ def test_inputs_come_by_pinned_memory_and_rows_are_bounded_by_what_is_free(devic
     assert model.most > 1000
     model._chunk = None
     assert model.chunk > 1
+
+
+@pytest.mark.parametrize("device", [GPU])
+def test_recorded_passes_on_a_gpu_are_those_of_the_cpu(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "allowed", True)
+    model, exact = model_of(net(), SHAPE, device=device), model_of(net(), SHAPE, torch.float64)
+    for turn in range(WORTH + 3):
+        x = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(turn))
+        wanted = [ClassTarget(index=turn % 3), ClassTarget(index=2)]
+        _, slopes = model.gradient(x.to(device), wanted)
+        _, right = exact.gradient(x.double(), wanted)
+        assert float((slopes.cpu() - right).abs().max()) < 1e-4 * float(right.abs().max())
+    assert model.recorder.made == 1
 
 
 def explained(method: str, x: torch.Tensor, device: str, dtype: torch.dtype) -> np.ndarray:

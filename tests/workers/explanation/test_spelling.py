@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.explanation.spelling import COMPARED, SHOWN, closest, meant
+from workers.explanation.names.spelling import COMPARED, SHOWN, closest, meant
 
 NAMES = ["gradient", "input_times_gradient", "lrp", "ResNet50"]
 

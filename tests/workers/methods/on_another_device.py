@@ -33,7 +33,7 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
     "integrated_gradients": {"steps": 8}, "meaningful_perturbation": {"steps": 4},
     "activation_maximization": {"steps": 4},
     "deep_dream": {"steps": 3}, "tcav": {"concept": "concept", "layer": "act", "repeats": 2, "examples": 3},
-    "collection": {"of": "lrp", "stop": 4}, "counterfactual": {"steps": 5},
+    "collection": {"of": "lrp", "stop": 4}, "counterfactual": {"steps": 5}, "shapley_sampling": {"samples": 8},
 }  # fmt: skip
 NOT_OF_THIS_NET = {
     "bilrp",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,8 +22,9 @@ from workers.explanation.tensors import decode_npy
 from workers.jobs.records import Store
 from workers.jobs.stored_results import Results
 from workers.jobs.work import Work
-from workers.runtime.lanes import AT_ONCE, WORTH_S, Lanes, short
+from workers.runtime.lanes import AT_ONCE, WORTH_S, Lanes
 from workers.runtime.pace import Pace
+from workers.runtime.short import short
 from workers.runtime.worker import Worker
 
 MUCH = 10.0  # seconds that a job is reckoned to take: no two share a claim
@@ -55,9 +57,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 @pytest.fixture
 def lanes() -> Iterator[Lanes]:
+    before = torch.get_num_threads()
     found = Lanes(2, lambda digest: digest == MODEL)
     yield found
     assert found.wait(PATIENCE_S)
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -153,6 +157,29 @@ async def test_what_is_long_waits_until_the_lanes_are_empty_and_is_held_meanwhil
     gate.free.set()
     answering.join(PATIENCE_S)
     assert [one.status for one in await settled(queue, [*first, *other])] == ["succeeded"] * 2
+
+
+async def test_what_is_long_has_all_threads_again_after_two_shared_them(
+    queue: Queue, worker: Worker, gate: Gate, lanes: Lanes
+) -> None:
+    """Torch's own number is of each thread, and MKL's one for all: the lane that began last has set it to its share."""
+    orders, other = many(2), [order(1, {"name": "smooth_grad", "samples": 16}, value=0.7, cost=MUCH, passes=16)]
+    await submit(queue, orders)
+    answering = beside(worker, 2)
+    gate.until(AT_ONCE)
+    gate.free.set()
+    answering.join(PATIENCE_S)
+    assert lanes.wait(PATIENCE_S)
+    assert of_mkl() in (None, 1)
+    await submit(queue, other)
+    worker.answer("interactive")
+    assert (gate.came[-1], of_mkl() or 2) == ((threading.current_thread().name, 2), 2)
+
+
+def of_mkl() -> int | None:
+    """MKL's number of threads; None of a torch that is built without it."""
+    found = re.search(r"mkl_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
+    return int(found[1]) if found else None
 
 
 async def test_what_is_over_at_once_is_done_where_the_bell_is_answered(

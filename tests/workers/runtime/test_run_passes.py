@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from tests.orders import work
 from tests.toys import model_of, net
 from tests.workers.runtime.runs import Run, codes
+from workers.engine.graph.graph import Graph
+from workers.engine.graph.tape import Tape
 from workers.engine.model.model import Model
 from workers.explanation.errors import Cancelled
 from workers.explanation.tensors import decode_npy
@@ -67,6 +70,40 @@ def test_methods_on_one_input_share_its_forward_pass(model: Model, monkeypatch: 
     passes.clear()
     list(run([same[0], other], lambda _: model))
     assert len(passes) == shared + 1
+
+
+@pytest.mark.parametrize(
+    ("methods", "through"),
+    [
+        ([("gradient", 0)], ["whole 1"]),
+        ([("gradient", 0), ("gradient", 1)], ["whole 2"]),
+        ([("input_times_gradient", 0)], ["whole 1"]),
+        ([("gradient", 0), ("lrp", 0)], ["node by node 1"]),
+        ([("lrp", 0), ("gradient", 0)], ["node by node 1"]),
+        ([("gradient", 0), ("lrp", 1)], ["whole 1", "node by node 1"]),
+    ],
+    ids=str,
+)
+def test_a_gradient_makes_no_tape_unless_another_method_walks_it(
+    model: Model, monkeypatch: pytest.MonkeyPatch, methods: list[tuple[str, int]], through: list[str]
+) -> None:
+    made: list[str] = []
+    whole, tape = Graph.run, Tape.__init__
+
+    def ran(self: Graph, x: torch.Tensor, keep: Iterable[int] = ()) -> Any:
+        made.append(f"whole {len(x)}")
+        return whole(self, x, keep)
+
+    def recorded(self: Tape, graph: Graph, x: torch.Tensor) -> None:
+        made.append(f"node by node {len(x)}")
+        tape(self, graph, x)
+
+    monkeypatch.setattr(Graph, "run", ran)
+    monkeypatch.setattr(Tape, "__init__", recorded)
+    works = [work(0, method, value=0.1 * picture) for method, picture in methods]
+    found = dict(run(works, lambda _: model))
+    assert made == through  # the prediction and the score are read from it
+    assert all(isinstance(outcome, Finished) for outcome in found.values())
 
 
 def test_seeds_are_each_rows_own(results: Run) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, fx
 
 from workers.engine.compile.constants import Constants, add_constant
 from workers.engine.graph import ops
+from workers.engine.graph.graph import Graph
 
 
 def fold_batch_norm(graph: fx.Graph, constants: Constants) -> dict[fx.Node, fx.Node]:
@@ -49,7 +50,7 @@ def _is_unpadded(linear: fx.Node) -> bool:
     """Whether every output reads the same number of channels' values: no zeros around, one row of features."""
     if ops.name(linear) == "linear":
         return len(linear.meta["val"].shape) == 2
-    if ops.name(linear) not in ops.CONVOLUTION or ops.channel_axis_of_weight(linear) == 1:
+    if ops.name(linear) not in ops.CONVOLUTION or _outputs_axis(linear) == 1:
         return False
     padding = linear.args[4] if len(linear.args) > 4 else 0
     return padding == "valid" or not any(padding if isinstance(padding, list | tuple) else [padding])
@@ -68,8 +69,8 @@ def _affine(node: fx.Node, constants: Constants) -> tuple[Tensor, Tensor]:
 def _after(graph: fx.Graph, linear: fx.Node, constants: Constants, scale: Tensor, shift: Tensor) -> None:
     """linear(x) * scale + shift as one layer."""
     weight, bias = _parts(linear, constants)
-    if ops.channel_axis_of_weight(linear) == 1:  # a transposed convolution holds its outputs per group in axis 1
-        groups = ops.groups(linear)
+    if _outputs_axis(linear) == 1:  # a transposed convolution holds its outputs per group in axis 1
+        groups = _groups(linear)
         per_group = scale.view(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
         weight = weight * per_group.view(weight.shape[0], -1, *[1] * (weight.dim() - 2))
     else:
@@ -80,7 +81,7 @@ def _after(graph: fx.Graph, linear: fx.Node, constants: Constants, scale: Tensor
 def _before(graph: fx.Graph, linear: fx.Node, constants: Constants, scale: Tensor, shift: Tensor) -> None:
     """linear(x * scale + shift) as one layer."""
     weight, bias = _parts(linear, constants)
-    groups = ops.groups(linear) if ops.name(linear) != "linear" else 1
+    groups = _groups(linear)
     rows = weight.shape[0] // groups
 
     def per_input(values: Tensor) -> Tensor:
@@ -91,13 +92,21 @@ def _before(graph: fx.Graph, linear: fx.Node, constants: Constants, scale: Tenso
     _replace(graph, linear, constants, weight * per_input(scale), bias)
 
 
+def _outputs_axis(linear: fx.Node) -> int:
+    return ops.channel_axis_of_weight(ops.name(linear), linear.args)
+
+
+def _groups(linear: fx.Node) -> int:
+    return ops.groups(ops.name(linear), linear.args)
+
+
 def _parts(linear: fx.Node, constants: Constants) -> tuple[Tensor, Tensor]:
     """Weight and bias in float64, zeros for none."""
     arguments: tuple[Any, ...] = linear.args
     weight = constants[arguments[1].name].double()
     if len(arguments) > 2 and arguments[2] is not None:
         return weight, constants[arguments[2].name].double()
-    outputs = weight.shape[1] * ops.groups(linear) if ops.channel_axis_of_weight(linear) == 1 else weight.shape[0]
+    outputs = weight.shape[1] * _groups(linear) if _outputs_axis(linear) == 1 else weight.shape[0]
     return weight, weight.new_zeros(outputs)
 
 
@@ -109,3 +118,13 @@ def _replace(graph: fx.Graph, linear: fx.Node, constants: Constants, weight: Ten
         for what, value in (("weight", weight), ("bias", bias))
     ]
     linear.args = (arguments[0], *new, *arguments[3:])
+
+
+def norm_folded_into(layer: str, folded: Graph, exported: Graph) -> str | None:
+    """The batch norm that was folded into a layer of the exported graph."""
+    after, own = folded.find(layer), exported.find(layer)
+    for alias in after.aliases if after and own else ():
+        norm = exported.find(alias)
+        if norm and own and norm.op in ops.BATCH_NORM and norm.index > own.index:
+            return alias
+    return None

@@ -16,7 +16,10 @@ from workers.engine.model.function import Function
 from workers.engine.model.resources import Dataset, Items
 from workers.explanation.card import ModelCard
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.names.dataset_classes import is_binary, two_ways, unknown
 from workers.explanation.target import ClassTarget, Target
+
+SHOWN = 3  # classes that an error names
 
 
 class About(NamedTuple):
@@ -27,39 +30,49 @@ class About(NamedTuple):
 
 
 def classes_of(dataset: Dataset, card: ModelCard) -> NDArray[np.int64]:
-    """For each class of the dataset the model's class: that of the same name, else that of the same number.
+    """For each class of the dataset the model's class: that of the same name or number, else in their order.
 
-    Raises InvalidParameter where the dataset has classes that the model cannot have.
+    Of a lone class, that class is 0 and what it is not is -1; by its name, else the second of the dataset's two. Raises
+    InvalidParameter where the dataset has classes that the model cannot have, or that nobody can tell.
     """
     names = dataset.classes
+    if dataset.model_classes:
+        return np.array(dataset.model_classes, np.int64)
     if is_binary(card):
-        return _binary(names, card)
-    if names and all(card.labels.count(name) == 1 for name in names):
-        return np.array([card.labels.index(name) for name in names], np.int64)
+        if len(names) > 2:
+            raise _wrong(
+                f"the dataset has {len(names)} classes, and {card.name} says of one class whether an input is of it"
+            )
+        return np.array([-1, 0], np.int64)
+    _check_order(names, card)
+    return np.arange(card.heads, dtype=np.int64)
+
+
+def _check_order(names: Sequence[str], card: ModelCard) -> None:
+    """Raises InvalidParameter where a dataset's classes cannot be the model's in their order."""
     count = card.heads
     if len(names) > count:
-        raise InvalidParameter(
-            f"the dataset has {len(names)} classes and {card.name} has {count}, and their names do not match",
-            pointer="/method/dataset",
+        raise _wrong(f"the dataset has {len(names)} classes and {card.name} has {count}, and their names do not match")
+    if (name := two_ways(names, card)) is not None:
+        raise _wrong(
+            f"nobody can tell whether the dataset's {name!r} is that class of {card.name} or, as folders sort, class "
+            f"{names.index(name)}; give the model labels, or write all numbers with as many digits (00, 01, ...)"
         )
-    return np.arange(count, dtype=np.int64)
-
-
-def is_binary(card: ModelCard) -> bool:
-    """Whether the output is one number that says whether the input is of a class: datasets have a second."""
-    return card.is_number and card.output in ("binary", "multilabel", "probabilities")
-
-
-def _binary(names: Sequence[str], card: ModelCard) -> NDArray[np.int64]:
-    """Of a lone class, that class is 0 and what it is not is -1; by its name, else the second of the dataset's two."""
-    if len(names) > 2:
-        raise InvalidParameter(
-            f"the dataset has {len(names)} classes, and {card.name} says of one class whether an input is of it",
-            pointer="/method/dataset",
+    if strange := unknown(names, card):
+        raise _wrong(
+            f"of the dataset's classes {_some(strange)} of the labels of {card.name}; name its classes by the model's "
+            f"labels, or all by the numbers of the model's classes (0 to {count - 1})"
         )
-    if card.labels and list(names).count(card.labels[0]) == 1:
-        return np.array([0 if name == card.labels[0] else -1 for name in names], np.int64)
-    return np.array([-1, 0], np.int64)
+
+
+def _wrong(detail: str) -> InvalidParameter:
+    return InvalidParameter(detail, pointer="/method/dataset")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{shown}{more} {'is not one' if len(names) == 1 else 'are not one each'}"
 
 
 def labels_of(found: Items, classes: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -67,10 +80,9 @@ def labels_of(found: Items, classes: NDArray[np.int64]) -> NDArray[np.int64] | N
     if found.labels is None:
         return None
     if len(found.labels) and found.labels.max() >= len(classes):
-        raise InvalidParameter(
+        raise _wrong(
             f"item {found.start + int(found.labels.argmax())} of the dataset has the label {int(found.labels.max())}, "
-            f"and the model has {len(classes)} classes",
-            pointer="/method/dataset",
+            f"and the model has {len(classes)} classes"
         )
     return classes[found.labels]
 

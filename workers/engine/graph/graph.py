@@ -128,7 +128,10 @@ class Graph:
         values: list[Any] = [None] * len(self.nodes)
         values[0] = x
         for node in self.nodes[1:]:
-            values[node.index] = node.run(values)
+            value = node.run(values)
+            # A part of the input that is held, as a context is: no gradient flows there.
+            held = not node.carries and isinstance(value, Tensor) and value.requires_grad
+            values[node.index] = value.detach() if held else value
             for i in self._last_use.get(node.index, ()):
                 if i not in kept:
                     values[i] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -144,14 +144,12 @@ def batch_norm_parts(node: fx.Node) -> tuple[str | None, str | None, str, str, f
     return weight, bias, mean, variance, float(cast(float, node.args[position]))
 
 
-def channel_axis_of_weight(node: fx.Node) -> int:
+def channel_axis_of_weight(called: str, args: Sequence[Any]) -> int:
     """The axis of the weight that counts outputs: 1 in a transposed convolution, else 0."""
-    called = name(node)
-    transposed = called in TRANSPOSED or (called == "convolution" and bool(node.args[6]))
-    return 1 if transposed else 0
+    return 1 if called in TRANSPOSED or (called == "convolution" and bool(args[6])) else 0
 
 
-def groups(node: fx.Node) -> int:
+def groups(called: str, args: Sequence[Any]) -> int:
     """The number of groups of a convolution, 1 of a linear layer."""
-    position = {"convolution": 8, "linear": len(node.args)}.get(name(node), 6)
-    return int(cast(int, node.args[position])) if len(node.args) > position else 1
+    position = {"convolution": 8, "linear": len(args)}.get(called, 6)
+    return int(args[position]) if len(args) > position else 1

@@ -119,7 +119,8 @@ def _at(size: int | torch.SymInt, batch: int | torch.SymInt, rows: int) -> int |
 def by_row(values: Tensor, rows: Rows = PLAIN) -> Tensor:
     """The sum of what belongs to each row, (n,)."""
     values = rows.split(values)
-    return values.flatten(1).sum(1) if values.dim() > 1 else values
+    others = tuple(range(1, values.dim()))
+    return values.sum(others) if others else values  # flattened, maps whose channels lie last would be copied
 
 
 def shares(values: Tensor, rows: Rows = PLAIN) -> Tensor:

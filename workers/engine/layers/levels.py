@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,10 +31,11 @@ class Level:
     def index(self) -> int:
         return self.node.index
 
-    def by_unit(self, value: Tensor) -> Tensor:
-        """The layer's value, or what belongs to it, summed over places: (rows, units)."""
+    def by_unit(self, value: Tensor, join: Callable[[Tensor, list[int]], Tensor] = torch.sum) -> Tensor:
+        """The layer's value, or what belongs to it, summed or otherwise joined over places: (rows, units)."""
         value = self.node.rows.split(value)
-        return value.movedim(self.axis, 1).flatten(2).sum(2) if value.dim() > 2 else value.reshape(len(value), -1)
+        places = [axis for axis in range(1, value.dim()) if axis != self.axis % value.dim()]
+        return join(value, places) if value.dim() > 2 else value.reshape(len(value), -1)
 
     def mean_start(self, value: Tensor) -> Tensor:
         """The derivative of each unit's mean over its places in the layer's value, which is shaped like it."""

@@ -48,9 +48,8 @@ class Weighted:
         self.node = node
         self.weight: Tensor = node.args[1]
         self.axis = -1 if node.op == "linear" else 1
-        self.transposed = node.op in ops.TRANSPOSED or (node.op == "convolution" and bool(node.args[6]))
-        position = {"convolution": 8, "linear": len(node.args)}.get(node.op, 6)
-        self.groups: int = node.args[position] if len(node.args) > position else 1
+        self.transposed = ops.channel_axis_of_weight(node.op, node.args) == 1
+        self.groups = ops.groups(node.op, node.args)
         self.units = self.weight.shape[1] * self.groups if self.transposed else len(self.weight)
 
     def call(self, x: Tensor, weight: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class Batch:
     `report` raises Cancelled or DeadlineExceeded when the work is to stop; methods with steps call it at each.
     `cache` holds what passes over these very inputs have found; batches made by `sharing` have it in common.
     A method that takes no input gets an empty x, and what it needs from `resources`. Where it is explained `once`,
-    nobody asks what its passes have found.
+    no other method asks what its passes have found, and of those only the outputs are asked for.
     """
 
     x: Tensor

@@ -18,7 +18,6 @@ from workers.explanation.target import (
     ElementTarget,
     ReducedTarget,
     Target,
-    UnitTarget,
     ValueTarget,
 )
 
@@ -46,7 +45,7 @@ def explained_scores(model: Function, batch: Batch) -> tuple[list[list[dict[str,
 
 def _scores(model: Function, batch: Batch, wanted: list[Target]) -> Tensor:
     """The scalar of each row's target, (n,)."""
-    if not any(isinstance(target, UnitTarget) for target in wanted):
+    if not target_masks.is_inside(wanted):
         return target_masks.output_scores(wanted, model.outputs(batch))
     if isinstance(model, Model) and batch.cache.find(Tape) is not None and not model.normed(wanted):
         tape = model.tape(batch)

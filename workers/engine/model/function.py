@@ -125,6 +125,10 @@ class Function:
         self._shrunk_at = time.monotonic()
         return True
 
+    def give_back(self) -> bool:
+        """Give back the memory of what is kept for speed alone; whether there was any."""
+        return False
+
     @property
     def short(self) -> bool:
         """Whether memory ran out lately: what may take more rows than a chunk takes no more now."""

@@ -11,19 +11,20 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from workers.engine.compile.batch_norm import norm_folded_into
 from workers.engine.compile.dropout import has_dropout
 from workers.engine.compile.inputs import traced_shapes
 from workers.engine.compile.precision import stored_types
 from workers.engine.compile.program import Compiled, compile_program
 from workers.engine.compile.row_independence import settle
-from workers.engine.graph import ops
 from workers.engine.graph.embeddings import check_slope
 from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.reduced import reduced
 from workers.engine.graph.tape import Tape
-from workers.engine.model import prediction, target_masks
+from workers.engine.model import prediction, target_masks, whole_pass
 from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.function import Function
+from workers.engine.model.recorded_pass import Recorder
 from workers.engine.model.rows_at_once import rows_in_memory
 from workers.engine.model.sizes import NOT_TAKEN, first_taken, kept, not_taken
 from workers.engine.rules import assign
@@ -35,8 +36,8 @@ from workers.explanation.card import Precision
 from workers.explanation.composite import DEFAULT, Choices
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, methods
 from workers.explanation.inputs import Shapes, is_open, of_laid, opened, other_sizes
+from workers.explanation.names.spelling import meant
 from workers.explanation.spec import ModelSpec, of_shapes
-from workers.explanation.spelling import meant
 from workers.explanation.target import Target, UnitTarget
 
 
@@ -61,6 +62,7 @@ class Model(Function):
         self.tables = compiled.tables
         self._rules: dict[tuple[Table, Choices], dict[int, Rule]] = {}
         self._gradient = Gradient()
+        self.recorder = Recorder(device)
         self._made: Callable[[Shapes], Model] | None = None
         self._reduced: dict[Precision, Model] = {}
         self.stochastic: Callable[[], Compiled] | None = None
@@ -137,6 +139,7 @@ class Model(Function):
     def _in(self, precision: Precision) -> Model:
         found = copy.copy(self)
         found.precision, found._rules, found._chunk = precision, {}, self.rows
+        found.recorder = Recorder(self.device)  # with other settings of the products
         whole = [graph.exact or graph for graph in (self.graph, self.folded)]
         found.graph, found.folded = map(reduced, whole) if precision == "bfloat16" else whole
         return found
@@ -149,6 +152,9 @@ class Model(Function):
     @property
     def most(self) -> int | None:
         return rows_in_memory(self.folded, self.device)
+
+    def give_back(self) -> bool:
+        return self.recorder.give_back()
 
     def run(self, x: Tensor) -> Tensor:
         return self.graph.run(x)[0]
@@ -167,7 +173,7 @@ class Model(Function):
 
         With `probability`, that of its class, the mean over its places; raises InvalidTarget for what is no class.
         """
-        if probability or not any(isinstance(target, UnitTarget) for target in wanted):
+        if probability or not target_masks.is_inside(wanted):
             return super().scores(x, wanted, probability)
         graph = self.graph_of(wanted)
         output, values = graph.run(x, {target_masks.node_of(t, graph) for t in wanted})
@@ -181,13 +187,14 @@ class Model(Function):
 
     def gradient(self, x: Tensor, wanted: Sequence[Target]) -> tuple[Tensor, Tensor]:
         """The scores (n,) and their gradients at x, by one pass; targets must be resolved."""
-        x = x.detach().requires_grad_()
-        with torch.enable_grad():
-            scores = self.scores(x, wanted)
-        if not scores.requires_grad:
+        if target_masks.is_inside(wanted):
+            scores, slopes = whole_pass.gradient_of(lambda at: self.scores(at, wanted), x)
+        else:
+            scores, slopes = whole_pass.gradient(self.graph, x, lambda _: wanted, self.recorder)
+        if slopes is None:
             check_slope(self.graph)
-            return scores, torch.zeros_like(x)
-        return scores.detach(), torch.autograd.grad(scores.sum(), x)[0]
+            slopes = torch.zeros_like(x)
+        return scores, slopes
 
     def start(self, batch: Batch) -> tuple[Tensor, dict[int, Tensor]]:
         """The scores (n,), and by node ones at what each row's target sums over: where a backward walk begins."""
@@ -216,10 +223,12 @@ class Model(Function):
         return ones if start == "one" else {index: one * self.tape(batch).values[index] for index, one in ones.items()}
 
     def gradients(self, batch: Batch, to: Sequence[int] = (0,)) -> tuple[Tensor, dict[int, Tensor]]:
-        """The scores (n,) and their gradients at the nodes in `to`, by row, by the batch's tape."""
+        """The scores (n,) and their gradients at the nodes in `to`, by row; by the tape where others share it."""
         if tuple(to) == (0,) and self.normed(batch.targets):
             scores, slopes = self.gradient(batch.x, self.resolve(batch))
             return scores, {0: slopes}
+        if tuple(to) == (0,) and (once := whole_pass.gradient_once(self.folded, batch, self.resolve, self.recorder)):
+            return once[0], {0: once[1]}
         scores, start = self.start(batch)
         tape = self.tape(batch)
         found = propagate(tape, start, lambda _: self._gradient, to)
@@ -257,10 +266,7 @@ class Model(Function):
         return {self.folded.nodes[i].layer: name_of(rule) for i, rule in rules.items()}
 
     def embedded(self, raw: Tensor) -> Tensor:
-        """The model's tensors end to end (n, numbers) with what embeddings look up, and room for what is beside.
-
-        As they are where there are no ids.
-        """
+        """The model's tensors end to end (n, numbers), and of ids what embeddings look up, with room for the rest."""
         if self.lookup is None:
             return raw
         with torch.no_grad():
@@ -275,12 +281,7 @@ class Model(Function):
 
     def norm_after(self, layer: str) -> str | None:
         """The batch norm folded into a layer, whose output is what a tape holds for that layer."""
-        folded, exported = self.folded.find(layer), self.graph.find(layer)
-        for alias in folded.aliases if folded and exported else ():
-            norm = self.graph.find(alias)
-            if norm and exported and norm.op in ops.BATCH_NORM and norm.index > exported.index:
-                return alias
-        return None
+        return norm_folded_into(layer, self.folded, self.graph)
 
     def layer(self, name: str) -> Node:
         """The node of a layer in the folded graph; raises InvalidParameter naming some that there are."""

@@ -55,6 +55,11 @@ class Dataset(Protocol):
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property
+    def model_classes(self) -> tuple[int, ...]:
+        """For each of its classes the model's, where the job says so; empty where their order does."""
+        ...
+
+    @property
     def categories(self) -> tuple[int, ...]:
         """Of each concept that masks show, the category that it is of; empty where the dataset does not say."""
         ...

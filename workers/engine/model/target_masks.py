@@ -55,6 +55,11 @@ def pick(outputs: Tensor, target: Target) -> Tensor:
     return (outputs * elements(target, outputs.new_zeros(outputs.shape[-1]))).sum(-1)
 
 
+def is_inside(targets: Sequence[Target]) -> bool:
+    """Whether any of the targets is read within the net."""
+    return any(isinstance(target, UnitTarget) for target in targets)
+
+
 def node_of(target: Target, graph: Graph) -> int:
     """The node whose value the target is read from."""
     if not isinstance(target, UnitTarget):
@@ -83,6 +88,10 @@ def masks(targets: Sequence[Target], graph: Graph, values: Mapping[int, Tensor] 
 def output_mask(targets: Sequence[Target], outputs: Tensor) -> Tensor:
     """Ones at the elements of the outputs (n, ...) that each row's target sums over; InvalidTarget for a layer."""
     mask = torch.zeros_like(outputs)
+    classes = [target.index for target in targets if isinstance(target, ClassTarget)]
+    if len(classes) == len(targets) and mask.dim() > 1:
+        at = torch.arange(len(classes), device=mask.device), torch.tensor(classes, device=mask.device)
+        return mask.index_put_(at, mask.new_ones(()))  # at once: on a GPU each row would be a launch or two
     for row, target in enumerate(targets):
         if isinstance(target, UnitTarget):
             raise InvalidTarget(f"the model has no layer {target.layer!r}", pointer="/target/layer")

@@ -11,10 +11,10 @@ from torch import Tensor
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.model.outputs import chances, check_probability
-from workers.engine.model.target_masks import pick
+from workers.engine.model.target_masks import is_inside, pick
 from workers.engine.perturbation.chunks import even
 from workers.engine.perturbation.contents import contents
-from workers.explanation.target import ClassTarget, Target, UnitTarget
+from workers.explanation.target import ClassTarget, Target
 
 Run: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of copies and the numbers of their rows
 CACHED = 2**24  # numbers: outputs beyond this many are not cached for other targets
@@ -54,7 +54,7 @@ def altered_scores(
     wanted = model.resolve(batch)
     if probability:
         check_probability(model.card, wanted)
-    listed = len(model.card.outputs) <= 1 and not any(isinstance(t, UnitTarget) for t in wanted)
+    listed = len(model.card.outputs) <= 1 and not is_inside(wanted)
     with torch.no_grad():
         if question is None or not listed or len(copies.rows) * model.card.heads > CACHED:
 

@@ -45,16 +45,27 @@ class Linear:
         output: Tensor = self.node.call(*term, *self.node.args[3:], **self.node.kwargs)
         return output
 
-    def share(self, terms: Sequence[Term], relevance: Tensor) -> Tensor:
-        """Relevance in proportion to the terms' contributions: sum over terms of input * vjp(relevance / z)."""
+    def run(self, term: Term) -> tuple[Tensor, Tensor]:
+        """The term's input as a leaf, and the node's call on it, connected by autograd."""
         import torch
 
-        from workers.engine.rules.rule import quotient
-
-        leaves = [term.input.detach().requires_grad_() for term in terms]
+        leaf = term.input.detach().requires_grad_()
         with torch.enable_grad():
-            z = total(self.call(term._replace(input=leaf)) for term, leaf in zip(terms, leaves, strict=True))
-        shares = torch.autograd.grad(z, leaves, quotient(relevance, z.detach(), self.epsilon))
+            return leaf, self.call(term._replace(input=leaf))
+
+    def share(self, terms: Sequence[Term], relevance: Tensor, sign: int) -> Tensor:
+        """Relevance in proportion to the terms' contributions: sum over terms of input * vjp(relevance / z).
+
+        `sign` is that of z where there is relevance, 1 or -1, of contributions of one sign.
+        """
+        import torch
+
+        from workers.engine.rules.rule import one_sided
+
+        leaves, outputs = zip(*map(self.run, terms), strict=True)
+        with torch.enable_grad():
+            z = total(outputs)
+        shares = torch.autograd.grad(z, leaves, one_sided(relevance, z.detach(), self.epsilon, sign))
         return total(share.mul_(leaf.detach()) for leaf, share in zip(leaves, shares, strict=True))
 
     @cached_property
@@ -72,7 +83,7 @@ def total(tensors: Iterable[Tensor]) -> Tensor:
 
 def is_positive(a: Tensor) -> bool:
     """Whether no value is negative."""
-    return bool(a.amin() >= 0)
+    return not a.numel() or bool(a.amin() >= 0)
 
 
 def split_by_sign(

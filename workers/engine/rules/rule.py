@@ -36,8 +36,11 @@ def stabilise(z: Tensor, epsilon: float | Tensor) -> Tensor:
     Where that leaves nothing to divide by it is infinite: what has no contributions to be shared by is absorbed.
     """
     step = epsilon if isinstance(epsilon, Tensor) else z.new_full((), epsilon)
-    below = torch.copysign(step, z).add_(z)
-    least = smallest(z.dtype)
+    return _divisible(torch.copysign(step, z).add_(z), epsilon)
+
+
+def _divisible(below: Tensor, epsilon: float | Tensor) -> Tensor:
+    least = smallest(below.dtype)
     if isinstance(epsilon, Tensor) or epsilon < least:
         below.masked_fill_(below.abs() < least, torch.inf)
     return below
@@ -52,4 +55,11 @@ def smallest(dtype: torch.dtype) -> float:
 def quotient(relevance: Tensor, z: Tensor, epsilon: float | Tensor) -> Tensor:
     """relevance / stabilise(z, epsilon), both shaped like z."""
     below = stabilise(z, epsilon)
+    return torch.div(relevance, below, out=below)
+
+
+def one_sided(relevance: Tensor, z: Tensor, epsilon: float, sign: int) -> Tensor:
+    """`quotient` where z has this sign, but for rounding: twice as fast, for no value is asked. Overwrites z."""
+    ends = {"min": 0} if sign > 0 else {"max": 0}
+    below = _divisible(z.clamp_(**ends).add_(sign * epsilon), epsilon)
     return torch.div(relevance, below, out=below)

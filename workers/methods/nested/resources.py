@@ -35,6 +35,10 @@ class Shifted:
         return self.given.classes
 
     @property
+    def model_classes(self) -> tuple[int, ...]:
+        return self.given.model_classes
+
+    @property
     def categories(self) -> tuple[int, ...]:
         return self.given.categories
 

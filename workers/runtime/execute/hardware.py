@@ -44,6 +44,15 @@ def _chip() -> str:
         return platform.machine()
 
 
+def set_threads(count: int) -> None:
+    """How many threads torch computes with, where this thread asks it.
+
+    When torch is first used in a thread that takes what any thread set last: it is used before it is told.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
+
+
 def memory(device: str) -> dict[str, int]:
     """Bytes by kind: of a GPU what torch has `allocated` and `reserved`, and what of the `total` is `free` for anyone.
 

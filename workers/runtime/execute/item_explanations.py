@@ -16,6 +16,7 @@ from workers.datasets.contents import Contents, sent
 from workers.engine.model.batch import Report
 from workers.engine.model.resources import ItemExplanation
 from workers.explanation.errors import ExplainError, ResultStoreFull
+from workers.explanation.names.dataset_classes import Classes
 from workers.explanation.target import Target
 from workers.jobs import keys
 from workers.jobs.job import Job
@@ -37,12 +38,16 @@ Run = Callable[[Sequence[Work], Report], Iterable[tuple[Work, Outcome]]]
 
 @dataclass(frozen=True)
 class ItemExplanations:
-    """The items of one dataset, by one method, of one target; `run` explains works, `report` is that of the job."""
+    """The items of one dataset, by one method, of one target, with the `classes` of that method's datasets.
+
+    `run` explains works, `report` is that of the job.
+    """
 
     model: Function
     contents: Contents
     method: Method
     target: Target | None
+    classes: Classes
     results: Results
     run: Run
     report: Report
@@ -81,7 +86,14 @@ class ItemExplanations:
         (kind, digest, data), now = sent(self.contents.item(number)), time.time()
         card = self.model.card
         precision = self.model.precision
-        job = Job(model=card.digest, input=digest, target=self.target, method=self.method, precision=precision)
+        job = Job(
+            model=card.digest,
+            input=digest,
+            target=self.target,
+            method=self.method,
+            precision=precision,
+            classes=self.classes,
+        )
         return Work(job.id, job, card.name, now, now, kind=kind, data=data)
 
     def _save(self, job_id: str, outcome: Finished) -> None:

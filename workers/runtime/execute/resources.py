@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
 from workers.explanation.images.decoding import prepare
 from workers.explanation.inputs import ONE, laid
+from workers.explanation.names.dataset_classes import Classes, classes_in
+from workers.explanation.names.references import own_datasets
 from workers.explanation.target import Target
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from workers.engine.model.function import Function
 
 Arrays = Mapping[str, NDArray[Any]]
+NONE: Classes = MappingProxyType({})
 KEPT_BYTES = 512 * 2**20
 LOOK_S = 0.3  # how often it is looked whether another worker is done
 
@@ -72,9 +76,12 @@ class Stock:
         self._recent: OrderedDict[str, Arrays] = OrderedDict()
         self._failed: dict[str, tuple[float, InputError]] = {}
 
-    def of(self, model: Function, report: Report, job_id: str | None) -> Supplied:
-        """The resources of a batch, which tell its report how far they are; `job_id` of a job that runs alone."""
-        return Supplied(self, model, report, job_id)
+    def of(self, model: Function, report: Report, job_id: str | None, classes: Classes = NONE) -> Supplied:
+        """The resources of a batch, which tell its report how far they are; `job_id` of a job that runs alone.
+
+        `classes` are those of its jobs.
+        """
+        return Supplied(self, model, report, job_id, classes)
 
     def find(self, job_id: str) -> Arrays | None:
         """The arrays of a finished job, from memory or from the store."""
@@ -145,12 +152,14 @@ class Supplied:
     own: Function
     report: Report
     job_id: str | None
+    classes: Classes
 
     def dataset(self, name: str) -> ModelDataset:
         """Raises UnknownDataset, InvalidDataset."""
         card = self.stock.datasets.card(name)
         check_fits(card, (self.own.any_size or self.own).takes, "/method")
-        return ModelDataset(card, self.stock.datasets.contents(card), self.own, self.report)
+        contents = self.stock.datasets.contents(card)
+        return ModelDataset(card, contents, self.own, self.report, self.classes.get(card.digest, ()))
 
     def model(self, name: str) -> Function:
         """Raises UnknownModel."""
@@ -170,6 +179,7 @@ class Supplied:
             self.dataset(name).contents,
             method,
             target,
+            self._classes(whole, method),
             self.stock.results,
             lambda works, report: run(works, lambda _: whole, lambda _: report, self.stock.of),
             self.report,
@@ -196,9 +206,16 @@ class Supplied:
             )
         with blamed(method):
             named = with_datasets(method, lambda name, _: self.stock.datasets.card(name).digest)
-            job = Job(model=model.card.digest, input=None, target=None, method=named)
+            classes = self._classes(model, named)
+            job = Job(model=model.card.digest, input=None, target=None, method=named, classes=classes)
             found = self.stock.find(job.id)
             return found if found is not None else self.stock.obtain(model, job, self.report)
+
+    def _classes(self, model: Function, method: Method) -> Classes:
+        """Those of the job, for a method that it holds; of another model the labels that it has here."""
+        if model.card.digest != self.own.card.digest:
+            return classes_in(method, lambda digest: self.stock.datasets.card(digest).classes, model.card)
+        return {digest: self.classes[digest] for digest in own_datasets(method) if digest in self.classes}
 
 
 @dataclass(frozen=True)
@@ -209,6 +226,7 @@ class ModelDataset:
     contents: Contents
     model: Function
     report: Report
+    model_classes: tuple[int, ...] = ()
 
     @property
     def digest(self) -> str:

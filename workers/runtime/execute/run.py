@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,6 +23,7 @@ from workers.engine.model.resources import NoResources, Resources
 from workers.engine.perturbation.chunks import even
 from workers.explanation.card import Precision
 from workers.explanation.errors import Cancelled, DeadlineExceeded, ExplainError, InputError, NotFinite, PredictorError
+from workers.explanation.names.dataset_classes import Classes
 from workers.explanation.request_target import check_target
 from workers.explanation.result import Row
 from workers.explanation.target import Target
@@ -44,7 +46,7 @@ Outcome: TypeAlias = Finished | ExplainError
 Known: TypeAlias = list[tuple[Work, Outcome]]
 Load: TypeAlias = Callable[[Work], "Function"]
 ReportOf: TypeAlias = Callable[[Sequence[Work]], Report]
-Supply: TypeAlias = Callable[["Function", Report, str | None], Resources]
+Supply: TypeAlias = Callable[["Function", Report, str | None, Classes], Resources]
 Place: TypeAlias = tuple[str, str | None]
 
 
@@ -61,7 +63,7 @@ def unreported(_: Sequence[Work]) -> Report:
     return silent
 
 
-def unsupplied(_: Function, __: Report, ___: str | None) -> Resources:
+def unsupplied(*_: object) -> Resources:
     """The supply of a run that has neither datasets nor results of held methods."""
     return NoResources()
 
@@ -79,10 +81,10 @@ def run_together(
     """Explain each work, sharing passes where that is sound; each comes out once, with what is known as soon.
 
     `load` gives the model of a work, or raises an ExplainError. `watch` gives the report of a batch, which raises
-    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources, and a work that runs alone its id for what
-    it keeps on the way.
+    Cancelled or DeadlineExceeded to stop it. `supply` gives its resources for the classes of its jobs, and a work that
+    runs alone its id for what it keeps on the way.
     """
-    shift = _Shift(watch, supply)
+    shift = _Shift(watch, supply, Counter(place(work) for work in works))
     for batch in batches(works):
         try:
             with contained(), looking(getattr(watch(batch), "look", None)):  # what loads may wait for a server
@@ -110,10 +112,14 @@ def _refused(model: Function, works: Sequence[Work]) -> dict[Target | None, Expl
 
 @dataclass
 class _Shift:
-    """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next."""
+    """One run: what its batches have in common. `inputs` are prepared once, `last` may lend its passes to the next.
+
+    `asked` is how many works there are of each place.
+    """
 
     watch: ReportOf
     supply: Supply
+    asked: Mapping[Place, int]
     inputs: dict[Place, Prepared] = field(default_factory=dict)
     last: tuple[tuple[Precision, list[Place]], Batch] | None = None
 
@@ -177,9 +183,11 @@ class _Shift:
         self.last = None
         if device_lost(error, model.device):
             raise DeviceLost(type(error).__name__) from error
+        full = out_of_memory(error)
+        gave = full and model.give_back()
         if len(rows) > 1 and not isinstance(error, Cancelled | DeadlineExceeded | PredictorError):
             return None
-        if len(rows) == 1 and out_of_memory(error) and model.shrink():
+        if len(rows) == 1 and (gave or (full and model.shrink())):
             return None
         failure = instrumentation.counted_error(error, [row.work for row in rows])
         return [(row.work, _advised(failure, model, row.work)) for row in rows]
@@ -217,8 +225,10 @@ class _Shift:
             self.last = None
             taken = {name: [row.inputs.rows[name] for row in rows] for name in rows[0].inputs.rows}
             x = model.join({name: stacked(each, model.device) for name, each in taken.items()})
-            batch = Batch(x, targets, seeds, self.watch(works))
-        batch.resources = self.supply(model, batch.report, works[0].id if len(works) == 1 else None)
+            once = all(self.asked[one] == 1 for one in places[1])
+            batch = Batch(x, targets, seeds, self.watch(works), once=once)
+        alone = works[0].id if len(works) == 1 else None
+        batch.resources = self.supply(model, batch.report, alone, works[0].job.classes)
         self.last = places, batch
         return batch
 

@@ -7,7 +7,7 @@ from billiard.common import terminate_handler_fired
 
 GRACE_S = 4.0  # works that are not done by then are handed back at their next step
 
-_requested = multiprocessing.Value("d", 0.0)
+_requested = multiprocessing.Value("d", 0.0, lock=False)  # as of `activity`
 
 
 def request() -> None:

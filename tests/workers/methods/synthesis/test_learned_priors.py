@@ -14,7 +14,7 @@ from tests.toys import model_of
 from tests.workers.methods.synthesis.test_prior_table import SLOW, linear, made
 from workers.engine.model.function import Function
 from workers.explanation.errors import InvalidParameter
-from workers.explanation.references import with_models
+from workers.explanation.names.references import with_models
 from workers.explanation.target import ValueTarget
 from workers.methods.catalogue import parse_method
 

@@ -16,6 +16,7 @@ from tests.workers.methods.synthesis.synthesis_runs import linear
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter, InvalidTarget, MethodNotApplicable
+from workers.explanation.names.dataset_classes import classes_by_name
 from workers.explanation.priors import GradientBlur, Rotate
 from workers.explanation.result import Row
 from workers.explanation.target import ClassTarget, RankTarget, Target, UnitTarget
@@ -111,11 +112,22 @@ def test_starts_are_the_classs_own_mean_and_items() -> None:
 def test_classes_of_a_dataset_are_found_by_their_names() -> None:
     model, _ = linear(labels=("ant", "bee", "cat"))
     data = inputs(4, shape=(6,))
-    resources = InMemory({"d": InMemoryDataset(data, np.array([0, 0, 1, 1]), classes=("cat", "ant"))})
+    names = ("cat", "ant")
+    of_model = classes_by_name(names, model.card)
+    resources = InMemory({"d": InMemoryDataset(data, np.array([0, 0, 1, 1]), classes=names, model_classes=of_model)})
     still: dict[str, Any] = {"steps": 1, "rate": 1e-12, "priors": [], "dataset": "d", "start": "mean"}
     np.testing.assert_allclose(made(model, 2, resources, **still).arrays["synthesis"][0], data[:2].mean(0), atol=1e-6)
     with pytest.raises(InvalidParameter, match="no item of the dataset 'd' bears the label of class 1"):
         made(model, 1, resources, **still)
+    strangers = InMemory({"d": InMemoryDataset(data, np.array([0, 0, 1, 1]), classes=("cat", "dog"))})
+    with pytest.raises(InvalidParameter, match=r"'dog' is not one of the labels of toy; .*\(0 to 2\)"):
+        made(model, 2, strangers, **still)
+    unlabelled, _ = linear()
+    sorted_as_words = InMemory({"d": InMemoryDataset(data, np.array([0, 1, 2, 2]), classes=("0", "10", "2"))})
+    made(unlabelled, 2, sorted_as_words, **still)  # a 10 that is no class of the model's leaves their order
+    unordered = InMemory({"d": InMemoryDataset(data, np.array([0, 1, 2, 2]), classes=("0", "2", "1"))})
+    with pytest.raises(InvalidParameter, match="'2' is that class of toy or, as folders sort, class 1; give the model"):
+        made(unlabelled, 2, unordered, **still)
 
 
 def test_l2_pulls_to_the_mean_of_the_class() -> None:

@@ -39,7 +39,7 @@ class AlphaBeta(Linear):
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
         a = local.leaves[0].detach()
-        towards = self.share(split_by_sign(a, self.plus, self.minus), relevance * self.alpha)
+        towards = self.share(split_by_sign(a, self.plus, self.minus), relevance * self.alpha, sign=1)
         if not self.beta:
             return [towards]
-        return [towards - self.share(split_by_sign(a, self.minus, self.plus), relevance * self.beta)]
+        return [towards - self.share(split_by_sign(a, self.minus, self.plus), relevance * self.beta, sign=-1)]

@@ -65,7 +65,7 @@ class Epsilon:
         if self.std:
             epsilon = self.epsilon + self.std * _spread(z, local.node.rows)
         shares = local.vjp(quotient(relevance, z, epsilon))
-        if len(shares) == 1 and shares[0] is not None and shares[0].is_contiguous():
+        if len(shares) == 1 and shares[0] is not None and _fills(shares[0]):
             return [shares[0].mul_(local.leaves[0].detach())]  # nobody else's memory: of one leaf alone
         return [
             None if share is None else leaf.detach() * share for leaf, share in zip(local.leaves, shares, strict=True)
@@ -79,6 +79,13 @@ class Zero(Epsilon):
         super().__init__(0.0)
 
 
+def _fills(value: Tensor) -> bool:
+    """Whether each place of its memory is one value's, in either order of axes that the engine has."""
+    import torch
+
+    return value.is_contiguous() or (value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last))
+
+
 def by_contribution(entry: Entry) -> Rule:
     """In proportion to the contributions, which is every signed rule's share where all weights have one sign."""
     return Epsilon(entry.epsilon, entry.spread) if entry.epsilon or entry.spread else Zero()
@@ -89,5 +96,5 @@ def _spread(z: Tensor, rows: Rows) -> Tensor:
     parts = rows.split(z)
     if parts.dim() < 2:
         return z.new_zeros(z.shape)
-    spread = parts.flatten(1).std(1, correction=0)
-    return rows.join(spread.view(-1, *[1] * (parts.dim() - 1)).expand_as(parts))
+    spread = parts.std(tuple(range(1, parts.dim())), correction=0, keepdim=True)
+    return rows.join(spread.expand_as(parts))

@@ -47,13 +47,21 @@ class WSquareEntry(Entry):
 
 
 class Flat(Linear):
-    """R_j = sum_k 1 / (number of inputs of k) R_k: every input counts alike."""
+    """R_j = sum_k 1 / (number of inputs of k) R_k: every input counts alike.
+
+    So do the units of a group, which read the same: their relevance goes back as one unit's.
+    """
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
         import torch
 
-        ones = Term(torch.ones_like(local.leaves[0][:1]), torch.ones_like(self.weight), None)
-        return [self._by_weight(local, ones, relevance)]
+        from workers.engine.graph import ops
+
+        groups, axis = ops.groups(self.node.op, self.node.args), relevance.dim() + 1 - self.weight.dim()
+        unit = self.weight[:, :1] if ops.channel_axis_of_weight(self.node.op, self.node.args) else self.weight[:groups]
+        ones = Term(torch.ones_like(local.leaves[0][:1]), torch.ones_like(unit), None)
+        units = relevance.reshape(*relevance.shape[:axis], groups, -1, *relevance.shape[axis + 1 :])
+        return [self._by_weight(local, ones, units.sum(axis + 1))]
 
     def _by_weight(self, local: Local, term: Term, relevance: Tensor) -> Tensor:
         """Shares by the term's weights alone; z is the same for every sample."""
@@ -61,9 +69,7 @@ class Flat(Linear):
 
         from workers.engine.rules.rule import quotient
 
-        leaf = term.input.expand_as(local.leaves[0]).detach().requires_grad_()
-        with torch.enable_grad():
-            z = self.call(term._replace(input=leaf))
+        leaf, z = self.run(term._replace(input=term.input.expand_as(local.leaves[0])))
         return torch.autograd.grad(z, leaf, quotient(relevance, z.detach(), self.epsilon))[0]
 
 

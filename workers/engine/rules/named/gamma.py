@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from workers.engine.rules.entry import EPSILON, Entry, Epsilon_
-from workers.engine.rules.linear import Linear, split_by_sign
+from workers.engine.rules.linear import Linear, Term, split_by_sign
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from workers.engine.graph.graph import Graph, Node
     from workers.engine.graph.tape import Local
     from workers.engine.rules.rule import Rule
+
+
+MOST_TOGETHER = 1.0  # of a larger gamma a difference of sums would lose digits
 
 
 class GammaEntry(Entry):
@@ -58,7 +61,25 @@ class Gamma(Linear):
         a = local.leaves[0].detach()
         up = torch.ops.aten.threshold_backward(relevance, local.output.detach(), 0)  # where the output is positive
         down = relevance - up
-        result = self.share(split_by_sign(a, self.more_plus, self.more_minus), up)
-        if bool(down.any()):
-            result += self.share(split_by_sign(a, self.more_minus, self.more_plus), down)
-        return [result]
+        terms = split_by_sign(a, self.more_plus, self.more_minus)
+        if not bool(down.any()):
+            return [self.share(terms, up, sign=1)]
+        if len(terms) == 1 and self.gamma <= MOST_TOGETHER:
+            return [self._both(local, terms[0], up, down)]
+        against = split_by_sign(a, self.more_minus, self.more_plus)
+        return [self.share(terms, up, sign=1) + self.share(against, down, sign=-1)]
+
+    def _both(self, local: Local, term: Term, up: Tensor, down: Tensor) -> Tensor:
+        """For inputs of no sign: favouring w^+ and favouring w^- add up to (2 + gamma) w, so one of them will do."""
+        import torch
+
+        from workers.engine.rules.rule import one_sided
+
+        leaf, z = self.run(term)
+        twice = 2 + self.gamma
+        below = local.output.detach() * twice - z.detach()
+        part_up, part_down = one_sided(up, z.detach(), self.epsilon, 1), one_sided(down, below, self.epsilon, -1)
+        through = local.vjp(part_down)[0]
+        assert through is not None
+        back = torch.autograd.grad(z, leaf, part_up - part_down)[0]
+        return back.add_(through, alpha=twice).mul_(leaf.detach())

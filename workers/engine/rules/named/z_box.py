@@ -65,9 +65,7 @@ class ZBox(Linear):
         floor = _for_each(self.floor(x), local.output, local.node.rows)
         low, high = (_for_each(end, x, rows) for end in (self.low, self.high))
         part = quotient(relevance, local.output.detach() - floor, self.epsilon)
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
-            z = self.call(Term(leaf, self.plus[0], None))
+        leaf, z = self.run(Term(x, self.plus[0], None))
         plus, through = torch.autograd.grad(z, leaf, part)[0], local.vjp(part)[0]
         assert through is not None
         return [(x - high) * through + (high - low) * plus]

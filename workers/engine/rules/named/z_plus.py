@@ -42,4 +42,4 @@ class ZPlus(Linear):
 
     def backward(self, local: Local, relevance: Tensor) -> Sequence[Tensor | None]:
         terms = split_by_sign(local.leaves[0].detach(), self.plus, self.minus)
-        return [self.share(terms, relevance)]
+        return [self.share(terms, relevance, sign=1)]

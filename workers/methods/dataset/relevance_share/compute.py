@@ -61,7 +61,7 @@ def shares(
         few, seed = x[: most - int(found.counts[1])], getattr(of, "seed", 0)
         if not len(few):
             break
-        inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources)
+        inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources, once=True)
         values = of.explain(model, inner).arrays["attribution"].detach().double().cpu().numpy()
         _check_axis(values.shape[at + 1], of, found)
         values = np.abs(values) if size else values

@@ -69,7 +69,7 @@ def heatmaps(
         if room <= 0:
             break
         few, seed = x[:room], getattr(of, "seed", 0)
-        inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources)
+        inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources, once=True)
         values = summed_channels(of.explain(model, inner).arrays["attribution"], model.card.input)
         found.add(numbers[:room], pooled(values, model.card.input, cells))
     if not len(found):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
-from workers.explanation.spelling import meant
+from workers.explanation.names.spelling import meant
 
 if TYPE_CHECKING:
     from torch import Tensor

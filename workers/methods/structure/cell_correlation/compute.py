@@ -16,7 +16,7 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.card import Layer, ModelCard
 from workers.explanation.errors import InvalidParameter, MethodNotApplicable
-from workers.explanation.spelling import meant
+from workers.explanation.names.spelling import meant
 
 
 @dataclass

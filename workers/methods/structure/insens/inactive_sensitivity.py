@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from workers.engine.graph.graph import Graph, Node
+from workers.engine.graph.rows import by_row
 from workers.engine.graph.tape import Tape
 from workers.engine.layers.receptive_field import windows
 from workers.engine.model.model import Model
@@ -84,7 +85,7 @@ def squared_weights(layer: Layer, x: Tensor, wanted: Tensor, report: Progress) -
     if len(units) <= len(layer.columns):
         rows = layer.node.rows
         for chosen, ones in _chunks(units, rows.split(tape.output), report):
-            squares = _back(tape, layer.node, rows.join(ones)).square().flatten(1).sum(1)
+            squares = by_row(_back(tape, layer.node, rows.join(ones)).square())
             for unit, square in zip(chosen, squares, strict=False):
                 sizes[unit] = square
         return sizes

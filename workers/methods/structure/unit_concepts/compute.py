@@ -75,9 +75,8 @@ def associate(model: Model, batch: Batch, dataset: str, name: str | None) -> Ass
                 f"the dataset {dataset!r} has no labels, and concepts are its classes", pointer="/method/dataset"
             )
         with torch.no_grad():
-            value = level.node.rows.split(model.folded.run(part.x, {level.index})[1][level.index])
-        places = value.movedim(level.axis, 1).flatten(2).amax(2) if value.dim() > 2 else value.reshape(len(value), -1)
-        seen.values.append(places.float().cpu().numpy())
+            largest = level.by_unit(model.folded.run(part.x, {level.index})[1][level.index], torch.amax)
+        seen.values.append(largest.float().cpu().numpy())
         seen.labels.append(np.asarray(part.labels))
     values, labels = np.concatenate(seen.values), np.concatenate(seen.labels)
     present = np.unique(labels)

@@ -15,6 +15,7 @@ from workers.engine.compile.dropout import Dropout, drawn
 from workers.engine.graph.graph import Graph, Node
 from workers.engine.graph.rows import Rows
 from workers.engine.model.model import Model
+from workers.engine.model.recorded_pass import Recorder
 from workers.explanation.errors import MethodNotApplicable
 
 
@@ -29,6 +30,7 @@ class Stochastic:
         self._compiled = compiled
         self._model = copy.copy(model)
         self._model._rules = {}  # the nodes are others than the model's own
+        self._model.recorder = Recorder(torch.device("cpu"))  # of a twin no pass comes again
 
     def twin(self, sources: Sequence[torch.Generator]) -> Model:
         """A model for as many rows as there are sources, each with the masks that its own draws next.

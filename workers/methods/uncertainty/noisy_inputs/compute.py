@@ -88,7 +88,7 @@ def observe(model: Function, batch: Batch, of: Method, samples: int, noise: floa
         x = batch.x[rows] + draw(rows) * scale.expand_as(batch.x)[rows]
         predicted = target_masks.totals(model.forward(x)).argmax(1).tolist()
         seeds = [getattr(of, "seed", 0)] * len(rows)
-        inner = Batch(x, [ClassTarget(index=c) for c in predicted], seeds, resources=batch.resources)
+        inner = Batch(x, [ClassTarget(index=c) for c in predicted], seeds, resources=batch.resources, once=True)
         values = of.explain(model, inner).arrays["attribution"].detach()
         for row, c, one in zip(rows.tolist(), predicted, values, strict=True):
             seen.add(row, c, one)

@@ -36,6 +36,10 @@ class Half:
         return self.whole.classes
 
     @property
+    def model_classes(self) -> tuple[int, ...]:
+        return self.whole.model_classes
+
+    @property
     def categories(self) -> tuple[int, ...]:
         return self.whole.categories
 

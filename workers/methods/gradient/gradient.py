@@ -30,7 +30,5 @@ class Gradient(Method):
     )
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
-        from workers.methods.gradient.gradient.whole_gradient import whole_gradient
-
-        values = whole_gradient(model, batch) if batch.once else model.gradients(batch)[1][0]
+        values = model.gradients(batch)[1][0]
         return Attribution({"attribution": {"none": values, "abs": values.abs(), "square": values**2}[self.reduce]})

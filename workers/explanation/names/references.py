@@ -68,13 +68,22 @@ def with_models(value: V, digest_of: DigestOf, pointer: str = "/method") -> V:
 
 def own_inputs(value: object, pointer: str = "/method") -> dict[str, str]:
     """The digests of all inputs that a method has in its parameters, at any depth, with where each is."""
+    return _found(value, _InputDigest, pointer)
+
+
+def own_datasets(value: object, pointer: str = "/method") -> dict[str, str]:
+    """The same of all datasets, as they are named there."""
+    return _found(value, _DatasetName, pointer)
+
+
+def _found(value: object, kind: type[str], pointer: str) -> dict[str, str]:
     found: dict[str, str] = {}
 
-    def note(digest: str, at: str) -> str:
-        found.setdefault(digest, at)
-        return digest
+    def note(name: str, at: str) -> str:
+        found.setdefault(name, at)
+        return name
 
-    _replaced(value, _InputDigest, note, pointer)
+    _replaced(value, kind, note, pointer)
     return found
 
 
