@@ -208,7 +208,7 @@ def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            found = httpx.get(f"{url}/api/v1/models", trust_env=False).json().get("models", ())
+            found = httpx.get(f"{url}/api/v1/models", trust_env=False, timeout=PATIENCE_S).json().get("models", ())
             if [one["state"] for one in found] == ["ready"] * (3 + len(SMALL)):
                 return
         except httpx.TransportError:

@@ -10,6 +10,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.patience import PATIENCE_S
+
 SEVEN = ((0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
 DESKTOP = (1280, 800)
 
@@ -52,12 +54,14 @@ class Site:
         assert [url for url in self.asked if not url.startswith((self.url, "blob:"))] == []
 
     def numbers(self, key: str) -> NDArray[Any]:
-        answer = httpx.get(f"{self.url}/api/v1/explanations/{key}/attribution.npy", trust_env=False)
+        answer = httpx.get(f"{self.url}/api/v1/explanations/{key}/attribution.npy", trust_env=False, timeout=PATIENCE_S)
         found: NDArray[Any] = np.load(BytesIO(answer.raise_for_status().content))
         return found
 
     def status(self, key: str) -> str:
-        status: str = httpx.get(f"{self.url}/api/v1/explanations/{key}", trust_env=False).json()["status"]
+        status: str = httpx.get(f"{self.url}/api/v1/explanations/{key}", trust_env=False, timeout=PATIENCE_S).json()[
+            "status"
+        ]
         return status
 
 

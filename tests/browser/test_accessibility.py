@@ -9,6 +9,7 @@ import tarfile
 import pytest
 
 from tests.browser.site import Site
+from tests.patience import PATIENCE_S
 
 AXE = "axe-core@4"
 PHONE = (390, 844)
@@ -22,7 +23,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("axe")
     try:
-        subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, check=True, capture_output=True, timeout=60)
+        subprocess.run([npm, "pack", AXE, "--silent"], cwd=folder, check=True, capture_output=True, timeout=PATIENCE_S)
     except (subprocess.SubprocessError, OSError):
         pytest.skip(f"npm could not get {AXE}")
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:

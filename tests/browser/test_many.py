@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.browser.site import Site, Visit
+from tests.patience import PATIENCE_S
 from tests.tree import ROOT
 
 DIGITS = sorted((ROOT / "examples").glob("*.png"))
@@ -41,15 +42,17 @@ def test_images_are_one_job_with_a_summary_and_sheets(site: Site, visit: Visit) 
     visit.page.click("#many-explain")
     key = finished(visit, "10 inputs are explained.")
     assert visit.page.inner_text("#many-page") == "Sheet 1 of 1"
-    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
-    job = httpx.get(f"{site.url}/api/v1/explanations/{key}", trust_env=False).json()
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False, timeout=PATIENCE_S).json()[
+        "items"
+    ]
+    job = httpx.get(f"{site.url}/api/v1/explanations/{key}", trust_env=False, timeout=PATIENCE_S).json()
     asked = {
         "model": "digits",
         "method": job["method"]["of"],
         "input": {"image": b64encode(DIGITS[3].read_bytes()).decode()},
     }
     alone: dict[str, Any] = httpx.post(
-        f"{site.url}/api/v1/explanations", json=asked, trust_env=False, timeout=60
+        f"{site.url}/api/v1/explanations", json=asked, trust_env=False, timeout=PATIENCE_S
     ).json()
     assert items[3]["id"] == alone["id"], "each is the explanation that it is alone"
     visit.page.select_option("#many-sort", "worst")
@@ -69,14 +72,18 @@ def test_a_table_is_rows_in_any_order_of_columns(site: Site, visit: Visit) -> No
     visit.page.click("#many-next")
     assert visit.page.inner_text("#many-page") == "Sheet 2 of 2"
     assert visit.page.is_disabled("#many-next")
-    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False, timeout=PATIENCE_S).json()[
+        "items"
+    ]
     seen = site.numbers(items[7]["id"])
     assert seen.shape == (3,)
     assert [one["label"]["index"] for one in items[:3]] == [0, 1, 0]
 
 
 def labels_of(site: Site, key: str) -> list[str | None]:
-    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False, timeout=PATIENCE_S).json()[
+        "items"
+    ]
     return [one["label"] and one["label"]["label"] for one in items]
 
 
@@ -129,7 +136,9 @@ def test_folders_in_folders_lose_no_file_to_the_name_of_another(site: Site, visi
     visit.page.set_input_files("#many-folder", tmp_path / "tree")
     visit.page.click("#many-explain")
     key = finished(visit, "3 inputs are explained.")
-    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False, timeout=PATIENCE_S).json()[
+        "items"
+    ]
     assert {one["prediction"]["index"] for one in items} == {1, 2, 3}
 
 
@@ -148,9 +157,11 @@ def test_archives_and_stacks_are_sent_as_they_are(site: Site, visit: Visit, tmp_
         assert visit.page.inner_text("#many-about").startswith(f"{name}: Integrated gradients on digits")
         visit.page.click("#many-explain")
         key = finished(visit, f"{count} inputs are explained.")
-    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False).json()["items"]
+    items = httpx.get(f"{site.url}/api/v1/explanations/{key}/items", trust_env=False, timeout=PATIENCE_S).json()[
+        "items"
+    ]
     asked = {"model": "digits", "method": "integrated_gradients", "input": {"tensor": tensor(stack[1])}}
-    alone = httpx.post(f"{site.url}/api/v1/explanations", json=asked, trust_env=False, timeout=60).json()
+    alone = httpx.post(f"{site.url}/api/v1/explanations", json=asked, trust_env=False, timeout=PATIENCE_S).json()
     np.testing.assert_array_equal(site.numbers(items[1]["id"]), site.numbers(alone["id"]))
     visit.page.set_input_files("#many-files", tmp_path / "flat.npy")
     visit.page.click("#many-explain")

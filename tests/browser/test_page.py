@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.browser.site import Site, Visit
+from tests.patience import PATIENCE_S
 from tests.tree import ROOT
 
 FOUR = ("integrated_gradients", "gradient", "lrp", "grad_cam")
@@ -138,9 +139,9 @@ def test_the_program_that_it_shows_computes_the_same(site: Site, visit: Visit, t
     command = visit.page.locator("[data-code=curl]").text_content()
     (tmp_path / "digit-6.png").write_bytes((ROOT / "examples" / "6.png").read_bytes())
     saving = program + "np.save('found.npy', explanation)\n"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", saving], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", saving], cwd=tmp_path, check=True, timeout=PATIENCE_S)
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), site.numbers(visit.ids()[0]))
-    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, timeout=60, capture_output=True)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, timeout=PATIENCE_S, capture_output=True)
     assert (tmp_path / "explanation.png").read_bytes().startswith(b"\x89PNG")
 
 

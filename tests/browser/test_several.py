@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from tests.browser.site import Site, Visit
+from tests.patience import PATIENCE_S
 
 
 def chosen(visit: Visit, name: str) -> None:
@@ -16,7 +17,9 @@ def chosen(visit: Visit, name: str) -> None:
 
 
 def told(site: Site, key: str) -> dict[str, object]:
-    found: dict[str, object] = httpx.get(f"{site.url}/api/v1/explanations/{key}", trust_env=False).json()
+    found: dict[str, object] = httpx.get(
+        f"{site.url}/api/v1/explanations/{key}", trust_env=False, timeout=PATIENCE_S
+    ).json()
     return found
 
 

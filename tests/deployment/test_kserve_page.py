@@ -59,11 +59,11 @@ def test_the_page_is_walked(tmp_path: Path) -> None:
     away = lambda _, reply: setattr(reply, "status", 503)  # noqa: E731
     with served(Fake(probabilities, fault=away)) as fake, beside(fake, tmp_path) as (url, wait):
         wait("/healthz")
-        assert httpx.get(f"{url}/readyz").status_code == 503
-        assert httpx.get(f"{url}/v1/models/income").status_code in (404, 503)
+        assert httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 503
+        assert httpx.get(f"{url}/v1/models/income", timeout=PATIENCE_S).status_code in (404, 503)
         fake.fault = named
         wait("/readyz")
-        assert httpx.get(f"{url}/v1/models/income").json() == {"name": "income", "ready": True}
+        assert httpx.get(f"{url}/v1/models/income", timeout=PATIENCE_S).json() == {"name": "income", "ready": True}
         answer = httpx.post(f"{url}/v1/models/income:explain", json=asked, timeout=120)
         assert answer.status_code == 200, answer.text
         rows = np.array([[39, 40, 2174], [25, 38, 0]])
@@ -81,7 +81,7 @@ def test_the_page_is_walked(tmp_path: Path) -> None:
             assert found.status_code == 200, found.text
             array = np.reshape(found.json()["outputs"][0]["data"], (2, 3))
             np.testing.assert_array_equal(array, [one["attribution"] for one in told["explanations"]])
-        refused = httpx.post(f"{url}/v1/models/income:explain", json={"inputs": [tensor]})
+        refused = httpx.post(f"{url}/v1/models/income:explain", json={"inputs": [tensor]}, timeout=PATIENCE_S)
         assert "/v2/models/income/explain" in refused.json()["error"]
 
 
@@ -94,7 +94,7 @@ def test_what_takes_longer_is_found_where_it_will_be(tmp_path: Path) -> None:
         url, wait = there
         wait("/readyz")
         fake.fault = slow
-        late = httpx.post(f"{url}/v1/models/income:explain", json={"instances": [[30, 41, 5]]}, timeout=60)
+        late = httpx.post(f"{url}/v1/models/income:explain", json={"instances": [[30, 41, 5]]}, timeout=PATIENCE_S)
         assert late.status_code == 503
         wait(late.headers["location"])
         assert _finished(url + late.headers["location"])["attribution"]["shape"] == [3]
@@ -105,19 +105,21 @@ def test_the_explainer_follows_a_predictor_that_tells_its_version(tmp_path: Path
     assert unversioned != FILES["card.toml"]
     with served(Fake(probabilities, fault=named)) as fake, beside(fake, tmp_path, unversioned) as (url, wait):
         wait("/readyz")
-        first = httpx.get(url + FAR).json()["digest"]
+        first = httpx.get(url + FAR, timeout=PATIENCE_S).json()["digest"]
         fake.version = "2"
         until = time.monotonic() + PATIENCE_S
-        while not answers(url + FAR) or httpx.get(url + FAR).json()["digest"] == first:
-            httpx.post(f"{url}/v1/models/income:predict", json={"instances": [[30, 41, time.monotonic()]]}, timeout=60)
+        while not answers(url + FAR) or httpx.get(url + FAR, timeout=PATIENCE_S).json()["digest"] == first:
+            httpx.post(
+                f"{url}/v1/models/income:predict", json={"instances": [[30, 41, time.monotonic()]]}, timeout=PATIENCE_S
+            )
             assert time.monotonic() < until
             time.sleep(0.3)
-        again = httpx.post(f"{url}/v1/models/income:explain", json={"instances": [[30, 41, 5]]}, timeout=60)
+        again = httpx.post(f"{url}/v1/models/income:explain", json={"instances": [[30, 41, 5]]}, timeout=PATIENCE_S)
         assert again.status_code == 200, again.text
 
 
 def _finished(url: str) -> dict[str, Any]:
     until = time.monotonic() + PATIENCE_S
-    while (found := httpx.get(url, params={"wait": 10}, timeout=30).json())["status"] != "succeeded":
+    while (found := httpx.get(url, params={"wait": 10}, timeout=PATIENCE_S).json())["status"] != "succeeded":
         assert time.monotonic() < until, found
     return dict(found)

@@ -13,6 +13,7 @@ import pytest
 
 from service.cli.local.redis_binary import free_port
 from tests.deployment.kserve_explainer import explainer
+from tests.patience import PATIENCE_S
 from tests.workers.models.servers.running import ABSENT, mlserver, script
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(ABSENT is not None, reason=str(ABSENT))]
@@ -55,7 +56,7 @@ def asked(url: str, rows: Any) -> list[float]:
     """What the predictor itself says."""
     rows = np.asarray(rows, np.float32)
     tensor = {"name": "predict", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
-    answer = httpx.post(f"{url}/infer", json={"inputs": [tensor]}, timeout=60).json()
+    answer = httpx.post(f"{url}/infer", json={"inputs": [tensor]}, timeout=PATIENCE_S).json()
     found: list[float] = answer["outputs"][0]["data"]
     return found
 
@@ -86,11 +87,11 @@ def test_a_row_of_csv_is_explained_and_its_receipt_tells_of_the_server(urls: tup
     assert found.status_code == 200, found.text
     document = found.json()
     assert document["explained"]["score"] == pytest.approx(asked(far, [row])[0], rel=1e-5)
-    receipt = httpx.get(f"{url}/api/v1/explanations/{document['id']}/receipt", timeout=30).json()
+    receipt = httpx.get(f"{url}/api/v1/explanations/{document['id']}/receipt", timeout=PATIENCE_S).json()
     remote = receipt["machine"]["remote"]
     assert (remote["protocol"], remote["version"]) == ("open-inference", "v7")
     assert "127.0.0.1" not in json.dumps(receipt) + found.text
-    card = httpx.get(f"{url}/api/v1/models/eight", timeout=30).text
+    card = httpx.get(f"{url}/api/v1/models/eight", timeout=PATIENCE_S).text
     assert "127.0.0.1" not in card
     refused = httpx.post(
         f"{url}/api/v1/explanations?model=eight&method=gradient",

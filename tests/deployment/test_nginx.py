@@ -21,6 +21,7 @@ import pytest
 
 from service.http.addresses import DATASETS
 from service.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.tree import ROOT
 
 CONFIG = ROOT / "deploy" / "nginx" / "nginx.conf"
@@ -134,7 +135,7 @@ def nginx(behind: int, folder: Path) -> Iterator[str]:
         f"daemon off; {rights}",
     ]
     with subprocess.Popen(command) as process:
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
@@ -156,18 +157,20 @@ def front(behind: int, folder: Path) -> Iterator[str]:
 
 @needs_nginx
 def test_a_request_passes_with_its_id_and_its_host(front: str) -> None:
-    answer = httpx.post(f"{front}/api/v1/explanations", content=b"x" * 2**20, headers={"x-request-id": "mine"})
+    answer = httpx.post(
+        f"{front}/api/v1/explanations", content=b"x" * 2**20, headers={"x-request-id": "mine"}, timeout=PATIENCE_S
+    )
     assert (answer.status_code, answer.text) == (200, str(2**20))
     assert Behind.seen[-1]["X-Request-ID"] == "mine"
     assert Behind.seen[-1]["Host"] == front.removeprefix("http://")
-    httpx.get(f"{front}/healthz")
+    httpx.get(f"{front}/healthz", timeout=PATIENCE_S)
     assert len(Behind.seen[-1]["X-Request-ID"]) == 32
 
 
 @needs_nginx
 def test_a_body_that_is_too_large_never_reaches_the_api(front: str) -> None:
     before = len(Behind.seen)
-    answer = httpx.post(f"{front}/api/v1/explanations", content=b"x" * (Settings().body_limit + 1))
+    answer = httpx.post(f"{front}/api/v1/explanations", content=b"x" * (Settings().body_limit + 1), timeout=PATIENCE_S)
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "input_too_large"
@@ -176,7 +179,7 @@ def test_a_body_that_is_too_large_never_reaches_the_api(front: str) -> None:
 
 @needs_nginx
 def test_metrics_are_not_for_everyone(front: str) -> None:
-    assert httpx.get(f"{front}/metrics").status_code == 404
+    assert httpx.get(f"{front}/metrics", timeout=PATIENCE_S).status_code == 404
 
 
 @needs_nginx
@@ -203,7 +206,7 @@ def test_more_connections_than_one_may_have_are_told_so(front: str) -> None:
     try:
         for one in many:
             one.sendall(half)
-        refused = httpx.get(f"{front}/healthz")
+        refused = httpx.get(f"{front}/healthz", timeout=PATIENCE_S)
     finally:
         for one in many:
             one.close()
@@ -213,8 +216,8 @@ def test_more_connections_than_one_may_have_are_told_so(front: str) -> None:
 
 @needs_nginx
 def test_the_lines_of_its_log_are_json_with_the_requests_id(front: str, folder: Path) -> None:
-    httpx.get(f"{front}/healthz", headers={"x-request-id": 'with "quotes"'})
-    lines, until = folder / "lines", time.monotonic() + 5
+    httpx.get(f"{front}/healthz", headers={"x-request-id": 'with "quotes"'}, timeout=PATIENCE_S)
+    lines, until = folder / "lines", time.monotonic() + PATIENCE_S
     while "quotes" not in lines.read_text() and time.monotonic() < until:
         time.sleep(0.02)
     told = [json.loads(line) for line in lines.read_text().splitlines()]
@@ -224,5 +227,5 @@ def test_the_lines_of_its_log_are_json_with_the_requests_id(front: str, folder: 
 @needs_nginx
 def test_an_api_that_is_away_is_a_problem_with_a_time_to_come_again(tmp_path: Path) -> None:
     with nginx(free_port(), tmp_path) as url:
-        answer = httpx.get(f"{url}/healthz")
+        answer = httpx.get(f"{url}/healthz", timeout=PATIENCE_S)
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "2")

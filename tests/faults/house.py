@@ -24,11 +24,11 @@ from redis.exceptions import RedisError
 from service.cli.local.redis_binary import free_port
 from tests.faults import trouble
 from tests.faults.trouble import Do
+from tests.patience import PATIENCE_S, SHARED
 from tests.redis_server import RedisServer
 from tests.tree import ROOT
 from workers.jobs import keys
 
-PATIENCE_S = 60.0
 FINAL = ("succeeded", "failed", "cancelled")
 SWEEP = {"name": "occlusion", "patch": 1, "stride": 1}  # 256 places in chunks: some passes, with a report after each
 _nonces = count(1)
@@ -253,7 +253,7 @@ class House:
 
             yield heard
 
-    def assert_clean(self, seconds: float = 15.0) -> None:
+    def assert_clean(self, seconds: float = 15.0 * SHARED) -> None:
         """Nothing is left of what is done."""
         until(lambda: not self.leftovers(), seconds, f"leftovers {self.leftovers()}")
 

@@ -19,7 +19,7 @@ from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
 from workers.jobs import keys
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 def test_the_api_killed_while_it_is_asked(house: House, fault: Fault) -> None:

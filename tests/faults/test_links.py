@@ -11,7 +11,7 @@ from tests.faults.conftest import Fault
 from tests.faults.house import SWEEP, House
 from tests.faults.proxy import Proxy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.fixture

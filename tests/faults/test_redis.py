@@ -14,7 +14,7 @@ from tests.faults.house import FINAL, SWEEP, House, until
 from workers.jobs import keys
 from workers.jobs.doorbell import ring
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 def test_a_frozen_redis(house: House, fault: Fault) -> None:

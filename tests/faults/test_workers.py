@@ -15,7 +15,7 @@ from tests.faults.house import SWEEP, House, until
 from tests.faults.trouble import Do
 from workers.runtime.supervise.watchdog import EXIT_CODE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 STALLS = """
     from pathlib import Path
     from kombu.transport.virtual import base

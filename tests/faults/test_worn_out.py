@@ -21,7 +21,7 @@ from tests.redis_server import RedisServer
 from tests.small_disk import filled, small_disk
 from workers.jobs import keys
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 LONGER_S = 36.0  # than a watchdog bears work that waits
 SHORTER_S = 10.0

@@ -180,7 +180,7 @@ def explained(url: str, image: Path) -> httpx.Response:
             params={"model": "digits", "method": "lrp"},
             headers={"Content-Type": "image/png", "Accept": "image/png", "Prefer": "wait=30"},
             content=image.read_bytes(),
-            timeout=60,
+            timeout=PATIENCE_S,
             trust_env=False,
         )
         if answer.status_code != 503 or time.monotonic() > end:
@@ -225,7 +225,7 @@ def test_two_apis_share_the_port_and_one_answers_while_the_other_is_away(running
         assert time.monotonic() < end
         time.sleep(0.01)
     for _ in range(20):  # each on a connection of its own
-        assert httpx.get(f"{running.url}/healthz", trust_env=False, timeout=30).is_success
+        assert httpx.get(f"{running.url}/healthz", trust_env=False, timeout=PATIENCE_S).is_success
     running.until(r"api-2 ended \(killed by SIGKILL\); starting it again in 0\.5 s")
     assert explained(running.url, ROOT / "examples/7.png").status_code == 200
 
@@ -237,7 +237,7 @@ def running_again(running: Running, before: dict[str, list[int]]) -> None:
         now = running.children()
         new = all(now.get(name, []) not in ([], before[name]) for name in ("service", "workers"))
         try:
-            if new and httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200:
+            if new and httpx.get(f"{running.url}/healthz", trust_env=False, timeout=PATIENCE_S).status_code == 200:
                 return
         except httpx.TransportError:
             pass

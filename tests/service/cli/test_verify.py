@@ -19,6 +19,7 @@ from service.cli.main import app as cli
 from service.cli.receipt_check import is_of, request_of, tampered
 from service.queue.submission import Order
 from service.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.service import fakes
 from tests.service.fake_repository import DIGITS
 from tests.service.fakes import FakeQueue, receipt_of, stored
@@ -43,9 +44,9 @@ def receipt(url: str, png: bytes, tmp_path: Path) -> Path:
     (tmp_path / "seven.png").write_bytes(png)
     request = {"model": "digits", "method": {"name": "integrated_gradients", "steps": 7}, "target": 1}
     sent = {"data": {"request": json.dumps(request)}, "files": {"input": ("seven.png", png)}}
-    key = httpx.post(url + URL, **sent).json()["id"]  # type: ignore[arg-type]
+    key = httpx.post(url + URL, **sent, timeout=PATIENCE_S).json()["id"]  # type: ignore[arg-type]
     path = tmp_path / "receipt.json"
-    path.write_bytes(httpx.get(f"{url}{URL}/{key}/receipt").content)
+    path.write_bytes(httpx.get(f"{url}{URL}/{key}/receipt", timeout=PATIENCE_S).content)
     return path
 
 
@@ -230,8 +231,8 @@ def test_a_receipt_is_of_the_precision_that_it_names(
     request = {"model": "digits", "method": {"name": "integrated_gradients", "steps": 7}, "target": 1}
     png = (tmp_path / "seven.png").read_bytes()
     sent = {"data": {"request": json.dumps(request)}, "files": {"input": ("seven.png", png)}}
-    key = httpx.post(short + URL, **sent).json()["id"]  # type: ignore[arg-type]
-    told = httpx.get(f"{short}{URL}/{key}/receipt")
+    key = httpx.post(short + URL, **sent, timeout=PATIENCE_S).json()["id"]  # type: ignore[arg-type]
+    told = httpx.get(f"{short}{URL}/{key}/receipt", timeout=PATIENCE_S)
     assert (told.json()["job"]["precision"], told.json()["id"]) == ("bfloat16", key)
     receipt.write_bytes(told.content)
     assert verify("--url", short).exit_code == 0
@@ -246,8 +247,8 @@ def test_shorter_products_may_be_further_apart(
 ) -> None:
     request = {"model": "digits", "method": {"name": "integrated_gradients", "steps": 7}, "target": 1}
     sent = {"data": {"request": json.dumps(request)}, "files": {"input": ("seven.png", png)}}
-    key = httpx.post(short + URL, **sent).json()["id"]  # type: ignore[arg-type]
-    receipt.write_bytes(httpx.get(f"{short}{URL}/{key}/receipt").content)
+    key = httpx.post(short + URL, **sent, timeout=PATIENCE_S).json()["id"]  # type: ignore[arg-type]
+    receipt.write_bytes(httpx.get(f"{short}{URL}/{key}/receipt", timeout=PATIENCE_S).content)
     otherwise(monkeypatch, noise)
     assert verify("--url", short).exit_code == code
     assert verify("--url", short, "--tolerance", "0.001").exit_code == 1

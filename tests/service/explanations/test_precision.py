@@ -36,7 +36,7 @@ def explained(url: str, method: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     asked = {"model": "toy", "method": method, "target": 1, "input": INPUT}
     told = httpx.post(url + URL, json=asked, timeout=PATIENCE_S)
     assert told.status_code == 200, told.text
-    return told.json(), httpx.get(f"{url}{URL}/{told.json()['id']}/receipt").json()
+    return told.json(), httpx.get(f"{url}{URL}/{told.json()['id']}/receipt", timeout=PATIENCE_S).json()
 
 
 @pytest.mark.parametrize("method", ["gradient", "lrp", {"name": "kernel_shap", "samples": 200}])
@@ -65,14 +65,17 @@ def test_one_request_may_have_both(urls: dict[Precision, str]) -> None:
     told = httpx.post(urls["bfloat16"] + URL, json=asked, timeout=PATIENCE_S).json()
     found = {}
     for one in told["explanations"]:
-        receipt = httpx.get(f"{urls['bfloat16']}{URL}/{one['id']}/receipt").json()
+        receipt = httpx.get(f"{urls['bfloat16']}{URL}/{one['id']}/receipt", timeout=PATIENCE_S).json()
         found[receipt["job"]["method"]["name"]] = receipt["machine"]["precision"]
     assert found == {"switched_projection": "float32", "gradient": "bfloat16"}
 
 
 def test_cards_and_the_catalogue_tell(urls: dict[Precision, str]) -> None:
     for precision, url in urls.items():
-        assert httpx.get(f"{url}/api/v1/models/toy").json()["precision"] == precision
-    told = {one["name"]: one["precisions"] for one in httpx.get(f"{url}/api/v1/methods").json()["methods"]}
+        assert httpx.get(f"{url}/api/v1/models/toy", timeout=PATIENCE_S).json()["precision"] == precision
+    told = {
+        one["name"]: one["precisions"]
+        for one in httpx.get(f"{url}/api/v1/methods", timeout=PATIENCE_S).json()["methods"]
+    }
     assert told["gradient"] == ["float32", "tf32", "bfloat16"]
     assert told["switched_projection"] == ["float32"]

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.service.connection import Connection
 from tests.service.fakes import FakeQueue
 from tests.service.http.test_texts import WAYS, raw_deflate
@@ -61,7 +62,7 @@ async def test_head_of_events_ends_though_they_go_on(app: FastAPI, queue: FakeQu
         assert await connection.ended()
     assert queue.open == []
     with serving(create_app(Settings(log_level="CRITICAL"), queue)) as url:
-        assert httpx.head(f"{url}{URL}/{KEY}/events", timeout=20).status_code == 200
+        assert httpx.head(f"{url}{URL}/{KEY}/events", timeout=PATIENCE_S).status_code == 200
 
 
 @pytest.mark.parametrize(("coding", "pack"), [

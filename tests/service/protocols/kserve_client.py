@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.patience import PATIENCE_S
+
 
 @dataclass
 class RESTConfig:
@@ -21,7 +23,7 @@ class InferenceRESTClient:
 
     def __init__(self, config: RESTConfig) -> None:
         assert config.protocol == "v1"
-        self._client = httpx.AsyncClient(timeout=60)
+        self._client = httpx.AsyncClient(timeout=PATIENCE_S)
 
     async def infer(self, base_url: str, data: dict[str, Any], model_name: str) -> Any:
         return await self._post(f"{base_url}/v1/models/{model_name}:predict", data)

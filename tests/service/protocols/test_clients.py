@@ -17,6 +17,7 @@ import tritonclient.http as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from tests.patience import PATIENCE_S
 from tests.service.protocols import kserve_client
 from tests.service.protocols.running import running
 from tests.tree import ROOT
@@ -41,7 +42,7 @@ def client(url: str) -> Iterator[triton.InferenceServerClient]:
 
 @pytest.fixture
 def native(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
         yield client
 
 

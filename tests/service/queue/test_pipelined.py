@@ -16,6 +16,7 @@ from service.queue import pipelined
 from service.queue.answers import Short, answer_at
 from service.queue.connection import client
 from service.queue.pipelined import Pipelined, packed
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 
 ANSWERS = [
@@ -107,7 +108,7 @@ async def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_that(o
     async with asking(own_server, 0.3) as quick:
         await quick.one("PING")
         own_server.freeze()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             gone = await asyncio.gather(*(quick.one("PING") for _ in range(20)), return_exceptions=True)
         assert {type(error) for error in gone} == {NoAnswer}
         own_server.thaw()

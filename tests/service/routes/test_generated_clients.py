@@ -15,6 +15,7 @@ import pytest
 
 from service.app import create_app
 from service.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.service.fakes import FakeQueue
 from tests.service.live import serving
 from tests.tree import ROOT
@@ -87,7 +88,7 @@ def ran(*command: Any, cwd: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(GENERATOR is None, reason="no openapi-python-client is installed")
 def test_openapi_python_client_makes_a_client_that_works(url: str, tmp_path: Path, png: bytes) -> None:
-    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{url}/openapi.json", timeout=60).content)
+    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{url}/openapi.json", timeout=PATIENCE_S).content)
     settings = ROOT / "openapi" / "openapi-python-client.yaml"
     said = ran(
         GENERATOR, "generate", "--path", "openapi.json", "--config", settings, "--output-path", "made", cwd=tmp_path
@@ -104,7 +105,7 @@ def test_openapi_python_client_makes_a_client_that_works(url: str, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.skipif(TYPESCRIPT is None, reason="no openapi-typescript is installed")
 def test_openapi_typescript_makes_types_that_compile(url: str, tmp_path: Path) -> None:
-    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{url}/openapi.json", timeout=60).content)
+    (tmp_path / "openapi.json").write_bytes(httpx.get(f"{url}/openapi.json", timeout=PATIENCE_S).content)
     ran(TYPESCRIPT, "openapi.json", "--default-non-nullable", "false", "-o", "whence.ts", cwd=tmp_path)
     (tmp_path / "program.ts").write_text(PROGRAM)
     compiler = Path(TYPESCRIPT or "").parent / "tsc"

@@ -78,7 +78,7 @@ async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
         quick, long = order(queue, "lrp"), order(queue, SECONDS_LONG, caller="a")
         await queue.submit([quick], wait=5)
         async with queue.attached([quick.job.id], "", 5):
-            assert (await queue.wait([quick.job.id], 60))[0].status == "succeeded"  # type: ignore[union-attr]
+            assert (await queue.wait([quick.job.id], PATIENCE_S))[0].status == "succeeded"  # type: ignore[union-attr]
         assert await queue.read(quick.job.id, "attribution", "input")
         await queue.submit([order(queue, "lrp", recompute=True)])
         await state(queue, quick, "succeeded")
@@ -91,7 +91,7 @@ async def worked(server: RedisServer, worker: subprocess.Popen[bytes]) -> None:
         await queue.submit([order(queue, SECONDS_LONG)])
         await state(queue, long, "running")
         worker.terminate()  # it hands the work back
-        assert await asyncio.to_thread(worker.wait, 60) == 0
+        assert await asyncio.to_thread(worker.wait, PATIENCE_S) == 0
         await asyncio.sleep(1.2)
 
 

@@ -18,6 +18,7 @@ from service.queue.events import Events
 from service.queue.queue import Queue
 from tests.faults.proxy import Proxy
 from tests.orders import order
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from workers.jobs import keys, redis_address
 from workers.jobs.connection import connect
@@ -115,7 +116,7 @@ async def test_a_kept_connection_that_refuses_writes_is_read_from_and_listened_t
 
 async def heard(events: Events, redis: Redis) -> None:
     with events.of(["job"]) as news:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not news.is_set():
                 redis.publish(keys.EVENTS, "job progress")
                 await asyncio.sleep(0.05)
@@ -175,7 +176,7 @@ async def test_after_a_failover_kept_connections_to_the_old_master_are_given_up(
 
 async def settled(queue: Queue) -> None:
     """Redis notices within a second that its disk has room again, and the API that its memory has."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await queue.ping()

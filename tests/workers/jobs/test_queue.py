@@ -104,7 +104,7 @@ async def test_waiting_ends_when_the_last_is_final(queue: Queue, store: Store, r
     ids = [each.job.id for each in orders]
     await queue.submit(orders)
     claimed(store)
-    waiting = asyncio.create_task(queue.wait(ids, 60))
+    waiting = asyncio.create_task(queue.wait(ids, PATIENCE_S))
     results.save(ids[0], result())
     store.finish(ids[0], "w")
     await asyncio.sleep(0.1)
@@ -123,7 +123,7 @@ async def test_waiting_needs_no_event(queue: Queue, store: Store, jobs: Redis) -
     """Pub/sub may lose a message; a waiter looks by itself."""
     asked = order()
     await queue.submit([asked])
-    waiting = asyncio.create_task(queue.wait([asked.job.id], 60))
+    waiting = asyncio.create_task(queue.wait([asked.job.id], PATIENCE_S))
     await asyncio.sleep(0.05)
     jobs.hset(keys.job(asked.job.id), mapping={"finished_at": "1", "cancelled": "1"})
     assert [state(status) for status in await waiting] == ["cancelled"]
@@ -185,7 +185,7 @@ async def test_who_waits_for_the_end_is_not_woken_on_the_way(
         return found
 
     monkeypatch.setattr(queue, "statuses", counted)
-    waiting = asyncio.create_task(queue.wait([asked.job.id], 30))
+    waiting = asyncio.create_task(queue.wait([asked.job.id], PATIENCE_S))
     while not looked:
         await asyncio.sleep(0.01)
     with queue.news([asked.job.id]) as news:

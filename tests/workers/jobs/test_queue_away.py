@@ -32,7 +32,7 @@ async def everything_says_away(queue: Queue) -> None:
     calls = [
         queue.submit([asked]),
         queue.status(asked.job.id),
-        queue.wait([asked.job.id], 30),
+        queue.wait([asked.job.id], PATIENCE_S),
         queue.read(asked.job.id),
         queue.withdraw(asked.job.id, ""),
         queue.listing(None, None, 10, None),

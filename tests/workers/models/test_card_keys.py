@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from workers.explanation.errors import InvalidFolder
 from workers.models.card_file import read_card
 
 CHAIN = ".".join(["a"] * 40_000)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(PATIENCE_S)
 @pytest.mark.parametrize("text", [f"{CHAIN} = 1", f"[{CHAIN}]", f"[[{CHAIN}]]", f"x = {{ b = 1, {CHAIN} = 1 }}"])
 def test_a_key_of_very_many_parts_is_refused_at_once(text: str, tmp_path: Path) -> None:
     card = tmp_path / "card.toml"

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.patience import PATIENCE_S
 from workers.explanation.errors import PredictorUnavailable
 from workers.models.remote.connection import Connection
 
@@ -112,7 +113,7 @@ def test_headers_without_an_end_are_broken_off() -> None:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not ended.is_set() and time.monotonic() < until:
             line.break_off()
             time.sleep(0.05)

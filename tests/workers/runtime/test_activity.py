@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from workers.runtime.supervise import activity, shutdown
 
 
-@pytest.mark.timeout(30)  # of a lock that its holder took along, nobody gets anything
+@pytest.mark.timeout(PATIENCE_S)  # of a lock that its holder took along, nobody gets anything
 @pytest.mark.parametrize("says", [activity.note, shutdown.due], ids=["note", "due"])
 def test_one_that_is_killed_as_it_says_something_keeps_nobody_waiting(says: Callable[[], object]) -> None:
     for _ in range(20):

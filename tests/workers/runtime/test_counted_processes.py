@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.cli.local.redis_binary import free_port
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.tree import ROOT
 from tests.workers.runtime.test_processes import order, ready
@@ -39,12 +40,14 @@ async def test_the_parent_tells_what_its_child_counted_and_leaves_nothing_behind
             async with ready(redis_server) as queue:
                 asked = order(queue, 7, "gradient")
                 await queue.submit([asked])
-                (status,) = await queue.wait([asked.job.id], 30)
+                (status,) = await queue.wait([asked.job.id], PATIENCE_S)
                 assert status is not None
                 assert status.status == "succeeded"
-            text = await asyncio.to_thread(lambda: httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text)
+            text = await asyncio.to_thread(
+                lambda: httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False, timeout=PATIENCE_S).text
+            )
             worker.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(worker.wait, 30) == 0
+            assert await asyncio.to_thread(worker.wait, PATIENCE_S) == 0
         finally:
             worker.kill()
             worker.wait()

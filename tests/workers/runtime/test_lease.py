@@ -11,6 +11,7 @@ from redis import Redis
 
 from service.queue.queue import Queue
 from tests.orders import order, work
+from tests.patience import PATIENCE_S
 from workers.jobs import keys
 from workers.jobs.records import LEASE_MS, Store
 from workers.runtime import lease
@@ -96,7 +97,7 @@ def test_a_model_that_hangs_as_it_loads_ends_the_process_too(store: Store, monke
     monkeypatch.setattr(lease, "RENEW_S", 0.01)
     monkeypatch.setattr(Lease, "_end", lambda _, ids: ended.append(ids))
     with Lease(store, "w", [work()], time_limit=-lease.HANGS_S):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while not ended:
             assert time.monotonic() < deadline
             time.sleep(0.01)

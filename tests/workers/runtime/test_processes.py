@@ -17,6 +17,7 @@ from service.queue.queue import Queue
 from service.queue.status import Status
 from service.queue.storage import Input
 from service.queue.submission import Order
+from tests.patience import PATIENCE_S
 from tests.redis_server import RedisServer
 from tests.tree import ROOT
 from workers.explanation.target import RankTarget
@@ -72,7 +73,7 @@ async def until_running(queue: Queue, asked: Order) -> None:
 
 
 async def final(queue: Queue, asked: Order) -> Status:
-    (status,) = await queue.wait([asked.job.id], 60)
+    (status,) = await queue.wait([asked.job.id], PATIENCE_S)
     assert status is not None
     return status
 
@@ -81,7 +82,7 @@ async def test_a_digit_is_explained(server: RedisServer, worker: subprocess.Pope
     async with ready(server) as queue:
         orders = [order(queue, 7, name) for name in ("predict", "gradient", "lrp")]
         await queue.submit(orders)
-        found = await queue.wait([each.job.id for each in orders], 60)
+        found = await queue.wait([each.job.id for each in orders], PATIENCE_S)
         assert [status and status.status for status in found] == ["succeeded"] * 3
         for each in orders:
             meta = await queue.meta(each.job.id)
@@ -108,7 +109,7 @@ async def test_a_worker_that_is_asked_to_end_finishes_or_hands_back(
         asked = order(queue, 4, SECONDS_LONG)
         await until_running(queue, asked)
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(worker.wait, 30) == 0
+        assert await asyncio.to_thread(worker.wait, PATIENCE_S) == 0
         left = await queue.status(asked.job.id)
         assert left is not None
         assert (left.status, left.attempts) in (("succeeded", 1), ("queued", 0))

@@ -10,6 +10,7 @@ from redis import Redis
 
 from service.queue.queue import Queue
 from tests.orders import claimed, order, work
+from tests.patience import PATIENCE_S
 from tests.toys import model_of, net
 from tests.workers.runtime.worker_runs import LONG, Bells, meanwhile, settled
 from workers.engine.model.model import Model
@@ -105,7 +106,7 @@ async def test_a_lease_outlives_its_first_eight_seconds_only_while_it_is_held(
     works = store.claim("interactive", "w").works
     jobs.pexpire(keys.lease(asked.job.id), 1000)
     with Lease(store, "w", works, 60):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while jobs.pttl(keys.lease(asked.job.id)) < 2000:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -121,7 +122,7 @@ async def test_it_holds_its_leases_while_it_reads_inputs(
 
     def slowly(store: Store, works: Sequence[Work], owner: str) -> list[Work]:
         jobs.pexpire(keys.lease(asked.job.id), 1000)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while jobs.pttl(keys.lease(asked.job.id)) < 2000:
             assert time.monotonic() < deadline
             time.sleep(0.01)
