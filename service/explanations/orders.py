@@ -103,7 +103,7 @@ def _check_support(method: Method, targets: Sequence[Target], card: ModelCard) -
 
 def _classes(method: Method, checked: CheckedRequest) -> Classes:
     named = checked.dataset_classes
-    return classes_in(method, named.__getitem__, checked.card) if named else {}
+    return classes_in(method, named.__getitem__, checked.card, checked.others) if named else {}
 
 
 def _input_of(method: Method, given: Input | None) -> Input | None:

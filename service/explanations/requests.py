@@ -67,7 +67,8 @@ class CheckedRequest:
 
     `size`: the bytes of its body, None where nobody counted; `given`: the inputs that its methods have in their
     parameters, by digest; `places`: where each of its methods stands in the request; `dataset_classes`: by the digest
-    of each dataset that they look at its classes' names; `precision`: what methods that bear it are computed in.
+    of each dataset that they look at its classes' names; `others`: the cards of models that they name, by digest;
+    `precision`: what methods that bear it are computed in.
     """
 
     terms: Terms
@@ -80,6 +81,7 @@ class CheckedRequest:
     given: Mapping[str, Input] = field(default_factory=dict)
     places: tuple[str, ...] = ()
     dataset_classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    others: Mapping[str, ModelCard] = field(default_factory=dict)
     precision: Precision = FULL
 
 
@@ -128,7 +130,14 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
         sized = at_sizes(card, {} if given is None else input_shapes(given, card))
     for method in methods:
         _check_cost(method, sized, settings.cost_limit)
-    methods = [with_models(one, models.digest, place) for one, place in zip(methods, places, strict=True)]
+    others: dict[str, ModelCard] = {}
+
+    def digest_of(name: str, pointer: str) -> str:
+        other = models.named(name, pointer)
+        others[other.digest] = other
+        return other.digest
+
+    methods = [with_models(one, digest_of, place) for one, place in zip(methods, places, strict=True)]
     if request.input is not None and request.input.dataset is not None:
         methods = [_over_items(method, request.input) for method in methods]
     given = given or read_inputs(request, body, card, settings)
@@ -142,6 +151,7 @@ def checked_request(body: Body, terms: Terms, models: Served, settings: Settings
         body.size,
         sent,
         places,
+        others=others,
         precision=settings.precision,
     )
 

@@ -98,11 +98,10 @@ class Served:
             f"workers with WHENCE_PRECISION={self.precision}, or the API without it"
         )
 
-    def digest(self, name: str, pointer: str) -> str:
-        """Of a model named by its name, NAME@DIGEST or a digest that is served; raises as `card`."""
-        if any(digest == name for _, digest in self.versions):
-            return name
-        return self.card(name, pointer).digest
+    def named(self, name: str, pointer: str) -> ModelCard:
+        """The card of what a name, NAME@DIGEST or a digest that is served stands for; raises as `card`."""
+        found = next((card for (_, digest), card in self.versions.items() if digest == name), None)
+        return found or self.card(name, pointer)
 
     def check_required(self, names: Iterable[str]) -> None:
         """Raise ModelLoading where one of these is not served, with the reason where there is one."""

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from workers.explanation.card import InputSpec, ModelCard
-from workers.explanation.names.dataset_classes import classes_by_name, classes_in, two_ways, unknown
+from workers.explanation.names.dataset_classes import classes_by_name, classes_for, classes_in, two_ways, unknown
 from workers.methods.method import parse_method
 
 SET, OTHER = ("sha256:" + digit * 64 for digit in "12")
 
 
 def card_of(**fields: Any) -> ModelCard:
-    return ModelCard(name="toy", digest="", input=InputSpec(shape=(1,)), **fields)
+    return ModelCard(**{"name": "toy", "digest": "", "input": InputSpec(shape=(1,)), **fields})
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,24 @@ def test_of_a_lone_class(names: Sequence[str], labels: tuple[str, ...], found: t
 def test_of_a_method_those_datasets_alone_that_it_names_at_any_depth() -> None:
     card = card_of(outputs=(3,), labels=("ant", "bee", "cat"))
     method = parse_method({"name": "at_temperature", "fitted": {"name": "temperature", "dataset": SET}})
-    assert classes_in(method, {SET: ("cat", "ant"), OTHER: ("bee",)}.__getitem__, card) == {SET: (2, 0)}
-    assert classes_in(method, {SET: ("0", "1")}.__getitem__, card) == {}
+    assert classes_in(method, {SET: ("cat", "ant"), OTHER: ("bee",)}.__getitem__, card, {}) == {SET: (2, 0)}
+    assert classes_in(method, {SET: ("0", "1")}.__getitem__, card, {}) == {}
+
+
+def test_a_held_method_has_the_classes_that_it_would_have_by_itself() -> None:
+    names = {SET: ("cat", "ant"), OTHER: ("0", "1")}
+    cards = {
+        digest: card_of(outputs=(3,), labels=labels, digest=digest)
+        for digest, labels in {"own": ("ant", "bee", "cat"), "far": ("cat", "bee", "ant"), "plain": ()}.items()
+    }
+    fitted = parse_method({"name": "temperature", "dataset": SET})
+    held = {"name": "at_temperature", "fitted": {"name": "temperature", "dataset": SET}}
+    method = parse_method({"name": "resampling", "of": held, "models": ["far", "plain"]})
+    found = classes_in(method, names.__getitem__, cards["own"], cards)
+    assert sorted(found.values()) == [(0, 2), (2, 0)]
+    for digest, card in cards.items():
+        assert classes_for(fitted, digest, found, "own") == classes_in(fitted, names.__getitem__, card, {})
+    assert classes_for(method, "own", found, "own") == found
+    swapped = parse_method({"name": "resampling", "of": held, "models": ["own"]})
+    expected = classes_in(swapped, names.__getitem__, cards["far"], cards)
+    assert classes_for(swapped, "far", found, "own") == expected

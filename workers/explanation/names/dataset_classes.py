@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from workers.explanation.card import ModelCard
-from workers.explanation.names.references import own_datasets
+from workers.explanation.names.references import own_datasets, own_models
 
 MOST_DIGITS = 9
-Classes: TypeAlias = Mapping[str, tuple[int, ...]]  # by the dataset's digest, for each of its classes the model's
+# By the dataset's digest, for each of its classes the model's; of another model that a method names by both digests.
+Classes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 
 def is_binary(card: ModelCard) -> bool:
@@ -30,10 +31,33 @@ def classes_by_name(names: Sequence[str], card: ModelCard) -> tuple[int, ...]:
     return () if found == tuple(range(len(names))) else found
 
 
-def classes_in(method: object, names_of: Callable[[str], Sequence[str]], card: ModelCard) -> Classes:
-    """As `classes_by_name`, of each dataset that a method names by its digest; of most there is nothing to say."""
-    found = {digest: classes_by_name(names_of(digest), card) for digest in own_datasets(method)}
-    return {digest: classes for digest, classes in found.items() if classes}
+def classes_in(
+    method: object, names_of: Callable[[str], Sequence[str]], card: ModelCard, others: Mapping[str, ModelCard]
+) -> Classes:
+    """As `classes_by_name`, of each dataset that a method names by its digest; of most there is nothing to say.
+
+    `others` has the cards of all models that it names, by their digests, which look at the same datasets.
+    """
+    cards = {**others, card.digest: card}
+    return _keyed(method, card.digest, lambda data, model: classes_by_name(names_of(data), cards[model]))
+
+
+def classes_for(method: object, model: str, classes: Classes, own: str) -> Classes:
+    """Of the classes of a job whose model has the digest `own` those of a method held in its, as of a job by itself.
+
+    That is of `model`: the same, or another that the job's method names.
+    """
+    return _keyed(method, model, lambda data, of: classes.get(_key(data, of, own), ()))
+
+
+def _keyed(method: object, own: str, classes_of: Callable[[str, str], tuple[int, ...]]) -> Classes:
+    models = {own, *own_models(method)}
+    found = {_key(data, model, own): classes_of(data, model) for data in own_datasets(method) for model in models}
+    return {key: classes for key, classes in found.items() if classes}
+
+
+def _key(dataset: str, model: str, own: str) -> str:
+    return dataset if model == own else f"{dataset} {model}"
 
 
 def _of_a_lone_class(names: Sequence[str], card: ModelCard) -> tuple[int, ...]:

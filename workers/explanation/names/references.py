@@ -76,6 +76,11 @@ def own_datasets(value: object, pointer: str = "/method") -> dict[str, str]:
     return _found(value, _DatasetName, pointer)
 
 
+def own_models(value: object, pointer: str = "/method") -> dict[str, str]:
+    """The same of all models."""
+    return _found(value, _ModelName, pointer)
+
+
 def _found(value: object, kind: type[str], pointer: str) -> dict[str, str]:
     found: dict[str, str] = {}
 

@@ -28,8 +28,7 @@ from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import ExplainError, InputError, InvalidDataset, InvalidParameter
 from workers.explanation.images.decoding import prepare
 from workers.explanation.inputs import ONE, laid
-from workers.explanation.names.dataset_classes import Classes, classes_in
-from workers.explanation.names.references import own_datasets
+from workers.explanation.names.dataset_classes import Classes, classes_for
 from workers.explanation.target import Target
 from workers.explanation.tensors import as_float32
 from workers.jobs.job import Job
@@ -212,10 +211,8 @@ class Supplied:
             return found if found is not None else self.stock.obtain(model, job, self.report)
 
     def _classes(self, model: Function, method: Method) -> Classes:
-        """Those of the job, for a method that it holds; of another model the labels that it has here."""
-        if model.card.digest != self.own.card.digest:
-            return classes_in(method, lambda digest: self.stock.datasets.card(digest).classes, model.card)
-        return {digest: self.classes[digest] for digest in own_datasets(method) if digest in self.classes}
+        """Those of the job, for a method that it holds, of its own model or of another that it names."""
+        return classes_for(method, model.card.digest, self.classes, self.own.card.digest)
 
 
 @dataclass(frozen=True)
