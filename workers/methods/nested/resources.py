@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,11 +16,11 @@ from workers.methods.method import Method
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """A dataset with the same added to every input."""
+class Changed:
+    """A dataset of which each input is another one; `change` takes some (n, *shape)."""
 
     given: Dataset
-    shift: Tensor
+    change: Callable[[Tensor], Tensor]
 
     @property
     def digest(self) -> str:
@@ -44,7 +44,7 @@ class Shifted:
 
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:
         for part in self.given.batches(size, start):
-            yield replace(part, x=part.x.to(self.shift) + self.shift)
+            yield replace(part, x=self.change(part.x))
 
 
 @dataclass
@@ -74,8 +74,8 @@ class Refitted(Unkept):
     states: dict[Method, Mapping[str, Any]] = field(default_factory=dict)
 
     def dataset(self, name: str) -> Dataset:
-        found = self.wrapped.dataset(name)
-        return found if self.shift is None else Shifted(found, self.shift)
+        found, shift = self.wrapped.dataset(name), self.shift
+        return found if shift is None else Changed(found, lambda x: x.to(shift) + shift)
 
     def state(self, model: Model, method: Method) -> Mapping[str, Any]:
         if method not in self.states:

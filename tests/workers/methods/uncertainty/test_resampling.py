@@ -35,7 +35,7 @@ def test_over_models_mean_std_and_effect_are_those_of_their_maps() -> None:
         pairs = np.corrcoef(maps[:, at].reshape(3, -1))[np.triu_indices(3, 1)]
         assert row.info["correlation"] == pytest.approx(pairs.mean(), rel=1e-4)
     resources.models["other"] = model_of(nn.Linear(4, 2), (4,))
-    with pytest.raises(InvalidParameter, match=r"takes \[4\] and returns \[2\]"):
+    with pytest.raises(InvalidParameter, match=r"an input of the shape \[4\], and toy \[1, 8, 8\]"):
         explained(models[0], "resampling", x, 1, of=GXI, models=["other"], resources=resources)
 
 

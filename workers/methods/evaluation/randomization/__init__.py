@@ -36,7 +36,7 @@ class Randomization(Method):
     needs = frozenset({"graph"})
     cost = "tens of passes"
     takes_input: ClassVar[bool] = UNLESS_DATASET
-    revision = 2
+    revision = 3
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None
@@ -92,10 +92,9 @@ class Randomization(Method):
     def _served(self, model: Model, batch: Batch, _: int) -> list[Stranger]:
         from workers.methods.evaluation.randomization.shuffled_weights import Stranger
         from workers.methods.nested.attributions import refuse
-        from workers.methods.nested.reimplementation import check_alike
+        from workers.methods.nested.other_models import counterpart
 
         assert self.other is not None
-        other = batch.resources.model(self.other)
-        check_alike(model, other)
+        other, resources = counterpart(model, batch, self.other, "/method/other")
         refuse(other, self.of)
-        return [Stranger(other, batch.resources)]
+        return [Stranger(other, resources)]

@@ -13,6 +13,7 @@ from workers.engine.model.model import Model
 from workers.methods.evaluation.randomization.shuffled_weights import Stranger
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
+from workers.methods.nested.other_models import taken
 from workers.methods.nested.own_places import likeness, ranked
 
 
@@ -43,19 +44,18 @@ class Sanity:
         if seed not in self.known:
             self.known[seed] = self.made(seed)
         strangers, wanted = self.known[seed], self.model.resolve(batch)
-        own, columns = self._ranks(batch, attributions(self.model, batch, self.of)), []
+        own, columns = self._ranks(self.model, batch), []
         for done, stranger in enumerate(strangers):
             there = Batch(
-                batch.x,
+                taken(batch.x, self.model, stranger.model),
                 batch.targets if self.own_target else wanted,
                 batch.seeds,
                 batch.report,
                 resources=stranger.resources,
             )
-            found = attributions(stranger.model, there, self.of)
-            columns.append(likeness(own, self._ranks(batch, found)))
+            columns.append(likeness(own, self._ranks(stranger.model, there)))
             batch.report(done + 1, len(strangers), "models")
         return torch.stack(columns, 2)
 
-    def _ranks(self, batch: Batch, maps: Sequence[Tensor]) -> list[Tensor]:
-        return ranked(self.model, batch, maps, self.magnitudes, channels=False)
+    def _ranks(self, model: Model, batch: Batch) -> list[Tensor]:
+        return ranked(model, batch, attributions(model, batch, self.of), self.magnitudes, channels=False)

@@ -31,7 +31,7 @@ class ExpectedGradients(Method):
     question = "How is the difference in score between typical inputs and this one shared among the features?"
     needs = frozenset({"gradients"})
     cost = "hundreds of passes"
-    revision = 3
+    revision = 4
     reduced = True
 
     samples: int = Field(default=100, ge=1, le=10000, description="Random baselines, each with one point of its line.")
@@ -66,8 +66,9 @@ class ExpectedGradients(Method):
         else:
             baselines = compute.gaussian(model, batch, sources, self.width, self.noise_of)
         found = compute.expect(model, batch, self.samples, sources, baselines)
+        sums = found.sums
         return Attribution(
-            {"attribution": found.moments.mean, "standard_error": found.moments.standard_error},
+            {"attribution": sums.mean(self.samples), "standard_error": sums.standard_error(self.samples)},
             [(Check("completeness", *pair),) for pair in zip(found.expected, found.observed, strict=True)],
             [{"samples": self.samples, "completeness_error": error} for error in found.errors],
         )

@@ -16,15 +16,15 @@ from workers.engine.perturbation.chunks import sweep
 from workers.engine.perturbation.extents import bounds, extent
 from workers.engine.perturbation.random_numbers import drawing
 from workers.explanation.perturbation import NoiseOf
-from workers.methods.nested.noisy_copies import Moments
+from workers.methods.nested.map_sums import MapSums
 
 Draw: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (rows, samples) -> baselines (k, *shape); samples in order
 
 
 class Expectation(NamedTuple):
-    """Moments of the samples' attributions, and by row what they should sum to, do, and that sum's standard error."""
+    """The samples' attributions, and by row what they should sum to, do, and that sum's standard error."""
 
-    moments: Moments
+    sums: MapSums
     expected: list[float]
     observed: list[float]
     errors: list[float]
@@ -34,7 +34,7 @@ def expect(model: Model, batch: Batch, samples: int, sources: list[torch.Generat
     """The gradient at a random point of the line from a baseline, times the line, over `samples` baselines."""
     wanted, flat = model.resolve(batch), (-1, *[1] * (batch.x.dim() - 1))
     nodes = torch.stack([torch.rand(samples, generator=source) for source in sources]).to(batch.x)
-    total, square = torch.zeros_like(batch.x), torch.zeros_like(batch.x)
+    found = MapSums(len(batch), model.card.input)
     begins, sums = (torch.zeros(len(batch), samples, dtype=torch.float64) for _ in range(2))
     for rows, at in sweep(model, batch, samples, "samples"):
         start = hold(baselines(rows, at), batch.x[rows], model.card.input)
@@ -42,8 +42,7 @@ def expect(model: Model, batch: Batch, samples: int, sources: list[torch.Generat
         line = batch.x[rows] - start
         _, gradients = model.gradient(start + line * nodes[rows, at].view(flat), targets)
         values = gradients * line
-        total.index_add_(0, rows.to(total.device), values)
-        square.index_add_(0, rows.to(total.device), values.square())
+        found.add(rows, values)
         with torch.no_grad():
             begins[rows, at] = model.scores(start, targets).double().cpu()
         sums[rows, at] = values.double().flatten(1).sum(1).cpu()
@@ -51,8 +50,7 @@ def expect(model: Model, batch: Batch, samples: int, sources: list[torch.Generat
         ends = torch.cat([model.scores(batch.x[i : i + 1], wanted[i : i + 1]) for i in range(len(batch))])
     due = ends.double().cpu()[:, None] - begins
     errors = (sums - due).std(1, correction=min(1, samples - 1)) / samples**0.5
-    moments = Moments(total / samples, square / samples, samples)
-    return Expectation(moments, due.mean(1).tolist(), sums.mean(1).tolist(), errors.tolist())
+    return Expectation(found, due.mean(1).tolist(), sums.mean(1).tolist(), errors.tolist())
 
 
 def from_dataset(model: Model, batch: Batch, name: str, samples: int, sources: list[torch.Generator]) -> Draw:

@@ -31,6 +31,7 @@ class McDropout(Method):
     question = "Does the explanation hold when other units are dropped, and which other classes does it waver to?"
     needs = frozenset({"graph"})
     cost = "hundreds of passes"
+    revision = 2
 
     of: Attributing = Field(default="lrp", description="The method whose attributions are sampled.")  # type: ignore[assignment]  # validated from its name
     samples: int = Field(default=100, ge=1, le=10000, description="Passes, each with units dropped by chance.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,30 +18,8 @@ from workers.explanation.errors import Instead, MethodNotApplicable
 from workers.explanation.target import ClassTarget
 from workers.methods.extent import Extent
 from workers.methods.method import Method
+from workers.methods.nested.map_sums import MapSums
 from workers.methods.uncertainty.mc_dropout.dropout_model import Stochastic
-
-
-@dataclass
-class Sums:
-    """Sums of maps, and of their squares, in float64."""
-
-    sum: Tensor = field(default_factory=lambda: torch.zeros(()))
-    square: Tensor = field(default_factory=lambda: torch.zeros(()))
-
-    def add(self, slots: int, at: Tensor, values: Tensor) -> None:
-        """Add values (k, *map) to the slots `at`."""
-        values = values.double()
-        if self.sum.dim() == 0:
-            self.sum = values.new_zeros((slots, *values.shape[1:]))
-            self.square = torch.zeros_like(self.sum)
-        self.sum.index_add_(0, at.to(values.device), values)
-        self.square.index_add_(0, at.to(values.device), values.square())
-
-    def mean(self, counts: Tensor | int) -> Tensor:
-        return self.sum / counts
-
-    def std(self, counts: Tensor | int) -> Tensor:
-        return (self.square / counts - self.mean(counts).square()).clamp(min=0).sqrt()
 
 
 @dataclass(frozen=True)
@@ -51,8 +29,8 @@ class Observed:
     `by_class` has a slot for each, with `shares` (n, count) samples in it; `predicted` (n, count) said that class.
     """
 
-    target: Sums
-    by_class: Sums
+    target: MapSums
+    by_class: MapSums
     classes: Tensor
     shares: Tensor
     predicted: Tensor
@@ -112,14 +90,15 @@ def observe(
     wanted, sources = model.resolve(batch), batch.generators()
     classes = leading(model, batch, count) if approach != "target" else torch.zeros(len(batch), 0, dtype=torch.long)
     size, total = model.chunk if of.passes(Extent(model.card)) == 1 else 1, len(batch) * samples
-    target, by_class, outputs = Sums(), Sums(), []
+    target, by_class = (MapSums(slots, model.card.input) for slots in (len(batch), classes.numel()))
+    outputs = []
     shares, predicted = torch.zeros(classes.numel()), torch.zeros(classes.numel())
     for start in range(0, total, size):
         rows = torch.arange(start, min(start + size, total)) // samples
         twin = net.twin([sources[row] for row in rows])
         seeds = [getattr(of, "seed", 0)] * len(rows)
         inner = Batch(batch.x[rows], [wanted[row] for row in rows], seeds, resources=batch.resources)
-        target.add(len(batch), rows, of.explain(twin, inner).arrays["attribution"])
+        target.add(rows, of.explain(twin, inner).arrays["attribution"].double())
         if classes.numel():
             outputs.append(target_masks.totals(twin.outputs(inner).detach().cpu()))
             said = classes[rows] == outputs[-1].argmax(1, keepdim=True)
@@ -128,7 +107,7 @@ def observe(
             for asked, slot, among in _questions(approach, classes[rows], outputs[-1].argmax(1), said, slots):
                 other = inner.sharing([ClassTarget(index=index) for index in asked], seeds)
                 values = of.explain(twin, other).arrays["attribution"]
-                by_class.add(classes.numel(), slot[among], values[among.to(values.device)])
+                by_class.add(slot[among], values[among.to(values.device)].double())
                 shares.index_add_(0, slot[among], torch.ones(int(among.sum())))
         batch.report(min(start + size, total), total, "samples")
     stacked = torch.cat(outputs).view(len(batch), samples, -1) if outputs else torch.zeros(())

@@ -29,7 +29,7 @@ class Resampling(Method):
     citation = "Strother et al. 2002, The NPAIRS data analysis framework; Hansen, Rieger 2019, book ch. 3.3"
     question = "Which parts of the map would stand if the data or the model had been another?"
     cost = "thousands of passes"
-    revision = 2
+    revision = 3
 
     of: Attributing = Field(default="pattern_attribution", description="The method whose maps are compared.")  # type: ignore[assignment]  # validated from its name
     models: Annotated[tuple[ModelName, ...], Field(max_length=100)] = Field(
@@ -56,6 +56,6 @@ class Resampling(Method):
             found = over_halves(model, batch, self.of, self.splits)
         told = {"models": len(self.models) + 1} if self.models else {"splits": self.splits}
         return Attribution(
-            {"attribution": found.mean, "std": found.std, "effect": found.effect()},
+            {"attribution": found.mean, "std": found.std(), "effect": found.effect()},
             info=[{**told, "correlation": each} for each in found.agreement],
         )

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 class SmoothGrad(Method):
     """The mean, mean square or variance of a method's attributions under Gaussian noise on the input (S3 eq. 6).
 
-    Shape and units of the inner method's attribution (squared for `square` and `variance`). `standard_error` holds the
-    standard error of each value of the mean. Source: Smilkov et al. 2017; VarGrad: Adebayo et al. 2018.
+    Shape and units of the inner method's attribution (squared for `square` and `variance`; of a token, of its sum over
+    the embedding). `standard_error` holds the standard error of each value of the mean. Source: Smilkov et al. 2017;
+    VarGrad: Adebayo et al. 2018.
     """
 
     citation = "Smilkov et al. 2017, SmoothGrad: removing noise by adding noise; Adebayo et al. 2018 (VarGrad)"
     question = "What does the method say once the noise of a single gradient is averaged away?"
     cost = "tens of passes"
-    revision = 3
+    revision = 4
     reduced = True
 
     of: AnyMethod = Field(default="gradient", description="The method that is averaged.")  # type: ignore[assignment]  # validated from its name
@@ -58,9 +59,11 @@ class SmoothGrad(Method):
         self.of.refuse(model)
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
-        from workers.methods.nested.noisy_copies import sample
+        from workers.methods.gradient.smooth_grad.noisy_copies import sample
 
-        moments = sample(model, batch, self.of, self.samples, self.noise, self.noise_of)
+        found = sample(model, batch, self.of, self.samples, self.noise, self.noise_of)
         if self.reduce == "mean":
-            return Attribution({"attribution": moments.mean, "standard_error": moments.standard_error})
-        return Attribution({"attribution": moments.square if self.reduce == "square" else moments.variance})
+            error = found.standard_error(self.samples)
+            return Attribution({"attribution": found.mean(self.samples), "standard_error": error})
+        reduced = found.mean_square if self.reduce == "square" else found.variance
+        return Attribution({"attribution": reduced(self.samples)})

@@ -14,6 +14,8 @@ from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.explanation.errors import InvalidParameter
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
+from workers.methods.nested.map_sums import as_told
+from workers.methods.nested.other_models import taken
 from workers.methods.nested.split_neurons import gap
 
 SAME = 1e-2  # of the score: models that differ by more do not compute the same function
@@ -26,10 +28,11 @@ def differences(
 
     `resources` are the second's. Raises InvalidParameter where the scores differ: then there is nothing to compare.
     """
-    there = Batch(batch.x, model.resolve(batch), batch.seeds, batch.report, resources=resources)
+    x = taken(batch.x, model, other)
+    there = Batch(x, model.resolve(batch), batch.seeds, batch.report, resources=resources)
     rows = torch.arange(len(batch))
-    unaltered = Copies(rows, lambda at: batch.x[at])
-    first, second = altered_scores(model, batch, unaltered), altered_scores(other, there, unaltered)
+    first = altered_scores(model, batch, Copies(rows, lambda at: batch.x[at]))
+    second = altered_scores(other, there, Copies(rows, lambda at: x[at]))
     off = (first - second).abs() / first.abs().clamp(min=1e-6)
     if bool((off > SAME).any()):
         worst = int(off.argmax())
@@ -39,19 +42,7 @@ def differences(
             pointer="/method/other",
         )
     pairs = zip(attributions(model, batch, of), attributions(other, there, of), strict=True)
-    found = torch.stack([gap(one, another) for one, another in pairs], 1)
+    found = torch.stack(
+        [gap(as_told(one, model.card.input), as_told(another, other.card.input)) for one, another in pairs], 1
+    )
     return {"scores": found, "first": first[:, None].expand_as(found), "second": second[:, None].expand_as(found)}
-
-
-def check_alike(model: Function, other: Function) -> None:
-    """Raise InvalidParameter for a second model of other inputs or outputs."""
-    for what, one, two in (
-        ("input", model.card.input.shape, other.card.input.shape),
-        ("output", model.card.outputs, other.card.outputs),
-    ):
-        if one != two:
-            raise InvalidParameter(
-                f"{other.card.name} has an {what} of the shape {list(two)}, and {model.card.name} one of {list(one)}; "
-                "they must be alike",
-                pointer="/method/other",
-            )

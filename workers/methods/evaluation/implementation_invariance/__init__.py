@@ -33,7 +33,7 @@ class ImplementationInvariance(Method):
     citation = "Sundararajan et al. 2017, Axiomatic attribution for deep networks; book ch. 13.3.3"
     question = "Does the explanation depend on how the function is built, or on the function alone?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
-    revision = 2
+    revision = 3
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None
@@ -60,22 +60,25 @@ class ImplementationInvariance(Method):
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         from workers.engine.perturbation.ties import untied
+        from workers.methods.evaluation.implementation_invariance.reimplementation import differences
         from workers.methods.nested.attributions import refuse
         from workers.methods.nested.evaluation import judge
-        from workers.methods.nested.reimplementation import check_alike, differences
+        from workers.methods.nested.other_models import counterpart, has_ids
         from workers.methods.nested.resources import Refitted
         from workers.methods.nested.split_neurons import split
 
         resources: Resources = Refitted(batch.resources)
+        noise = self.noise
+        other: Function
         if self.other is None:
             other, layers = split(self.graph_of(model, SPLIT), self.theta)
         else:
-            other, layers, resources = batch.resources.model(self.other), [], batch.resources
-            check_alike(model, other)
+            (other, resources), layers = counterpart(model, batch, self.other, "/method/other"), []
+            noise = 0.0 if has_ids(model.card.input) else noise  # on one model's vectors it is none of the other's
         refuse(other, self.of)
 
         def measure(rows: Batch, _: Items | None) -> dict[str, Tensor]:
-            return differences(model, other, resources, untied(model, rows, self.noise), self.of)
+            return differences(model, other, resources, untied(model, rows, noise), self.of)
 
         about = {"better": "lower", "measure": "relative difference", "split": layers}
         return judge(model, batch, self, measure, about)
