@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from tests.resources import InMemory, in_memory
-from tests.toys import model_of
+from tests.toys import model_of, net
 from tests.workers.methods.synthesis.test_prior_table import SLOW, linear, made
 from workers.engine.model.function import Function
+from workers.explanation.card import ImageSpec, InputSpec
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.names.references import with_models
-from workers.explanation.target import ValueTarget
+from workers.explanation.target import ClassTarget, ValueTarget
 from workers.methods.catalogue import parse_method
 
 W = [1.0, -2.0, 0.5]
@@ -131,6 +132,22 @@ def test_a_model_that_does_not_fit_is_named(kind: str, module: nn.Module, size: 
     with pytest.raises(InvalidParameter, match=why) as error:
         made(model, ValueTarget(), resources, priors=[{"kind": "clip"}, {"kind": kind, "model": "second"}])
     assert error.value.pointer == "/method/priors/1/model"
+
+
+@pytest.mark.parametrize(("mean", "fits"), [(0.5, True), (0.2, False)])
+def test_one_of_pictures_in_other_numbers_is_refused(mean: float, fits: bool) -> None:
+    picture = InputSpec(kind="image", shape=(1, 8, 8), image=ImageSpec(mode="L", mean=(mean,), std=(0.5,)))
+    whole = nn.Sequential(nn.Flatten(), nn.Linear(64, 1))
+    resources = in_memory(torch.zeros(1, 3))
+    resources.models["second"] = model_of(whole, (1, 8, 8), output="value", input=picture)
+    model = model_of(net(), (1, 8, 8), image=True)
+    asked: dict[str, Any] = {"steps": 1, "priors": [{"kind": "density", "model": "second"}]}
+    if fits:
+        made(model, ClassTarget(index=1), resources, **asked)
+        return
+    with pytest.raises(InvalidParameter, match=r"toy takes pictures with mode L, scale 1.0, mean \[0.2\]") as error:
+        made(model, ClassTarget(index=1), resources, **asked)
+    assert error.value.pointer == "/method/priors/0/model"
 
 
 @pytest.mark.parametrize("asked", [{"priors": [{"kind": "density", "model": "far"}]}, {"generator": "far"}])

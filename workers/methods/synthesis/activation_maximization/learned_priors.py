@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
 from workers.explanation.priors import Density, Learned, Prior
 
@@ -30,13 +32,14 @@ class LearnedPrior:
         return -self.prior.weight * (pull * moved).flatten(1).sum(1)
 
 
-def learned_priors(batch: Batch, chosen: Sequence[Prior], shape: Sequence[int]) -> tuple[LearnedPrior, ...]:
-    """The learned ones among the priors, for what is moved, which has this shape.
+def learned_priors(batch: Batch, chosen: Sequence[Prior], moved: InputSpec) -> tuple[LearnedPrior, ...]:
+    """The learned ones among the priors, for what is moved.
 
-    Raises InvalidParameter, naming the model, for one that takes another shape, or gives no density or no such thing.
+    Raises InvalidParameter, naming the model, for one that takes another shape or colours otherwise, or gives no
+    density or no such thing.
     """
     return tuple(
-        LearnedPrior(prior, _fitting(batch, prior, f"/method/priors/{i}/model", tuple(shape)))
+        LearnedPrior(prior, _fitting(batch, prior, f"/method/priors/{i}/model", moved))
         for i, prior in enumerate(chosen)
         if isinstance(prior, Learned)
     )
@@ -54,13 +57,20 @@ def with_graph(batch: Batch, name: str, pointer: str) -> Model:
     return found
 
 
-def _fitting(batch: Batch, prior: Learned, pointer: str, shape: tuple[int, ...]) -> Model:
-    found = with_graph(batch, prior.model, pointer)
+def _fitting(batch: Batch, prior: Learned, pointer: str, moved: InputSpec) -> Model:
+    found, shape = with_graph(batch, prior.model, pointer), moved.shape
     takes, gives = tuple(found.card.input.shape), tuple(found.card.outputs)
     if takes != shape:
         raise InvalidParameter(
             f"{found.card.name} takes the shape {list(takes)}, and what is moved has the shape {list(shape)}; name a "
             "model of that shape",
+            pointer=pointer,
+        )
+    colours, own = _colours(found.card.input), _colours(moved)
+    if colours and own and colours != own:
+        raise InvalidParameter(
+            f"{found.card.name} takes pictures with {_told(colours)}, and what is moved has {_told(own)}; name a model "
+            "whose card says the same",
             pointer=pointer,
         )
     wanted = "one number" if isinstance(prior, Density) else f"the shape {list(shape)}"
@@ -71,3 +81,12 @@ def _fitting(batch: Batch, prior: Learned, pointer: str, shape: tuple[int, ...])
             pointer=pointer,
         )
     return found
+
+
+def _colours(spec: InputSpec) -> dict[str, Any]:
+    """What the numbers of a picture stand for; nothing of other inputs."""
+    return spec.image.model_dump(mode="json", include={"mode", "scale", "mean", "std"}) if spec.image else {}
+
+
+def _told(colours: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in colours.items())

@@ -14,6 +14,7 @@ from workers.engine.data.preview import Preview
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.engine.model.outputs import has_chances
+from workers.explanation.card import InputSpec
 from workers.explanation.errors import Instead, InvalidParameter, InvalidTarget, MethodNotApplicable
 from workers.explanation.priors import Prior
 from workers.explanation.request_target import parse_targets
@@ -62,7 +63,8 @@ def make(model: Model, batch: Batch, wish: Wish) -> Made:
     target, source = batch.targets[0], batch.generators()[0] if len(batch) else _source(batch)
     objective = Objective(model, terms(target, _also(model, wish.also)), wish.selective)
     space = _space(model, batch, wish, target, source)
-    learned = learned_priors(batch, wish.priors, space.start.shape[1:])
+    spec = model.card.input if wish.generator is None else InputSpec(shape=tuple(space.start.shape[1:]))
+    learned = learned_priors(batch, wish.priors, spec)
     priors = Priors(wish.priors, model.card.input, initial_inputs.span(model), learned)
     asked = asks_for_items(wish.priors)
     items = initial_inputs.moments(model, batch, wish.dataset or "", target) if asked else None
