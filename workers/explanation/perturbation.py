@@ -12,7 +12,8 @@ Segments = Annotated[
     Field(
         description="How the input is cut: slic or quickshift superpixels of an image, or a regular grid (windows "
         "along time, blocks of a volume, each feature of a flat input); a text by word or by token, but for "
-        "those that its tokenizer adds. By default slic for images, word for texts, token for ids, else grid."
+        "those that its tokenizer adds, and images beside it by slic. By default slic for images, word for texts, "
+        "token for ids, else grid."
     ),
 ]
 SegmentCount = Annotated[

@@ -179,9 +179,11 @@ class Method(BaseModel):
     def revisions(self) -> list[int]:
         """The revision of this method and of those it holds: part of a job's id.
 
-        One more where a probability is watched, which of a segmentation was a sum over its places and is now the mean.
+        One more where a probability is watched, which of a segmentation was a sum over its places and is now the mean;
+        and where texts are cut by word or token, beside which pictures were cut by quickshift and now are by slic.
         """
         own = self.revision + (getattr(self, "score", None) == "probability")
+        own += getattr(self, "segments", None) in ("word", "token")
         return [own, *(r for held in self.inner() for r in held.revisions())]
 
 

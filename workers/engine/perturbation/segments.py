@@ -160,7 +160,8 @@ def _of_parts(model: Function, x: Tensor, cut: Cut, count: int) -> NDArray[np.in
             continue
         own, piece = model.card.named[part.name], x[part.start : part.stop].view(part.shape)
         if cut != "grid" and own.kind == "image":
-            labels = _superpixels(own, input_range(own, x.device, x.dtype), piece, cut, count)
+            pixels: Cut = "quickshift" if cut == "quickshift" else "slic"  # a word says nothing of pictures
+            labels = _superpixels(own, input_range(own, x.device, x.dtype), piece, pixels, count)
         else:
             labels = grid(part.spatial_shape, count if part.channels is not None else part.shape[0])
         spread = labels if part.channels is None else np.expand_dims(labels, part.channels)

@@ -74,6 +74,25 @@ def test_segments_are_named_by_the_same_numbers_at_every_channel() -> None:
     assert told["segments.row"][0].tolist() == [4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("cut", ["word", "token"])
+def test_a_picture_beside_a_text_is_cut_as_ever(cut: str, plain: bool) -> None:
+    """Whatever the text is cut by; of one colour, too, where quickshift finds nothing to cut."""
+    _, model, rows = toy("image and text")
+    if plain:
+        rows["image"] = torch.full_like(rows["image"], 0.25)
+    batch = batch_of_inputs(model, rows, seeds=[0, 0, 0])
+    usual, found = (
+        named(method.explain(model, batch), model.card.input, method.of_places()).arrays
+        for method in (
+            parse_method({"name": "lime", "samples": 40, "count": 6, **by}) for by in ({}, {"segments": cut})
+        )
+    )
+    np.testing.assert_array_equal(found["segments.image"], usual["segments.image"])
+    judge = parse_method({"name": "word_deletion", "of": ["gradient"], "steps": 4, "segments": cut})
+    assert bool(judge.explain(model, batch).arrays["curves"].isfinite().all())
+
+
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_a_patch_is_of_one_input_and_its_mean_of_one_channel(side: int) -> None:
     _, model, rows = toy("image and text")
