@@ -16,6 +16,8 @@ from workers.contract import catalogue
 
 MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
 
+NAMELESS = ("state", "graph")  # kinds of which no array has the name
+
 Meta = dict[str, Any]
 
 
@@ -34,8 +36,11 @@ def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
 
 def possible(kind: str) -> tuple[str, ...]:
     """The media types that a result of this kind may be given as; which it is, is known once it is there."""
+    if kind == "collection":
+        return (JSON, PNG, HTML)
     forms = ("png",) if kind == "attribution" else tuple(DRAWINGS.get(kind, ()))
-    return (JSON, *(MEDIA[form] for form in forms), NPY, SAFETENSORS, HTML)
+    numbers = () if kind in NAMELESS else (NPY, SAFETENSORS)
+    return (JSON, *(MEDIA[form] for form in forms), *numbers, HTML)
 
 
 def result_document(meta: Meta) -> Meta:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load
 
+from service.explanations.documents import possible
 from tests.orders import work
 from tests.resources import InMemory, in_memory
 from tests.service.fakes import FakeQueue
@@ -75,6 +76,19 @@ async def test_a_result_is_drawn_in_the_forms_of_its_kind(
             assert addressed.status_code in (404, 422)
     page = await client.get(f"{URL}/{key}", headers={"accept": "text/html"})
     assert b"data:image/png;base64," in page.content
+
+
+@pytest.mark.parametrize(
+    "method",
+    [method for method, *_ in ASKED] + [{"name": name} for name in ("gradient", "activation_rates", "neon_fit")],
+)
+async def test_a_refusal_beforehand_names_what_there_will_be(
+    client: httpx.AsyncClient, queue: FakeQueue, model: Model, resources: InMemory, method: dict[str, object]
+) -> None:
+    key = put(queue, model, resources, **method)
+    for media in possible((await client.get(f"{URL}/{key}")).json()["kind"]):
+        answer = await client.get(f"{URL}/{key}", headers={"accept": media})
+        assert answer.status_code == 200, media
 
 
 @pytest.mark.parametrize("method", [method for method, *_ in ASKED] + [{"name": "gradient"}, {"name": "predict"}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from workers.explanation.card import InputSpec, Part
-from workers.explanation.inputs import ONE, explained, words_of
-from workers.explanation.result import Attribution, Result
+from workers.explanation.inputs import ONE, explained, is_beside, words_of
+from workers.explanation.result import Attribution, Result, Synthesis
 
 
 def separate(x: Tensor, spec: InputSpec, name: str) -> dict[str, Tensor]:
@@ -76,14 +76,17 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
 
     So have maps of several classes, `by_class.NAME` (classes, *shape). That of a lone input that has no name is called
     as it was. Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has
-    was spread over its channels, and is gathered again.
+    was spread over its channels, and is gathered again. Of inputs themselves each is given, ids as they are.
     """
     if not spec.parts:
         return result
     arrays: dict[str, Any] = {}
     for name, array in result.arrays.items():
         several = isinstance(result, Attribution) and len(array.shape) > 2
-        if tuple(array.shape[2 if several else 1 :]) == spec.shape:
+        if isinstance(result, Synthesis) and tuple(array.shape[2:]) == spec.shape:
+            given = {part.name: piece(torch.as_tensor(array)[0], part)[None] for part in _given(spec)}
+            arrays.update({name if list(given) == [ONE] else f"{name}.{key}": one for key, one in given.items()})
+        elif tuple(array.shape[2 if several else 1 :]) == spec.shape:
             whole = torch.as_tensor(array)
             found = _of_inputs(whole.reshape(-1, *spec.shape), spec, maps)
             lone = list(found) == [ONE]
@@ -96,6 +99,11 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
         else:
             arrays[name] = array
     return replace(result, arrays=arrays)
+
+
+def _given(spec: InputSpec) -> Iterator[Part]:
+    """What a model is given, of all that is in a list."""
+    return (part for part in spec.parts if not part.embedding and not is_beside(part.name))
 
 
 def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tensor]:

@@ -21,7 +21,7 @@ class Difference(Method):
     """The map of one method less that of another, each scaled as asked (S0 Fig. 13).
 
     Shape of the input, or one channel where the two maps differ in their channels, which are summed then. The info has
-    the size (largest magnitude) of both maps before they were scaled. Source: S0 Fig. 13.
+    the size (largest magnitude, of a text that of a token) of both maps before they were scaled. Source: S0 Fig. 13.
     """
 
     citation = (
@@ -29,6 +29,7 @@ class Difference(Method):
     )
     question = "Where does one explanation say more than another, and where less?"
     cost = "tens of passes"
+    revision = 2
 
     of: Attributing = Field(default="integrated_gradients", description="The method whose map it is.")  # type: ignore[assignment]  # validated from its name
     less: Attributing = Field(default="input_times_gradient", description="The method whose map is taken off.")  # type: ignore[assignment]  # validated from its name
@@ -47,15 +48,17 @@ class Difference(Method):
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
         from workers.methods.nested.attributions import attributions
+        from workers.methods.nested.map_sums import as_stored, as_told
         from workers.methods.nested.ranks import summed_channels
 
-        maps = attributions(model, batch, (self.of, self.less))
+        spec = model.card.input
+        maps = [as_told(each, spec) for each in attributions(model, batch, (self.of, self.less))]
         if maps[0].shape != maps[1].shape:
-            maps = [summed_channels(each, model.card.input) for each in maps]
+            maps = [summed_channels(each, spec) for each in maps]
         sizes = [each.flatten(1).abs().amax(1).tolist() for each in maps]
         one, other = (self._scaled(each) for each in maps)
         info = [{"size": list(pair)} for pair in zip(*sizes, strict=True)]
-        return Attribution({"attribution": one - other}, info=info)
+        return Attribution({"attribution": as_stored(one - other, spec)}, info=info)
 
     def _scaled(self, values: Tensor) -> Tensor:
         """The map by its size; one of zeros stays."""

@@ -22,9 +22,9 @@ HIGHEST = 1e6  # of a ratio: where nothing lies outside the box
 def check(model: Function) -> None:
     """Raise MethodNotApplicable for an input without height and width."""
     if len(model.card.input.spatial_shape) != 2:
+        takes = ", ".join(f"{name} of the shape {list(spec.shape)}" for name, spec in model.card.named.items())
         raise MethodNotApplicable(
-            f"a box lies in an image, and the places of this model's input are {list(model.card.input.spatial_shape)}",
-            pointer="/method",
+            f"a box lies in an image with height and width, and {model.card.name} takes {takes}", pointer="/method"
         )
 
 

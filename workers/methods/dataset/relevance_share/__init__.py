@@ -31,6 +31,7 @@ class RelevanceShare(Method):
     needs = frozenset({"dataset"})
     takes_input = False
     cost = "thousands of passes"
+    revision = 2
 
     of: Attributing = Field(
         default={"name": "gradient", "reduce": "square"},  # type: ignore[assignment]  # validated from its parameters
@@ -47,9 +48,9 @@ class RelevanceShare(Method):
         return at.items(self.dataset, self.items) * self.of.passes(at)
 
     def refuse(self, model: Function) -> None:
-        from workers.methods.dataset.relevance_share.compute import place_axis
+        from workers.methods.dataset.relevance_share.compute import one_input, place_axis
 
-        place_axis(model.card.input, self.axis)
+        place_axis(one_input(model.card), self.axis)
         self.of.refuse(model)
 
     def explain(self, model: Function, batch: Batch) -> Scores:

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.explanation.card import InputSpec
-from workers.explanation.errors import Instead, InvalidParameter
+from workers.engine.model.inputs import named
+from workers.explanation.card import InputSpec, ModelCard
+from workers.explanation.errors import Instead, InvalidParameter, MethodNotApplicable
+from workers.explanation.inputs import explained
+from workers.explanation.result import Attribution
 from workers.explanation.target import Target
 from workers.methods.method import Method
 
@@ -55,14 +60,15 @@ def shares(
     model: Function, batch: Batch, of: Method, name: str, target: Target, axis: int | str, size: bool, most: int
 ) -> Shares:
     """The shares of a method's relevance at each place of an axis, over the items that the target is about."""
-    at = place_axis(model.card.input, axis)
-    found = Sums(model.card.input.shape[at])
+    spec = one_input(model.card)
+    at = place_axis(spec, axis)
+    found = Sums(spec.shape[at])
     for _, x in about(model, batch, name, target, found, "shares"):
         few, seed = x[: most - int(found.counts[1])], getattr(of, "seed", 0)
         if not len(few):
             break
         inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources, once=True)
-        values = of.explain(model, inner).arrays["attribution"].detach().double().cpu().numpy()
+        values = _of_that_input(of.explain(model, inner).arrays["attribution"], model.card, of)
         _check_axis(values.shape[at + 1], of, found)
         values = np.abs(values) if size else values
         found.add(values.sum(tuple(i for i in range(1, values.ndim) if i != at + 1)))
@@ -77,6 +83,23 @@ def shares(
     mean, square = found.sums / found.counts[0]
     std = np.sqrt(np.maximum(square - mean**2, 0))
     return Shares(mean, std, int(found.counts[0]), int(found.counts[1] - found.counts[0]))
+
+
+def one_input(card: ModelCard) -> InputSpec:
+    """The input that is explained; raises MethodNotApplicable where there are several."""
+    names = dict.fromkeys(part.name for part in explained(card.input))
+    if len(names) > 1:
+        raise MethodNotApplicable(
+            f"relevance is shared out along an axis of one input, and {card.name} has {', '.join(names)}",
+            pointer="/method",
+        )
+    return card.named[next(iter(names))] if names else card.input
+
+
+def _of_that_input(values: Tensor, card: ModelCard, of: Method) -> Floats:
+    """Of ids what each has, summed over what embeddings look up for it."""
+    (found,) = named(Attribution({"attribution": values.detach().double()}), card.input, of.of_places()).arrays.values()
+    return torch.as_tensor(found).cpu().numpy()
 
 
 def place_axis(spec: InputSpec, axis: int | str) -> int:

@@ -27,7 +27,7 @@ class Spray(Method):
     """
 
     kind = "clustering"
-    revision = 2
+    revision = 3
     citation = "Lapuschkin et al. 2019, Unmasking Clever Hans predictors and assessing what machines really learn"
     question = "In which ways does the model come to this decision, and is one of them a cheat?"
     needs = frozenset({"dataset"})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -13,10 +14,11 @@ from torch.nn.functional import adaptive_avg_pool1d, adaptive_avg_pool2d, adapti
 from workers.engine.data.labels import about, none_of
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
+from workers.engine.model.inputs import piece
 from workers.explanation.card import InputSpec
+from workers.explanation.inputs import explained
 from workers.explanation.target import Target
 from workers.methods.method import Method
-from workers.methods.nested.ranks import summed_channels
 
 _POOL: dict[int, Callable[[Tensor, Any], Tensor]] = {
     1: adaptive_avg_pool1d,
@@ -70,17 +72,24 @@ def heatmaps(
             break
         few, seed = x[:room], getattr(of, "seed", 0)
         inner = Batch(few, [target] * len(few), [seed] * len(few), resources=batch.resources, once=True)
-        values = summed_channels(of.explain(model, inner).arrays["attribution"], model.card.input)
-        found.add(numbers[:room], pooled(values, model.card.input, cells))
+        found.add(numbers[:room], places(of.explain(model, inner).arrays["attribution"], model.card.input, cells))
     if not len(found):
         raise none_of(name, target)
     return found
 
 
-def pooled(values: Tensor, spec: InputSpec, cells: int | None) -> Tensor:
+def places(values: Tensor, spec: InputSpec, cells: int | None) -> Tensor:
+    """Attributions (n, ...) summed over channels (n, *places); of several inputs, and of ids, one after the other."""
+    if not spec.parts:
+        axis = spec.channel_axis
+        return pooled(values if axis is None else values.sum(axis + 1), cells)
+    maps = [(piece(values, part), part.channels) for part in explained(spec)]
+    summed = [own if axis is None else own.sum(axis + 1) for own, axis in maps]
+    return torch.cat([pooled(own, cells).flatten(1) for own in summed], 1)
+
+
+def pooled(maps: Tensor, cells: int | None) -> Tensor:
     """Maps (n, *places), the axes longer than `cells` averaged down to so many."""
-    axis = spec.channel_axis
-    maps = values if axis is None else values.squeeze(axis + 1)
     sizes = [size if cells is None else min(size, cells) for size in maps.shape[1:]]
     if list(maps.shape[1:]) == sizes or len(sizes) not in _POOL:
         return maps

@@ -23,14 +23,15 @@ class Conservation(Method):
     """By how much the sum of the attributions misses the score, in shares of the score (S4 13.3.1).
 
     `scores` is |sum - expected| / |expected| (absolute where that is 0); `sums` and `expected` are what is compared,
-    `absolute` the sum of magnitudes, which a good explanation keeps bounded (equation 13.4). Over a dataset, means of
-    these. Source: S4 13.3.1.
+    `absolute` the sum of magnitudes (of a text those of its tokens), which a good explanation keeps bounded (equation
+    13.4). Over a dataset, means of these. Source: S4 13.3.1.
     """
 
     kind = "scores"
     citation = "Montavon 2019, Gradient-based vs. propagation-based explanations: an axiomatic comparison"
     question = "Do the attributions add up to the score?"
     takes_input: ClassVar[bool] = UNLESS_DATASET
+    revision = 2
 
     of: Judged = PAIR  # type: ignore[assignment]  # validated from their names
     dataset: Over = None

@@ -14,13 +14,15 @@ from workers.engine.perturbation.baselines import baseline
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
+from workers.methods.nested.map_sums import as_told
 
 
 def conserved(model: Function, batch: Batch, of: Sequence[Method], kind: Baseline | None) -> dict[str, Tensor]:
     """Of each row and method the sum, the sum of magnitudes, what is expected, and by how much that is missed."""
     found = [values.flatten(1).double() for values in attributions(model, batch, of)]
     sums = torch.stack([values.sum(1) for values in found], 1)
-    absolute = torch.stack([values.abs().sum(1) for values in found], 1)
+    told = [as_told(values, model.card.input) for values in found]
+    absolute = torch.stack([values.abs().sum(1) for values in told], 1)
     expected = _expected(model, batch, kind).double()[:, None].expand_as(sums)
     missed = (sums - expected).abs()
     gaps = torch.where(expected != 0, missed / expected.abs().clamp(min=1e-300), missed)

@@ -30,6 +30,7 @@ class Neon(Method):
     citation = "Kauffmann et al. 2022, From Clustering to Cluster Explanations via Neural Networks; 2020 on anomalies"
     question = "Why is this input in its cluster, or why is it unusual, with no labels at all?"
     needs = frozenset({"graph", "dataset"})
+    revision = 2
     takes_target = False
 
     fit: Fitted = Field(default="neon_fit", description="The neon_fit that is explained: its machine, data and layer.")  # type: ignore[assignment]  # validated from its name
@@ -61,13 +62,14 @@ class Neon(Method):
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.methods.lrp.neon.pooling import layer_of, machine_of, pooled
+        from workers.methods.nested.layer_values import asked_about, laid_back
 
         at = model.layer(layer_of(self.fit)).index
         tape = model.tape(batch)
         value = tape.graph.by_row(at, tape.values[at])
         machine = machine_of(batch.resources.state(model, self.fit), self.cluster, self.stiffness)
-        found = pooled(machine, value.flatten(1).double())
-        start = found.relevance.to(value.dtype).view(value.shape)
+        found = pooled(machine, asked_about(model, at, value))
+        start = laid_back(model, at, found.relevance, value)
         node = model.folded.nodes[at]
         maps = model.relevance(batch, {at: node.rows.join(start)}, self.table)[0] if at else start
         sums = [found.expected, found.relevance.sum(1), maps.flatten(1).double().sum(1)]

@@ -26,6 +26,7 @@ class NeonFit(Method):
     citation = "Kauffmann et al. 2022, From Clustering to Cluster Explanations via Neural Networks"
     question = "Which clusters, or which border of what is usual, do the values of a layer have?"
     needs = frozenset({"graph", "dataset"})
+    revision = 2
     takes_input = False
     takes_target = False
     cost = "thousands of passes"

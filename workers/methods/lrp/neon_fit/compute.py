@@ -12,6 +12,7 @@ from workers.engine.data.streaming import items
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidParameter
+from workers.methods.nested.layer_values import asked_about
 
 
 def values(model: Model, batch: Batch, dataset: str, layer: str, most: int) -> NDArray[np.float64]:
@@ -21,7 +22,7 @@ def values(model: Model, batch: Batch, dataset: str, layer: str, most: int) -> N
         x = part.x[: most - seen]
         with torch.no_grad():
             value = model.folded.run(x, {at})[1][at] if at else x
-        found.append(model.folded.by_row(at, value).flatten(1).double().cpu().numpy())
+        found.append(asked_about(model, at, model.folded.by_row(at, value)).cpu().numpy())
         seen += len(x)
         if seen == most:
             break

@@ -18,10 +18,10 @@ class TopItems(Method):
     """The items of a dataset that a class, unit or channel is highest for, with what of them the unit sees (S4 l.1081).
 
     `synthesis` holds those items (count, *shape), highest first, in the model's own units: items of the dataset, and
-    nothing made up. Of a channel with places each counts by its highest place, and what lies outside that place's
-    receptive field is faded towards the item's mean, unless `whole`. `items` are their numbers in the dataset, `scores`
-    the unit's values, `patches` (count, axes, 2) first and last place that is seen along each axis of the input. Raises
-    InvalidTarget for a rank. Source: S4 l.1081, l.4415.
+    nothing made up (of several inputs each by its name, of texts their ids). Of a channel with places each counts by
+    its highest place, and what lies outside that place's receptive field is faded towards the item's mean, unless
+    `whole`. `items` are their numbers in the dataset, `scores` the unit's values, `patches` (count, axes, 2) first and
+    last place that is seen along each axis of the input. Raises InvalidTarget for a rank. Source: S4 l.1081, l.4415.
     """
 
     kind = "synthesis"
@@ -30,7 +30,7 @@ class TopItems(Method):
     needs = frozenset({"graph", "dataset"})
     takes_input = False
     cost = "thousands of passes"
-    revision = 2
+    revision = 3
 
     dataset: DatasetName = "training"
     count: int = Field(default=9, ge=1, le=100, description="How many items.")
