@@ -57,7 +57,7 @@ def make_orders(checked: CheckedRequest, given: Input | None, most: int) -> list
         )
         for method in checked.methods
         for classes in [_classes(method, checked)]
-        for taken in [_input_of(method, given)]
+        for taken in [_input_of(method, given, checked.card)]
         for target in (targets if method.takes_target else [None])
     ]
     terms = checked.terms
@@ -106,9 +106,18 @@ def _classes(method: Method, checked: CheckedRequest) -> Classes:
     return classes_in(method, named.__getitem__, checked.card, checked.others) if named else {}
 
 
-def _input_of(method: Method, given: Input | None) -> Input | None:
+def _input_of(method: Method, given: Input | None, card: ModelCard) -> Input | None:
     if not method.takes_input:
         return None
     if given is None:
-        raise Invalid([{"pointer": "/input", "detail": f"{method.name} explains an input; send an image or a tensor"}])
+        pointer = "/inputs" if len(card.named) > 1 else "/input"
+        raise Invalid([{"pointer": pointer, "detail": f"{method.name} explains an input; send {_wanted(card)}"}])
     return given
+
+
+def _wanted(card: ModelCard) -> str:
+    """What a client is to send for this model."""
+    if len(card.named) > 1:
+        return f"inputs: {', '.join(card.named)}"
+    forms = {"image": "an image or a tensor", "text": "a text", "table": "a row as `table`, or a tensor"}
+    return forms.get(card.only.kind, "a tensor")

@@ -54,6 +54,13 @@ def body(picture: bytes, **more: Any) -> dict[str, Any]:
     return {"model": "both", "method": "integrated_gradients", "target": 1, "inputs": inputs, **more}
 
 
+async def test_who_sends_nothing_is_told_what_to_send(client: httpx.AsyncClient) -> None:
+    refused = (await client.post(URL, json={"model": "both", "method": "gradient"})).json()
+    assert refused["errors"] == [
+        {"pointer": "/inputs", "detail": "gradient explains an input; send inputs: image, row"}
+    ]
+
+
 async def test_json_and_parts_are_one_explanation(client: httpx.AsyncClient, picture: bytes) -> None:
     first = await client.post(URL, json=body(picture))
     assert first.status_code == 200, first.text

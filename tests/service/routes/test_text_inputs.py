@@ -64,6 +64,12 @@ async def test_the_answer_has_words_a_picture_a_page_and_an_array(client: httpx.
     assert array.shape == (len(answer["texts"]["input"]["tokens"]),)
 
 
+@pytest.mark.parametrize(("model_name", "wanted"), [("language", "a text"), ("toy", "a tensor")])
+async def test_who_sends_nothing_is_told_what_to_send(client: httpx.AsyncClient, model_name: str, wanted: str) -> None:
+    refused = (await client.post(URL, json={"model": model_name, "method": "gradient"})).json()
+    assert refused["errors"] == [{"pointer": "/input", "detail": f"gradient explains an input; send {wanted}"}]
+
+
 async def test_what_is_no_text_is_told_what_would_be_right(client: httpx.AsyncClient) -> None:
     async def refused(request: dict[str, object]) -> tuple[int, str, str]:
         answer = await client.post(URL, json={"method": "gradient", **request})
