@@ -67,7 +67,7 @@ def _of_a_lone_class(names: Sequence[str], card: ModelCard) -> tuple[int, ...]:
 
 
 def _of_classes(names: Sequence[str], card: ModelCard) -> tuple[int, ...]:
-    known = _told_apart(card.labels)
+    known = told_apart(card.labels)
     if all(name in known for name in names):
         return tuple(known[name] for name in names)
     return () if two_ways(names, card) else _numbers(names, card)
@@ -89,7 +89,7 @@ def unknown(names: Sequence[str], card: ModelCard) -> list[str]:
 
     None where all of them go by their order: as many as the model has, or of a model without labels.
     """
-    known = _told_apart(card.labels)
+    known = told_apart(card.labels)
     strange = [name for name in names if name not in known]
     by_order = not card.labels or len(strange) == len(names) == card.heads
     return [] if by_order or _numbers(names, card) else strange
@@ -102,6 +102,7 @@ def _numbers(names: Sequence[str], card: ModelCard) -> tuple[int, ...]:
     return found if len(set(found)) == len(names) and max(found, default=0) < card.heads else ()
 
 
-def _told_apart(labels: Sequence[str]) -> Mapping[str, int]:
+def told_apart(labels: Sequence[str]) -> Mapping[str, int]:
+    """The class of each label that only one has."""
     often = Counter(labels)
     return {label: index for index, label in enumerate(labels) if often[label] == 1}

@@ -7,6 +7,7 @@ from workers.engine.model.function import Function
 from workers.engine.model.inputs import piece
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import InvalidTensor
+from workers.explanation.names.dataset_classes import told_apart
 
 # Of an input, what tells which numbers are made of it; that tokenizers agree is seen by their tokens.
 TELLING = ("dtype", "image", "names", "categories", "padding", "feeds", "pair")
@@ -36,6 +37,15 @@ def _difference(one: ModelCard, other: ModelCard) -> str | None:
             here, there = getattr(spec, field), getattr(other.named[name], field)
             if here != there and not any(said in (None, (), {}) for said in (here, there)):
                 return f"{other.name} makes other numbers of the same input than {one.name}: [input] {field} differs"
+    return _other_order(one, other)
+
+
+def _other_order(one: ModelCard, other: ModelCard) -> str | None:
+    """A class that has another number in the other model, by a label that either has once."""
+    theirs = told_apart(other.labels)
+    for label, number in told_apart(one.labels).items():
+        if theirs.get(label, number) != number:
+            return f"{label!r} is class {number} of {one.name}, and class {theirs[label]} of {other.name}"
     return None
 
 

@@ -150,3 +150,29 @@ def test_pictures_that_it_prepares_otherwise_are_not_compared(method: dict[str, 
     )
     with pytest.raises(InvalidParameter, match=r"makes other numbers of the same input than toy: \[input\] image"):
         asked(model, other, method, batch_of(inputs(1), 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (("ant", "bee", "cat"), None),
+        (("Ant", "honey bee", "cat"), None),
+        ((), None),
+        (("ant", "cat", "bee"), "'bee' is class 1 of toy, and class 2 of toy; they must be alike"),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method["name"])
+def test_classes_in_another_order_are_not_compared(
+    method: dict[str, Any], labels: tuple[str, ...], told: str | None
+) -> None:
+    """Spelled otherwise they may be the same."""
+    model, other = (
+        model_of(net(), (1, 8, 8), digest=f"sha256:{at:064x}", labels=one)
+        for at, one in enumerate((("ant", "bee", "cat"), labels))
+    )
+    batch = batch_of(inputs(1), 1)
+    if told is None:
+        asked(model, other, method, batch)
+        return
+    with pytest.raises(InvalidParameter, match=told):
+        asked(model, other, method, batch)
