@@ -16,7 +16,7 @@ from tests.workers.engine.emulated_cuda import Cuda
 from workers.engine.model import recorded_pass, whole_pass
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.model.recorded_pass import WORTH, Recorder
+from workers.engine.model.recorded_pass import WORTH, Recorder, draws
 from workers.engine.model.rows_at_once import numbers
 from workers.explanation.target import ClassTarget, RankTarget
 from workers.jobs.stored_results import Finished
@@ -127,6 +127,32 @@ def test_what_waits_for_the_device_or_draws_is_known_before_it_is_recorded(
         assert model.gradient(inputs(1, seed=turn), [ClassTarget(index=0)])[1].any()
     assert (cuda.recorded_on, model.recorder.made) == ([], 0)
     assert Recorder.allowed
+
+
+QUERY = torch.zeros(1, 2, 4, 8)
+ATEN = torch.ops.aten
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "given", "drawn"),
+    [
+        (ATEN.bernoulli.default, (), {}, True),
+        (ATEN.native_dropout.default, (QUERY, 0.5, True), {}, True),
+        (ATEN.add.Tensor, (QUERY, QUERY), {}, False),
+        *(
+            (func, (QUERY, QUERY, QUERY, *more), given, drawn)
+            for func, more in (
+                (ATEN._scaled_dot_product_flash_attention_for_cpu.default, ()),
+                (ATEN._scaled_dot_product_flash_attention.default, ()),
+                (ATEN._scaled_dot_product_efficient_attention.default, (None, True)),
+            )
+            for given, drawn in (({}, False), ({"dropout_p": 0.0}, False), ({"dropout_p": 0.1}, True))
+        ),
+    ],
+)
+def test_attention_that_drops_nothing_draws_nothing(func: Any, args: Any, given: dict[str, Any], drawn: bool) -> None:
+    """Of which of these a net's attention is made, processors and sizes decide."""
+    assert draws(func, args, given) == drawn
 
 
 def test_a_recording_that_breaks_off_leaves_passes_plain_on_the_stream_that_they_were_on() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Protocol, TypeAlias
@@ -29,7 +29,7 @@ ALIKE: Final = 1e-4  # of the largest value
 
 Key: TypeAlias = tuple[int, torch.Size, torch.dtype]
 
-_UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape, torch.Tag.nondeterministic_seeded}
+_UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 log = structlog.get_logger()
 
@@ -75,9 +75,19 @@ class _Asks(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has it
             one.dtype in (torch.bool, torch.uint8) for one in tree_leaves(args[1:]) if isinstance(one, Tensor)
         )
         plain = func is torch.ops.aten.index.Tensor and not by_mask  # by numbers, whose shape is known
-        if (_UNKNOWN & set(func.tags) and not plain) or len({one.device for one in tensors if one.dim()}) > 1:
+        unknown = (_UNKNOWN & set(func.tags) and not plain) or draws(func, args, kwargs or {})
+        if unknown or len({one.device for one in tensors if one.dim()}) > 1:
             raise Unrecordable(f"{func} cannot be recorded")
         return gave
+
+
+def draws(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether chance has a part in it; none has in attention that drops nothing, though torch says so of it."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    asked = {one.name: one.default_value for one in func._schema.arguments}
+    given = {**asked, **dict(zip(asked, args, strict=False)), **kwargs}
+    return bool(given.get("dropout_p", 1.0))
 
 
 class Recording:
