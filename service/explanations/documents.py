@@ -16,6 +16,7 @@ from workers.contract import catalogue
 
 MEDIA = {"png": PNG, "svg": SVG, "csv": CSV}  # of the forms that a result is drawn in
 
+COLLECTION = (JSON, PNG, HTML)
 NAMELESS = ("state", "graph")  # kinds of which no array has the name
 
 Meta = dict[str, Any]
@@ -28,7 +29,7 @@ def path_of(key: str) -> str:
 def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """The media types that this result can be given as."""
     if meta["kind"] == "collection":
-        return (JSON, PNG, HTML)
+        return COLLECTION
     numbers = (NPY, SAFETENSORS) if meta["kind"] in meta else (SAFETENSORS,) if names(meta) else ()
     pictures = (PNG,) if meta["kind"] == "attribution" else tuple(MEDIA[form] for form in drawn(meta))
     return (JSON, *pictures, *numbers, HTML)
@@ -37,7 +38,7 @@ def offers(meta: Mapping[str, Any]) -> tuple[str, ...]:
 def possible(kind: str) -> tuple[str, ...]:
     """The media types that a result of this kind may be given as; which it is, is known once it is there."""
     if kind == "collection":
-        return (JSON, PNG, HTML)
+        return COLLECTION
     forms = ("png",) if kind == "attribution" else tuple(DRAWINGS.get(kind, ()))
     numbers = () if kind in NAMELESS else (NPY, SAFETENSORS)
     return (JSON, *(MEDIA[form] for form in forms), *numbers, HTML)

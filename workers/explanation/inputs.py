@@ -58,6 +58,16 @@ def is_beside(name: str) -> bool:
     return name.endswith(WORDS)
 
 
+def given_parts(spec: InputSpec) -> list[Part]:
+    """What a model is given, of all that is laid end to end."""
+    return [part for part in spec.parts if not part.embedding and not is_beside(part.name)]
+
+
+def has_ids(spec: InputSpec) -> bool:
+    """Whether a model looks something up for its inputs, which methods are given beside them."""
+    return any(part.embedding for part in spec.parts)
+
+
 def is_plain(inputs: Mapping[str, InputSpec]) -> bool:
     """Whether it is one tensor of floats, which methods are given as it is."""
     return len(inputs) == 1 and all(spec.dtype == "float32" and not spec.held for spec in inputs.values())

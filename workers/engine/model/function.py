@@ -19,7 +19,7 @@ from workers.engine.model.batch import Batch, Outputs
 from workers.engine.model.chunk_size import fastest
 from workers.engine.model.outputs import target_chances
 from workers.explanation.card import FULL, InputSpec, ModelCard, Precision
-from workers.explanation.inputs import Shapes, is_beside
+from workers.explanation.inputs import Shapes, given_parts, is_beside
 from workers.explanation.target import Target
 from workers.explanation.text import Encoder
 
@@ -185,7 +185,7 @@ class Function:
         if not spec.parts:
             return moved(next(iter(inputs.values())), self.device, self.dtype)
         given = {name: moved(one, self.device, self.dtype).flatten(1) for name, one in inputs.items()}
-        raw = [given[part.name] for part in spec.parts if not part.embedding and not is_beside(part.name)]
+        raw = [given[part.name] for part in given_parts(spec)]
         x = self.embedded(torch.cat(raw, 1))
         for part in spec.parts:
             if is_beside(part.name) and part.name in given:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from workers.explanation.card import InputSpec, Part
-from workers.explanation.inputs import ONE, explained, is_beside, words_of
+from workers.explanation.inputs import ONE, explained, given_parts, words_of
 from workers.explanation.result import Attribution, Result, Synthesis
 
 
-def separate(x: Tensor, spec: InputSpec, name: str) -> dict[str, Tensor]:
-    """The inputs by name (n, *shape) of their list (n, numbers); of one tensor, that by this name."""
-    if not spec.parts:
-        return {name: x}
+def separate(x: Tensor, spec: InputSpec) -> dict[str, Tensor]:
+    """The inputs by name (n, *shape) of their list (n, numbers), and what is laid beside them."""
     return {part.name: piece(x, part) for part in spec.parts if not part.embedding}
 
 
@@ -84,7 +82,7 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
     for name, array in result.arrays.items():
         several = isinstance(result, Attribution) and len(array.shape) > 2
         if isinstance(result, Synthesis) and tuple(array.shape[2:]) == spec.shape:
-            given = {part.name: piece(torch.as_tensor(array)[0], part)[None] for part in _given(spec)}
+            given = {part.name: piece(torch.as_tensor(array)[0], part)[None] for part in given_parts(spec)}
             arrays.update({name if list(given) == [ONE] else f"{name}.{key}": one for key, one in given.items()})
         elif tuple(array.shape[2 if several else 1 :]) == spec.shape:
             whole = torch.as_tensor(array)
@@ -99,11 +97,6 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
         else:
             arrays[name] = array
     return replace(result, arrays=arrays)
-
-
-def _given(spec: InputSpec) -> Iterator[Part]:
-    """What a model is given, of all that is in a list."""
-    return (part for part in spec.parts if not part.embedding and not is_beside(part.name))
 
 
 def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tensor]:

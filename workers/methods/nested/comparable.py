@@ -7,6 +7,7 @@ from workers.engine.model.function import Function
 from workers.engine.model.inputs import piece
 from workers.explanation.card import InputSpec, ModelCard
 from workers.explanation.errors import InvalidTensor
+from workers.explanation.inputs import Shapes
 from workers.explanation.names.dataset_classes import told_apart
 
 # Of an input, what tells which numbers are made of it; that tokenizers agree is seen by their tokens.
@@ -18,7 +19,7 @@ def unlike(model: Function, other: Function, batch: Batch) -> str | None:
     return _difference(model.card, other.card) or _other_tokens(model, other, batch)
 
 
-def shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
+def shapes(spec: InputSpec) -> Shapes:
     """Of each tensor that a model is given, and of what is laid beside texts."""
     return tuple(part.shape for part in spec.parts if not part.embedding) or (spec.shape,)
 
@@ -49,7 +50,7 @@ def _other_order(one: ModelCard, other: ModelCard) -> str | None:
     return None
 
 
-def _plain(found: tuple[tuple[int, ...], ...]) -> object:
+def _plain(found: Shapes) -> object:
     return list(found[0]) if len(found) == 1 else [list(shape) for shape in found]
 
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
-from workers.engine.model.inputs import piece
+from workers.engine.model.inputs import separate
 from workers.engine.model.resources import Dataset, Resources
-from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.inputs import has_ids
 from workers.methods.nested.comparable import shapes, unlike
 from workers.methods.nested.resources import Changed, Unkept
 
@@ -53,11 +53,5 @@ def taken(x: Tensor, model: Function, other: Function) -> Tensor:
     One that was made of this model has this one's.
     """
     spec = model.card.input
-    if other.card.digest == model.card.digest or not has_ids(spec):
-        return x
-    return other.join({part.name: piece(x, part) for part in spec.parts if not part.embedding})
-
-
-def has_ids(spec: InputSpec) -> bool:
-    """Whether a model looks something up for its inputs, which methods are given beside them."""
-    return any(part.embedding for part in spec.parts)
+    alike = other.card.digest == model.card.digest or not has_ids(spec)
+    return x if alike else other.join(separate(x, spec))

@@ -50,7 +50,7 @@ class Consensus(Method):
             one.refuse(model)
 
     def explain(self, model: Function, batch: Batch) -> Attribution:
-        from workers.methods.nested.own_places import spread
+        from workers.methods.nested.map_sums import as_stored
         from workers.methods.nested.ranks import correlation_matrix
 
         maps, spec = self._maps(model, batch), model.card.input
@@ -59,7 +59,7 @@ class Consensus(Method):
         told = {"attribution": units.mean(1), "std": units.std(1, correction=0)}
         shape = maps[0].shape
         return Attribution(
-            {name: spread(one, spec) if spec.parts else one.view(shape) for name, one in told.items()},
+            {name: as_stored(one, spec).view(shape) for name, one in told.items()},
             info=[{"methods": names, "correlation": correlation_matrix(row).tolist()} for row in units],
         )
 

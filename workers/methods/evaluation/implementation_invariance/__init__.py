@@ -60,10 +60,11 @@ class ImplementationInvariance(Method):
 
     def explain(self, model: Function, batch: Batch) -> Scores:
         from workers.engine.perturbation.ties import untied
+        from workers.explanation.inputs import has_ids
         from workers.methods.evaluation.implementation_invariance.reimplementation import differences
         from workers.methods.nested.attributions import refuse
         from workers.methods.nested.evaluation import judge
-        from workers.methods.nested.other_models import counterpart, has_ids
+        from workers.methods.nested.other_models import counterpart
         from workers.methods.nested.resources import Refitted
         from workers.methods.nested.split_neurons import split
 

@@ -12,8 +12,8 @@ from workers.engine.model.batch import Batch
 from workers.engine.model.function import Function
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.engine.perturbation.baselines import baseline
-from workers.explanation.card import InputSpec
 from workers.explanation.errors import InvalidParameter
+from workers.explanation.inputs import has_ids
 from workers.explanation.perturbation import Baseline
 from workers.methods.method import Method
 from workers.methods.nested.attributions import attributions
@@ -68,7 +68,7 @@ def sensitivity(
     """Sums of attributions against losses of score over the same random subsets of each size, for all methods."""
     spec = model.card.input
     maps = torch.stack([at_places(one, spec, channels=True) for one in attributions(model, batch, of)], 1)
-    own, of_texts = own_places(model, batch, maps.shape[2], channels=True).cpu(), _texts(spec)
+    own, of_texts = own_places(model, batch, maps.shape[2], channels=True).cpu(), has_ids(spec)
     sizes = [subset_sizes(int(row.sum()), asked, of_texts) for row in own]
     drawn = zip(own, sizes, batch.generators(), strict=True)
     absent = torch.stack([_draw(row, each, subsets, source) for row, each, source in drawn])
@@ -80,10 +80,6 @@ def sensitivity(
     gaps = (said - lost).abs().mean(3) / lost.abs().mean(3).clamp(min=1e-12)
     whole, total = sums[..., 1], losses[..., 1].expand_as(sums[..., 1])
     return Sensitivity(torch.tensor(sizes).float(), correlation(said, lost), gaps, whole, total)
-
-
-def _texts(spec: InputSpec) -> bool:
-    return any(part.embedding for part in spec.parts)
 
 
 def _draw(own: Tensor, sizes: Sequence[int], subsets: int, source: torch.Generator) -> Tensor:
