@@ -14,6 +14,8 @@ from tests.patience import PATIENCE_S
 
 SEVEN = ((0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
 DESKTOP = (1280, 800)
+REFUSED = "status of 4"  # Chromium complains of each; which they were is known from the answers
+TOO_LATE = ("DELETE", 409)  # what nobody wants any more is withdrawn, and may be done by then
 
 
 class Site:
@@ -26,7 +28,8 @@ class Site:
         self.complaints: list[str] = []
         self.asked: set[str] = set()
         self.weight = 0
-        self.refusals = 0  # how many refusals of the API the test means to cause: Chromium complains of each
+        self.refused: list[str] = []
+        self.refusals = 0  # how many refusals of the API the test means to cause
 
     def visit(self, address: str = "/", size: tuple[int, int] = DESKTOP, **options: Any) -> Visit:
         context = self._browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
@@ -36,7 +39,7 @@ class Site:
             "console", lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None
         )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("response", lambda response: self.asked.add(response.url))
+        page.on("response", self._heard)
         page.set_default_timeout(60_000)
         page.goto(self.url + address if address.startswith("/") else address)
         page.wait_for_selector("#model option", state="attached")
@@ -48,10 +51,15 @@ class Site:
     def close(self) -> None:
         for context in self._contexts:
             context.close()
-        refused = [one for one in self.complaints if "status of 4" in one]
-        assert [one for one in self.complaints if one not in refused] == []
-        assert len(refused) == self.refusals
+        assert [one for one in self.complaints if REFUSED not in one] == []
+        assert (len(self.refused), self.refused) == (self.refusals, self.refused)
         assert [url for url in self.asked if not url.startswith((self.url, "blob:"))] == []
+
+    def _heard(self, response: Any) -> None:
+        self.asked.add(response.url)
+        asked, status = response.request.method, response.status
+        if 400 <= status < 500 and (asked, status) != TOO_LATE:
+            self.refused.append(f"{asked} {response.url}: {status}")
 
     def numbers(self, key: str) -> NDArray[Any]:
         answer = httpx.get(f"{self.url}/api/v1/explanations/{key}/attribution.npy", trust_env=False, timeout=PATIENCE_S)

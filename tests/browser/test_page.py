@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.browser.site import Site, Visit
+from tests.browser.site import TOO_LATE, Site, Visit
 from tests.patience import PATIENCE_S
 from tests.tree import ROOT
 
@@ -106,6 +107,33 @@ def test_a_long_explanation_shows_its_progress_and_is_cancelled(site: Site, visi
     )
     visit.example(1)
     visit.page.wait_for_function("() => document.querySelector('.bars .label').textContent === 'class 1'")
+
+
+def test_what_is_done_before_its_cancelling_arrives_is_shown(site: Site, visit: Visit) -> None:
+    asked = []
+
+    def told_as_running(route: Any) -> None:
+        answer = route.fetch()
+        (one,) = answer.json()["explanations"]
+        asked.append(one["id"])
+        while site.status(one["id"]) != "succeeded":
+            pass
+        route.fulfill(response=answer, json={"explanations": [{**one, "status": "running"}]})
+
+    visit.page.uncheck("#auto")
+    visit.example(4)
+    visit.page.wait_for_selector(".bars button:enabled")
+    visit.page.route("**/events", lambda route: None)
+    visit.page.route("**/api/v1/explanations", told_as_running)
+    visit.choose("smooth_grad")
+    visit.page.uncheck("#m-integrated_gradients")
+    with visit.page.expect_response("**/api/v1/explanations"):
+        visit.page.click("#explain")
+    visit.page.wait_for_function("key => location.hash.includes(key)", arg=asked[0])
+    with visit.page.expect_response(lambda answer: (answer.request.method, answer.status) == TOO_LATE):
+        visit.page.click("[aria-label='Cancel SmoothGrad']")
+    visit.wait_for_results(1)
+    assert visit.ids() == asked
 
 
 @pytest.mark.parametrize(
