@@ -1,10 +1,11 @@
-"""`python -m benchmarks [PART ...] [--quick]`: each part in a process of its own, in the environment of `whence up`."""
+"""`python -m benchmarks [PART ...] [OPTION ...]`: each part in a process of its own, in the memory of `whence up`."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from itertools import takewhile
 
 from benchmarks.machine import MEMORY
 
@@ -12,9 +13,10 @@ PARTS = ("hit", "one", "peers", "perturbation")
 
 
 def main() -> int:
-    """Run the named parts, or all, with the options given; the exit code is that of the first which failed."""
-    options = [word for word in sys.argv[1:] if word.startswith("-")]
-    for part in [word for word in sys.argv[1:] if word not in options] or PARTS:
+    """Run the named parts, or all, with the options after them; the exit code is that of the first which failed."""
+    parts = list(takewhile(lambda word: not word.startswith("-"), sys.argv[1:]))
+    options = sys.argv[1 + len(parts) :]
+    for part in parts or PARTS:
         command = [sys.executable, "-m", f"benchmarks.{part}", *options]
         code = subprocess.run(command, env={**os.environ, **MEMORY}, check=False).returncode
         if code:
