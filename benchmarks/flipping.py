@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -21,14 +22,14 @@ from models.digits.data import read_digits
 from models.digits.net import build
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
-from workers.engine.perturbation.altered_scores import Copies
+from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.explanation.target import RankTarget
 from workers.methods.evaluation.pixel_flipping import compute
 from workers.methods.method import Method, parse_method
 from workers.methods.nested.attributions import attributions
 from workers.models.export.from_code import load_weights
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 from workers.runtime.settings import Settings
 
 JUDGED, PATCH, ROUNDS, AIM = 100, 4, 5, 1.2
@@ -46,30 +47,25 @@ def digits() -> Tensor:
 def asked_for(model: Model, batch: Batch, method: Method) -> Tensor:
     """The inputs that an evaluation runs through the model, in order."""
     seen: list[Tensor] = []
-    altered_scores = compute.altered_scores
 
     def noting(model: Model, batch: Batch, copies: Copies, probability: bool = False) -> Tensor:
         seen.append(copies.make(torch.arange(len(copies.rows))))
         return altered_scores(model, batch, copies, probability)
 
-    compute.altered_scores = noting  # type: ignore[assignment]  # it is imported there
-    try:
+    with patch.object(compute, "altered_scores", noting):
         method.explain(model, batch)
-    finally:
-        compute.altered_scores = altered_scores
     return torch.cat(seen)
 
 
-def plain(module: nn.Module, x: Tensor, size: int) -> None:
+def plain(module: nn.Module, x: Tensor, size: int) -> Tensor:
     with torch.no_grad():
-        for part in torch.split(x, size):
-            module(part).softmax(1)
+        return torch.cat([module(part).softmax(1) for part in torch.split(x, size)])
 
 
 def main() -> int:
     torch.set_num_threads(Settings().torch_threads)
     folder = read_folder(DIGITS)
-    model, module, x = load(folder), build().eval(), digits()
+    model, module, x = load_model(folder), build().eval(), digits()
     assert folder.weights is not None
     load_weights(module, folder.weights, "digits")
     method = parse_method({"name": "pixel_flipping", "of": list(OF), "patch": PATCH})

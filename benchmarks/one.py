@@ -19,7 +19,7 @@ from workers.explanation.images.decoding import prepare
 from workers.explanation.target import RankTarget
 from workers.methods.method import parse_method
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 from workers.runtime.settings import Settings
 
 ROUNDS, WARMUP = 41, 5
@@ -46,7 +46,7 @@ def main() -> None:
 
 def in_process(folder: Path, method: str) -> Callable[[bytes], object]:
     """From a picture's file to its attribution, as a program of the user's own would do it."""
-    model, wanted = load(read_folder(folder)), parse_method(method)
+    model, wanted = load_model(read_folder(folder)), parse_method(method)
     spec = model.card.input
     assert spec.image is not None
     image = spec.image

@@ -129,8 +129,8 @@ def burn(one: Checkout, picture: Path, folder: Path) -> None:
         spying.wait()
         stacks = [line.rpartition(" ") for line in raw.read_text().splitlines()]
         counts = Counter[str]()
-        for stack, _, samples in stacks:
-            counts[_stage(stack, stages)] += int(samples)
+        for stack, _, seen in stacks:
+            counts[_stage(stack, stages)] += int(seen)
         total = sum(counts.values())
         print(f"\n   {part}, {one.name}, {max(LOADS)} clients: {each * 1e3:.2f} ms of processor a request, of it")
         for stage, samples in counts.most_common():
@@ -186,7 +186,7 @@ def _processes(group: int) -> dict[str, list[psutil.Process]]:
 
 
 def _readings(store: Redis) -> int:
-    reads: Mapping[str, int] = store.info("stats")  # type: ignore[assignment]
+    reads: Mapping[str, int] = store.info("stats")
     return reads["total_reads_processed"]
 
 

@@ -22,7 +22,7 @@ from tests.toys import batch_of
 from workers.engine.model.model import Model
 from workers.methods.catalogue import parse_method
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 HERE = Path(__file__).parent
 DIGEST = "sha256:" + "8" * 64
@@ -60,7 +60,7 @@ def attacked(model: Model, x: Tensor, wanted: Tensor, of: Any, clip: float | Non
 
 def main() -> int:
     """Exit code 1 where one that the book has moving does not, or one that should stay does not."""
-    model = load(read_folder(DIGITS))
+    model = load_model(read_folder(DIGITS))
     torch.manual_seed(0)
     x, wanted = digit(4) + NOISE * torch.rand(1, 1, 28, 28), digit(8)
     rows, wrong = [], 0

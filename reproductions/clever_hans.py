@@ -32,11 +32,13 @@ class Digits(NoResources):
     """One dataset in memory, by whatever name it is asked for."""
 
     digest, classes = "sha256:" + "0" * 64, tuple(map(str, range(10)))
+    model_classes: tuple[int, ...] = ()
+    categories: tuple[int, ...] = ()
 
     def __init__(self, x: Tensor, labels: NDArray[np.int64]) -> None:
         self.x, self.labels, self.count = x, labels, len(x)
 
-    def dataset(self, _: str) -> Digits:  # type: ignore[override]  # the other knows of none
+    def dataset(self, name: str) -> Digits:  # noqa: ARG002  # there is one
         return self
 
     def batches(self, size: int, start: int = 0) -> Iterator[Items]:

@@ -26,7 +26,7 @@ from workers.methods.catalogue import parse_method
 from workers.methods.evaluation.continuity.compute import course
 from workers.methods.nested.attributions import elsewhere
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 PICTURES = Path(__file__).parent / "pictures"
 STEPS = 40
@@ -44,7 +44,8 @@ def embedded(maps: Tensor) -> np.ndarray[Any, Any]:
     """The first two principal components of the maps of a way."""
     flat = maps.flatten(1).double()
     left, size, _ = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
-    return (left[:, :2] * size[:2]).numpy()
+    found: np.ndarray[Any, Any] = (left[:, :2] * size[:2]).numpy()
+    return found
 
 
 def bends(points: np.ndarray[Any, Any]) -> float:
@@ -74,7 +75,7 @@ def drawn(ways: list[np.ndarray[Any, Any]]) -> Image.Image:
 
 
 def main() -> int:
-    model = load(read_folder(Path(sys.argv[1])))
+    model = load_model(read_folder(Path(sys.argv[1])))
     spec, of = model.card.input, tuple(parse_method(one) for one in OF)
     assert spec.image is not None
     rows, straight = [], []

@@ -60,7 +60,7 @@ class Rbm(nn.Module):
 def descended(descent: torch.optim.Optimizer, epochs: int, count: int, loss: Callable[[Tensor], Tensor]) -> None:
     """Batches of 100 in an order of chance; `loss` is of those numbers."""
     for _ in range(epochs):
-        for at in torch.randperm(count).split(100):
+        for at in torch.randperm(count).split(100):  # type: ignore[no-untyped-call]
             value = loss(at)
             descent.zero_grad()
             torch.autograd.backward(value)

@@ -68,7 +68,7 @@ def trained(x: Tensor, y: Tensor, epochs: int) -> nn.Sequential:
     descent = torch.optim.Adam(net.parameters(), 1e-3)
     for epoch in range(epochs):
         started = time.process_time()
-        for part in torch.randperm(len(x)).split(50):
+        for part in torch.randperm(len(x)).split(50):  # type: ignore[no-untyped-call]
             loss = nn.functional.cross_entropy(net(x[part]), y[part])
             descent.zero_grad()
             torch.autograd.backward(loss)

@@ -20,7 +20,7 @@ from tests.resources import InMemory, InMemoryDataset, no_input
 from workers.engine.model.model import Model
 from workers.methods.catalogue import parse_method
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 PICTURE = Path(__file__).parent / "pictures" / "flipping.png"
 FITTED, OPTIMISED, READ, EXPLAINING = slice(0, 700), slice(700, 1250), slice(1250, 1500), slice(0, 1000)
@@ -57,7 +57,7 @@ def quality(model: Model, resources: Resources) -> None:
 
 def degrade(model: Model, resources: Resources) -> None:
     """The probability of the class as patches go; and the same in an order by chance."""
-    of = [{"name": "pattern_attribution", "patterns": patterns(one, "explaining")} for one in ESTIMATORS]
+    of: list[Any] = [{"name": "pattern_attribution", "patterns": patterns(one, "explaining")} for one in ESTIMATORS]
     of += [{"name": "lrp", "composite": "zero"}, "gradient"]
     names = [f"PatternAttribution, {sign}" for sign in ESTIMATORS.values()] + ["S_x (LRP-0)", "gradient"]
     asked = {"name": "pixel_flipping", "of": of, "dataset": "read", "patch": PATCH, "steps": STEPS}
@@ -78,7 +78,7 @@ def degrade(model: Model, resources: Resources) -> None:
 
 
 def main() -> int:
-    model = load(read_folder(Path(sys.argv[1])))
+    model = load_model(read_folder(Path(sys.argv[1])))
     spec = model.card.input.image
     assert spec is not None
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))

@@ -27,7 +27,7 @@ from workers.export import archive
 from workers.methods.catalogue import parse_method
 from workers.models.export.program import export_module
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of what draws
@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 ANGLES = tuple(range(0, 181, 20))
 STEPS = 1500
 # The seed's composite: LRP-0 at the top, epsilon in the middle, alpha-beta below.
-LRP = {
+LRP: dict[str, Any] = {
     "name": "lrp",
     "composite": [
         {"layers": "10", "rule": "zero"},
@@ -74,7 +74,7 @@ def trained(x: Tensor, y: Tensor) -> nn.Sequential:
         at = torch.randint(len(x), (64,))
         loss = nn.functional.cross_entropy(module(x[at]), y[at])
         descent.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         descent.step()
     return module.eval()
 
@@ -86,7 +86,7 @@ def served(module: nn.Module) -> Model:
         folder.mkdir()
         (folder / "card.toml").write_text(CARD)
         (folder / "model.pt2").write_bytes(archive(export_module(module, (1, 28, 28), "digits"), "digits"))
-        return load(read_folder(folder))
+        return load_model(read_folder(folder))
 
 
 def explained(model: Model, x: Tensor, samples: int, approach: str) -> Row:
@@ -98,7 +98,8 @@ def explained(model: Model, x: Tensor, samples: int, approach: str) -> Row:
 def red(maps: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Of each map the share of the relevance's size that is positive."""
     flat = maps.reshape(len(maps), -1)
-    return np.clip(flat, 0, None).sum(1) / np.abs(flat).sum(1).clip(1e-12)
+    share: np.ndarray[Any, Any] = np.clip(flat, 0, None).sum(1) / np.abs(flat).sum(1).clip(1e-12)
+    return share
 
 
 def outputs(rows: list[Row]) -> None:
@@ -120,7 +121,8 @@ def outputs(rows: list[Row]) -> None:
         axis.set_xticks(range(len(ANGLES)), [f"{angle}°" for angle in ANGLES])
         axis.set_ylabel(name)
     for handle in figure.legend(loc="outside upper right", ncols=3, markerscale=5).legend_handles:
-        handle.set_alpha(1)
+        if handle is not None:
+            handle.set_alpha(1)
     figure.savefig(HERE / "pictures" / "mc_dropout_outputs.png", dpi=110)
 
 

@@ -31,8 +31,9 @@ OF: dict[str, Any] = {
     "Insens": "insens", "gradient": "gradient", "IG": {"name": "integrated_gradients", "steps": 20},
     "LRP": {"name": "lrp", "composite": "epsilon"}, "deep Taylor": "deep_taylor",
 }  # fmt: skip
-UNITS = [UnitTarget(layer="3", index=(channel, 7, 7)) for channel in (0, 7, 21, 40, 55)]
-DENSE = [UnitTarget(layer="7", index=(unit,)) for unit in (3, 60, 144, 290, 431)]
+CHANNELS, NEURONS = (0, 7, 21, 40, 55), (3, 60, 144, 290, 431)
+UNITS = [UnitTarget(layer="3", index=(channel, 7, 7)) for channel in CHANNELS]
+DENSE = [UnitTarget(layer="7", index=(unit,)) for unit in NEURONS]
 
 
 def switched(model: Model, digits: Tensor) -> None:
@@ -59,7 +60,7 @@ def switched(model: Model, digits: Tensor) -> None:
     ]
     conv, dense = np.nanmean(alike[: len(UNITS)]), np.nanmean(alike[len(UNITS) :])
     print(f"  a unit's weights for the two digits, Spearman: convolution {conv:.2f}, dense {dense:.2f}")
-    columns = ["input", *(f"conv {unit.index[0]}" for unit in UNITS), *(f"dense {unit.index[0]}" for unit in DENSE)]
+    columns = ["input", *(f"conv {one}" for one in CHANNELS), *(f"dense {one}" for one in NEURONS)]
     sheet("switched", columns, rows, notes)
 
 

@@ -58,10 +58,10 @@ def trained(x: Tensor, y: Tensor, seed: int) -> tuple[nn.Sequential, float]:
     descent = torch.optim.Adam(net.parameters(), 1e-3)
     for _ in range(60):
         right = 0.0
-        for part in torch.randperm(len(x)).split(50):
+        for part in torch.randperm(len(x)).split(50):  # type: ignore[no-untyped-call]
             descent.zero_grad()
             outputs = net(x[part])
-            nn.functional.cross_entropy(outputs, y[part]).backward()
+            nn.functional.cross_entropy(outputs, y[part]).backward()  # type: ignore[no-untyped-call]
             descent.step()
             right += float((outputs.argmax(1) == y[part]).sum()) / len(x)
         if right > 0.99:
@@ -103,13 +103,13 @@ def main() -> int:
         print(f"\nrank correlation with {kind}")
         for name, mean, spread in zip(names, np.mean(rows, 0), np.std(rows, 0), strict=True):
             print(f"   {name:28} {mean:6.3f}  (std over nets {spread:.3f})")
-    rows = np.array([found["untrained"], found["random labels"]])
+    told = np.array([found["untrained"], found["random labels"]])
     info = {"methods": [{"label": f"{name}, {kind}"} for kind in ("untrained", "random labels") for name in NAMES],
             "measure": "rank correlation", "better": "lower", "inputs": nets * JUDGED}  # fmt: skip
     meta = {"method": {"name": "randomization", "dataset": "judged"}, "info": info, "model": {"name": "2CONV"}}
-    error = rows.std(1) / np.sqrt(nets)
+    error = told.std(1) / np.sqrt(nets)
     PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_bytes(png(meta, {"scores": rows.mean(1).ravel(), "standard_error": error.ravel()}))
+    PICTURE.write_bytes(png(meta, {"scores": told.mean(1).ravel(), "standard_error": error.ravel()}))
     return 0
 
 

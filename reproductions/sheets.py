@@ -48,7 +48,8 @@ def _is_input(cell: Cell) -> bool:
 
 def _width(cell: Cell) -> int:
     height, width = cell.shape[:2] if _is_input(cell) else cell.shape[1:]
-    return round(SIDE * width / height)
+    scaled: int = round(SIDE * width / height)
+    return scaled
 
 
 def _drawn(cell: Cell) -> Image.Image:

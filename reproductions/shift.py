@@ -66,9 +66,9 @@ def trained(x: Tensor, y: Tensor) -> nn.Sequential:
     net = network()
     descent = torch.optim.SGD(net.parameters(), RATE)
     for _ in range(EPOCHS):
-        for part in torch.randperm(len(x)).split(BATCH):
+        for part in torch.randperm(len(x)).split(BATCH):  # type: ignore[no-untyped-call]
             descent.zero_grad()
-            nn.functional.cross_entropy(net(x[part]), y[part]).backward()
+            nn.functional.cross_entropy(net(x[part]), y[part]).backward()  # type: ignore[no-untyped-call]
             descent.step()
     return net.eval()
 

@@ -31,7 +31,7 @@ from workers.methods.structure.ssa.dependency_graph import gather
 from workers.methods.structure.ssa.outliers import outliers
 from workers.methods.structure.ssa.walk import Steps
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 
 PICTURES = Path(__file__).parent / "pictures"
 CROPS, IMAGES, CONFIDENCE = 120, 100, 0.99
@@ -192,7 +192,7 @@ def clusters(model: Model, resources: Items, classes: Sequence[int], count: int,
 
 def main(at: Path) -> None:
     PICTURES.mkdir(exist_ok=True)
-    squeezenet = load(read_folder(at / "models" / "squeezenet1_1"))
+    squeezenet = load_model(read_folder(at / "models" / "squeezenet1_1"))
     pictures = photographs(squeezenet, at)
     print("1. Outliers of the first step, SqueezeNet, crops of one photograph a class (p >= 0.99):")
     counts = power_law(squeezenet, pictures, [*CLASSES], TOP_FOUR)
@@ -208,7 +208,7 @@ def main(at: Path) -> None:
     (PICTURES / "ssa_graph.png").write_bytes(graph.png(zebra, {}))
     print("3. Clusters, SqueezeNet, the whole net:")
     clusters(squeezenet, pictures, [*CLASSES], 4, PICTURES / "ssa_clusters_photographs.png")
-    resnet = load(read_folder(at / "models" / "resnet20_cifar10"))
+    resnet = load_model(read_folder(at / "models" / "resnet20_cifar10"))
     images = cifar(resnet, at)
     print("4. ResNet-20 and CIFAR-10, up to 100 images a class (p >= 0.99): the first step")
     power_law(resnet, images, range(10), ())

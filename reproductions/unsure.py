@@ -8,7 +8,7 @@ it finds and draws pictures/evidence.png and pictures/deep_lift_unsure.png.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ class Evidential(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.body = net()
-        nn.init.ones_(self.body[-1].bias)  # a rectifier that starts below zero for all digits stays there
+        # A rectifier that starts below zero for all digits stays there.
+        nn.init.ones_(cast("Tensor", self.body[-1].bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x))

@@ -18,7 +18,7 @@ from tests.tree import ROOT
 from tests.workers.models.texts import text_work
 from workers.explanation.tensors import decode_npy
 from workers.models.folder import read_folder
-from workers.models.loading import load
+from workers.models.loading import load_model
 from workers.runtime.execute.run import run
 
 OF: list[Any] = [
@@ -42,8 +42,9 @@ def main() -> None:
 
     words = {name: [word for word in those if is_test(word)] for name, those in read_words(options.data).items()}
     texts, _ = lines(words, options.lines, np.random.default_rng(0))
-    model = load(read_folder(ROOT / "models" / "language"))
-    curves, labels = [], []
+    model = load_model(read_folder(ROOT / "models" / "language"))
+    curves: list[np.ndarray[Any, Any]] = []
+    labels: list[str] = []
     for order, of in (("morf", OF), ("random", OF[:1])):
         works = [text_work(text, {"name": "word_deletion", "of": of, "steps": STEPS, "order": order}) for text in texts]
         found = [outcome for _, outcome in run(works, lambda _: model)]
