@@ -37,6 +37,7 @@ def build():
 """
 HOUSE = """import torch
 from torch import nn
+from tests.patience import PATIENCE_S
 
 class House(nn.Module):
     def __init__(self):
@@ -201,7 +202,7 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
         yield f"http://127.0.0.1:{port}"
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -40,7 +40,7 @@ class Site:
         )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("response", self._heard)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.goto(self.url + address if address.startswith("/") else address)
         page.wait_for_selector("#model option", state="attached")
         visit = Visit(self, page)

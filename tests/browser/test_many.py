@@ -247,7 +247,7 @@ def test_a_job_that_runs_is_left_for_the_one_of_the_address(visit: Visit, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(10 * PATIENCE_S)
 def test_a_worker_that_dies_in_the_middle_is_not_noticed_but_by_the_time(visit: Visit, tmp_path: Path) -> None:
     opened(visit)
     visit.choose("lime")
@@ -261,7 +261,7 @@ def test_a_worker_that_dies_in_the_middle_is_not_noticed_but_by_the_time(visit: 
     assert killed
     for one in killed:
         one.kill()
-    visit.page.set_default_timeout(400_000)
+    visit.page.set_default_timeout(7000 * PATIENCE_S)
     finished(visit, "100 inputs are explained.")
     visit.page.wait_for_function("() => !document.querySelector('#model-error:not([hidden])')")
 

@@ -42,7 +42,7 @@ def explainer(
         yield url, wait
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(PATIENCE_S)
 
 
 def answers(url: str) -> bool:

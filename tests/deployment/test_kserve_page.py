@@ -64,7 +64,7 @@ def test_the_page_is_walked(tmp_path: Path) -> None:
         fake.fault = named
         wait("/readyz")
         assert httpx.get(f"{url}/v1/models/income", timeout=PATIENCE_S).json() == {"name": "income", "ready": True}
-        answer = httpx.post(f"{url}/v1/models/income:explain", json=asked, timeout=120)
+        answer = httpx.post(f"{url}/v1/models/income:explain", json=asked, timeout=2 * PATIENCE_S)
         assert answer.status_code == 200, answer.text
         rows = np.array([[39, 40, 2174], [25, 38, 0]])
         background = np.loadtxt(FILES["background.csv"].splitlines(), delimiter=",", skiprows=1)
@@ -77,7 +77,9 @@ def test_the_page_is_walked(tmp_path: Path) -> None:
         assert all(one["method"]["name"] == "kernel_shap" for one in told["explanations"])
         tensor = {"name": "input", "shape": [2, 3], "datatype": "FP32", "data": rows.ravel().tolist()}
         for path in ("/v2/models/income/explain", "/v2/models/income:explain"):
-            found = httpx.post(url + path, timeout=120, json={"inputs": [tensor], "parameters": {"whence.target": 1}})
+            found = httpx.post(
+                url + path, timeout=2 * PATIENCE_S, json={"inputs": [tensor], "parameters": {"whence.target": 1}}
+            )
             assert found.status_code == 200, found.text
             array = np.reshape(found.json()["outputs"][0]["data"], (2, 3))
             np.testing.assert_array_equal(array, [one["attribution"] for one in told["explanations"]])

@@ -66,7 +66,7 @@ def test_explain_answers_for_the_model_that_kserve_names(urls: tuple[str, str], 
     rows = np.load(place / "eight.npy")
     named = {name: float(value) for name, value in zip(COLUMNS, rows[40], strict=True)}
     body = {"instances": [rows[40].tolist(), named, rows[41].tolist()]}
-    answer = httpx.post(f"{url}/v1/models/eight:explain", json=body, timeout=120)
+    answer = httpx.post(f"{url}/v1/models/eight:explain", json=body, timeout=2 * PATIENCE_S)
     assert answer.status_code == 200, answer.text
     told, mean = answer.json(), float(np.mean(asked(far, rows[:10])))
     scores = asked(far, rows[40:42])
@@ -82,7 +82,7 @@ def test_a_row_of_csv_is_explained_and_its_receipt_tells_of_the_server(urls: tup
     text = ",".join(COLUMNS) + "\n" + ",".join(str(value) for value in row)
     found = httpx.post(
         f"{url}/api/v1/explanations?model=eight&method=occlusion",
-        content=text, headers={"Content-Type": "text/csv", "Prefer": "wait=60"}, timeout=120,
+        content=text, headers={"Content-Type": "text/csv", "Prefer": "wait=60"}, timeout=2 * PATIENCE_S,
     )  # fmt: skip
     assert found.status_code == 200, found.text
     document = found.json()
@@ -95,7 +95,7 @@ def test_a_row_of_csv_is_explained_and_its_receipt_tells_of_the_server(urls: tup
     assert "127.0.0.1" not in card
     refused = httpx.post(
         f"{url}/api/v1/explanations?model=eight&method=gradient",
-        content=text, headers={"Content-Type": "text/csv", "Prefer": "wait=60"}, timeout=120,
+        content=text, headers={"Content-Type": "text/csv", "Prefer": "wait=60"}, timeout=2 * PATIENCE_S,
     )  # fmt: skip
     assert refused.status_code == 422
     assert "is computed on another server" in refused.json()["detail"]

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from service.connection import Protocol
 from service.http.browser_guard import LONGEST_HEAD
+from tests.patience import PATIENCE_S
 
 
 @contextmanager
@@ -33,4 +34,4 @@ def serving(app: FastAPI) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE_S)

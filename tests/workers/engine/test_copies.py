@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.patience import PATIENCE_S
 from workers.engine.copies import ahead, moved, stacked
 
 GPU, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -109,7 +110,7 @@ def test_the_next_is_made_while_this_one_is_computed_with() -> None:
         return number
 
     for number in ahead(make, range(3), GPU):
-        assert number == 2 or begun[number + 1].wait(10)
+        assert number == 2 or begun[number + 1].wait(PATIENCE_S)
     begun = [threading.Event() for _ in range(3)]
     for number in ahead(make, range(3), CPU):
         assert [one.is_set() for one in begun] == [at <= number for at in range(3)]

@@ -56,7 +56,6 @@ async def explained(queue: Queue, digit: int) -> Status | None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(not has_tls(), reason="this redis-server was built without TLS")
 async def test_over_tls_with_a_certificate_of_its_own(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
@@ -114,7 +113,6 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
         yield it
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.slow
 async def test_sentinels_name_the_master_and_a_failover_is_lived_through(watched: Watched) -> None:
     check_start(watched.url, None)

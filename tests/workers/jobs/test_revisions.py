@@ -121,7 +121,6 @@ def digit(number: int, model: str) -> Order:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)], ids=["workers first", "API first"])
 async def test_a_rolling_upgrade_in_either_order(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, first: int, second: int
@@ -145,7 +144,6 @@ async def test_a_rolling_upgrade_in_either_order(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 async def test_when_the_last_worker_of_a_revision_is_gone_its_work_fails_in_time(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.orders import work
+from tests.patience import PATIENCE_S
 from tests.repositories import Fixed, whole
 from tests.toys import model_of, net
 from workers.engine.device import DeviceLost
@@ -189,14 +190,14 @@ def test_a_model_that_is_there_is_had_while_another_loads(
 
     def slow(found: Folder, device: str) -> Function:
         begun.set()
-        go.wait(5)
+        go.wait(PATIENCE_S)
         return fitting(found, device)
 
     monkeypatch.setattr("workers.runtime.execute.model_cache.load", slow)
     threads = [threading.Thread(target=ask, args=(warm, "b")) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert begun.wait(5)
+    assert begun.wait(PATIENCE_S)
     ask(warm, "a")
     assert not go.is_set()
     go.set()
