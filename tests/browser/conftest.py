@@ -37,7 +37,6 @@ def build():
 """
 HOUSE = """import torch
 from torch import nn
-from tests.patience import PATIENCE_S
 
 class House(nn.Module):
     def __init__(self):
@@ -206,16 +205,17 @@ def whence(tmp_path_factory: pytest.TempPathFactory, program: str) -> Iterator[s
 
 
 def _until_served(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end, states = time.monotonic() + PATIENCE_S, {}
     while time.monotonic() < end and process.poll() is None:
         try:
             found = httpx.get(f"{url}/api/v1/models", trust_env=False, timeout=PATIENCE_S).json().get("models", ())
-            if [one["state"] for one in found] == ["ready"] * (3 + len(SMALL)):
+            states = {one["name"]: one["state"] for one in found}
+            if list(states.values()) == ["ready"] * (3 + len(SMALL)):
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise AssertionError(f"Whence did not come up; exit status {process.poll()}")
+    raise AssertionError(f"Whence did not come up; exit status {process.poll()}, models {states}")
 
 
 @pytest.fixture
