@@ -44,7 +44,7 @@ async def _forget(of: Collection, queue: Queue, gone: int) -> NoReturn:
 
 async def sheet(of: Collection, queue: Queue, rows: Sequence[int], page: str) -> bytes:
     """A contact sheet of these items."""
-    if of.of_texts or len(of.maps) > 1:
+    if of.of_texts or of.of_several:
         return await to_thread.run_sync(_pictures, of, rows, await _drawn(of, queue, rows), page)
     found = await _read(of, queue, rows, *of.maps, "input")
     return await to_thread.run_sync(_sheet, of, rows, found, page)

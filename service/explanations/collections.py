@@ -38,6 +38,11 @@ class Collection:
         return self.meta["info"].get("maps") or [catalogue()[self.meta["method"]["of"]["name"]].kind]
 
     @property
+    def of_several(self) -> bool:
+        """Whether a map has the name of one of several inputs: a lone one has, too, where the others have none."""
+        return any("." in name for name in self.maps)
+
+    @property
     def of_texts(self) -> bool:
         """Whether an input of theirs is a text."""
         return "words" in self.meta["info"]

@@ -157,6 +157,11 @@ class Method(BaseModel):
         """Whether it, or what it holds, gives each place of the input one number."""
         return self.places or any(held.of_places() for held in self.inner())
 
+    def speaks_of(self, model: Asked) -> frozenset[str] | None:
+        """The names of the inputs that its attribution tells of, and all that it holds; None where it is every one."""
+        told = [names for held in self.inner() if (names := held.speaks_of(model)) is not None]
+        return frozenset.intersection(*told) if told else None
+
     def suited(self, spec: InputSpec) -> Self:
         """The method as its default is for such inputs: where there is a background, what averages over one does so."""
 

@@ -124,6 +124,24 @@ async def test_items_of_several_inputs_are_what_they_are_alone(house: House) -> 
     assert (await house.client.get(f"{URL}/{whole['id']}/beeswarm.png")).status_code == 404
 
 
+@of_both
+async def test_items_whose_method_tells_of_one_input_alone_have_all_files(house: House) -> None:
+    card = sent(house.datasets, npz_by_name({f"inputs.{name}": one for name, one in rows(3).items()}))
+    whole = await made(house.client, house.worker, house.asked(card.digest, "grad_cam", target=1))
+    assert whole["info"]["maps"] == ["attribution.image"]
+    archive = zipfile.ZipFile(io.BytesIO((await house.client.get(whole["links"]["archive"])).content))
+    assert {f"attributions/{i}.image.npy" for i in range(3)} <= set(archive.namelist())
+    assert load((await house.client.get(whole["links"]["safetensors"])).content)["attribution.image"].shape == (
+        3,
+        1,
+        8,
+        8,
+    )
+    for picture in ("collection.png", "contact_sheet.png"):
+        drawn = await house.client.get(f"{URL}/{whole['id']}/{picture}")
+        assert Image.open(io.BytesIO(drawn.content)).height > 200, drawn.text
+
+
 @of_texts
 async def test_texts_are_explained_in_one_job_by_word(house: House) -> None:
     card = sent(house.datasets, npz(inputs=np.array(LINES), labels=np.array([1, 2, 0, 1, 2])))

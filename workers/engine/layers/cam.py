@@ -10,11 +10,14 @@ from torch import Tensor
 
 from workers.engine.graph import ops
 from workers.engine.graph.graph import Node
-from workers.engine.layers.spatial import spatial_layer, upsample
+from workers.engine.layers.spatial import Spatial, spatial_layer, spatial_layers, upsample
 from workers.engine.model.batch import Batch
+from workers.engine.model.inputs import shares
 from workers.engine.model.model import Model
 from workers.engine.model.target_masks import entry_of
-from workers.explanation.errors import Instead, MethodNotApplicable, methods
+from workers.explanation.card import Part
+from workers.explanation.errors import Instead, InvalidParameter, MethodNotApplicable, methods
+from workers.explanation.inputs import ONE
 from workers.explanation.target import RankTarget, Target
 
 BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
@@ -23,7 +26,7 @@ BLANK = "the map is zero everywhere: no channel of this layer speaks for the tar
 class Seen(NamedTuple):
     """A spatial layer's activations (n, channels, *places) and the target's gradients there."""
 
-    node: Node
+    layer: Spatial
     activations: Tensor
     gradients: Tensor
 
@@ -32,29 +35,80 @@ class Seen(NamedTuple):
         return tuple(range(2, self.activations.dim()))
 
 
-def seen(model: Model, batch: Batch, layer: str | None) -> Seen:
-    """What the named layer, or the last spatial one, shows of the batch."""
-    node = spatial_layer(model, layer)
-    _, found = model.gradients(batch, to=[node.index])
-    return Seen(node, model.tape(batch).values[node.index], found[node.index])
+def seen(model: Model, batch: Batch, name: str | None) -> list[Seen]:
+    """What the named layer, or the last spatial one of each input, shows of the batch."""
+    layers = spatial_layers(model, name)
+    _, found = model.gradients(batch, to=[layer.node.index for layer in layers])
+    return [
+        Seen(layer, values, layer.ordered(found[layer.node.index]))
+        for layer, values in zip(layers, activations(model, batch, layers), strict=True)
+    ]
+
+
+def activations(model: Model, batch: Batch, layers: Sequence[Spatial]) -> list[Tensor]:
+    """What each of the layers says of the batch (n, channels, *places)."""
+    values = model.tape(batch).values
+    return [layer.ordered(values[layer.node.index]) for layer in layers]
+
+
+class Small(NamedTuple):
+    """The map (n, 1, *places) of a layer, as large as that is."""
+
+    layer: Spatial
+    map: Tensor
 
 
 class Drawn(NamedTuple):
-    """A map as a result's arrays and info: at the input's places, and at the layer's own."""
+    """Maps as a result's arrays and info: at the places of the inputs, and at those of the layers.
+
+    `whole` are those of the inputs as they are, where the attribution has a share for each channel.
+    """
 
     arrays: dict[str, Tensor]
     info: list[dict[str, Any]]
+    whole: Tensor
 
 
-def drawn(node: Node, small: Tensor, batch: Batch, relu: bool = False) -> Drawn:
-    """The map (n, 1, *places of the layer), rectified if asked, upsampled; a blank one says so."""
-    small = small.relu() if relu else small
-    blank = (small == 0).flatten(1).all(1).tolist()
-    info = [{"layer": node.layer, **({"note": BLANK} if is_blank else {})} for is_blank in blank]
-    return Drawn({"attribution": upsample(small, batch.x), "map": small}, info)
+def drawn(model: Model, batch: Batch, maps: Sequence[Small], relu: bool = False) -> Drawn:
+    """The maps, rectified if asked, upsampled; blank ones say so."""
+    maps = [Small(layer, small.relu() if relu else small) for layer, small in maps]
+    spec, info = model.card.input, _told(maps, several=bool(model.card.input.parts))
+    if not spec.parts:
+        ((layer, small),) = maps
+        whole = at_places(small, layer.inputs[0])
+        return Drawn({"attribution": whole, "map": small}, info, whole)
+    arrays, whole = {}, torch.zeros_like(batch.x)
+    for layer, small in maps:
+        for part in layer.inputs:
+            whole[:, part.start : part.stop] = at_places(small, part).expand(-1, *part.shape).flatten(1)
+            arrays["map" if part.name == ONE else f"map.{part.name}"] = small
+    return Drawn({"attribution": whole * shares(spec, whole), **arrays}, info, whole)
 
 
-def pooled_layer(model: Model) -> tuple[Node, Tensor]:
+def _told(maps: Sequence[Small], several: bool) -> list[dict[str, Any]]:
+    """Of each row the layers, and whether all that is seen there is blank, or of which inputs it is."""
+    of = [(part.name, layer.node.layer, small) for layer, small in maps for part in layer.inputs]
+    told = {"layers": {name: layer for name, layer, _ in of}} if several else {"layer": of[0][1]}
+    empty = {name: (small == 0).flatten(1).all(1).tolist() for name, _, small in of}
+    found: list[dict[str, Any]] = []
+    for row in range(len(of[0][2])):
+        blank = [name for name, rows in empty.items() if rows[row]]
+        note = BLANK if len(blank) == len(empty) else f"of {', '.join(blank)} {BLANK}" if blank else None
+        found.append({**told, **({"note": note} if note else {})})
+    return found
+
+
+def at_places(small: Tensor, part: Part) -> Tensor:
+    """The map (n, 1, *places of a layer) at the places of an input, with one channel where that has its own."""
+    return upsample(small, part.spatial_shape).movedim(1, (part.channels or 0) + 1)
+
+
+def told_of(layers: Sequence[Spatial]) -> frozenset[str]:
+    """The inputs whose places they keep."""
+    return frozenset(part.name for layer in layers for part in layer.inputs)
+
+
+def pooled_layer(model: Model) -> tuple[Spatial, Tensor]:
     """The layer that is averaged over all places and fed to the last linear layer, and that layer's weight.
 
     Raises MethodNotApplicable, naming the node, where the model does not end so.
@@ -68,11 +122,23 @@ def pooled_layer(model: Model) -> tuple[Node, Tensor]:
         node = graph.nodes[node.inputs[0]]
     if node.op not in {"mean", "avg_pool1d", "avg_pool2d", "avg_pool3d"} and not node.op.startswith("adaptive_avg"):
         raise _not_pooled(f"{last.layer} reads {node.layer} ({node.op})")
-    layer = graph.nodes[node.inputs[0]]
-    weight: Tensor = last.args[1]
-    if not layer.shape or weight.shape[1] != layer.shape[0]:
-        raise _not_pooled(f"{node.layer} does not average all places of {layer.layer}")
-    return spatial_layer(model, layer.layer), weight
+    weight, read = last.args[1], graph.nodes[node.inputs[0]]
+    try:
+        layer = spatial_layer(model, read.layer)
+    except InvalidParameter:
+        raise _not_pooled(f"{read.layer}, which {node.layer} averages, has no places of the input") from None
+    if weight.shape[1] != layer.channels or not _averages_places(node, layer):
+        raise _not_pooled(f"{node.layer} does not average all places of {layer.node.layer}")
+    return layer, weight
+
+
+def _averages_places(node: Node, layer: Spatial) -> bool:
+    """Whether what is left are the channels: of a mean the axes say so, a pool is over the last ones."""
+    if node.op != "mean":
+        return layer.order == tuple(range(len(layer.order))) and set((node.shape or ())[1:]) == {1}
+    rank, axes = len(layer.order) + 1, node.args[1]
+    axes = axes if isinstance(axes, list | tuple) else [axes]
+    return {axis % rank - 1 for axis in axes} == set(layer.order[1:])
 
 
 def classes(model: Model, batch: Batch) -> list[int]:

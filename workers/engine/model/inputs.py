@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -69,12 +69,13 @@ def shares(spec: InputSpec, like: Tensor) -> Tensor:
     return found
 
 
-def named(result: Result, spec: InputSpec, maps: bool) -> Result:
+def named(result: Result, spec: InputSpec, maps: bool, told: Collection[str] | None = None) -> Result:
     """The result with an array for each input that is explained, `attribution.NAME`, in place of one of all.
 
     So have maps of several classes, `by_class.NAME` (classes, *shape). That of a lone input that has no name is called
     as it was. Of ids, the embedding's axis is summed over; with `maps`, the one number that each place of an input has
-    was spread over its channels, and is gathered again. Of inputs themselves each is given, ids as they are.
+    was spread over its channels, and is gathered again. Of inputs themselves each is given, ids as they are. Where an
+    attribution tells of some inputs alone, they are `told`, and there is none of the others.
     """
     if not spec.parts:
         return result
@@ -86,7 +87,7 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
             arrays.update({name if list(given) == [ONE] else f"{name}.{key}": one for key, one in given.items()})
         elif tuple(array.shape[2 if several else 1 :]) == spec.shape:
             whole = torch.as_tensor(array)
-            found = _of_inputs(whole.reshape(-1, *spec.shape), spec, maps)
+            found = _of_inputs(whole.reshape(-1, *spec.shape), spec, maps, told)
             lone = list(found) == [ONE]
             arrays.update(
                 {
@@ -99,9 +100,9 @@ def named(result: Result, spec: InputSpec, maps: bool) -> Result:
     return replace(result, arrays=arrays)
 
 
-def _of_inputs(array: Tensor, spec: InputSpec, maps: bool) -> Mapping[str, Tensor]:
+def _of_inputs(array: Tensor, spec: InputSpec, maps: bool, told: Collection[str] | None) -> Mapping[str, Tensor]:
     found: dict[str, Tensor] = {}
-    for part in explained(spec):
+    for part in (one for one in explained(spec) if told is None or one.name in told):
         own = piece(array, part)
         if part.channels is not None and not own.is_floating_point():  # numbers of segments, the same in all channels
             own = own.select(part.channels + 1, 0)

@@ -23,6 +23,8 @@ class Cam(Method):
     citation = "Zhou et al. 2016, Learning Deep Features for Discriminative Localization"
     question = "Which places carry the class, in a net that averages them and weighs the averages?"
     needs = frozenset({"graph"})
+    places = True
+    revision = 2
 
     def refuse(self, model: Model) -> None:
         from workers.engine.layers.cam import check_class, pooled_layer
@@ -30,12 +32,17 @@ class Cam(Method):
         check_class(model.targets)
         pooled_layer(model)
 
+    def speaks_of(self, model: Model) -> frozenset[str]:
+        from workers.engine.layers.cam import pooled_layer, told_of
+
+        return told_of([pooled_layer(model)[0]])
+
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
 
-        node, weight = cam.pooled_layer(model)
-        activations = model.tape(batch).values[node.index]
+        layer, weight = cam.pooled_layer(model)
+        (activations,) = cam.activations(model, batch, [layer])
         rows = weight[cam.classes(model, batch)]
         weights = rows.view(*rows.shape, *[1] * (activations.dim() - 2))
-        drawn = cam.drawn(node, cam.weighted(activations, weights), batch)
+        drawn = cam.drawn(model, batch, [cam.Small(layer, cam.weighted(activations, weights))])
         return Attribution(drawn.arrays, info=drawn.info)

@@ -24,6 +24,8 @@ class GradCam(Method):
     question = "Where in the image does a layer see what speaks for the target?"
     needs = frozenset({"gradients", "layer"})
     reduced = True
+    places = True
+    revision = 2
 
     layer: SpatialLayer = None
     relu: bool = Field(default=True, description="Keep only what speaks for the target; otherwise the signed map.")
@@ -34,10 +36,18 @@ class GradCam(Method):
         model.check_start()
         spatial_layer(model, self.layer)
 
+    def speaks_of(self, model: Model) -> frozenset[str]:
+        from workers.engine.layers.cam import told_of
+        from workers.engine.layers.spatial import spatial_layers
+
+        return told_of(spatial_layers(model, self.layer))
+
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
 
-        found = cam.seen(model, batch, self.layer)
-        weights = found.gradients.mean(found.spatial_axes, keepdim=True)
-        drawn = cam.drawn(found.node, cam.weighted(found.activations, weights), batch, self.relu)
+        maps = [
+            cam.Small(at.layer, cam.weighted(at.activations, at.gradients.mean(at.spatial_axes, keepdim=True)))
+            for at in cam.seen(model, batch, self.layer)
+        ]
+        drawn = cam.drawn(model, batch, maps, self.relu)
         return Attribution(drawn.arrays, info=drawn.info)

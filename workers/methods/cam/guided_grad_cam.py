@@ -23,6 +23,7 @@ class GuidedGradCam(Method):
     question = "Which fine patterns speak for the target, in the places that a layer looks at?"
     needs = frozenset({"graph", "layer"})
     reduced = True
+    revision = 2
 
     layer: SpatialLayer = None
     start: SignalStart = "one"
@@ -35,15 +36,23 @@ class GuidedGradCam(Method):
         model.check_start()
         spatial_layer(model, self.layer)
 
+    def speaks_of(self, model: Model) -> frozenset[str]:
+        from workers.engine.layers.cam import told_of
+        from workers.engine.layers.spatial import spatial_layers
+
+        return told_of(spatial_layers(model, self.layer))
+
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
         from workers.engine.rules.backward import propagate
         from workers.engine.rules.rectifiers import Guided, signals
 
-        found = cam.seen(model, batch, self.layer)
-        small = cam.weighted(found.activations, found.gradients.mean(found.spatial_axes, keepdim=True))
-        drawn = cam.drawn(found.node, small, batch, relu=True)
+        maps = [
+            cam.Small(at.layer, cam.weighted(at.activations, at.gradients.mean(at.spatial_axes, keepdim=True)))
+            for at in cam.seen(model, batch, self.layer)
+        ]
+        drawn = cam.drawn(model, batch, maps, relu=True)
         rules = signals(model.folded, Guided(), self.name)
         begin = model.signal(batch, self.start)
         fine = propagate(model.tape(batch), begin, lambda at: rules[at.node.index])[0]
-        return Attribution({**drawn.arrays, "attribution": fine * drawn.arrays["attribution"]}, info=drawn.info)
+        return Attribution({**drawn.arrays, "attribution": fine * drawn.whole}, info=drawn.info)

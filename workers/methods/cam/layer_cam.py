@@ -23,6 +23,8 @@ class LayerCam(Method):
     question = "Which places of a layer, a low one too, speak for the target?"
     needs = frozenset({"gradients", "layer"})
     reduced = True
+    places = True
+    revision = 2
 
     layer: SpatialLayer = None
 
@@ -32,10 +34,18 @@ class LayerCam(Method):
         model.check_start()
         spatial_layer(model, self.layer)
 
+    def speaks_of(self, model: Model) -> frozenset[str]:
+        from workers.engine.layers.cam import told_of
+        from workers.engine.layers.spatial import spatial_layers
+
+        return told_of(spatial_layers(model, self.layer))
+
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
 
-        found = cam.seen(model, batch, self.layer)
-        small = cam.weighted(found.activations, found.gradients.relu())
-        drawn = cam.drawn(found.node, small, batch, relu=True)
+        maps = [
+            cam.Small(at.layer, cam.weighted(at.activations, at.gradients.relu()))
+            for at in cam.seen(model, batch, self.layer)
+        ]
+        drawn = cam.drawn(model, batch, maps, relu=True)
         return Attribution(drawn.arrays, info=drawn.info)

@@ -198,7 +198,8 @@ class _Shift:
         method = rows[0].work.job.method
         with looking(getattr(batch.report, "look", None)), products(model.precision):
             with instrumentation.batch([row.work for row in rows]), contained():
-                results = named(method.explain(model, batch), model.card.input, method.of_places()).rows()
+                of = method.speaks_of(model) if model.card.input.parts else None
+                results = named(method.explain(model, batch), model.card.input, method.of_places(), of).rows()
             # Asked last, so that the outputs come from the pass that the method made, and cost none of their own.
             prediction, told = explained_scores(model, batch) if method.takes_input else ([[] for _ in rows], [])
             # Without an input, a rank is one of each item of a dataset, not one of the zeros that stand for an input.

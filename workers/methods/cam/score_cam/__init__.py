@@ -24,26 +24,37 @@ class ScoreCam(Method):
     needs = frozenset({"layer"})
     cost = "hundreds of passes"
     reduced = True
+    places = True
+    revision = 2
 
     layer: SpatialLayer = None
 
     def passes(self, at: Extent, /) -> int:
         layer = at.layer(self.layer) or next((one for one in reversed(at.layers) if len(one.shape) > 1), None)
-        return 1 + (layer.shape[0] if layer else 500)
+        if layer is None:
+            return 501
+        return 1 + layer.shape[layer.axes.index("channel") if "channel" in layer.axes else 0]
 
     def refuse(self, model: Model) -> None:
         from workers.engine.layers.spatial import spatial_layer
 
         spatial_layer(model, self.layer)
 
+    def speaks_of(self, model: Model) -> frozenset[str]:
+        from workers.engine.layers.cam import told_of
+        from workers.engine.layers.spatial import spatial_layers
+
+        return told_of(spatial_layers(model, self.layer))
+
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
-        from workers.engine.layers.spatial import spatial_layer
+        from workers.engine.layers.spatial import spatial_layers
         from workers.methods.cam.score_cam.compute import channel_scores
 
-        node = spatial_layer(model, self.layer)
-        activations = model.tape(batch).values[node.index]
-        weights = channel_scores(model, batch, self, activations).softmax(1)
-        small = cam.weighted(activations, weights.view(*weights.shape, *[1] * (activations.dim() - 2)))
-        drawn = cam.drawn(node, small, batch, relu=True)
+        layers, maps = spatial_layers(model, self.layer), []
+        for layer, activations in zip(layers, cam.activations(model, batch, layers), strict=True):
+            weights = channel_scores(model, batch, self, layer, activations).softmax(1)
+            small = cam.weighted(activations, weights.view(*weights.shape, *[1] * (activations.dim() - 2)))
+            maps.append(cam.Small(layer, small))
+        drawn = cam.drawn(model, batch, maps, relu=True)
         return Attribution(drawn.arrays, info=drawn.info)

@@ -7,21 +7,34 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from workers.engine.layers.spatial import upsample
+from workers.engine.layers.cam import at_places
+from workers.engine.layers.spatial import Spatial
 from workers.engine.model.batch import Batch
+from workers.engine.model.inputs import piece
 from workers.engine.model.model import Model
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
+from workers.explanation.card import Part
 
 
-def channel_scores(model: Model, batch: Batch, question: Hashable, activations: Tensor) -> Tensor:
-    """The target's score of each input times each channel, upsampled and scaled to 0..1: (n, channels)."""
+def channel_scores(model: Model, batch: Batch, question: Hashable, layer: Spatial, activations: Tensor) -> Tensor:
+    """The target's score of each input times each channel, upsampled and scaled to 0..1: (n, channels).
+
+    Of several inputs those are masked whose places the layer keeps; the others stay as they are.
+    """
+
+    def masked(x: Tensor, small: Tensor, part: Part) -> Tensor:
+        return x * _unit_range(at_places(small, part))
 
     def alter(rows: Tensor, channels: Tensor) -> Tensor:
-        x = batch.x[rows]
-        return x * _unit_range(upsample(activations[rows, channels].unsqueeze(1), x))
+        x, small = batch.x[rows], activations[rows, channels].unsqueeze(1)
+        if not model.card.input.parts:
+            return masked(x, small, layer.inputs[0])
+        for part in layer.inputs:
+            x[:, part.start : part.stop] = masked(piece(x, part), small, part).flatten(1)
+        return x
 
     copies = Copies.of_each(len(batch), activations.shape[1], alter)
-    return altered_scores(model, batch, copies, question=question).view(len(batch), -1)
+    return altered_scores(model, batch, copies, question=(question, layer.node.index)).view(len(batch), -1)
 
 
 def _unit_range(maps: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ class Dissection(Method):
     takes_input = False
     takes_target = False
     cost = "thousands of passes"
-    revision = 2
+    one_input = "compares the places of one input with masks of it"
+    revision = 3
 
     dataset: DatasetName = "training"
     layer: SpatialLayer = None
@@ -58,15 +59,15 @@ class Dissection(Method):
         from workers.engine.layers.spatial import spatial_layer
         from workers.methods.structure.dissection.concept_overlap import dissect
 
-        node = spatial_layer(model, self.layer)
-        above, overlaps = dissect(model, batch, node, self.dataset, self.quantile)
+        layer = spatial_layer(model, self.layer)
+        above, overlaps = dissect(model, batch, layer, self.dataset, self.quantile)
         best, concept = overlaps.iou.max(1)
         found = [
             {"unit": unit, "concept": c, "iou": score}
             for unit, (score, c) in enumerate(zip(best.tolist(), concept.tolist(), strict=True))
             if score > self.iou
         ]
-        info = {"layer": node.layer, "units": len(best), "detectors": found,
+        info = {"layer": layer.node.layer, "units": len(best), "detectors": found,
                 "unique_detectors": len({one["concept"] for one in found})}  # fmt: skip
         arrays = {"scores": best, "concept": concept.int(), "iou": overlaps.iou, "threshold": above}
         return Scores({name: array[None] for name, array in arrays.items()}, info=[info])

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from workers.engine.data.streaming import Accumulator, items, nonempty
-from workers.engine.graph.graph import Node
+from workers.engine.layers.spatial import Spatial
 from workers.engine.model.batch import Batch
 from workers.engine.model.model import Model
 from workers.explanation.errors import InvalidDataset
@@ -71,24 +71,24 @@ class _Counted:
         self.of.counts.copy_(torch.from_numpy(arrays["counts"]))
 
 
-def dissect(model: Model, batch: Batch, node: Node, dataset: str, quantile: float) -> tuple[Tensor, Overlaps]:
+def dissect(model: Model, batch: Batch, layer: Spatial, dataset: str, quantile: float) -> tuple[Tensor, Overlaps]:
     """The threshold of each channel of a layer (k,), and how it overlaps with the concepts of a dataset with masks.
 
     Raises InvalidDataset for one without masks.
     """
-    channels, concepts = (node.shape or (0,))[0], _concepts(batch, dataset)
+    channels, concepts = layer.channels, _concepts(batch, dataset)
     first = Histogram.of(channels, model.device)
-    for part, maps, _ in _maps(model, batch, node, dataset, _Counted(first), "thresholds"):
+    for part, maps, _ in _maps(model, batch, layer, dataset, _Counted(first), "thresholds"):
         first.add(maps.movedim(1, 0).flatten(1), part)
     most = torch.full((channels,), int(int(first.counts[0].sum()) * quantile), device=model.device)
     second = Histogram.of(channels, model.device, first.bin_above(most)[0])
-    for part, maps, _ in _maps(model, batch, node, dataset, _Counted(second), "finer thresholds"):
+    for part, maps, _ in _maps(model, batch, layer, dataset, _Counted(second), "finer thresholds"):
         second.add(maps.movedim(1, 0).flatten(1), part)
     above = threshold(first, second, most)
     both, channel, concept = torch.zeros(3, channels, concepts, dtype=torch.float64, device=model.device)
     category = torch.tensor(nonempty(batch, dataset).categories or [0] * concepts, device=model.device)
     found = Overlaps(both, channel, concept, (category[:, None] == category).double())
-    for part, maps, masks in _maps(model, batch, node, dataset, found, "overlaps"):
+    for part, maps, masks in _maps(model, batch, layer, dataset, found, "overlaps"):
         shown = masks.flatten(1).any(1)
         picked = maps[shown] > above[part, None, None]
         found.add(picked.flatten(2).float(), masks[shown].flatten(2).float(), part)
@@ -106,12 +106,13 @@ def _concepts(batch: Batch, dataset: str) -> int:
 
 
 def _maps(
-    model: Model, batch: Batch, node: Node, dataset: str, keeping: Accumulator, phase: str
+    model: Model, batch: Batch, layer: Spatial, dataset: str, keeping: Accumulator, phase: str
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """The activations of some channels at the size of the masks (n, k, H, W), which they are, and the masks."""
     for found in items(model, batch, dataset, keeping, phase):
         with torch.no_grad():
-            values = model.folded.run(found.x, [node.index])[1][node.index]
+            index = layer.node.index
+            values = layer.ordered(model.folded.run(found.x, [index])[1][index])
         assert found.masks is not None
         masks = found.masks.to(values.device)
         size = masks.shape[2:]

@@ -31,6 +31,7 @@ class DeepDream(Method):
     needs = frozenset({"gradients"})
     takes_target = False
     cost = "hundreds of passes"
+    revision = 2
 
     layer: SpatialLayer = None
     channel: int | None = Field(
@@ -71,11 +72,11 @@ class DeepDream(Method):
         from workers.engine.layers.spatial import spatial_layer
         from workers.methods.synthesis.deep_dream.compute import Dream, check_channel, octaves
 
-        node = spatial_layer(model, self.layer)
-        check_channel(node, self.channel)
+        layer = spatial_layer(model, self.layer)
+        check_channel(layer, self.channel)
         sizes = octaves(model.card.input, self.octaves, self.ratio, self.enlarge)
         dream = Dream(
-            model, node, self.channel, sizes, self.steps, self.rate, self.roll, self.noise, self.decay
+            model, layer, self.channel, sizes, self.steps, self.rate, self.roll, self.noise, self.decay
         )  # fmt: skip
         each, preview = self.octaves * self.steps, Preview(batch)
         images, traces = zip(
@@ -85,6 +86,6 @@ class DeepDream(Method):
             ),
             strict=True,
         )
-        info = {"layer": node.layer, "sizes": [list(size) for size in sizes]}
+        info = {"layer": layer.node.layer, "sizes": [list(size) for size in sizes]}
         arrays = {"synthesis": torch.stack(images), "trace": torch.stack(traces)}
         return Synthesis(arrays, info=[info] * len(batch))

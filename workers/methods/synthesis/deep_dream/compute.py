@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from workers.engine.data.initial_inputs import span
 from workers.engine.data.preview import Preview
-from workers.engine.graph.graph import Node
+from workers.engine.layers.spatial import Spatial
 from workers.engine.model.batch import Report
 from workers.engine.model.model import Model
 from workers.explanation.card import InputSpec
@@ -26,7 +26,7 @@ class Dream:
     """How an image is dreamed on; lengths and noise are shares of the input's range."""
 
     model: Model
-    node: Node
+    layer: Spatial
     channel: int | None
     sizes: tuple[tuple[int, int], ...]
     steps: int
@@ -79,7 +79,8 @@ class Dream:
 
     def objective(self, x: Tensor) -> Tensor:
         """Of each input half the mean square of the layer, or the mean of its channel, (n,)."""
-        value = self.model.folded.run(x, [self.node.index])[1][self.node.index]
+        index = self.layer.node.index
+        value = self.layer.ordered(self.model.folded.run(x, [index])[1][index])
         if self.channel is None:
             return value.square().flatten(1).mean(1) / 2
         return value[:, self.channel].flatten(1).mean(1)
@@ -123,8 +124,10 @@ def check(spec: InputSpec) -> None:
         )
 
 
-def check_channel(node: Node, channel: int | None) -> None:
+def check_channel(layer: Spatial, channel: int | None) -> None:
     """Raise InvalidParameter for a channel that the layer has not."""
-    count = (node.shape or (0,))[0]
+    count = layer.channels
     if channel is not None and channel >= count:
-        raise InvalidParameter(f"the layer {node.layer} has the channels 0 to {count - 1}", pointer="/method/channel")
+        raise InvalidParameter(
+            f"the layer {layer.node.layer} has the channels 0 to {count - 1}", pointer="/method/channel"
+        )
