@@ -254,7 +254,10 @@ AnyMethod = Annotated[
 
 SpatialLayer = Annotated[
     str | None,
-    Field(max_length=300, description="The layer whose channels are mapped; by default the last spatial one."),
+    Field(
+        max_length=300,
+        description="The layer whose channels are mapped; by default the last spatial one of each input.",
+    ),
 ]
 SignalStart = Annotated[
     Literal["one", "score"],
