@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,12 +12,11 @@ from workers.engine.graph import ops
 from workers.engine.graph.graph import Node
 from workers.engine.layers.spatial import Spatial, spatial_layer, spatial_layers, upsample
 from workers.engine.model.batch import Batch
-from workers.engine.model.inputs import shares
+from workers.engine.model.inputs import by_part, shares
 from workers.engine.model.model import Model
 from workers.engine.model.target_masks import entry_of
 from workers.explanation.card import Part
 from workers.explanation.errors import Instead, InvalidParameter, MethodNotApplicable, methods
-from workers.explanation.inputs import ONE
 from workers.explanation.target import RankTarget, Target
 
 BLANK = "the map is zero everywhere: no channel of this layer speaks for the target; relu=false shows what is against"
@@ -58,6 +57,11 @@ class Small(NamedTuple):
     map: Tensor
 
 
+def small_maps(model: Model, batch: Batch, name: str | None, weigh: Callable[[Seen], Tensor]) -> list[Small]:
+    """Of each layer that `seen` looks at, the channels summed by the weights that it is given."""
+    return [Small(at.layer, weighted(at.activations, weigh(at))) for at in seen(model, batch, name)]
+
+
 class Drawn(NamedTuple):
     """Maps as a result's arrays and info: at the places of the inputs, and at those of the layers.
 
@@ -77,11 +81,13 @@ def drawn(model: Model, batch: Batch, maps: Sequence[Small], relu: bool = False)
         ((layer, small),) = maps
         whole = at_places(small, layer.inputs[0])
         return Drawn({"attribution": whole, "map": small}, info, whole)
-    arrays, whole = {}, torch.zeros_like(batch.x)
-    for layer, small in maps:
-        for part in layer.inputs:
-            whole[:, part.start : part.stop] = at_places(small, part).expand(-1, *part.shape).flatten(1)
-            arrays["map" if part.name == ONE else f"map.{part.name}"] = small
+    by_name = {part.name: small for layer, small in maps for part in layer.inputs}
+
+    def make(zero: Tensor, part: Part) -> Tensor:
+        return at_places(by_name[part.name], part).expand_as(zero) if part.name in by_name else zero
+
+    whole = by_part(torch.zeros_like(batch.x), spec, make)
+    arrays = {f"map.{name}": small for name, small in by_name.items()}
     return Drawn({"attribution": whole * shares(spec, whole), **arrays}, info, whole)
 
 
@@ -101,11 +107,6 @@ def _told(maps: Sequence[Small], several: bool) -> list[dict[str, Any]]:
 def at_places(small: Tensor, part: Part) -> Tensor:
     """The map (n, 1, *places of a layer) at the places of an input, with one channel where that has its own."""
     return upsample(small, part.spatial_shape).movedim(1, (part.channels or 0) + 1)
-
-
-def told_of(layers: Sequence[Spatial]) -> frozenset[str]:
-    """The inputs whose places they keep."""
-    return frozenset(part.name for layer in layers for part in layer.inputs)
 
 
 def pooled_layer(model: Model) -> tuple[Spatial, Tensor]:
@@ -168,6 +169,11 @@ def _not_pooled(reason: str) -> MethodNotApplicable:
 def weighted(activations: Tensor, weights: Tensor) -> Tensor:
     """Sum over channels of activations times weights, as one channel."""
     return (activations * weights).sum(1, keepdim=True)
+
+
+def mean_gradients(found: Seen) -> Tensor:
+    """Grad-CAM's weights (n, channels, 1, ..): a channel's gradient, averaged over its places."""
+    return found.gradients.mean(found.spatial_axes, keepdim=True)
 
 
 def plus_plus(found: Seen) -> Tensor:

@@ -71,6 +71,11 @@ def spatial_layers(model: Model, name: str | None) -> list[Spatial]:
     return found[::-1]
 
 
+def inputs_of(layers: Sequence[Spatial]) -> frozenset[str]:
+    """The names of the inputs whose places they keep."""
+    return frozenset(part.name for layer in layers for part in layer.inputs)
+
+
 def _named(places: _Places, name: str) -> Spatial:
     node, norm = places.model.layer(name), places.model.norm_after(name)
     if norm is not None:

@@ -33,9 +33,10 @@ class Cam(Method):
         pooled_layer(model)
 
     def speaks_of(self, model: Model) -> frozenset[str]:
-        from workers.engine.layers.cam import pooled_layer, told_of
+        from workers.engine.layers.cam import pooled_layer
+        from workers.engine.layers.spatial import inputs_of
 
-        return told_of([pooled_layer(model)[0]])
+        return inputs_of([pooled_layer(model)[0]])
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam

@@ -37,20 +37,16 @@ class GuidedGradCam(Method):
         spatial_layer(model, self.layer)
 
     def speaks_of(self, model: Model) -> frozenset[str]:
-        from workers.engine.layers.cam import told_of
-        from workers.engine.layers.spatial import spatial_layers
+        from workers.engine.layers.spatial import inputs_of, spatial_layers
 
-        return told_of(spatial_layers(model, self.layer))
+        return inputs_of(spatial_layers(model, self.layer))
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam
         from workers.engine.rules.backward import propagate
         from workers.engine.rules.rectifiers import Guided, signals
 
-        maps = [
-            cam.Small(at.layer, cam.weighted(at.activations, at.gradients.mean(at.spatial_axes, keepdim=True)))
-            for at in cam.seen(model, batch, self.layer)
-        ]
+        maps = cam.small_maps(model, batch, self.layer, cam.mean_gradients)
         drawn = cam.drawn(model, batch, maps, relu=True)
         rules = signals(model.folded, Guided(), self.name)
         begin = model.signal(batch, self.start)

@@ -41,10 +41,9 @@ class ScoreCam(Method):
         spatial_layer(model, self.layer)
 
     def speaks_of(self, model: Model) -> frozenset[str]:
-        from workers.engine.layers.cam import told_of
-        from workers.engine.layers.spatial import spatial_layers
+        from workers.engine.layers.spatial import inputs_of, spatial_layers
 
-        return told_of(spatial_layers(model, self.layer))
+        return inputs_of(spatial_layers(model, self.layer))
 
     def explain(self, model: Model, batch: Batch) -> Attribution:
         from workers.engine.layers import cam

@@ -10,7 +10,7 @@ from torch import Tensor
 from workers.engine.layers.cam import at_places
 from workers.engine.layers.spatial import Spatial
 from workers.engine.model.batch import Batch
-from workers.engine.model.inputs import piece
+from workers.engine.model.inputs import by_part
 from workers.engine.model.model import Model
 from workers.engine.perturbation.altered_scores import Copies, altered_scores
 from workers.explanation.card import Part
@@ -22,16 +22,15 @@ def channel_scores(model: Model, batch: Batch, question: Hashable, layer: Spatia
     Of several inputs those are masked whose places the layer keeps; the others stay as they are.
     """
 
-    def masked(x: Tensor, small: Tensor, part: Part) -> Tensor:
-        return x * _unit_range(at_places(small, part))
+    spec = model.card.input
 
     def alter(rows: Tensor, channels: Tensor) -> Tensor:
         x, small = batch.x[rows], activations[rows, channels].unsqueeze(1)
-        if not model.card.input.parts:
-            return masked(x, small, layer.inputs[0])
-        for part in layer.inputs:
-            x[:, part.start : part.stop] = masked(piece(x, part), small, part).flatten(1)
-        return x
+
+        def masked(own: Tensor, part: Part) -> Tensor:
+            return own * _unit_range(at_places(small, part)) if part in layer.inputs else own
+
+        return by_part(x, spec, masked) if spec.parts else masked(x, layer.inputs[0])
 
     copies = Copies.of_each(len(batch), activations.shape[1], alter)
     return altered_scores(model, batch, copies, question=(question, layer.node.index)).view(len(batch), -1)
