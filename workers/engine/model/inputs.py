@@ -80,6 +80,7 @@ def named(result: Result, spec: InputSpec, maps: bool, told: Collection[str] | N
     if not spec.parts:
         return result
     arrays: dict[str, Any] = {}
+    lone = {part.name for part in explained(spec)} == {ONE}
     for name, array in result.arrays.items():
         several = isinstance(result, Attribution) and len(array.shape) > 2
         if isinstance(result, Synthesis) and tuple(array.shape[2:]) == spec.shape:
@@ -88,7 +89,6 @@ def named(result: Result, spec: InputSpec, maps: bool, told: Collection[str] | N
         elif tuple(array.shape[2 if several else 1 :]) == spec.shape:
             whole = torch.as_tensor(array)
             found = _of_inputs(whole.reshape(-1, *spec.shape), spec, maps, told)
-            lone = list(found) == [ONE]
             arrays.update(
                 {
                     name if lone else f"{name}.{key}": one.view(*whole.shape[:-1], *one.shape[1:])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tests.oracles import vision
-from tests.several import ROW, ImageAndRow, batch_of_inputs, model_of_inputs, rows_of, toy
+from tests.several import IMAGE, ROW, ImageAndRow, batch_of_inputs, model_of_inputs, rows_of, toy
 from tests.toys import batch_of, inputs, model_of
 from workers.engine.layers.spatial import spatial_layer, spatial_layers
 from workers.engine.model.batch import Batch
@@ -231,6 +231,14 @@ def test_a_map_can_be_judged_beside_a_row() -> None:
     _, model, rows = toy("image and row")
     found = explained(model, batch_of_inputs(model, rows, seeds=[0] * 3), "pixel_flipping", of="grad_cam")
     assert found["scores"].isfinite().all()
+
+
+def test_of_several_an_input_that_is_called_input_keeps_its_name() -> None:
+    specs = {"input": IMAGE, "row": ROW}
+    rows = rows_of(specs)
+    model = model_of_inputs(ImageAndRow(), specs, rows, torch.float32)
+    found = explained(model, batch_of_inputs(model, rows), "grad_cam")
+    assert found.keys() == {"attribution.input", "map.input"}
 
 
 @pytest.mark.slow
